@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/tensor.h"
+#include "runtime/thread_pool.h"
+
+namespace limo {
+
+// Working memory of one thread, enough for the packed blocks of a matrix product or of attention.
+// lib/graph/memory-plan.ts counts the same number, so that a plan is exact.
+constexpr int64_t kScratchBytesPerThread = 4 << 20;
+
+// What an operation on the CPU may use besides its tensors.
+struct CpuContext {
+  ThreadPool& pool;
+  char* scratch;  // threads × kScratchBytesPerThread
+
+  LIMO_INLINE float* thread_scratch(int thread) const {
+    return reinterpret_cast<float*>(scratch + static_cast<int64_t>(thread) * kScratchBytesPerThread);
+  }
+};
+
+}  // namespace limo

@@ -1,0 +1,82 @@
+#include "runtime/thread_pool.h"
+
+#include <chrono>
+
+namespace limo {
+namespace {
+
+// A worker that has just finished looks this long for the next piece of work before it sleeps: the operations of a step
+// follow each other within microseconds and waking a sleeping thread takes about 50 µs. Between steps nothing spins.
+constexpr auto kSpin = std::chrono::microseconds(100);
+
+inline void pause_briefly() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads) : threads_(threads < 1 ? 1 : threads) {
+  for (int thread = 1; thread < threads_; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+    generation_.fetch_add(1);
+  }
+  start_.notify_all();
+  for (auto& worker : workers_) worker.join();
+}
+
+void ThreadPool::run(int64_t tasks, TaskFunction function, void* argument) {
+  if (tasks <= 0) return;
+  if (threads_ == 1 || tasks == 1) {
+    for (int64_t task = 0; task < tasks; ++task) function(argument, task, 0);
+    return;
+  }
+  function_ = function;
+  argument_ = argument;
+  tasks_ = tasks;
+  next_task_.store(0, std::memory_order_relaxed);
+  busy_workers_.store(threads_ - 1, std::memory_order_relaxed);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    generation_.fetch_add(1, std::memory_order_release);
+  }
+  start_.notify_all();
+  take_tasks(0);
+  for (int spins = 0; busy_workers_.load(std::memory_order_acquire) != 0; ++spins) {
+    if (spins < 2000) pause_briefly();
+    else std::this_thread::yield();
+  }
+}
+
+void ThreadPool::take_tasks(int thread) {
+  for (;;) {
+    const int64_t task = next_task_.fetch_add(1, std::memory_order_relaxed);
+    if (task >= tasks_) return;
+    function_(argument_, task, thread);
+  }
+}
+
+void ThreadPool::work(int thread) {
+  uint64_t seen = 0;
+  for (;;) {
+    const auto deadline = std::chrono::steady_clock::now() + kSpin;
+    while (generation_.load(std::memory_order_acquire) == seen) {
+      pause_briefly();
+      if (std::chrono::steady_clock::now() < deadline) continue;
+      std::unique_lock<std::mutex> lock(mutex_);
+      start_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
+    }
+    seen = generation_.load(std::memory_order_acquire);
+    if (stop_) return;
+    take_tasks(thread);
+    busy_workers_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+}  // namespace limo

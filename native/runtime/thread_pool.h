@@ -1,0 +1,58 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace limo {
+
+// A fixed set of threads that run numbered tasks. The caller of `run` works too, as thread 0.
+// Which thread takes which task is not fixed, so a task must write only what no other task writes:
+// then results do not depend on the number of threads.
+class ThreadPool {
+ public:
+  using TaskFunction = void (*)(void* argument, int64_t task, int thread);
+
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return threads_; }
+
+  // Runs function(argument, task, thread) for every task in [0, tasks) and returns when all are done.
+  void run(int64_t tasks, TaskFunction function, void* argument);
+
+ private:
+  void work(int thread);
+  void take_tasks(int thread);
+
+  const int threads_;
+  std::vector<std::thread> workers_;
+
+  TaskFunction function_ = nullptr;
+  void* argument_ = nullptr;
+  int64_t tasks_ = 0;
+  std::atomic<int64_t> next_task_{0};
+  std::atomic<int> busy_workers_{0};
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;
+  std::condition_variable start_;
+};
+
+// parallel_for(pool, tasks, [&](int64_t task, int thread) { … })
+template <class Body>
+LIMO_INLINE void parallel_for(ThreadPool& pool, int64_t tasks, const Body& body) {
+  pool.run(
+      tasks,
+      [](void* argument, int64_t task, int thread) { (*static_cast<const Body*>(argument))(task, thread); },
+      const_cast<Body*>(&body));
+}
+
+}  // namespace limo
