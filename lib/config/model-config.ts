@@ -1,0 +1,307 @@
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { ConfigError } from '../errors.js'
+import { showValue } from './show-value.js'
+
+/** How RoPE's frequencies are changed for contexts longer than those of pre-training; absent means not at all. */
+export type RopeScaling =
+  | {
+      type: 'llama3'
+      factor: number
+      lowFreqFactor: number
+      highFreqFactor: number
+      originalMaxPositionEmbeddings: number
+    }
+  | { type: 'linear'; factor: number }
+
+/** What a model's `config.json` says about its shape. The families differ by these fields alone. */
+export interface ModelConfig {
+  modelType: 'qwen2' | 'qwen3' | 'llama'
+  vocabSize: number
+  hiddenSize: number
+  intermediateSize: number
+  numHiddenLayers: number
+  numAttentionHeads: number
+  numKeyValueHeads: number
+  headDim: number
+  rmsNormEps: number
+  ropeTheta: number
+  ropeScaling?: RopeScaling
+  tieWordEmbeddings: boolean
+  /** Whether q, k and v projections have a bias; o has none in any family that is trained. */
+  attentionBias: boolean
+  /** Whether q and k are normalised per head before RoPE. */
+  qkNorm: boolean
+  maxPositionEmbeddings: number
+  initializerRange: number
+  bosTokenId?: number
+  eosTokenId?: number[]
+}
+
+/** What Transformers' configuration class of each family takes for a field that config.json leaves out. */
+const families = {
+  qwen2: { architecture: 'Qwen2ForCausalLM', attentionBias: true, qkNorm: false, keyValueHeads: 32, maxPositions: 32768 },
+  qwen3: { architecture: 'Qwen3ForCausalLM', attentionBias: false, qkNorm: true, keyValueHeads: 32, maxPositions: 32768 },
+  llama: { architecture: 'LlamaForCausalLM', attentionBias: false, qkNorm: false, keyValueHeads: undefined, maxPositions: 2048 },
+} as const
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
+const tokenId = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const positive = v.pipe(v.number(), v.finite(), v.gtValue(0))
+
+/** The fields that are read, with what each must be. Null means left out, as it does in Python. */
+const fields = {
+  model_type: { schema: v.string(), expected: 'a string' },
+  vocab_size: { schema: count, expected: 'a positive integer' },
+  hidden_size: { schema: count, expected: 'a positive integer' },
+  intermediate_size: { schema: count, expected: 'a positive integer' },
+  num_hidden_layers: { schema: count, expected: 'a positive integer' },
+  num_attention_heads: { schema: count, expected: 'a positive integer' },
+  num_key_value_heads: { schema: count, expected: 'a positive integer' },
+  head_dim: { schema: count, expected: 'a positive integer' },
+  rms_norm_eps: { schema: positive, expected: 'a positive number' },
+  rope_theta: { schema: positive, expected: 'a positive number' },
+  tie_word_embeddings: { schema: v.boolean(), expected: 'true or false' },
+  max_position_embeddings: { schema: count, expected: 'a positive integer' },
+  initializer_range: { schema: positive, expected: 'a positive number' },
+  bos_token_id: { schema: tokenId, expected: 'a token id' },
+  eos_token_id: { schema: v.union([tokenId, v.array(tokenId)]), expected: 'a token id or a list of them' },
+} as const
+
+type Fields = typeof fields
+type Values = { [K in keyof Fields]: v.InferOutput<Fields[K]['schema']> | undefined }
+type Json = Record<string, unknown>
+
+/**
+ * Reads a parsed `config.json` (`place` is named in errors).
+ *
+ * Throws a ConfigError: `MODEL_MALFORMED` for a field that is missing or has a wrong value, `MODEL_UNSUPPORTED`,
+ * naming field and value, for anything that this package would not compute exactly as Transformers does.
+ */
+export function parseModelConfig(json: unknown, place: string): ModelConfig {
+  if (!isObject(json)) throw malformed(place, `expected an object in config.json but received ${showValue(json)}`)
+  const values = readFields(json, place)
+  const family = familyOf(values.model_type, place)
+  refuseUnsupported(json, values, place)
+  const numAttentionHeads = required(values, 'num_attention_heads', place)
+  const hiddenSize = required(values, 'hidden_size', place)
+  const rope = readRope(json, values, place)
+  const eosTokenId = values.eos_token_id
+  const config: ModelConfig = {
+    modelType: values.model_type as ModelConfig['modelType'],
+    vocabSize: required(values, 'vocab_size', place),
+    hiddenSize,
+    intermediateSize: required(values, 'intermediate_size', place),
+    numHiddenLayers: required(values, 'num_hidden_layers', place),
+    numAttentionHeads,
+    // An explicit null means as many as heads, in every family; only a field left out takes the family's default.
+    numKeyValueHeads:
+      values.num_key_value_heads ??
+      ('num_key_value_heads' in json ? numAttentionHeads : (family.keyValueHeads ?? numAttentionHeads)),
+    headDim: values.head_dim ?? (values.model_type === 'qwen3' ? 128 : hiddenSize / numAttentionHeads),
+    rmsNormEps: values.rms_norm_eps ?? 1e-6,
+    ropeTheta: rope.theta,
+    ...(rope.scaling && { ropeScaling: rope.scaling }),
+    tieWordEmbeddings: values.tie_word_embeddings ?? false,
+    attentionBias: family.attentionBias,
+    qkNorm: family.qkNorm,
+    maxPositionEmbeddings: values.max_position_embeddings ?? family.maxPositions,
+    initializerRange: values.initializer_range ?? 0.02,
+    ...(values.bos_token_id !== undefined && { bosTokenId: values.bos_token_id }),
+    ...(eosTokenId !== undefined && { eosTokenId: Array.isArray(eosTokenId) ? eosTokenId : [eosTokenId] }),
+  }
+  checkShape(config, place)
+  return config
+}
+
+/**
+ * Reads `config.json` of a model folder.
+ *
+ * Throws a ConfigError: `MODEL_NOT_FOUND` where there is no such folder or file, and those of {@link parseModelConfig}.
+ */
+export async function readModelConfig(folder: string): Promise<ModelConfig> {
+  return (await readModelConfigFile(folder)).config
+}
+
+/** The config of a model folder, with the text and the JSON that it was read from. Errors as {@link readModelConfig}. */
+export async function readModelConfigFile(
+  folder: string,
+): Promise<{ config: ModelConfig; configText: string; configJson: Json }> {
+  const path = join(folder, 'config.json')
+  let configText: string
+  try {
+    configText = await readFile(path, 'utf8')
+  } catch (cause) {
+    throw await modelNotFound(folder, path, cause)
+  }
+  let json: unknown
+  try {
+    json = JSON.parse(configText)
+  } catch (cause) {
+    throw malformed(path, `expected JSON in config.json: ${(cause as Error).message}`)
+  }
+  return { config: parseModelConfig(json, path), configText, configJson: json as Json }
+}
+
+async function modelNotFound(folder: string, path: string, cause: unknown): Promise<ConfigError> {
+  const isFolder = await stat(folder).then(
+    (status) => status.isDirectory(),
+    () => false,
+  )
+  const hubId = /^[\w.-]+\/[\w.-]+$/.test(folder) && !folder.startsWith('.')
+  const remedy = isFolder
+    ? `it has no readable config.json (${path})`
+    : hubId
+      ? `there is no such folder here. Models are not downloaded by limo-native: run ` +
+        `"huggingface-cli download ${folder} --local-dir ${folder}" first`
+      : 'there is no such folder; check model_name_or_path'
+  const message = `expected a Hugging Face model folder for model_name_or_path but received "${folder}": ${remedy}`
+  return new ConfigError('MODEL_NOT_FOUND', message, { folder, path }, { cause })
+}
+
+function readFields(json: Json, place: string): Values {
+  const values: Json = {}
+  for (const [name, field] of Object.entries(fields)) {
+    const value = json[name]
+    if (value === undefined || value === null) continue
+    const result = v.safeParse(field.schema, value)
+    if (!result.success) throw invalid(name, field.expected, value, place)
+    values[name] = result.output
+  }
+  return values as Values
+}
+
+function familyOf(modelType: string | undefined, place: string) {
+  if (modelType === undefined) throw invalid('model_type', Object.keys(families).join(', '), undefined, place)
+  if (!Object.hasOwn(families, modelType)) throw unsupported('model_type', modelType, place, Object.keys(families).join(', '))
+  return families[modelType as keyof typeof families]
+}
+
+/** Everything a config.json of these families can switch on that the decoder does not compute. */
+function refuseUnsupported(json: Json, values: Values, place: string): void {
+  const refuse = (field: string, supported: string) => {
+    throw unsupported(field, json[field], place, supported)
+  }
+  const layers = required(values, 'num_hidden_layers', place)
+  const { architecture } = families[values.model_type as keyof typeof families]
+  const architectures = json.architectures
+  if (Array.isArray(architectures) && architectures.length > 0 && !architectures.includes(architecture)) {
+    refuse('architectures', architecture)
+  }
+  if ((json.hidden_act ?? 'silu') !== 'silu') refuse('hidden_act', 'silu')
+  if (json.mlp_bias) refuse('mlp_bias', 'false')
+  // Transformers' Qwen2 has its q, k, v biases built in and reads no such field; in the others it would add one to o too.
+  if (json.attention_bias && values.model_type !== 'qwen2') refuse('attention_bias', 'false')
+  if (json.attention_dropout) refuse('attention_dropout', '0')
+  if ((json.pretraining_tp ?? 1) !== 1) refuse('pretraining_tp', '1')
+  if (json.quantization_config) refuse('quantization_config', 'none: train from the unquantized weights')
+  if ((json.partial_rotary_factor ?? 1) !== 1) refuse('partial_rotary_factor', '1')
+  const windowStart = typeof json.max_window_layers === 'number' ? json.max_window_layers : 28
+  if (json.use_sliding_window && json.sliding_window !== null && windowStart < layers) refuse('use_sliding_window', 'false')
+  if (Array.isArray(json.layer_types) && json.layer_types.some((type) => type !== 'full_attention')) {
+    refuse('layer_types', 'full_attention')
+  }
+}
+
+function checkShape(config: ModelConfig, place: string): void {
+  const { headDim, numAttentionHeads, numKeyValueHeads } = config
+  if (!Number.isInteger(headDim)) {
+    throw malformed(place, `expected hidden_size to be a multiple of num_attention_heads (${numAttentionHeads})`, 'hidden_size')
+  }
+  if (headDim % 2 !== 0) throw unsupported('head_dim', headDim, place, 'an even number')
+  if (numAttentionHeads % numKeyValueHeads !== 0) {
+    throw malformed(
+      place,
+      `expected num_attention_heads (${numAttentionHeads}) to be a multiple of num_key_value_heads (${numKeyValueHeads})`,
+      'num_key_value_heads',
+    )
+  }
+}
+
+/** Reads RoPE's settings: `rope_theta` and `rope_scaling` (Transformers 4), or both inside `rope_parameters` (Transformers 5). */
+function readRope(json: Json, values: Values, place: string): { theta: number; scaling?: RopeScaling } {
+  const name = json.rope_parameters == null ? 'rope_scaling' : 'rope_parameters'
+  const rope = json[name] ?? {}
+  if (!isObject(rope)) throw invalid(name, 'an object', rope, place)
+  const number = (field: string, fallback?: number): number => {
+    const value = rope[field] ?? fallback
+    const result = v.safeParse(positive, value)
+    if (!result.success) throw invalid(`${name}.${field}`, 'a positive number', value, place)
+    return result.output
+  }
+  // Transformers 5 can hold one set per kind of layer; with full attention alone there is one kind.
+  if (isObject(rope.full_attention)) {
+    return readRope({ ...json, rope_parameters: rope.full_attention }, values, place)
+  }
+  if ((rope.partial_rotary_factor ?? 1) !== 1) {
+    throw unsupported(`${name}.partial_rotary_factor`, rope.partial_rotary_factor, place, '1')
+  }
+  const theta = number('rope_theta', values.rope_theta ?? 10000)
+  const type = rope.rope_type ?? rope.type ?? 'default'
+  if (type === 'default') return { theta }
+  if (type === 'linear') return { theta, scaling: { type, factor: number('factor') } }
+  if (type !== 'llama3') throw unsupported(`${name}.rope_type`, type, place, 'default, linear, llama3')
+  const scaling: RopeScaling = {
+    type,
+    factor: number('factor'),
+    lowFreqFactor: number('low_freq_factor'),
+    highFreqFactor: number('high_freq_factor'),
+    originalMaxPositionEmbeddings: number('original_max_position_embeddings'),
+  }
+  if (scaling.highFreqFactor <= scaling.lowFreqFactor) {
+    const above = `a number above low_freq_factor (${scaling.lowFreqFactor})`
+    throw invalid(`${name}.high_freq_factor`, above, scaling.highFreqFactor, place)
+  }
+  return { theta, scaling }
+}
+
+/**
+ * The angle by which RoPE turns pair i of a head per position: theta^(-2i/D), `[headDim / 2]`.
+ *
+ * `linear` divides every angle by the factor (position interpolation, arXiv:2306.15595). `llama3` (Llama 3.1's
+ * `apply_scaling`; Transformers' `_compute_llama3_parameters`) goes by the wavelength w = 2π / angle against the original
+ * context N: w < N / high keeps the angle, w > N / low divides it by the factor, and between the two
+ * s = (N / w - low) / (high - low) blends them: (1 - s) · angle / factor + s · angle.
+ */
+export function rotaryInverseFrequencies(config: ModelConfig): Float32Array {
+  const { headDim, ropeTheta, ropeScaling } = config
+  return Float32Array.from({ length: headDim / 2 }, (_, i) => {
+    const angle = ropeTheta ** ((-2 * i) / headDim)
+    if (ropeScaling === undefined) return angle
+    const { factor } = ropeScaling
+    if (ropeScaling.type === 'linear') return angle / factor
+    const { lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings } = ropeScaling
+    const turns = (originalMaxPositionEmbeddings * angle) / (2 * Math.PI)
+    if (turns > highFreqFactor) return angle
+    if (turns < lowFreqFactor) return angle / factor
+    const blend = (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor)
+    return ((1 - blend) * angle) / factor + blend * angle
+  })
+}
+
+function required<K extends keyof Values>(values: Values, field: K, place: string): NonNullable<Values[K]> {
+  const value = values[field]
+  if (value === undefined) throw invalid(field, fields[field].expected, undefined, place)
+  return value as NonNullable<Values[K]>
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function invalid(field: string, expected: string, received: unknown, place: string): ConfigError {
+  return malformed(place, `expected ${expected} for ${field} but received ${showValue(received)}`, field)
+}
+
+function malformed(place: string, problem: string, field?: string): ConfigError {
+  return new ConfigError('MODEL_MALFORMED', `${problem} (${place})`, { place, ...(field && { field }) })
+}
+
+function unsupported(field: string, received: unknown, place: string, supported: string): ConfigError {
+  return new ConfigError(
+    'MODEL_UNSUPPORTED',
+    `${field} ${showValue(received)} is not supported (${place}): a model is trained exactly or not at all; supported: ${supported}`,
+    { place, field, received },
+  )
+}
