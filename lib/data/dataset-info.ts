@@ -1,0 +1,144 @@
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { basename, resolve } from 'node:path'
+import { distance } from 'fastest-levenshtein'
+import { DataError } from '../errors.js'
+import { type ColumnMapping, type Role, shareGptTags, type TurnTags } from './records.js'
+
+/** A file of records and, where `dataset_info.json` has one, the mapping of its columns. */
+export interface DatasetSource {
+  name: string
+  path: string
+  columns?: ColumnMapping
+}
+
+type Entry = Record<string, unknown>
+
+// LLaMA-Factory's keys. Those of an entry that only matter for a download are accepted and have no effect on a file.
+const entryKeys = ['file_name', 'formatting', 'columns', 'tags', 'subset', 'split', 'folder', 'cloud_file_name']
+const downloadKeys = ['hf_hub_url', 'ms_hub_url', 'om_hub_url', 'script_url']
+const columnKeys = ['prompt', 'query', 'response', 'system', 'history', 'messages']
+const tagKeys = ['role_tag', 'content_tag', 'user_tag', 'assistant_tag', 'observation_tag', 'function_tag', 'system_tag']
+
+/**
+ * Turns the `dataset` of a config into files: names in `<datasetDir>/dataset_info.json` or paths of files, several of
+ * them separated by commas.
+ *
+ * Throws DATA_NOT_FOUND for a name that is neither, and for one that would have to be downloaded; DATA_MALFORMED for a
+ * `dataset_info.json` that is not JSON or asks for something this package does not do, naming the key.
+ */
+export async function resolveDatasets(dataset: string, datasetDir: string): Promise<DatasetSource[]> {
+  const names = dataset
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
+  if (names.length === 0) {
+    throw new DataError('DATA_NOT_FOUND', 'expected dataset to be a name or the path of a file but received an empty text.')
+  }
+  const infoPath = resolve(datasetDir, 'dataset_info.json')
+  const info = await readDatasetInfo(infoPath)
+  return names.map((name) => {
+    const entry = info?.[name]
+    if (entry !== undefined) return parseEntry(name, entry, infoPath, datasetDir)
+    const path = [resolve(name), resolve(datasetDir, name)].find((candidate) => existsSync(candidate))
+    if (path !== undefined) return { name: basename(path), path }
+    throw unknownDataset(name, info === undefined ? undefined : Object.keys(info), infoPath)
+  })
+}
+
+async function readDatasetInfo(path: string): Promise<Entry | undefined> {
+  if (!existsSync(path)) return undefined
+  const text = await readFile(path, 'utf8')
+  try {
+    const info: unknown = JSON.parse(text.replace(/^\uFEFF/, ''))
+    if (isObject(info)) return info
+  } catch (cause) {
+    const { message } = cause as Error
+    throw new DataError('DATA_MALFORMED', `${path}: expected JSON but received text that is not (${message}). Mend it.`, {
+      file: path,
+    })
+  }
+  throw new DataError('DATA_MALFORMED', `${path}: expected a JSON object with one entry for each dataset. Mend it.`, {
+    file: path,
+  })
+}
+
+function parseEntry(name: string, entry: unknown, infoPath: string, datasetDir: string): DatasetSource {
+  const where = `${infoPath}: ${name}`
+  const fail = (problem: string) => new DataError('DATA_MALFORMED', `${where}: ${problem}`, { file: infoPath, dataset: name })
+  if (!isObject(entry)) throw fail('expected an object with file_name. Mend the entry.')
+
+  const download = downloadKeys.find((key) => key in entry)
+  if (download !== undefined && entry.file_name === undefined) {
+    throw new DataError(
+      'DATA_NOT_FOUND',
+      `${where}: expected file_name but received ${download} (${JSON.stringify(entry[download])}), and nothing is downloaded here. ` +
+        'Download the file and name it with file_name, or give its path as dataset.',
+      { file: infoPath, dataset: name },
+    )
+  }
+  if (entry.ranking === true)
+    throw fail('expected chains to learn from but received ranking: true, preference pairs. Use another dataset.')
+  const unknown = Object.keys(entry).find((key) => ![...entryKeys, ...downloadKeys, 'ranking'].includes(key))
+  if (unknown !== undefined) throw fail(`received the key ${unknown}, which has no meaning here. Remove it.`)
+  if (typeof entry.file_name !== 'string') throw fail('expected file_name to be the name of a file. Add it.')
+
+  const formatting = entry.formatting ?? 'alpaca'
+  if (formatting !== 'alpaca' && formatting !== 'sharegpt') {
+    throw fail(`expected formatting to be alpaca or sharegpt but received ${JSON.stringify(formatting)}.`)
+  }
+  const path = resolve(datasetDir, entry.file_name)
+  const columns = checkTexts(entry.columns, 'columns', columnKeys, fail)
+  const tags = checkTexts(entry.tags, 'tags', tagKeys, fail)
+  // an entry that only names a file leaves it to the columns of the records to say what they are
+  if (columns === undefined && tags === undefined && formatting === 'alpaca') return { name, path }
+  if (formatting === 'sharegpt' && columns?.messages === undefined) {
+    return { name, path, columns: { formatting, columns: { ...columns, messages: 'conversations' }, tags: parseTags(tags) } }
+  }
+  return { name, path, columns: { formatting, columns: columns ?? {}, tags: parseTags(tags) } }
+}
+
+function checkTexts(
+  value: unknown,
+  key: string,
+  known: string[],
+  fail: (problem: string) => DataError,
+): Record<string, string> | undefined {
+  if (value == null) return undefined
+  if (!isObject(value)) throw fail(`expected ${key} to be an object.`)
+  for (const [name, text] of Object.entries(value)) {
+    if (!known.includes(name)) throw fail(`expected ${key} to have only ${known.join(', ')} but received ${name}. Remove it.`)
+    if (typeof text !== 'string') throw fail(`expected ${key}.${name} to be a string but received ${JSON.stringify(text)}.`)
+  }
+  return value as Record<string, string>
+}
+
+/** Tags that are not given keep their ShareGPT default. */
+function parseTags(tags: Record<string, string> | undefined): TurnTags {
+  if (tags === undefined) return shareGptTags
+  const roles: Record<string, Role> = {
+    [tags.user_tag ?? 'human']: 'user',
+    [tags.assistant_tag ?? 'gpt']: 'assistant',
+    [tags.system_tag ?? 'system']: 'system',
+    [tags.function_tag ?? 'function_call']: 'assistant',
+    [tags.observation_tag ?? 'observation']: 'tool',
+  }
+  return { role: tags.role_tag ?? shareGptTags.role, content: tags.content_tag ?? shareGptTags.content, roles }
+}
+
+function unknownDataset(name: string, known: string[] | undefined, infoPath: string): DataError {
+  const nearest = known?.toSorted((a, b) => distance(name, a) - distance(name, b))[0]
+  const received =
+    known === undefined
+      ? `no such file exists, and neither does ${infoPath}`
+      : `it is neither (nearest name: ${nearest ?? 'none, the file is empty'})`
+  return new DataError(
+    'DATA_NOT_FOUND',
+    `expected dataset ${JSON.stringify(name)} to be a file or a name in ${infoPath}, but ${received}. Check dataset and dataset_dir.`,
+    { dataset: name, nearest },
+  )
+}
+
+function isObject(value: unknown): value is Entry {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
