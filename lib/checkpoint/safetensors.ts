@@ -139,10 +139,9 @@ function checkEntry(name: string, value: unknown, path: string, dataStart: numbe
       `expected offsets in order within ${dataBytes} bytes of data but received ${begin}..${end}: is the file truncated?`,
     )
   }
-  const bits = shape.reduce((product: number, size: number) => product * size, dtypeBits[dtype as SafetensorsDtype])
-  // An overflow past 2^53 shows here as well: no file is that long, so the lengths cannot agree.
-  if (bits % 8 !== 0 || bits / 8 !== end - begin) {
-    throw wrong(`shape [${shape.join(', ')}] of ${dtype} needs ${bits / 8} bytes but its offsets span ${end - begin}`)
+  const needed = tensorBytes(dtype as SafetensorsDtype, shape)
+  if (needed !== end - begin) {
+    throw wrong(`shape [${shape.join(', ')}] of ${dtype} needs ${needed} bytes but its offsets span ${end - begin}`)
   }
   return {
     name,
@@ -178,7 +177,9 @@ function malformed(path: string, problem: string): CheckpointError {
   return new CheckpointError('SAFETENSORS_MALFORMED', `${problem} (${path})`, { file: path })
 }
 
-/** Bytes of a tensor of this dtype and shape. */
+/** Bytes of a tensor of this dtype and shape; NaN where they overflow 2^53 or are no whole number. */
 export function tensorBytes(dtype: SafetensorsDtype, shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, dtypeBits[dtype]) / 8
+  let bits: number = dtypeBits[dtype]
+  for (const size of shape) bits = Number.isSafeInteger(bits * size) ? bits * size : Number.NaN
+  return bits % 8 === 0 ? bits / 8 : Number.NaN
 }

@@ -1,0 +1,114 @@
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import {
+  activeTemporary,
+  isActiveTemporary,
+  moveInPlace,
+  type Sink,
+  syncFolder,
+  temporaryName,
+  writeFailed,
+  writeNewFile,
+} from './durable-file.js'
+import { type Manifest, manifestName } from './manifest.js'
+import { readChunks } from './read-chunks.js'
+
+/** Puts files into a folder that nobody sees until it is whole. Names are relative, with `/`. */
+export interface FolderWriter {
+  writeFile(name: string, produce: (sink: Sink) => Promise<void>): Promise<void>
+  writeText(name: string, text: string): Promise<void>
+  /** Copies a file's bytes, following symbolic links. */
+  copyFile(name: string, source: string): Promise<void>
+}
+
+/**
+ * Makes the folder `target` as one: `fill` writes into a temporary folder next to it (`.name.tmp-pid`), every file and
+ * folder is fsynced, with `manifest` a `manifest.json` with the size and hash of every file goes in last, then one rename
+ * publishes it and the parent is fsynced. A folder of that name is replaced.
+ *
+ * Throws what `fill` throws, or a CheckpointError `WRITE_FAILED`; the temporary folder is then removed and what was there
+ * before is intact.
+ */
+export async function publishFolder(
+  target: string,
+  fill: (writer: FolderWriter) => Promise<void>,
+  options: { manifest: boolean } = { manifest: false },
+): Promise<void> {
+  const temporary = temporaryName(target)
+  await activeTemporary(temporary, async () => {
+    await makeFolder(temporary)
+    const files: Manifest['files'] = {}
+    const folders = new Set([temporary])
+    const writer: FolderWriter = {
+      async writeFile(name, produce) {
+        const path = join(temporary, name)
+        await makeFolder(dirname(path))
+        folders.add(dirname(path))
+        files[name] = await writeNewFile(path, produce)
+      },
+      writeText: (name, text) => writer.writeFile(name, (sink) => sink(Buffer.from(text))),
+      copyFile: (name, source) =>
+        writer.writeFile(name, async (sink) => {
+          for await (const chunk of readChunks(source)) await sink(chunk)
+        }),
+    }
+    await fill(writer)
+    if (options.manifest) await writer.writeText(manifestName, `${JSON.stringify({ files }, null, 2)}\n`)
+    for (const folder of folders) await syncFolder(folder)
+    await replaceFolder(temporary, target)
+  })
+}
+
+/** Makes a folder and its parents. Throws a CheckpointError `WRITE_FAILED`. */
+export async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((cause) => {
+    throw writeFailed(cause, path)
+  })
+}
+
+/** A rename cannot replace a folder that has files: the old one steps aside first, and comes back if it was the last word. */
+async function replaceFolder(temporary: string, target: string): Promise<void> {
+  const aside = join(dirname(target), `.${basename(target)}.old-${process.pid}`)
+  await rm(aside, { recursive: true, force: true })
+  const hadOld = await rename(target, aside).then(
+    () => true,
+    () => false,
+  )
+  try {
+    await moveInPlace(temporary, target)
+  } catch (cause) {
+    if (hadOld) await rename(aside, target)
+    throw cause
+  }
+  if (hadOld) await rm(aside, { recursive: true, force: true })
+}
+
+/**
+ * Tidies what killed runs left in a folder: their temporary files and folders are removed; a folder that had stepped aside
+ * for a new one that never came is put back. Those of living processes stay. Throws a CheckpointError `WRITE_FAILED`.
+ */
+export async function removeStaleTemporaries(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => [] as string[])
+  for (const name of names) {
+    const [, published, kind, pid] = /^\.(.+)\.(tmp|old)-(\d+)$/.exec(name) ?? []
+    const path = join(folder, name)
+    if (published === undefined || isActiveTemporary(path) || isOtherLivingProcess(Number(pid))) continue
+    try {
+      if (kind === 'old' && !names.includes(published)) await rename(path, join(folder, published))
+      else await rm(path, { recursive: true, force: true })
+    } catch (cause) {
+      throw writeFailed(cause, path)
+    }
+  }
+}
+
+/** In a container a dead run often had the number of this process: what this process is not writing itself is stale. */
+function isOtherLivingProcess(pid: number): boolean {
+  if (pid === process.pid) return false
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}

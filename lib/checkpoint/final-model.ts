@@ -1,0 +1,55 @@
+import { link, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { makeFolder } from './atomic-folder.js'
+import { activeTemporary, moveInPlace, syncFolder, temporaryName, writeFailed, writeFileAtomically } from './durable-file.js'
+import { type Manifest, manifestName, readManifest } from './manifest.js'
+import { readChunks } from './read-chunks.js'
+
+/**
+ * Puts the model of a finished checkpoint into the output folder itself: weights as hard links (copied where links do not
+ * work), small files as copies, each under a temporary name and renamed, `manifest.json` last.
+ *
+ * Throws a CheckpointError: `CHECKPOINT_CORRUPT` where the checkpoint has no manifest, `WRITE_FAILED`.
+ */
+export async function publishFinalModel(checkpointFolder: string, outputDir: string): Promise<void> {
+  const { files } = await readManifest(checkpointFolder)
+  const modelFiles = Object.fromEntries(Object.entries(files).filter(([name]) => !name.includes('/')))
+  await makeFolder(outputDir)
+  await removeEarlierModel(outputDir, modelFiles)
+  for (const name of Object.keys(modelFiles)) await publishFile(join(checkpointFolder, name), join(outputDir, name))
+  await syncFolder(outputDir)
+  const manifest = Buffer.from(`${JSON.stringify({ files: modelFiles }, null, 2)}\n`)
+  await writeFileAtomically(join(outputDir, manifestName), (sink) => sink(manifest))
+}
+
+/** Without its manifest a model is no longer vouched for; files that the new one lacks, such as further shards, go too. */
+async function removeEarlierModel(outputDir: string, modelFiles: Manifest['files']): Promise<void> {
+  const earlier = await readManifest(outputDir).catch(() => undefined)
+  const obsolete = Object.keys(earlier?.files ?? {}).filter((name) => !name.includes('/') && !Object.hasOwn(modelFiles, name))
+  for (const name of [manifestName, ...obsolete]) {
+    const path = join(outputDir, name)
+    await rm(path, { force: true }).catch((cause) => {
+      throw writeFailed(cause, path)
+    })
+  }
+}
+
+async function publishFile(source: string, target: string): Promise<void> {
+  // Only weights are worth a link: someone who edits a linked config.json in place would alter the checkpoint as well.
+  if (source.endsWith('.safetensors') && (await tryLink(source, target))) return
+  await writeFileAtomically(target, async (sink) => {
+    for await (const chunk of readChunks(source)) await sink(chunk)
+  })
+}
+
+async function tryLink(source: string, target: string): Promise<boolean> {
+  const temporary = temporaryName(target)
+  return activeTemporary(temporary, async () => {
+    const linked = await link(source, temporary).then(
+      () => true,
+      () => false,
+    )
+    if (linked) await moveInPlace(temporary, target)
+    return linked
+  })
+}

@@ -1,0 +1,198 @@
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import * as v from 'valibot'
+import { CheckpointError } from '../errors.js'
+import { makeFolder, publishFolder } from './atomic-folder.js'
+import { moveInPlace, temporaryName, writeFailed } from './durable-file.js'
+import { checkHashes, checkSizes, manifestName, readManifest } from './manifest.js'
+import { type ModelContents, type ModelFolder, openModelFolder, writeModelFiles } from './model-folder.js'
+import { readHeader, type TensorEntry } from './safetensors.js'
+import { produceSafetensors, type TensorWriter } from './safetensors-writer.js'
+
+/** Where a run stands after `step` steps, and what must be the same for another to go on from there with the same bits. */
+export interface TrainingState {
+  /** Steps done. */
+  step: number
+  /** Epochs done, with the fraction of the one under way. */
+  epoch: number
+  totalSteps: number
+  /** Every setting that changes the numbers, as plain JSON. */
+  settings: Record<string, unknown>
+  /** How many examples there are, and a digest of their tokens in order. */
+  examples: { count: number; digest: string }
+}
+
+/** What a checkpoint is written from. */
+export interface CheckpointContents {
+  model: ModelContents
+  state: TrainingState
+  /** `exp_avg.<name>` and `exp_avg_sq.<name>` for every weight, by its Hugging Face name. */
+  optimizer: TensorWriter[]
+}
+
+/** An opened checkpoint; the bytes of weights and moments are still in their files. */
+export interface Checkpoint {
+  folder: string
+  state: TrainingState
+  model: ModelFolder
+  optimizer: Map<string, TensorEntry>
+}
+
+const stateName = 'training-state/state.json'
+const optimizerName = 'training-state/optimizer.safetensors'
+/** Raised when a checkpoint of an older version could no longer be resumed with the same bits. */
+const stateFormat = 1
+
+/**
+ * Writes `checkpoint-<step>` into the output folder: a model folder plus `training-state/`, published whole (see
+ * `publishFolder`), and returns its path. Throws a CheckpointError `WRITE_FAILED`; earlier checkpoints are then intact.
+ */
+export async function writeCheckpoint(outputDir: string, step: number, contents: CheckpointContents): Promise<string> {
+  const folder = join(outputDir, `checkpoint-${step}`)
+  await makeFolder(outputDir)
+  await publishFolder(
+    folder,
+    async (writer) => {
+      await writeModelFiles(writer, contents.model)
+      await writer.writeText(stateName, `${JSON.stringify({ format: stateFormat, ...contents.state }, null, 2)}\n`)
+      await writer.writeFile(optimizerName, (sink) => produceSafetensors(contents.optimizer, sink))
+    },
+    { manifest: true },
+  )
+  return folder
+}
+
+/** The newest complete checkpoint of an output folder: its manifest is there and every file has its size. */
+export async function findLatestCheckpoint(outputDir: string): Promise<string | undefined> {
+  for (const { folder } of await listCheckpoints(outputDir)) {
+    if (await isComplete(folder)) return folder
+  }
+  return undefined
+}
+
+/** Folders named `checkpoint-<step>`, newest first. */
+async function listCheckpoints(outputDir: string): Promise<{ folder: string; step: number }[]> {
+  const names = await readdir(outputDir).catch(() => [] as string[])
+  return names
+    .flatMap((name) => {
+      const step = /^checkpoint-(\d+)$/.exec(name)?.[1]
+      return step === undefined ? [] : [{ folder: join(outputDir, name), step: Number(step) }]
+    })
+    .sort((a, b) => b.step - a.step)
+}
+
+async function isComplete(folder: string): Promise<boolean> {
+  try {
+    await checkSizes(folder, await readManifest(folder))
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Opens a checkpoint to go on from. With `verify` the hash of every file is checked first.
+ *
+ * Throws a CheckpointError: `CHECKPOINT_NOT_FOUND`; `CHECKPOINT_CORRUPT` naming the file that is missing, cut or altered.
+ */
+export async function openCheckpoint(folder: string, { verify }: { verify: boolean }): Promise<Checkpoint> {
+  const isFolder = await stat(folder).then(
+    (status) => status.isDirectory(),
+    () => false,
+  )
+  if (!isFolder) {
+    const message = `expected a checkpoint folder for resume_from_checkpoint but there is none at ${resolve(folder)}`
+    throw new CheckpointError('CHECKPOINT_NOT_FOUND', message, { folder })
+  }
+  const manifest = await readManifest(folder)
+  for (const name of [stateName, optimizerName]) {
+    if (!Object.hasOwn(manifest.files, name)) throw corrupt(join(folder, name), `${manifestName} does not list it`)
+  }
+  await checkSizes(folder, manifest)
+  if (verify) await checkHashes(folder, manifest)
+  const state = await readState(join(folder, stateName))
+  const { entries } = await readHeader(join(folder, optimizerName))
+  return { folder, state, model: await openModelFolder(folder), optimizer: entries }
+}
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const stateSchema = v.object({
+  format: v.literal(stateFormat),
+  step: count,
+  epoch: v.pipe(v.number(), v.finite(), v.minValue(0)),
+  totalSteps: count,
+  settings: v.record(v.string(), v.unknown()),
+  examples: v.object({ count, digest: v.string() }),
+})
+
+async function readState(path: string): Promise<TrainingState> {
+  let json: unknown
+  try {
+    json = JSON.parse(await readFile(path, 'utf8'))
+  } catch (cause) {
+    throw corrupt(path, `expected JSON: ${(cause as Error).message}`, cause)
+  }
+  const result = v.safeParse(stateSchema, json)
+  if (!result.success) {
+    const [issue] = result.issues
+    throw corrupt(path, `expected ${issue.expected} for ${v.getDotPath(issue)} but received ${issue.received}`)
+  }
+  const { format: _, ...state } = result.output
+  return state
+}
+
+/**
+ * Checks that going on from `saved` gives what a run of `current` would have given without a stop.
+ * Throws a CheckpointError `CHECKPOINT_MISMATCH` naming every setting that differs, with both values.
+ */
+export function checkResumable(saved: TrainingState, current: Omit<TrainingState, 'step' | 'epoch'>, folder: string): void {
+  const facts = ({ settings, totalSteps, examples }: Omit<TrainingState, 'step' | 'epoch'>): Record<string, unknown> => ({
+    ...settings,
+    'number of examples': examples.count,
+    'digest of the examples': examples.digest,
+    'total steps': totalSteps,
+  })
+  const before = facts(saved)
+  const now = facts(current)
+  const differing = [...new Set([...Object.keys(before), ...Object.keys(now)])].filter(
+    (key) => canonicalJson(before[key]) !== canonicalJson(now[key]),
+  )
+  if (differing.length === 0) return
+  const list = differing.map((key) => `${key}: ${canonicalJson(before[key])} then, ${canonicalJson(now[key])} now`).join('; ')
+  const message = `${folder} was made by a run with other settings (${list}): set them back, or choose another output_dir`
+  throw new CheckpointError('CHECKPOINT_MISMATCH', message, { folder, differing })
+}
+
+function canonicalJson(value: unknown): string {
+  const sortKeys = (_key: string, inner: unknown) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner
+  return JSON.stringify(value, sortKeys) ?? 'nothing'
+}
+
+/**
+ * Removes all but the newest `keep` checkpoints. Only folders with a manifest count and are removed: other tools' stay.
+ * Throws a CheckpointError `WRITE_FAILED`.
+ */
+export async function pruneCheckpoints(outputDir: string, keep: number): Promise<void> {
+  const complete: string[] = []
+  for (const { folder } of await listCheckpoints(outputDir)) if (await isComplete(folder)) complete.push(folder)
+  for (const folder of complete.slice(Math.max(1, keep))) {
+    // Out of sight first: a folder half removed must not pass for a checkpoint.
+    const doomed = temporaryName(folder)
+    await moveInPlace(folder, doomed)
+    await rm(doomed, { recursive: true, force: true }).catch((cause) => {
+      throw writeFailed(cause, doomed)
+    })
+  }
+}
+
+function corrupt(path: string, problem: string, cause?: unknown): CheckpointError {
+  return new CheckpointError(
+    'CHECKPOINT_CORRUPT',
+    `${path}: ${problem}. Resume from an earlier checkpoint`,
+    { file: path },
+    { cause },
+  )
+}
