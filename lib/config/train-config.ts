@@ -1,0 +1,269 @@
+import { closest } from 'fastest-levenshtein'
+import * as v from 'valibot'
+import { ConfigError } from '../errors.js'
+import { readConfigFile, type Written } from './config-file.js'
+import { foreignKey, foreignKeys } from './foreign-keys.js'
+import { showValue } from './show-value.js'
+import { aliases, keys, type TrainKeyName, type TrainValues } from './train-keys.js'
+
+/** The settings of a training run with every default resolved. Plain JSON; see {@link trainKeys} for what each means. */
+export interface TrainConfig {
+  modelNameOrPath?: string
+  /** Names or paths, joined by commas. */
+  dataset?: string
+  datasetDir: string
+  template?: string
+  /** Empty for none. */
+  defaultSystem: string
+  cutoffLen: number
+  overLength: 'error' | 'drop' | 'truncate'
+  maxSamples?: number
+  packing: boolean
+  /** A fraction below 1, or a number of records. */
+  valSize: number
+  disableShuffling: boolean
+  perDeviceTrainBatchSize: number
+  gradientAccumulationSteps: number
+  learningRate: number
+  lrSchedulerType: 'cosine' | 'linear' | 'constant' | 'constant_with_warmup' | 'cosine_with_min_lr'
+  /** Lowest learning rate as a share of the highest; 0 but for cosine_with_min_lr. */
+  minLrRate: number
+  warmupRatio: number
+  /** Wins over `warmupRatio`; absent for 0, as in Transformers. */
+  warmupSteps?: number
+  numTrainEpochs: number
+  maxSteps?: number
+  weightDecay: number
+  adamBeta1: number
+  adamBeta2: number
+  adamEpsilon: number
+  /** 0 for no clipping. */
+  maxGradNorm: number
+  lossReduction: 'token' | 'sample'
+  seed: number
+  dataSeed: number
+  recompute: 'none' | 'full' | 'auto'
+  /** Bytes; absent where the trainer is to decide from what is free. */
+  memoryLimit?: number
+  bf16: boolean
+  device: string
+  threads: number
+  outputDir?: string
+  overwriteOutputDir: boolean
+  loggingSteps: number
+  saveStrategy: 'steps' | 'epoch' | 'no'
+  saveSteps: number
+  saveTotalLimit?: number
+  evalStrategy: 'no' | 'steps' | 'epoch'
+  evalSteps: number
+  perDeviceEvalBatchSize: number
+  resumeFromCheckpoint: boolean | string
+}
+
+export interface LoadedTrainConfig {
+  config: TrainConfig
+  /** What a user should know, a line each: what is ignored, what is done otherwise than the words suggest. */
+  notes: string[]
+  /** The keys that were set, in snake_case. */
+  given: Set<string>
+}
+
+/** Every key with its type, default and description, in the order of `--help`. */
+export const trainKeys: readonly {
+  key: string
+  type: string
+  choices?: readonly string[]
+  default: unknown
+  description: string
+}[] = Object.entries(keys).map(([key, { type, choices, default: value, description }]) => ({
+  key,
+  type,
+  ...(choices && { choices }),
+  default: value,
+  description,
+}))
+
+/**
+ * Reads settings by LLaMA-Factory's names; `place` (`train.yaml`, `command line`) is named in errors.
+ *
+ * Throws a ConfigError: `CONFIG_UNKNOWN_KEY` naming the nearest known key; `CONFIG_INVALID_VALUE` for a wrong value, and for
+ * a key that asks for something that is not done here and would change the result.
+ */
+export function parseTrainConfig(values: Record<string, unknown>, place: string): LoadedTrainConfig {
+  return parseWritten(new Map(Object.entries(values).map(([key, value]) => [key.replaceAll('-', '_'), { value, place }])))
+}
+
+/**
+ * Reads a YAML or JSON file (none where `path` is undefined), then the overrides of the command line, which win.
+ *
+ * Throws a ConfigError: `CONFIG_NOT_FOUND`, `CONFIG_MALFORMED`, and those of {@link parseTrainConfig}, with line numbers.
+ */
+export async function loadTrainConfig(path: string | undefined, overrides: Record<string, unknown>): Promise<LoadedTrainConfig> {
+  const written = path === undefined ? (new Map() as Written) : await readConfigFile(path)
+  for (const [key, value] of Object.entries(overrides)) {
+    if (value === undefined) continue
+    const name = canonicalName(key.replaceAll('-', '_'))
+    for (const earlier of written.keys()) if (canonicalName(earlier) === name) written.delete(earlier)
+    written.set(name, { value, place: 'command line' })
+  }
+  return parseWritten(written)
+}
+
+/**
+ * Checks that every one of these keys was given a value, for a command that cannot do without.
+ * Throws a ConfigError `CONFIG_INVALID_VALUE`.
+ */
+export function requireKeys(loaded: LoadedTrainConfig, required: readonly TrainKeyName[], place: string): void {
+  for (const key of required) {
+    if (loaded.given.has(key)) continue
+    const message = `expected ${keys[key].expected} for ${key} but received nothing (${place}): add "${key}: ..." or --${key} ...`
+    throw new ConfigError('CONFIG_INVALID_VALUE', message, { key, place })
+  }
+}
+
+function canonicalName(key: string): string {
+  return Object.hasOwn(aliases, key) ? aliases[key]! : key
+}
+
+function parseWritten(written: Written): LoadedTrainConfig {
+  const values: Record<string, unknown> = Object.fromEntries(
+    Object.entries(keys).map(([key, { default: value }]) => [key, value]),
+  )
+  const given = new Set<string>()
+  const ignored: string[] = []
+  for (const [name, { value, place }] of written) {
+    const key = canonicalName(name)
+    if (!Object.hasOwn(keys, key)) {
+      checkForeign(key, value, place)
+      ignored.push(key)
+    } else if (value !== null && value !== undefined) {
+      values[key] = readValue(key as TrainKeyName, value, place)
+      given.add(key)
+    }
+  }
+  const places = (key: TrainKeyName) => written.get(key)?.place ?? 'defaults'
+  return resolve(values as unknown as TrainValues, given, ignored, places)
+}
+
+function checkForeign(key: string, value: unknown, place: string): void {
+  const verdict = foreignKey(key, value)
+  if (verdict === 'refused') {
+    const message = `${key} ${showValue(value)} is not supported and would change the result (${place}): remove it`
+    throw new ConfigError('CONFIG_INVALID_VALUE', message, { key, place, received: value })
+  }
+  if (verdict === 'ignored') return
+  const nearest = closest(key, [...Object.keys(keys), ...Object.keys(aliases), ...foreignKeys])
+  throw new ConfigError('CONFIG_UNKNOWN_KEY', `unknown key ${key} (${place}): did you mean ${nearest}?`, { key, place, nearest })
+}
+
+function readValue(key: TrainKeyName, value: unknown, place: string): unknown {
+  const result = v.safeParse(keys[key].schema as v.GenericSchema, value)
+  if (!result.success) throw invalidValue(key, keys[key].expected, value, place)
+  return result.output
+}
+
+function invalidValue(key: string, expected: string, received: unknown, place: string): ConfigError {
+  const message = `expected ${expected} for ${key} but received ${showValue(received)} (${place})`
+  return new ConfigError('CONFIG_INVALID_VALUE', message, { key, place, expected, received })
+}
+
+/** Settles what depends on more than one key. */
+function resolve(
+  values: TrainValues,
+  given: Set<string>,
+  ignored: string[],
+  places: (key: TrainKeyName) => string,
+): LoadedTrainConfig {
+  const limoBatch = values.per_device_train_batch_size === undefined && values.gradient_accumulation_steps === undefined
+  const config: TrainConfig = {
+    ...(values.model_name_or_path !== undefined && { modelNameOrPath: values.model_name_or_path }),
+    ...(values.dataset !== undefined && { dataset: values.dataset }),
+    datasetDir: values.dataset_dir,
+    ...(values.template !== undefined && { template: values.template }),
+    defaultSystem: values.default_system,
+    cutoffLen: values.cutoff_len,
+    overLength: values.over_length,
+    ...(values.max_samples !== undefined && { maxSamples: values.max_samples }),
+    packing: values.packing,
+    valSize: values.val_size,
+    disableShuffling: values.disable_shuffling,
+    perDeviceTrainBatchSize: values.per_device_train_batch_size ?? 1,
+    gradientAccumulationSteps: values.gradient_accumulation_steps ?? (limoBatch ? 64 : 1),
+    learningRate: values.learning_rate,
+    lrSchedulerType: values.lr_scheduler_type,
+    minLrRate: resolveMinLrRate(values, places),
+    warmupRatio: values.warmup_ratio,
+    ...(values.warmup_steps !== undefined && values.warmup_steps > 0 && { warmupSteps: values.warmup_steps }),
+    numTrainEpochs: values.num_train_epochs,
+    ...(values.max_steps !== undefined && values.max_steps > 0 && { maxSteps: values.max_steps }),
+    weightDecay: values.weight_decay,
+    adamBeta1: values.adam_beta1,
+    adamBeta2: values.adam_beta2,
+    adamEpsilon: values.adam_epsilon,
+    maxGradNorm: values.max_grad_norm,
+    lossReduction: values.loss_reduction,
+    seed: values.seed,
+    dataSeed: values.data_seed ?? values.seed,
+    recompute: resolveRecompute(values, given),
+    ...(values.memory_limit !== undefined && { memoryLimit: values.memory_limit }),
+    bf16: values.bf16,
+    device: values.device,
+    threads: values.threads,
+    ...(values.output_dir !== undefined && { outputDir: values.output_dir }),
+    overwriteOutputDir: values.overwrite_output_dir,
+    loggingSteps: values.logging_steps,
+    saveStrategy: values.save_strategy,
+    saveSteps: values.save_steps,
+    ...(values.save_total_limit !== undefined && { saveTotalLimit: values.save_total_limit }),
+    evalStrategy: resolveEvalStrategy(values, places),
+    evalSteps: values.eval_steps ?? values.logging_steps,
+    perDeviceEvalBatchSize: values.per_device_eval_batch_size,
+    resumeFromCheckpoint: values.resume_from_checkpoint,
+  }
+  return { config, notes: makeNotes(config, given, ignored), given }
+}
+
+/** Transformers' `get_cosine_with_min_lr_schedule_with_warmup`: exactly one of min_lr and min_lr_rate. */
+function resolveMinLrRate(values: TrainValues, places: (key: TrainKeyName) => string): number {
+  const { lr_scheduler_type: type, lr_scheduler_kwargs: settings, learning_rate: learningRate } = values
+  const place = places(settings === undefined ? 'lr_scheduler_type' : 'lr_scheduler_kwargs')
+  const wrong = (expected: string) => invalidValue('lr_scheduler_kwargs', expected, settings, place)
+  const count = Object.keys(settings ?? {}).length
+  if (type !== 'cosine_with_min_lr') {
+    if (count > 0) throw wrong(`no settings with lr_scheduler_type ${type} (cosine_with_min_lr takes them)`)
+    return 0
+  }
+  if (count !== 1) throw wrong('exactly one of min_lr and min_lr_rate with lr_scheduler_type cosine_with_min_lr')
+  if (settings?.min_lr === undefined) return settings?.min_lr_rate ?? 0
+  if (settings.min_lr > learningRate) throw wrong(`a min_lr of at most learning_rate (${learningRate})`)
+  return learningRate === 0 ? 0 : settings.min_lr / learningRate
+}
+
+function resolveRecompute(values: TrainValues, given: Set<string>): TrainConfig['recompute'] {
+  if (given.has('recompute')) return values.recompute
+  if (values.disable_gradient_checkpointing === true) return 'none'
+  return values.gradient_checkpointing === true ? 'full' : values.recompute
+}
+
+function resolveEvalStrategy(values: TrainValues, places: (key: TrainKeyName) => string): TrainConfig['evalStrategy'] {
+  const strategy = values.eval_strategy ?? (values.eval_steps === undefined || values.val_size === 0 ? 'no' : 'steps')
+  if (strategy !== 'no' && values.val_size === 0) {
+    throw invalidValue('val_size', `a val_size above 0 with eval_strategy ${strategy}`, 0, places('eval_strategy'))
+  }
+  return strategy
+}
+
+function makeNotes(config: TrainConfig, given: Set<string>, ignored: string[]): string[] {
+  const notes: string[] = []
+  if (ignored.includes('deepspeed')) notes.push('deepspeed: one process needs no sharding, the file is not read')
+  const others = ignored.filter((key) => key !== 'deepspeed').sort()
+  if (others.length > 0) notes.push(`ignored, without effect here: ${others.join(', ')}`)
+  if (config.bf16) notes.push('bf16: this version computes in float32, which takes more memory and time and loses nothing')
+  if (config.lrSchedulerType === 'constant' && (config.warmupSteps ?? config.warmupRatio) > 0) {
+    notes.push('lr_scheduler_type constant: the warm-up is done, as with constant_with_warmup')
+  }
+  if (config.valSize === 0 && given.has('eval_steps')) notes.push('eval_steps: nothing is evaluated because val_size is 0')
+  if (config.valSize > 0 && config.evalStrategy === 'no')
+    notes.push('val_size: records are held out but never evaluated; set eval_steps')
+  return notes
+}
