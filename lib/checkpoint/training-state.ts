@@ -1,9 +1,9 @@
-import { readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import * as v from 'valibot'
 import { CheckpointError } from '../errors.js'
 import { makeFolder, publishFolder } from './atomic-folder.js'
-import { moveInPlace, temporaryName, writeFailed } from './durable-file.js'
+import { activeTemporary, moveInPlace, temporaryName } from './durable-file.js'
 import { checkHashes, checkSizes, manifestName, readManifest } from './manifest.js'
 import { type ModelContents, type ModelFolder, openModelFolder, writeModelFiles } from './model-folder.js'
 import { readHeader, type TensorEntry } from './safetensors.js'
@@ -181,10 +181,7 @@ export async function pruneCheckpoints(outputDir: string, keep: number): Promise
   for (const folder of complete.slice(Math.max(1, keep))) {
     // Out of sight first: a folder half removed must not pass for a checkpoint.
     const doomed = temporaryName(folder)
-    await moveInPlace(folder, doomed)
-    await rm(doomed, { recursive: true, force: true }).catch((cause) => {
-      throw writeFailed(cause, doomed)
-    })
+    await activeTemporary(doomed, () => moveInPlace(folder, doomed))
   }
 }
 
