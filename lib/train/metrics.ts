@@ -1,0 +1,95 @@
+import { type FileHandle, open, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { makeFolder } from '../checkpoint/atomic-folder.js'
+import { writeFailed, writeFileAtomically } from '../checkpoint/durable-file.js'
+
+/** One logged step. */
+export interface StepMetrics {
+  /** Counts from 1. */
+  step: number
+  epoch: number
+  loss: number
+  /** Before clipping. */
+  gradNorm: number
+  /** The one that this step used. */
+  learningRate: number
+  scoredTokens: number
+  tokens: number
+  elapsedMs: number
+  tokensPerSecond: number
+  peakBytes: number
+}
+
+/** One evaluation on the held out records. */
+export interface EvalMetrics {
+  step: number
+  epoch: number
+  evalLoss: number
+}
+
+export const metricsName = 'metrics.jsonl'
+
+/** Appends to `metrics.jsonl` of an output folder, one JSON object a line. */
+export class MetricsWriter {
+  private constructor(
+    private readonly path: string,
+    private readonly file: FileHandle,
+  ) {}
+
+  /**
+   * Opens the metrics of an output folder: anew, or, where a run resumes after `resumedStep` steps, with the rows up to that
+   * step kept and later ones dropped, so that every step is there once. Throws a CheckpointError `WRITE_FAILED`.
+   */
+  static async open(outputDir: string, resumedStep?: number): Promise<MetricsWriter> {
+    const path = join(outputDir, metricsName)
+    await makeFolder(outputDir)
+    const kept = resumedStep === undefined ? '' : await rowsUpTo(path, resumedStep)
+    await writeFileAtomically(path, (sink) => sink(Buffer.from(kept)))
+    try {
+      return new MetricsWriter(path, await open(path, 'a'))
+    } catch (cause) {
+      throw writeFailed(cause, path)
+    }
+  }
+
+  /** Throws a CheckpointError `WRITE_FAILED`. */
+  async append(row: StepMetrics | EvalMetrics): Promise<void> {
+    try {
+      await this.file.appendFile(`${JSON.stringify(row)}\n`)
+    } catch (cause) {
+      throw writeFailed(cause, this.path)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.file.close()
+  }
+}
+
+/** Lines that are no rows are dropped: a kill can tear the last one, and a crash of the machine more. */
+async function rowsUpTo(path: string, step: number): Promise<string> {
+  const text = await readFile(path, 'utf8').catch(() => '')
+  return text
+    .split('\n')
+    .filter((line) => isRowUpTo(line, step))
+    .map((line) => `${line}\n`)
+    .join('')
+}
+
+function isRowUpTo(line: string, step: number): boolean {
+  try {
+    const row = JSON.parse(line) as { step?: unknown } | null
+    return typeof row?.step === 'number' && row.step <= step
+  } catch {
+    return false
+  }
+}
+
+/** Reads the rows of an output folder, without a torn last line. */
+export async function readMetrics(outputDir: string): Promise<(StepMetrics | EvalMetrics)[]> {
+  const rows = await rowsUpTo(join(outputDir, metricsName), Infinity)
+  return rows
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as StepMetrics | EvalMetrics)
+}
