@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { distance } from 'fastest-levenshtein'
 import { DataError } from '../errors.js'
-import { type ColumnMapping, type Role, shareGptTags, type TurnTags } from './records.js'
+import { type ColumnMapping, type Role, shareGptTags, type TurnTags } from './conversation.js'
+import { isObject } from './row-fields.js'
 
 /** A file of records and, where `dataset_info.json` has one, the mapping of its columns. */
 export interface DatasetSource {
@@ -137,8 +138,4 @@ function unknownDataset(name: string, known: string[] | undefined, infoPath: str
     `expected dataset ${JSON.stringify(name)} to be a file or a name in ${infoPath}, but ${received}. Check dataset and dataset_dir.`,
     { dataset: name, nearest },
   )
-}
-
-function isObject(value: unknown): value is Entry {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

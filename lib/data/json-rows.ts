@@ -40,7 +40,7 @@ async function* readJsonArray(path: string): AsyncGenerator<JsonRow> {
   const name = basename(path)
   const wholeFile: RowPlace = { text: name, details: { file: path, line: 1 } }
   const text = decodeUtf8(await readFile(path), wholeFile)
-  const rows = parseJson(text, wholeFile, 'one JSON array, because the file starts with "["') as unknown[]
+  const rows = parseJson(text, wholeFile, 'one JSON array, because the file starts with "[",') as unknown[]
   for (const [index, value] of rows.entries()) {
     const record = index + 1
     yield { place: { text: `${name} record ${record}`, details: { file: path, record } }, value }
@@ -109,10 +109,13 @@ function parseJson(text: string, place: RowPlace, expected: string): unknown {
     return JSON.parse(text)
   } catch (cause) {
     const { message } = cause as Error
+    const position = /at position (\d+)/.exec(message)
+    const details = { ...place.details }
+    if (position !== null && 'line' in details) details.line += text.slice(0, Number(position[1])).split('\n').length - 1
     throw new DataError(
       'DATA_MALFORMED',
       `${place.text}: expected ${expected} but received text that is not valid JSON (${message}). Mend or remove it.`,
-      place.details,
+      details,
       { cause },
     )
   }

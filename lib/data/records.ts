@@ -1,13 +1,9 @@
 import { DataError } from '../errors.js'
+import { type ColumnMapping, parseConversation, type Turn } from './conversation.js'
 import { type JsonRow, type RowPlace, readJsonRows } from './json-rows.js'
+import { describe, invalidRecord, isObject, type Row } from './row-fields.js'
 
-export type Role = 'system' | 'user' | 'assistant' | 'tool'
-
-/** One message of a conversation. */
-export interface Turn {
-  role: Role
-  content: string
-}
+export type { ColumnMapping, Role, Turn } from './conversation.js'
 
 /** A conversation that ends with an assistant turn. */
 export interface ChatRecord {
@@ -27,46 +23,6 @@ export interface TokenizedRecord {
 }
 
 export type TrainingRecord = ChatRecord | TokenizedRecord
-
-/** Where the text of a record stands, for files whose columns have other names: LLaMA-Factory's `columns` and `tags`. */
-export interface ColumnMapping {
-  formatting: 'alpaca' | 'sharegpt'
-  columns: { prompt?: string; query?: string; response?: string; system?: string; history?: string; messages?: string }
-  tags: TurnTags
-}
-
-/** The keys of a turn, and what its role is called. */
-export interface TurnTags {
-  role: string
-  content: string
-  roles: Readonly<Record<string, Role>>
-}
-
-export const shareGptTags: TurnTags = {
-  role: 'from',
-  content: 'value',
-  // user, assistant and tool are what many public ShareGPT files have instead of the original tags
-  roles: {
-    human: 'user',
-    user: 'user',
-    gpt: 'assistant',
-    assistant: 'assistant',
-    system: 'system',
-    function_call: 'assistant',
-    observation: 'tool',
-    tool: 'tool',
-  },
-}
-
-const messagesTags: TurnTags = {
-  role: 'role',
-  content: 'content',
-  roles: { system: 'system', developer: 'system', user: 'user', assistant: 'assistant', tool: 'tool' },
-}
-
-const alpacaColumns = { prompt: 'instruction', query: 'input', response: 'output', system: 'system', history: 'history' }
-
-type Row = Record<string, unknown>
 
 /**
  * Reads a file of records. Without `columns`, a record's own columns say what it is:
@@ -95,136 +51,7 @@ function parseRecord({ place, value }: JsonRow, mapping: ColumnMapping | undefin
     throw invalidRecord(place, `expected a JSON object but received ${describe(value)}`, 'Mend or remove the record.')
   }
   if (mapping === undefined && 'input_ids' in value) return parseTokens(value, place)
-  const turns = mapping === undefined ? parseByColumns(value, place) : parseMapped(value, mapping, place)
-  checkTurns(turns, place)
-  return { kind: 'chat', place: place.text, turns }
-}
-
-function parseByColumns(row: Row, place: RowPlace): Turn[] {
-  if ('messages' in row) return parseMessages(row, { column: 'messages', tags: messagesTags }, place)
-  if ('conversations' in row) return parseMessages(row, { column: 'conversations', tags: shareGptTags }, place)
-  if ('question' in row && 'solution' in row) return parseAlpaca(row, { prompt: 'question', response: 'solution' }, place)
-  if ('question' in row && 'answer' in row) return parseAlpaca(row, { prompt: 'question', response: 'answer' }, place)
-  if ('instruction' in row) return parseAlpaca(row, alpacaColumns, place)
-  throw invalidRecord(
-    place,
-    'expected the columns {question, solution}, {question, answer}, {instruction, output}, {conversations}, {messages} or ' +
-      `{input_ids, labels} but received {${Object.keys(row).join(', ')}}`,
-    'Rename the columns, or map them in a dataset_info.json.',
-  )
-}
-
-function parseMapped(row: Row, { formatting, columns, tags }: ColumnMapping, place: RowPlace): Turn[] {
-  if (formatting === 'alpaca') return parseAlpaca(row, columns, place)
-  const system = columns.system === undefined ? '' : optionalText(row, columns.system, place)
-  const turns = parseMessages(row, { column: columns.messages ?? 'conversations', tags }, place)
-  return system === '' ? turns : [{ role: 'system', content: system }, ...turns]
-}
-
-/** Question and response in columns; `query` is added to the prompt on a line of its own, as LLaMA-Factory does. */
-function parseAlpaca(row: Row, columns: ColumnMapping['columns'], place: RowPlace): Turn[] {
-  const turns: Turn[] = []
-  const system = columns.system === undefined ? '' : optionalText(row, columns.system, place)
-  if (system !== '') turns.push({ role: 'system', content: system })
-  for (const [prompt, response] of columns.history === undefined ? [] : parseHistory(row, columns.history, place)) {
-    turns.push({ role: 'user', content: prompt }, { role: 'assistant', content: response })
-  }
-  const prompt = requiredText(row, columns.prompt ?? alpacaColumns.prompt, place)
-  const query = columns.query === undefined ? '' : optionalText(row, columns.query, place)
-  turns.push({ role: 'user', content: [prompt, query].filter((text) => text !== '').join('\n') })
-  turns.push({ role: 'assistant', content: requiredText(row, columns.response ?? alpacaColumns.response, place) })
-  return turns
-}
-
-function parseHistory(row: Row, column: string, place: RowPlace): [string, string][] {
-  const history = row[column] ?? []
-  const isPair = (pair: unknown) => Array.isArray(pair) && pair.length === 2 && pair.every((text) => typeof text === 'string')
-  if (Array.isArray(history) && history.every(isPair)) return history
-  throw invalidRecord(
-    place,
-    `expected ${column} to be a list of [prompt, response] pairs but received ${describe(history)}`,
-    'Mend or remove the record.',
-  )
-}
-
-function parseMessages(row: Row, { column, tags }: { column: string; tags: TurnTags }, place: RowPlace): Turn[] {
-  const messages = row[column]
-  if (!Array.isArray(messages)) {
-    throw invalidRecord(place, `expected ${column} to be a list of turns but received ${describe(messages)}`, 'Mend the record.')
-  }
-  if (hasContent(row.tools)) {
-    throw invalidRecord(place, 'expected no tool definitions but received the column tools', 'Write them into the system turn.')
-  }
-  return messages.map((message: unknown, index) => parseMessage(message, `${column}[${index}]`, tags, place))
-}
-
-function parseMessage(message: unknown, where: string, tags: TurnTags, place: RowPlace): Turn {
-  if (!isObject(message)) {
-    throw invalidRecord(place, `expected ${where} to be an object but received ${describe(message)}`, 'Mend the record.')
-  }
-  for (const key of ['tool_calls', 'function_call', 'reasoning_content']) {
-    if (hasContent(message[key])) {
-      throw invalidRecord(
-        place,
-        `expected all text of ${where} in ${tags.content} but received ${key}`,
-        'Write it into the text.',
-      )
-    }
-  }
-  const role = message[tags.role]
-  const known = typeof role === 'string' && Object.hasOwn(tags.roles, role) ? tags.roles[role] : undefined
-  if (known === undefined) {
-    const expected = Object.keys(tags.roles).join(', ')
-    throw invalidRecord(
-      place,
-      `expected ${where}.${tags.role} to be one of ${expected} but received ${describe(role)}`,
-      'Rename the role, or map it with tags in a dataset_info.json.',
-    )
-  }
-  const content = message[tags.content]
-  if (typeof content === 'string') return { role: known, content }
-  throw invalidRecord(
-    place,
-    `expected ${where}.${tags.content} to be a string but received ${describe(content)}`,
-    'Mend or remove the record.',
-  )
-}
-
-/** system? then user, assistant, user, assistant, …; tool results stand after an assistant turn and before the next one. */
-const rolesAfter: Readonly<Record<Role | 'start', readonly Role[]>> = {
-  start: ['system', 'user'],
-  system: ['user'],
-  user: ['assistant'],
-  assistant: ['user', 'tool'],
-  tool: ['tool', 'assistant'],
-}
-
-function checkTurns(turns: Turn[], place: RowPlace): void {
-  let previous: Role | 'start' = 'start'
-  for (const [index, { role, content }] of turns.entries()) {
-    if (!rolesAfter[previous].includes(role)) {
-      const after = previous === 'start' ? 'first' : `after a ${previous} turn`
-      throw invalidRecord(
-        place,
-        `expected ${rolesAfter[previous].join(' or ')} ${after} but received ${role} as turn ${index + 1}`,
-        'Merge or reorder the turns.',
-      )
-    }
-    if (content.trim() === '') {
-      throw new DataError(
-        'DATA_EMPTY_TURN',
-        `${place.text}: expected text in turn ${index + 1} (${role}) but received none. Fill it in or remove the record.`,
-        { ...place.details, turn: index + 1, role },
-      )
-    }
-    previous = role
-  }
-  if (previous === 'assistant') return
-  throw invalidRecord(
-    place,
-    `expected an assistant turn at the end, because only those are scored, but received ${previous === 'start' ? 'no turns' : previous}`,
-    'Add the response or remove the last turn.',
-  )
+  return { kind: 'chat', place: place.text, turns: parseConversation(value, mapping, place) }
 }
 
 function parseTokens(row: Row, place: RowPlace): TokenizedRecord {
@@ -253,35 +80,4 @@ function integers(row: Row, column: string, place: RowPlace, inRange: (value: nu
     `expected ${column}[${bad}] to be ${allowed} but received ${describe(values[bad])}`,
     'Tokenize the record anew.',
   )
-}
-
-function requiredText(row: Row, column: string, place: RowPlace): string {
-  const value = row[column]
-  if (typeof value === 'string') return value
-  throw invalidRecord(place, `expected ${column} to be a string but received ${describe(value)}`, 'Mend or remove the record.')
-}
-
-function optionalText(row: Row, column: string, place: RowPlace): string {
-  return row[column] == null ? '' : requiredText(row, column, place)
-}
-
-function isObject(value: unknown): value is Row {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function hasContent(value: unknown): boolean {
-  return value != null && value !== '' && value !== '[]' && !(Array.isArray(value) && value.length === 0)
-}
-
-function describe(value: unknown): string {
-  if (value === undefined) return 'nothing'
-  if (value === null) return 'null'
-  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : `a list of ${value.length}`
-  if (typeof value === 'object') return `an object with {${Object.keys(value).join(', ')}}`
-  const text = JSON.stringify(value)
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text
-}
-
-function invalidRecord(place: RowPlace, problem: string, remedy: string): DataError {
-  return new DataError('DATA_INVALID_RECORD', `${place.text}: ${problem}. ${remedy}`, place.details)
 }

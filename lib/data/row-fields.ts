@@ -1,0 +1,36 @@
+import { DataError } from '../errors.js'
+import type { RowPlace } from './json-rows.js'
+
+/** A record as its file has it. */
+export type Row = Record<string, unknown>
+
+export function requiredText(row: Row, column: string, place: RowPlace): string {
+  const value = row[column]
+  if (typeof value === 'string') return value
+  throw invalidRecord(place, `expected ${column} to be a string but received ${describe(value)}`, 'Mend or remove the record.')
+}
+
+export function optionalText(row: Row, column: string, place: RowPlace): string {
+  return row[column] == null ? '' : requiredText(row, column, place)
+}
+
+export function isObject(value: unknown): value is Row {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+export function hasContent(value: unknown): boolean {
+  return value != null && value !== '' && value !== '[]' && !(Array.isArray(value) && value.length === 0)
+}
+
+export function describe(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : `a list of ${value.length}`
+  if (typeof value === 'object') return `an object with {${Object.keys(value).join(', ')}}`
+  const text = JSON.stringify(value)
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text
+}
+
+export function invalidRecord(place: RowPlace, problem: string, remedy: string): DataError {
+  return new DataError('DATA_INVALID_RECORD', `${place.text}: ${problem}. ${remedy}`, place.details)
+}

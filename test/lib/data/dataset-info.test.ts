@@ -1,0 +1,106 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { resolveDatasets } from '../../../lib/data/dataset-info.js'
+import { readRecords } from '../../../lib/data/records.js'
+
+const limo = { question: 'q', solution: 's', answer: 'a' }
+
+function folderWith(test: Test, info: unknown, files: Record<string, string> = {}): string {
+  return test.testdir({ 'dataset_info.json': typeof info === 'string' ? info : JSON.stringify(info), ...files })
+}
+
+t.test('a name, a path, and a list of both', async (t) => {
+  const folder = folderWith(
+    t,
+    { limo: { file_name: 'limo.json' } },
+    { 'limo.json': JSON.stringify([limo]), 'mine.jsonl': JSON.stringify(limo) },
+  )
+  t.same(await resolveDatasets('limo', folder), [{ name: 'limo', path: join(folder, 'limo.json') }])
+  const mine = join(folder, 'mine.jsonl')
+  t.same(await resolveDatasets(mine, 'no-such-folder'), [{ name: 'mine.jsonl', path: mine }], 'needs no dataset_info.json')
+  t.match(await resolveDatasets('limo, mine.jsonl', folder), [{ name: 'limo' }, { path: mine }], 'a file in dataset_dir')
+})
+
+t.test('mapped columns', async (t) => {
+  const info = {
+    mapped: { file_name: 'a.json', columns: { prompt: 'problem', response: 'reasoning', system: 'sys' } },
+    chat: {
+      file_name: 'b.json',
+      formatting: 'sharegpt',
+      columns: { messages: 'dialog', system: 'sys' },
+      tags: { role_tag: 'who', content_tag: 'says', user_tag: 'U', assistant_tag: 'A', system_tag: 'S' },
+    },
+    plain: { file_name: 'c.json', formatting: 'sharegpt' },
+  }
+  const folder = folderWith(t, info, {
+    'a.json': JSON.stringify([{ problem: 'q', reasoning: 'r', sys: 'be brief', instruction: 'not this' }]),
+    'b.json': JSON.stringify([
+      {
+        sys: 'be brief',
+        dialog: [
+          { who: 'U', says: 'q' },
+          { who: 'A', says: 'r' },
+        ],
+      },
+    ]),
+    'c.json': JSON.stringify([
+      {
+        conversations: [
+          { from: 'human', value: 'q' },
+          { from: 'gpt', value: 'r' },
+        ],
+      },
+    ]),
+  })
+  const turns = [
+    { role: 'system', content: 'be brief' },
+    { role: 'user', content: 'q' },
+    { role: 'assistant', content: 'r' },
+  ]
+  const [mapped, chat, plain] = await resolveDatasets('mapped,chat,plain', folder)
+  t.match(await readRecords(mapped!.path, mapped!.columns), [{ turns }])
+  t.match(await readRecords(chat!.path, chat!.columns), [{ turns }])
+  t.match(await readRecords(plain!.path, plain!.columns), [{ turns: turns.slice(1) }])
+})
+
+t.test('names that are not there', async (t) => {
+  const folder = folderWith(t, { limo: { file_name: 'limo.json' }, other: { file_name: 'x' } })
+  await t.rejects(resolveDatasets('limmo', folder), {
+    code: 'DATA_NOT_FOUND',
+    message: /nearest name: limo/,
+    details: { nearest: 'limo' },
+  })
+  await t.rejects(resolveDatasets('limo', t.testdir()), { code: 'DATA_NOT_FOUND', message: /neither does .*dataset_info\.json/ })
+  await t.rejects(resolveDatasets(' , ', folder), { code: 'DATA_NOT_FOUND' })
+})
+
+t.test('what would have to be downloaded', async (t) => {
+  for (const key of ['hf_hub_url', 'ms_hub_url', 'script_url']) {
+    const folder = folderWith(t, { remote: { [key]: 'GAIR/LIMO' } })
+    await t.rejects(resolveDatasets('remote', folder), {
+      code: 'DATA_NOT_FOUND',
+      message: new RegExp(`${key}.*GAIR/LIMO.*[Dd]ownload`),
+    })
+  }
+  const folder = folderWith(t, { both: { hf_hub_url: 'GAIR/LIMO', file_name: 'limo.json' } })
+  t.match(await resolveDatasets('both', folder), [{ path: join(folder, 'limo.json') }], 'a file beside the address is taken')
+})
+
+t.test('entries that ask for something unknown are refused by its name', async (t) => {
+  const cases: [unknown, RegExp][] = [
+    ['limo.json', /limo: expected an object with file_name/],
+    [{ formatting: 'alpaca' }, /expected file_name/],
+    [{ file_name: 'a', formatting: 'openai' }, /alpaca or sharegpt but received "openai"/],
+    [{ file_name: 'a', ranking: true }, /ranking: true/],
+    [{ file_name: 'a', num_samples: 5 }, /the key num_samples/],
+    [{ file_name: 'a', columns: { chosen: 'c' } }, /columns to have only .* but received chosen/],
+    [{ file_name: 'a', columns: { prompt: 5 } }, /columns\.prompt to be a string but received 5/],
+    [{ file_name: 'a', columns: [] }, /columns to be an object/],
+    [{ file_name: 'a', formatting: 'sharegpt', tags: { name_tag: 'n' } }, /tags to have only .* but received name_tag/],
+  ]
+  for (const [entry, message] of cases) {
+    await t.rejects(resolveDatasets('limo', folderWith(t, { limo: entry })), { code: 'DATA_MALFORMED', message })
+  }
+  await t.rejects(resolveDatasets('limo', folderWith(t, '{"limo": ')), { code: 'DATA_MALFORMED', message: /expected JSON/ })
+  await t.rejects(resolveDatasets('limo', folderWith(t, '[]')), { code: 'DATA_MALFORMED', message: /expected a JSON object/ })
+})
