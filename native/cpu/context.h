@@ -10,6 +10,8 @@ namespace limo {
 // Working memory of one thread, enough for the packed blocks of a matrix product or of attention.
 // lib/graph/memory-plan.ts counts the same number, so that a plan is exact.
 constexpr int64_t kScratchBytesPerThread = 4 << 20;
+// What a matrix product takes of it, from its start.
+constexpr int64_t kScratchForProducts = 3 << 20;
 
 // What an operation on the CPU may use besides its tensors.
 struct CpuContext {

@@ -22,7 +22,7 @@ constexpr int64_t kBlockM = 576;
 // Rows of A further apart than this (bytes) touch a page each: they are copied together first.
 constexpr int64_t kFarRowBytes = 4096;
 
-static_assert((kBlockK * kBlockN + kBlockK * kBlockM) * 4 <= kScratchBytesPerThread);
+static_assert((kBlockK * kBlockN + kBlockK * kBlockM) * 4 <= kScratchForProducts);
 
 LIMO_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 

@@ -4,6 +4,8 @@
 
 namespace limo {
 
+constexpr int64_t kMaxHeadDim = 512;
+
 // Causal attention of packed sequences with grouped queries: sequence s covers rows cu_seqlens[s] … cu_seqlens[s+1] − 1
 // and nothing crosses its bounds. Query head h reads key/value head h / (H / K). For row t, over u ≤ t of its sequence:
 //   score[u] = scale · q[t]·k[u],  lse[t] = log Σ_u exp(score[u]),  out[t] = Σ_u exp(score[u] − lse[t]) · v[u]
@@ -46,7 +48,7 @@ struct AttentionBackward {
   Tensor q;      // [T, Q]
   Tensor k;      // [T, W]
   Tensor v;      // [T, W]
-  Tensor cu_seqlens;
+  Tensor cu_seqlens;  // [S] int32
   double head_dim = 0;
   double scale = 0;
 

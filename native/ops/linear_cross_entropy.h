@@ -4,6 +4,9 @@
 
 namespace limo {
 
+// R is at most this many rows.
+constexpr int64_t kMaxScoredRows = 4096;
+
 // The vocabulary projection and its cross-entropy, forward and backward at once, over R scored rows at a time, so that
 // logits for all rows never exist. For each row t with labels[t] ≠ −100, with z = hidden[t]·weightᵀ:
 //   token_loss[t] = log Σ_v exp(z[v]) − z[labels[t]]          (0 where not scored)

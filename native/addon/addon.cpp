@@ -1,0 +1,269 @@
+#include <napi.h>
+
+#include <atomic>
+#include <cstring>
+#include <thread>
+
+#include "addon/convert.h"
+#include "addon/device_job.h"
+#include "core/error.h"
+#include "runtime/cuda_probe.h"
+#include "runtime/device.h"
+#include "runtime/program.h"
+
+// The surface that lib/native/addon-types.ts describes. Objects of the runtime are owned by JavaScript objects; jobs hold
+// what they need by shared pointers, and only JavaScript objects own a device, so it ends on the JavaScript thread.
+namespace limo {
+namespace {
+
+// Calls body and turns what it throws into an exception of JavaScript.
+template <class Body>
+auto guarded(Napi::Env env, Body body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (...) {
+    throw to_js_error(env, std::current_exception());
+  }
+}
+
+class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "Arena", {InstanceMethod("write", &ArenaObject::Write), InstanceMethod("read", &ArenaObject::Read),
+                                      InstanceMethod("load", &ArenaObject::Load)});
+  }
+  explicit ArenaObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ArenaObject>(info) {}
+  ~ArenaObject() override = default;
+
+  void adopt(Napi::Env env, std::shared_ptr<CpuDevice> device, std::shared_ptr<Arena> arena) {
+    device_ = std::move(device);
+    arena_ = std::move(arena);
+    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(arena_->bytes()));
+  }
+  void Finalize(Napi::Env env) override {
+    if (arena_) Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(arena_->bytes()));
+  }
+  const std::shared_ptr<Arena>& arena() const { return arena_; }
+  const CpuDevice* device() const { return device_.get(); }
+
+ private:
+  Napi::Value Write(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const uint64_t offset = read_size(info[0], "offset");
+      if (!info[1].IsTypedArray()) throw Error(ErrorCode::kInputInvalid, "expected a typed array of bytes to write");
+      const auto array = info[1].As<Napi::TypedArray>();
+      arena_->check_range(offset, array.ByteLength());
+      const char* from = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+      // A copy: the caller's buffer may be changed or detached before the device comes to it.
+      std::vector<char> bytes(from, from + array.ByteLength());
+      return run_on_device(info.Env(), *device_, [arena = arena_, offset, bytes = std::move(bytes)]() -> Settle {
+        if (!bytes.empty()) std::memcpy(arena->data() + offset, bytes.data(), bytes.size());
+        return [](Napi::Env env) { return env.Undefined(); };
+      });
+    });
+  }
+
+  Napi::Value Read(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const uint64_t offset = read_size(info[0], "offset"), length = read_size(info[1], "length");
+      arena_->check_range(offset, length);
+      return run_on_device(info.Env(), *device_, [arena = arena_, offset, length]() -> Settle {
+        auto bytes = std::make_shared<std::vector<char>>(arena->data() + offset, arena->data() + offset + length);
+        return [bytes](Napi::Env env) -> Napi::Value {
+          auto array = Napi::Uint8Array::New(env, bytes->size());
+          if (!bytes->empty()) std::memcpy(array.Data(), bytes->data(), bytes->size());
+          return array;
+        };
+      });
+    });
+  }
+
+  Napi::Value Load(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const uint64_t offset = read_size(info[0], "offset");
+      const auto options = info[1].As<Napi::Object>();
+      FileRange range{};
+      range.descriptor = options.Get("fileDescriptor").ToNumber().Int32Value();
+      range.offset = read_size(options.Get("fileOffset"), "fileOffset");
+      range.elements = read_size(options.Get("elements"), "elements");
+      range.dtype = read_dtype(options.Get("dtype"), "load");
+      if (range.dtype == DType::kI32) throw Error(ErrorCode::kInputInvalid, "expected dtype f32, bf16 or f16 to load but received i32");
+      if (offset % 4 != 0) throw Error(ErrorCode::kInputInvalid, "expected an offset that is a multiple of 4");
+      if (range.elements > arena_->bytes() / 4) throw Error(ErrorCode::kInputInvalid, "expected no more numbers than fit in the arena");
+      arena_->check_range(offset, range.elements * 4);
+      return run_on_device(info.Env(), *device_, [arena = arena_, offset, range]() -> Settle {
+        load_as_float32(reinterpret_cast<float*>(arena->data() + offset), range);
+        return [](Napi::Env env) { return env.Undefined(); };
+      });
+    });
+  }
+
+  std::shared_ptr<CpuDevice> device_;
+  std::shared_ptr<Arena> arena_;
+};
+
+class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
+ public:
+  static Napi::Function Define(Napi::Env env) { return DefineClass(env, "Program", {InstanceMethod("run", &ProgramObject::Run)}); }
+  explicit ProgramObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramObject>(info) {}
+
+  void adopt(std::shared_ptr<CpuDevice> device, std::shared_ptr<Program> program) {
+    device_ = std::move(device);
+    program_ = std::move(program);
+  }
+
+ private:
+  // run({inputs, scalars}) → {promise, cancel}
+  Napi::Value Run(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      auto request = std::make_shared<RunRequest>(read_run_request(info[0]));
+      auto cancelled = std::make_shared<std::atomic<bool>>(false);
+      CpuDevice* device = device_.get();
+      auto promise = run_on_device(info.Env(), *device, [device, program = program_, request, cancelled]() -> Settle {
+        auto outputs = std::make_shared<RunOutputs>(program->run(*request, device->isa(), device->context(),
+                                                                 [&] { return cancelled->load() || device->stopping(); }));
+        return [outputs](Napi::Env env) -> Napi::Value {
+          auto result = Napi::Object::New(env);
+          for (const auto& [name, values] : *outputs) {
+            auto array = Napi::Float32Array::New(env, values.size());
+            if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * 4);
+            result.Set(name, array);
+          }
+          return result;
+        };
+      });
+      auto result = Napi::Object::New(info.Env());
+      result.Set("promise", promise);
+      result.Set("cancel", Napi::Function::New(info.Env(), [cancelled](const Napi::CallbackInfo&) { *cancelled = true; }));
+      return result;
+    });
+  }
+
+  std::shared_ptr<CpuDevice> device_;
+  std::shared_ptr<Program> program_;
+};
+
+// The classes of one environment (the main thread or a worker).
+struct Classes {
+  Napi::FunctionReference device, arena, program;
+};
+
+class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "Device", {InstanceMethod("allocate", &DeviceObject::Allocate), InstanceMethod("compile", &DeviceObject::Compile),
+                                       InstanceMethod("close", &DeviceObject::Close), InstanceAccessor<&DeviceObject::Info>("info")});
+  }
+
+  // new Device({threads, isa})
+  explicit DeviceObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DeviceObject>(info) {
+    guarded(info.Env(), [&] {
+      const auto options = info[0].As<Napi::Object>();
+      const uint64_t threads = read_size(options.Get("threads"), "threads");
+      if (threads < 1 || threads > 1024) throw Error(ErrorCode::kInputInvalid, "expected 1 to 1024 threads but received " + std::to_string(threads));
+      Isa isa = best_isa();
+      if (options.Get("isa").IsString()) {
+        const std::string name = options.Get("isa").As<Napi::String>().Utf8Value();
+        bool found = false;
+        for (Isa candidate : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512})
+          if (name == isa_name(candidate) && isa_supported(candidate)) isa = candidate, found = true;
+        if (!found) throw Error(ErrorCode::kDeviceUnavailable, "this processor or this build has no instruction set \"" + name + "\"");
+      }
+      device_ = std::make_shared<CpuDevice>(static_cast<int>(threads), isa);
+    });
+    napi_add_env_cleanup_hook(info.Env(), &DeviceObject::OnTeardown, new std::shared_ptr<CpuDevice>(device_));
+  }
+
+ private:
+  // The end of the environment (process exit, worker.terminate) must not wait for a long program.
+  static void OnTeardown(void* data) {
+    auto* device = static_cast<std::shared_ptr<CpuDevice>*>(data);
+    (*device)->stop();
+    delete device;
+  }
+
+  Napi::Value Info(const Napi::CallbackInfo& info) {
+    auto result = Napi::Object::New(info.Env());
+    result.Set("threads", device_->threads());
+    result.Set("isa", isa_name(device_->isa()));
+    result.Set("scratchBytes", static_cast<double>(device_->scratch_bytes()));
+    result.Set("closed", device_->closed());
+    return result;
+  }
+
+  Napi::Value Allocate(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      auto arena = device_->allocate(static_cast<size_t>(read_size(info[0], "bytes")));
+      auto object = info.Env().GetInstanceData<Classes>()->arena.New({});
+      ArenaObject::Unwrap(object)->adopt(info.Env(), device_, std::move(arena));
+      return object;
+    });
+  }
+
+  Napi::Value Compile(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      if (device_->closed()) throw Error(ErrorCode::kDeviceClosed, "the device is closed");
+      auto* classes = info.Env().GetInstanceData<Classes>();
+      if (!info[1].IsArray()) throw Error(ErrorCode::kProgramInvalid, "expected an array of arenas");
+      const auto objects = info[1].As<Napi::Array>();
+      std::vector<std::shared_ptr<Arena>> arenas;
+      for (uint32_t i = 0; i < objects.Length(); ++i) {
+        const Napi::Value value = objects.Get(i);
+        if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(classes->arena.Value()))
+          throw Error(ErrorCode::kProgramInvalid, "expected an arena at index " + std::to_string(i));
+        const ArenaObject* arena = ArenaObject::Unwrap(value.As<Napi::Object>());
+        if (arena->device() != device_.get())
+          throw Error(ErrorCode::kProgramInvalid, "expected arenas of this device but arena " + std::to_string(i) + " is another's");
+        arenas.push_back(arena->arena());
+      }
+      auto program = std::make_shared<Program>(read_program_description(info[0]), std::move(arenas));
+      auto object = classes->program.New({});
+      ProgramObject::Unwrap(object)->adopt(device_, std::move(program));
+      return object;
+    });
+  }
+
+  Napi::Value Close(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value { return close_device(info.Env(), *device_); });
+  }
+
+  std::shared_ptr<CpuDevice> device_;
+};
+
+Napi::Value DescribeCpu(const Napi::CallbackInfo& info) {
+  auto result = Napi::Object::New(info.Env());
+  auto supported = Napi::Array::New(info.Env());
+  for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512})
+    if (isa_supported(isa)) supported.Set(supported.Length(), isa_name(isa));
+  result.Set("instructionSets", supported);
+  result.Set("best", isa_name(best_isa()));
+  result.Set("scratchBytesPerThread", static_cast<double>(kScratchBytesPerThread));
+  return result;
+}
+
+Napi::Value DescribeCuda(const Napi::CallbackInfo& info) {
+  const CudaStatus status = probe_cuda();
+  auto result = Napi::Object::New(info.Env());
+  result.Set("driver", status.driver);
+  result.Set("devices", status.devices);
+  result.Set("reason", status.reason);
+  return result;
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  auto* classes = new Classes;
+  classes->device = Napi::Persistent(DeviceObject::Define(env));
+  classes->arena = Napi::Persistent(ArenaObject::Define(env));
+  classes->program = Napi::Persistent(ProgramObject::Define(env));
+  env.SetInstanceData(classes);
+  exports.Set("Device", classes->device.Value());
+  exports.Set("describeCpu", Napi::Function::New(env, DescribeCpu));
+  exports.Set("describeCuda", Napi::Function::New(env, DescribeCuda));
+  return exports;
+}
+
+}  // namespace
+}  // namespace limo
+
+static Napi::Object InitLimo(Napi::Env env, Napi::Object exports) { return limo::Init(env, exports); }
+NODE_API_MODULE(limo_native, InitLimo)

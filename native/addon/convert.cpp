@@ -1,0 +1,156 @@
+#include "addon/convert.h"
+
+#include <cmath>
+#include <new>
+
+#include "core/error.h"
+
+namespace limo {
+namespace {
+
+[[noreturn]] void invalid(const std::string& message) { throw Error(ErrorCode::kProgramInvalid, message); }
+
+Napi::Object read_object(const Napi::Value& value, const std::string& place) {
+  if (!value.IsObject()) invalid("expected an object for " + place);
+  return value.As<Napi::Object>();
+}
+
+Napi::Array read_array(const Napi::Value& value, const std::string& place) {
+  if (!value.IsArray()) invalid("expected an array for " + place);
+  return value.As<Napi::Array>();
+}
+
+std::string read_string(const Napi::Value& value, const std::string& place) {
+  if (!value.IsString()) invalid("expected a string for " + place);
+  return value.As<Napi::String>().Utf8Value();
+}
+
+int64_t read_integer(const Napi::Value& value, const std::string& place) {
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : NAN;
+  if (!(std::fabs(number) <= 9007199254740991.0) || number != std::floor(number)) invalid("expected a whole number for " + place);
+  return static_cast<int64_t>(number);
+}
+
+TensorDescription read_tensor(const Napi::Value& value, const std::string& place) {
+  const Napi::Object object = read_object(value, place);
+  TensorDescription tensor;
+  const int64_t arena = read_integer(object.Get("arena"), place + ".arena");
+  const int64_t offset = read_integer(object.Get("offset"), place + ".offset");
+  if (arena < 0 || offset < 0) invalid("expected an arena and an offset of at least 0 for " + place);
+  tensor.arena = static_cast<size_t>(arena);
+  tensor.offset = static_cast<uint64_t>(offset);
+  tensor.dtype = read_dtype(object.Get("dtype"), place.c_str());
+  const Napi::Array shape = read_array(object.Get("shape"), place + ".shape");
+  for (uint32_t i = 0; i < shape.Length(); ++i) tensor.shape.push_back(read_integer(shape.Get(i), place + ".shape"));
+  const Napi::Value stride = object.Get("rowStride");
+  if (!stride.IsUndefined()) tensor.row_stride = read_integer(stride, place + ".rowStride");
+  return tensor;
+}
+
+std::vector<OperandDescription> read_operands(const Napi::Value& value, const std::string& place) {
+  const Napi::Object object = read_object(value, place);
+  const Napi::Array names = object.GetPropertyNames();
+  std::vector<OperandDescription> operands;
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string name = names.Get(i).ToString().Utf8Value();
+    operands.push_back({name, read_tensor(object.Get(name), place + "." + name)});
+  }
+  return operands;
+}
+
+std::vector<AttributeDescription> read_attributes(const Napi::Value& value, const std::string& place) {
+  std::vector<AttributeDescription> attributes;
+  if (value.IsUndefined()) return attributes;
+  const Napi::Object object = read_object(value, place);
+  const Napi::Array names = object.GetPropertyNames();
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    AttributeDescription attribute;
+    attribute.name = names.Get(i).ToString().Utf8Value();
+    const Napi::Value given = object.Get(attribute.name);
+    if (given.IsNumber()) attribute.value = given.As<Napi::Number>().DoubleValue();
+    else attribute.scalar = read_string(read_object(given, place).Get("scalar"), place + "." + attribute.name);
+    attributes.push_back(attribute);
+  }
+  return attributes;
+}
+
+}  // namespace
+
+uint64_t read_size(const Napi::Value& value, const char* place) {
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : NAN;
+  if (!(number >= 0 && number <= 9007199254740991.0) || number != std::floor(number))
+    throw Error(ErrorCode::kInputInvalid, std::string("expected a whole number of at least 0 for ") + place);
+  return static_cast<uint64_t>(number);
+}
+
+DType read_dtype(const Napi::Value& value, const char* place) {
+  const std::string name = read_string(value, std::string(place) + ".dtype");
+  if (name == "f32") return DType::kF32;
+  if (name == "i32") return DType::kI32;
+  if (name == "bf16") return DType::kBF16;
+  if (name == "f16") return DType::kF16;
+  invalid("expected dtype f32, i32, bf16 or f16 for " + std::string(place) + " but received \"" + name + "\"");
+}
+
+ProgramDescription read_program_description(const Napi::Value& value) {
+  const Napi::Object object = read_object(value, "program");
+  ProgramDescription description;
+  description.max_tokens = read_integer(object.Get("maxTokens"), "program.maxTokens");
+  description.max_sequences = read_integer(object.Get("maxSequences"), "program.maxSequences");
+  const Napi::Array ops = read_array(object.Get("ops"), "program.ops");
+  for (uint32_t i = 0; i < ops.Length(); ++i) {
+    const std::string place = "program.ops[" + std::to_string(i) + "]";
+    const Napi::Object op = read_object(ops.Get(i), place);
+    description.ops.push_back({read_string(op.Get("op"), place + ".op"), read_operands(op.Get("operands"), place + ".operands"),
+                               read_attributes(op.Get("attributes"), place + ".attributes")});
+  }
+  description.inputs = read_operands(object.Get("inputs"), "program.inputs");
+  description.outputs = read_operands(object.Get("outputs"), "program.outputs");
+  return description;
+}
+
+RunRequest read_run_request(const Napi::Value& value) {
+  RunRequest request;
+  const Napi::Object object = read_object(value, "run");
+  const Napi::Object inputs = read_object(object.Get("inputs"), "run.inputs");
+  const Napi::Array names = inputs.GetPropertyNames();
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string name = names.Get(i).ToString().Utf8Value();
+    const Napi::Value given = inputs.Get(name);
+    if (!given.IsTypedArray()) throw Error(ErrorCode::kInputInvalid, "expected a typed array for input \"" + name + "\"");
+    const auto array = given.As<Napi::TypedArray>();
+    const char* bytes = static_cast<const char*>(array.ArrayBuffer().Data());
+    request.inputs.emplace(name, array.ByteLength() == 0 ? std::vector<char>()
+                                                         : std::vector<char>(bytes + array.ByteOffset(), bytes + array.ByteOffset() + array.ByteLength()));
+  }
+  const Napi::Object scalars = read_object(object.Get("scalars"), "run.scalars");
+  const Napi::Array scalar_names = scalars.GetPropertyNames();
+  for (uint32_t i = 0; i < scalar_names.Length(); ++i) {
+    const std::string name = scalar_names.Get(i).ToString().Utf8Value();
+    const Napi::Value given = scalars.Get(name);
+    if (!given.IsNumber()) throw Error(ErrorCode::kInputInvalid, "expected a number for scalar \"" + name + "\"");
+    request.scalars[name] = given.As<Napi::Number>().DoubleValue();
+  }
+  return request;
+}
+
+Napi::Error to_js_error(Napi::Env env, std::exception_ptr exception) {
+  const auto make = [&](const char* message, const char* code) {
+    Napi::Error error = Napi::Error::New(env, message);
+    error.Value().Set("code", code);
+    return error;
+  };
+  try {
+    std::rethrow_exception(exception);
+  } catch (const Error& error) {
+    return make(error.what(), error_code_name(error.code()));
+  } catch (const Napi::Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return make("the process is out of memory", "OUT_OF_MEMORY");
+  } catch (const std::exception& error) {
+    return make(error.what(), "PROGRAM_INVALID");
+  }
+}
+
+}  // namespace limo

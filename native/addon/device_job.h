@@ -1,0 +1,22 @@
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+#include <memory>
+
+#include "runtime/device.h"
+
+namespace limo {
+
+// Turns the result of a job into a JavaScript value, on the JavaScript thread.
+using Settle = std::function<Napi::Value(Napi::Env)>;
+
+// Runs `work` on the device's thread and returns a promise for what the Settle it returns gives; an exception rejects it.
+// The promise keeps the event loop alive. Throws kDeviceClosed at once when the device takes no jobs.
+Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, std::function<Settle()> work);
+
+// The same for CpuDevice::close.
+Napi::Promise close_device(Napi::Env env, CpuDevice& device);
+
+}  // namespace limo

@@ -1,0 +1,60 @@
+#pragma once
+
+#include "cpu/simd.h"
+
+// One row of RMS normalisation, forward and backward: shared by the norm over the hidden size and the norm over a head.
+namespace limo::LIMO_ISA {
+
+// Σ x²
+LIMO_INLINE float sum_of_squares(const float* x, int64_t n) {
+  Vec sum = {};
+  for_lanes(
+      n, [&](int64_t i) { const Vec v = load(x + i); sum = v * v + sum; },
+      [&](int64_t i, int64_t rest) { const Vec v = load_partial(x + i, rest); sum = v * v + sum; });
+  return reduce_add(sum);
+}
+
+// out = x · rstd · weight; returns rstd.
+LIMO_INLINE float norm_row(float* out, const float* x, const float* weight, int64_t n, float eps) {
+  const float rstd = 1.0f / __builtin_sqrtf(sum_of_squares(x, n) / static_cast<float>(n) + eps);
+  const Vec scale = splat(rstd);
+  for_lanes(
+      n, [&](int64_t i) { store(out + i, load(x + i) * scale * load(weight + i)); },
+      [&](int64_t i, int64_t rest) {
+        store_partial(out + i, load_partial(x + i, rest) * scale * load_partial(weight + i, rest), rest);
+      });
+  return rstd;
+}
+
+struct NormRowBackward {
+  float* d_x;
+  const float* d_out;
+  const float* d_sum;  // may be null
+  const float* x;
+  const float* weight;
+  float rstd;
+};
+
+// d_x = rstd·(d_out·weight − x·rstd·mean(d_out·weight·x·rstd)) + d_sum
+LIMO_INLINE void norm_row_backward(const NormRowBackward& r, int64_t n) {
+  Vec dot = {};
+  for_lanes(
+      n, [&](int64_t i) { dot = load(r.d_out + i) * load(r.weight + i) * load(r.x + i) + dot; },
+      [&](int64_t i, int64_t rest) {
+        dot = load_partial(r.d_out + i, rest) * load_partial(r.weight + i, rest) * load_partial(r.x + i, rest) + dot;
+      });
+  const Vec rstd = splat(r.rstd);
+  const Vec pull = splat(r.rstd * r.rstd * r.rstd * reduce_add(dot) / static_cast<float>(n));
+  for_lanes(
+      n,
+      [&](int64_t i) {
+        const Vec d = load(r.d_out + i) * load(r.weight + i) * rstd - load(r.x + i) * pull;
+        store(r.d_x + i, r.d_sum ? d + load(r.d_sum + i) : d);
+      },
+      [&](int64_t i, int64_t rest) {
+        const Vec d = load_partial(r.d_out + i, rest) * load_partial(r.weight + i, rest) * rstd - load_partial(r.x + i, rest) * pull;
+        store_partial(r.d_x + i, r.d_sum ? d + load_partial(r.d_sum + i, rest) : d, rest);
+      });
+}
+
+}  // namespace limo::LIMO_ISA

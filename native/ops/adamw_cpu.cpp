@@ -1,0 +1,95 @@
+#include "ops/adamw.h"
+
+#include <cmath>
+
+#include "cpu/blocks.h"
+#include "cpu/simd.h"
+
+namespace limo::LIMO_ISA {
+namespace {
+
+// Floats a task updates; four arrays of it pass through L2.
+constexpr int64_t kBlock = 1 << 16;
+// Partial sums of the norm: each covers N / kPartialSums gradients, whatever the number of threads.
+constexpr int64_t kPartialSums = 256;
+
+double sum_of_squares_in_double(const float* x, int64_t n) {
+  // Sixteen running sums, so that the loop is not bound by the latency of one addition.
+  double sums[16] = {};
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int lane = 0; lane < 16; ++lane) {
+      const double value = x[i + lane];
+      sums[lane] += value * value;
+    }
+  for (; i < n; ++i) sums[0] += static_cast<double>(x[i]) * x[i];
+  double total = 0;
+  for (double sum : sums) total += sum;
+  return total;
+}
+
+}  // namespace
+
+void run(const GradNorm& op, const CpuContext& context) {
+  const int64_t n = op.gradients.rows;
+  const int64_t block = (n + kPartialSums - 1) / kPartialSums;
+  double sums[kPartialSums] = {};
+  parallel_for(context.pool, kPartialSums, [&](int64_t task, int) {
+    const int64_t start = task * block;
+    if (start < n) sums[task] = sum_of_squares_in_double(op.gradients.f32() + start, block_end(start, block, n) - start);
+  });
+  double total = 0;
+  for (double sum : sums) total += sum;
+  const double norm = ::sqrt(total);
+  op.norm.f32()[0] = static_cast<float>(norm);
+  double scale = 1;
+  if (op.max_norm > 0 && norm + 1e-6 > op.max_norm) scale = op.max_norm / (norm + 1e-6);
+  op.clip_scale.f32()[0] = norm - norm == 0 ? static_cast<float>(scale) : 0.0f;
+}
+
+void run(const AdamW& op, const CpuContext& context) {
+  const float clip = op.clip_scale.f32()[0];
+  if (clip == 0) return;
+  const int64_t n = op.parameters.rows;
+  const double correction1 = 1 - ::pow(op.beta1, op.step), correction2 = 1 - ::pow(op.beta2, op.step);
+  const Vec scale = splat(clip);
+  const Vec beta1 = splat(static_cast<float>(op.beta1)), rest1 = splat(static_cast<float>(1 - op.beta1));
+  const Vec beta2 = splat(static_cast<float>(op.beta2)), rest2 = splat(static_cast<float>(1 - op.beta2));
+  const Vec rate = splat(static_cast<float>(op.learning_rate / correction1));
+  const Vec denominator_scale = splat(static_cast<float>(1 / ::sqrt(correction2)));
+  const Vec eps = splat(static_cast<float>(op.eps));
+  const Vec keep = splat(static_cast<float>(1 - op.learning_rate * op.weight_decay));
+  float *p = op.parameters.f32(), *m = op.first_moment.f32(), *v = op.second_moment.f32();
+  const float* g = op.gradients.f32();
+
+  parallel_for(context.pool, (n + kBlock - 1) / kBlock, [&](int64_t task, int) {
+    const int64_t start = task * kBlock, count = block_end(start, kBlock, n) - start;
+    const auto update = [&](Vec& parameter, Vec& first, Vec& second, Vec gradient) __attribute__((always_inline)) {
+      gradient *= scale;
+      first = rest1 * gradient + beta1 * first;
+      second = rest2 * (gradient * gradient) + beta2 * second;
+      const Vec denominator = square_root(second) * denominator_scale + eps;
+      parameter = parameter * keep - rate * (first / denominator);
+    };
+    for_lanes(
+        count,
+        [&](int64_t j) {
+          const int64_t i = start + j;
+          Vec parameter = load(p + i), first = load(m + i), second = load(v + i);
+          update(parameter, first, second, load(g + i));
+          store(p + i, parameter);
+          store(m + i, first);
+          store(v + i, second);
+        },
+        [&](int64_t j, int64_t rest) {
+          const int64_t i = start + j;
+          Vec parameter = load_partial(p + i, rest), first = load_partial(m + i, rest), second = load_partial(v + i, rest);
+          update(parameter, first, second, load_partial(g + i, rest));
+          store_partial(p + i, parameter, rest);
+          store_partial(m + i, first, rest);
+          store_partial(v + i, second, rest);
+        });
+  });
+}
+
+}  // namespace limo::LIMO_ISA

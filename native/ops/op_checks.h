@@ -1,0 +1,28 @@
+#pragma once
+
+#include "ops/op_list.h"
+
+namespace limo {
+
+// What the shape letters of an operation do not say, checked once when a program is compiled; throws kProgramInvalid.
+template <class Op>
+void check(const Op&) {}
+template <> void check(const RmsNorm&);
+template <> void check(const Rope&);
+template <> void check(const HeadNorm&);
+template <> void check(const HeadNormBackward&);
+template <> void check(const Attention&);
+template <> void check(const AttentionBackward&);
+template <> void check(const LinearCrossEntropy&);
+
+// What the values of inputs must satisfy for a run to stay inside its buffers; throws kInputInvalid.
+template <class Op>
+void check_values(const Op&) {}
+template <> void check_values(const Embedding&);
+template <> void check_values(const EmbeddingBackward&);
+template <> void check_values(const RotaryTable&);
+template <> void check_values(const Attention&);
+template <> void check_values(const AttentionBackward&);
+template <> void check_values(const LinearCrossEntropy&);
+
+}  // namespace limo

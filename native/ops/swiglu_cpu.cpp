@@ -1,0 +1,49 @@
+#include "ops/swiglu.h"
+
+#include "cpu/blocks.h"
+#include "cpu/simd.h"
+
+namespace limo::LIMO_ISA {
+namespace {
+
+LIMO_INLINE Vec sigmoid(Vec x) { return splat(1.0f) / (splat(1.0f) + exponential(-x)); }
+
+}  // namespace
+
+void run(const Swiglu& op, const CpuContext& context) {
+  for_rows(context, op.out.rows, [&](int64_t t) {
+    const float *gate = op.gate.row(t), *up = op.up.row(t);
+    float* out = op.out.row(t);
+    for_lanes(
+        op.out.cols,
+        [&](int64_t i) {
+          const Vec g = load(gate + i);
+          store(out + i, g * sigmoid(g) * load(up + i));
+        },
+        [&](int64_t i, int64_t n) {
+          const Vec g = load_partial(gate + i, n);
+          store_partial(out + i, g * sigmoid(g) * load_partial(up + i, n), n);
+        });
+  });
+}
+
+void run(const SwigluBackward& op, const CpuContext& context) {
+  for_rows(context, op.d_out.rows, [&](int64_t t) {
+    const float *gate = op.gate.row(t), *up = op.up.row(t), *d_out = op.d_out.row(t);
+    float *d_gate = op.d_gate.row(t), *d_up = op.d_up.row(t);
+    for_lanes(
+        op.d_out.cols,
+        [&](int64_t i) {
+          const Vec g = load(gate + i), u = load(up + i), d = load(d_out + i), s = sigmoid(g);
+          store(d_up + i, d * g * s);
+          store(d_gate + i, d * u * s * (splat(1.0f) + g * (splat(1.0f) - s)));
+        },
+        [&](int64_t i, int64_t n) {
+          const Vec g = load_partial(gate + i, n), u = load_partial(up + i, n), d = load_partial(d_out + i, n), s = sigmoid(g);
+          store_partial(d_up + i, d * g * s, n);
+          store_partial(d_gate + i, d * u * s * (splat(1.0f) + g * (splat(1.0f) - s)), n);
+        });
+  });
+}
+
+}  // namespace limo::LIMO_ISA

@@ -1,0 +1,89 @@
+#include "runtime/op_registry.h"
+
+#include "ops/op_checks.h"
+#include "ops/op_list.h"
+
+namespace limo {
+
+#define LIMO_DECLARE(Op) void run(const Op&, const CpuContext&);
+namespace portable {
+LIMO_FOR_EACH_OP(LIMO_DECLARE)
+}
+#ifdef LIMO_X86
+namespace avx2 {
+LIMO_FOR_EACH_OP(LIMO_DECLARE)
+}
+namespace avx512 {
+LIMO_FOR_EACH_OP(LIMO_DECLARE)
+}
+#endif
+#undef LIMO_DECLARE
+
+namespace {
+
+template <class Op>
+Op bind(const Call& call) {
+  Op op;
+  size_t i = 0;
+  for (const auto& operand : Op::kOperands) op.*operand.member = call.tensors[i++];
+  if constexpr (requires { Op::kAttributes; }) {
+    i = 0;
+    for (const auto& attribute : Op::kAttributes) op.*attribute.member = call.attributes[i++];
+  }
+  return op;
+}
+
+template <class Op>
+OpEntry make_entry() {
+  OpEntry entry{};
+  entry.name = Op::kName;
+  for (const auto& o : Op::kOperands) entry.operands.push_back({o.name, o.access, o.shape, o.dtype, o.optional});
+  if constexpr (requires { Op::kAttributes; })
+    for (const auto& a : Op::kAttributes) entry.attributes.push_back(a.name);
+  entry.check = [](const Call& call) { check(bind<Op>(call)); };
+  entry.check_values = [](const Call& call) { check_values(bind<Op>(call)); };
+  entry.run[0] = [](const Call& call, const CpuContext& context) { portable::run(bind<Op>(call), context); };
+#ifdef LIMO_X86
+  entry.run[1] = [](const Call& call, const CpuContext& context) { avx2::run(bind<Op>(call), context); };
+  entry.run[2] = [](const Call& call, const CpuContext& context) { avx512::run(bind<Op>(call), context); };
+#endif
+  return entry;
+}
+
+}  // namespace
+
+const char* isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::kPortable: return "portable";
+    case Isa::kAvx2: return "avx2";
+    case Isa::kAvx512: return "avx512";
+  }
+  return "portable";
+}
+
+bool isa_supported(Isa isa) {
+#ifdef LIMO_X86
+  if (isa == Isa::kAvx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (isa == Isa::kAvx512)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+#endif
+  return isa == Isa::kPortable;
+}
+
+Isa best_isa() {
+  for (Isa isa : {Isa::kAvx512, Isa::kAvx2})
+    if (isa_supported(isa)) return isa;
+  return Isa::kPortable;
+}
+
+const OpEntry* find_op(std::string_view name) {
+#define LIMO_ENTRY(Op) make_entry<Op>(),
+  static const std::vector<OpEntry> entries = {LIMO_FOR_EACH_OP(LIMO_ENTRY)};
+#undef LIMO_ENTRY
+  for (const OpEntry& entry : entries)
+    if (name == entry.name) return &entry;
+  return nullptr;
+}
+
+}  // namespace limo

@@ -1,0 +1,242 @@
+#include "runtime/program.h"
+
+#include <cstring>
+#include <limits>
+
+#include "core/error.h"
+
+namespace limo {
+namespace {
+
+[[noreturn]] void invalid(const std::string& message) { throw Error(ErrorCode::kProgramInvalid, message); }
+[[noreturn]] void invalid_input(const std::string& message) { throw Error(ErrorCode::kInputInvalid, message); }
+
+std::string dimension_text(int64_t dimension) {
+  if (dimension == kTokens) return "tokens";
+  if (dimension == kSequenceBounds) return "sequences+1";
+  return std::to_string(dimension);
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + dimension_text(shape[i]);
+  return text + "]";
+}
+
+const char* dtype_text(DType dtype) {
+  switch (dtype) {
+    case DType::kF32: return "f32";
+    case DType::kI32: return "i32";
+    case DType::kBF16: return "bf16";
+    case DType::kF16: return "f16";
+  }
+  return "unknown";
+}
+
+std::vector<std::string> split_letters(const char* shape) {
+  std::vector<std::string> letters(1);
+  for (const char* c = shape; *c; ++c) {
+    if (*c == ' ') letters.emplace_back();
+    else letters.back() += *c;
+  }
+  return letters;
+}
+
+// Holds `shape` against the letters of an operand; `sizes` remembers what each letter stood for.
+void match_shape(const OperandInfo& info, const std::vector<int64_t>& shape, std::map<std::string, int64_t>& sizes,
+                 const std::string& place) {
+  const auto letters = split_letters(info.shape);
+  bool holds = letters.size() == shape.size();
+  for (size_t i = 0; holds && i < letters.size(); ++i) {
+    if (letters[i][0] >= '0' && letters[i][0] <= '9') {
+      holds = shape[i] == std::stoll(letters[i]);
+    } else {
+      const auto [entry, fresh] = sizes.try_emplace(letters[i], shape[i]);
+      holds = fresh || entry->second == shape[i];
+    }
+  }
+  if (holds) return;
+  std::string expected = "[";
+  for (size_t i = 0; i < letters.size(); ++i) {
+    const auto known = sizes.find(letters[i]);
+    expected += (i ? ", " : "") + letters[i] + (known == sizes.end() ? "" : "=" + dimension_text(known->second));
+  }
+  invalid("expected shape " + expected + "] for " + place + " but received " + shape_text(shape));
+}
+
+// a·b, or the largest number when that overflows.
+uint64_t saturating_multiply(uint64_t a, uint64_t b) {
+  return b != 0 && a > std::numeric_limits<uint64_t>::max() / b ? std::numeric_limits<uint64_t>::max() : a * b;
+}
+
+}  // namespace
+
+Program::Program(ProgramDescription description, std::vector<std::shared_ptr<Arena>> arenas)
+    : max_tokens_(description.max_tokens),
+      max_sequences_(description.max_sequences),
+      inputs_(std::move(description.inputs)),
+      outputs_(std::move(description.outputs)),
+      arenas_(std::move(arenas)) {
+  constexpr int64_t kLimit = std::numeric_limits<int32_t>::max() - 1;
+  if (max_tokens_ < 0 || max_tokens_ > kLimit || max_sequences_ < 0 || max_sequences_ > kLimit)
+    invalid("expected maxTokens and maxSequences in 0..." + std::to_string(kLimit));
+  for (const auto& input : inputs_) check_tensor(input.tensor, "input " + input.name);
+  for (const auto& output : outputs_) {
+    check_tensor(output.tensor, "output " + output.name);
+    if (output.tensor.dtype != DType::kF32) invalid("expected dtype f32 for output " + output.name);
+  }
+  for (size_t i = 0; i < description.ops.size(); ++i)
+    steps_.push_back(compile_step(description.ops[i], "op " + std::to_string(i) + " (" + description.ops[i].op + ")"));
+}
+
+Program::Step Program::compile_step(const OpDescription& description, const std::string& place) const {
+  const OpEntry* entry = find_op(description.op);
+  if (!entry) invalid("no operation of the name \"" + description.op + "\" on the cpu backend (" + place + ")");
+  Step step{entry, std::vector<Operand>(entry->operands.size()), {}};
+  for (const auto& operand : description.operands) {
+    size_t index = 0;
+    while (index < entry->operands.size() && operand.name != entry->operands[index].name) ++index;
+    if (index == entry->operands.size()) invalid(place + " has no operand \"" + operand.name + "\"");
+    if (step.operands[index].present) invalid(place + " has operand \"" + operand.name + "\" twice");
+    step.operands[index] = {true, operand.tensor};
+  }
+  std::map<std::string, int64_t> sizes;
+  for (size_t i = 0; i < step.operands.size(); ++i) {
+    const OperandInfo& info = entry->operands[i];
+    const std::string operand_place = std::string(info.name) + " of " + place;
+    if (!step.operands[i].present) {
+      if (!info.optional) invalid("expected operand " + operand_place + " but it is missing");
+      continue;
+    }
+    const TensorDescription& tensor = step.operands[i].tensor;
+    check_tensor(tensor, operand_place);
+    if (tensor.dtype != info.dtype)
+      invalid(std::string("expected dtype ") + dtype_text(info.dtype) + " for " + operand_place + " but received " + dtype_text(tensor.dtype));
+    match_shape(info, tensor.shape, sizes, operand_place);
+  }
+  for (const char* name : entry->attributes) {
+    const AttributeDescription* found = nullptr;
+    for (const auto& attribute : description.attributes)
+      if (attribute.name == name) found = &attribute;
+    if (!found) invalid("expected attribute " + std::string(name) + " of " + place + " but it is missing");
+    step.attributes.push_back(*found);
+  }
+  if (description.attributes.size() != entry->attributes.size())
+    invalid("expected " + std::to_string(entry->attributes.size()) + " attributes of " + place + " but received " +
+            std::to_string(description.attributes.size()));
+  try {
+    entry->check(make_call(step, {max_tokens_, max_sequences_}, {}));
+  } catch (const Error& error) {
+    invalid(std::string(error.what()) + " (" + place + ")");
+  }
+  return step;
+}
+
+void Program::check_tensor(const TensorDescription& tensor, const std::string& place) const {
+  if (tensor.arena >= arenas_.size())
+    invalid("expected an arena below " + std::to_string(arenas_.size()) + " for " + place + " but received " + std::to_string(tensor.arena));
+  if (tensor.shape.empty() || tensor.shape.size() > 2) invalid("expected one or two dimensions for " + place + " but received " + shape_text(tensor.shape));
+  for (size_t i = 0; i < tensor.shape.size(); ++i) {
+    const int64_t dimension = tensor.shape[i];
+    const bool dynamic = dimension == kTokens || dimension == kSequenceBounds;
+    if (dimension < 1 && !dynamic) invalid("expected dimensions of at least 1 for " + place + " but received " + shape_text(tensor.shape));
+    if (dynamic && i > 0) invalid("expected only the first dimension of " + place + " to depend on the run");
+  }
+  const uint64_t element = static_cast<uint64_t>(dtype_bytes(tensor.dtype));
+  if (tensor.offset % element != 0) invalid("expected an offset that is a multiple of " + std::to_string(element) + " for " + place);
+  const int64_t first = tensor.shape[0];
+  const uint64_t rows = static_cast<uint64_t>(first == kTokens ? max_tokens_ : first == kSequenceBounds ? max_sequences_ + 1 : first);
+  const uint64_t cols = static_cast<uint64_t>(tensor.shape.size() == 2 ? tensor.shape[1] : 1);
+  if (tensor.row_stride != 0 && (tensor.row_stride < 0 || static_cast<uint64_t>(tensor.row_stride) < cols))
+    invalid("expected a row stride of at least " + std::to_string(cols) + " for " + place + " but received " + std::to_string(tensor.row_stride));
+  const uint64_t stride = tensor.row_stride ? static_cast<uint64_t>(tensor.row_stride) : cols;
+  const uint64_t elements = rows == 0 ? 0 : saturating_multiply(rows - 1, stride) + cols;
+  const uint64_t bytes = elements < cols ? std::numeric_limits<uint64_t>::max() : saturating_multiply(elements, element);
+  const uint64_t available = arenas_[tensor.arena]->bytes();
+  if (tensor.offset > available || bytes > available - tensor.offset)
+    invalid("expected " + place + " inside its arena of " + std::to_string(available) + " bytes but it takes " + std::to_string(bytes) +
+            " bytes at offset " + std::to_string(tensor.offset));
+}
+
+Tensor Program::resolve(const TensorDescription& tensor, const Sizes& sizes) const {
+  const int64_t first = tensor.shape[0];
+  Tensor view;
+  view.data = arenas_[tensor.arena]->data() + tensor.offset;
+  view.dtype = tensor.dtype;
+  view.rows = first == kTokens ? sizes.tokens : first == kSequenceBounds ? sizes.sequences + 1 : first;
+  view.cols = tensor.shape.size() == 2 ? tensor.shape[1] : 1;
+  view.row_stride = tensor.row_stride ? tensor.row_stride : view.cols;
+  return view;
+}
+
+Program::Sizes Program::write_inputs(const RunRequest& request) const {
+  int64_t tokens = -1, bounds = -1;
+  // Sizes first, so that nothing is written when one is wrong.
+  for (const auto& [name, tensor] : inputs_) {
+    const auto given = request.inputs.find(name);
+    if (given == request.inputs.end()) invalid_input("expected input \"" + name + "\" but it is missing");
+    const int64_t cols = tensor.shape.size() == 2 ? tensor.shape[1] : 1;
+    const int64_t row_bytes = cols * dtype_bytes(tensor.dtype);
+    const int64_t bytes = static_cast<int64_t>(given->second.size());
+    const int64_t rows = bytes / row_bytes;
+    int64_t* size = tensor.shape[0] == kTokens ? &tokens : tensor.shape[0] == kSequenceBounds ? &bounds : nullptr;
+    const int64_t expected = size ? *size : tensor.shape[0];
+    if (bytes % row_bytes != 0 || (expected >= 0 && rows != expected))
+      invalid_input("expected " + (expected >= 0 ? std::to_string(expected) + " rows of " : std::string("whole rows of ")) +
+                    std::to_string(row_bytes) + " bytes for input \"" + name + "\" but received " + std::to_string(bytes) + " bytes");
+    if (size) *size = rows;
+  }
+  if (request.inputs.size() != inputs_.size())
+    invalid_input("expected " + std::to_string(inputs_.size()) + " inputs but received " + std::to_string(request.inputs.size()));
+  if (tokens > max_tokens_) invalid_input("expected at most " + std::to_string(max_tokens_) + " tokens but received " + std::to_string(tokens));
+  if (bounds == 0 || bounds > max_sequences_ + 1)
+    invalid_input("expected 1 to " + std::to_string(max_sequences_) + " sequences but received " + std::to_string(bounds - 1));
+  for (const auto& [name, tensor] : inputs_) {
+    const std::vector<char>& bytes = request.inputs.at(name);
+    char* to = arenas_[tensor.arena]->data() + tensor.offset;
+    if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
+  }
+  return {tokens < 0 ? max_tokens_ : tokens, bounds < 0 ? max_sequences_ : bounds - 1};
+}
+
+Call Program::make_call(const Step& step, const Sizes& sizes, const RunRequest& request) const {
+  Call call;
+  for (const Operand& operand : step.operands) call.tensors.push_back(operand.present ? resolve(operand.tensor, sizes) : Tensor{});
+  for (const AttributeDescription& attribute : step.attributes) {
+    double value = attribute.value;
+    if (!attribute.scalar.empty()) {
+      const auto given = request.scalars.find(attribute.scalar);
+      value = given == request.scalars.end() ? std::numeric_limits<double>::quiet_NaN() : given->second;
+    }
+    call.attributes.push_back(value);
+  }
+  return call;
+}
+
+RunOutputs Program::run(const RunRequest& request, Isa isa, const CpuContext& context, const std::function<bool()>& cancelled) const {
+  for (const Step& step : steps_)
+    for (const AttributeDescription& attribute : step.attributes)
+      if (!attribute.scalar.empty() && !request.scalars.contains(attribute.scalar))
+        invalid_input("expected scalar \"" + attribute.scalar + "\" but it is missing");
+  const Sizes sizes = write_inputs(request);
+  std::vector<Call> calls;
+  calls.reserve(steps_.size());
+  for (const Step& step : steps_) {
+    calls.push_back(make_call(step, sizes, request));
+    step.entry->check_values(calls.back());
+  }
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    if (cancelled()) throw Error(ErrorCode::kAborted, "the run was aborted");
+    steps_[i].entry->run[static_cast<int>(isa)](calls[i], context);
+  }
+  RunOutputs outputs;
+  for (const auto& [name, tensor] : outputs_) {
+    const Tensor view = resolve(tensor, sizes);
+    std::vector<float> values(static_cast<size_t>(view.rows * view.cols));
+    for (int64_t r = 0; r < view.rows; ++r) std::memcpy(values.data() + r * view.cols, view.row(r), static_cast<size_t>(view.cols) * 4);
+    outputs.emplace_back(name, std::move(values));
+  }
+  return outputs;
+}
+
+}  // namespace limo

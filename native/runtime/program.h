@@ -1,0 +1,95 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/arena.h"
+#include "runtime/op_registry.h"
+
+namespace limo {
+
+// A dimension that a run decides: the tokens at hand, or the sequences at hand plus one (bounds of sequences).
+constexpr int64_t kTokens = -1;
+constexpr int64_t kSequenceBounds = -2;
+
+struct TensorDescription {
+  size_t arena = 0;
+  uint64_t offset = 0;  // bytes
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;  // one or two dimensions, each ≥ 1, kTokens or kSequenceBounds
+  int64_t row_stride = 0;      // elements; 0 = dense
+};
+
+struct OperandDescription {
+  std::string name;
+  TensorDescription tensor;
+};
+
+struct AttributeDescription {
+  std::string name;
+  double value = 0;
+  std::string scalar;  // when not empty, the scalar of a run that gives the value
+};
+
+struct OpDescription {
+  std::string op;
+  std::vector<OperandDescription> operands;
+  std::vector<AttributeDescription> attributes;
+};
+
+struct ProgramDescription {
+  int64_t max_tokens = 0;
+  int64_t max_sequences = 0;
+  std::vector<OpDescription> ops;
+  std::vector<OperandDescription> inputs;   // written before a run
+  std::vector<OperandDescription> outputs;  // read after a run
+};
+
+struct RunRequest {
+  std::map<std::string, std::vector<char>> inputs;
+  std::map<std::string, double> scalars;
+};
+
+using RunOutputs = std::vector<std::pair<std::string, std::vector<float>>>;
+
+// A program that has been checked against its arenas: every operand is there, has the dtype and shape its operation asks
+// for, and lies inside its arena for any run of up to max_tokens tokens and max_sequences sequences.
+class Program {
+ public:
+  // Throws kProgramInvalid, naming the operation and the operand.
+  Program(ProgramDescription description, std::vector<std::shared_ptr<Arena>> arenas);
+
+  // Runs all operations. Checks the inputs before the first of them writes anything. Throws kInputInvalid, or kAborted
+  // when `cancelled` answers true between two operations: then gradients and activations are left half done.
+  RunOutputs run(const RunRequest& request, Isa isa, const CpuContext& context, const std::function<bool()>& cancelled) const;
+
+ private:
+  struct Operand {
+    bool present = false;
+    TensorDescription tensor;
+  };
+  struct Step {
+    const OpEntry* entry;
+    std::vector<Operand> operands;
+    std::vector<AttributeDescription> attributes;
+  };
+  struct Sizes {
+    int64_t tokens, sequences;
+  };
+
+  Step compile_step(const OpDescription& description, const std::string& place) const;
+  void check_tensor(const TensorDescription& tensor, const std::string& place) const;
+  Tensor resolve(const TensorDescription& tensor, const Sizes& sizes) const;
+  Sizes write_inputs(const RunRequest& request) const;
+  Call make_call(const Step& step, const Sizes& sizes, const RunRequest& request) const;
+
+  int64_t max_tokens_, max_sequences_;
+  std::vector<Step> steps_;
+  std::vector<OperandDescription> inputs_, outputs_;
+  std::vector<std::shared_ptr<Arena>> arenas_;
+};
+
+}  // namespace limo
