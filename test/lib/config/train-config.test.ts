@@ -1,0 +1,320 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { loadTrainConfig, parseTrainConfig, requireKeys, trainKeys } from '../../../lib/config/train-config.js'
+
+const parse = (values: Record<string, unknown>) => parseTrainConfig(values, 'train.yaml')
+
+/** LIMO's own file, with only what the comment in it says. */
+const limoYaml = `model_name_or_path: Qwen/Qwen2.5-32B-Instruct
+stage: sft
+do_train: true
+finetuning_type: full
+deepspeed: examples/deepspeed/ds_z3_config.json
+flash_attn: fa2
+dataset: limo
+cutoff_len: 16384
+template: qwen
+per_device_train_batch_size: 1
+gradient_accumulation_steps: 1
+learning_rate: 5.0e-6
+num_train_epochs: 15
+lr_scheduler_type: cosine
+warmup_ratio: 0.0
+bf16: true
+`
+
+t.test("LIMO's YAML is read unchanged", async (t) => {
+  const path = join(t.testdir({ 'train_limo.yaml': limoYaml }), 'train_limo.yaml')
+  const { config, notes, given } = await loadTrainConfig(path, {})
+  t.match(config, {
+    modelNameOrPath: 'Qwen/Qwen2.5-32B-Instruct',
+    dataset: 'limo',
+    cutoffLen: 16384,
+    template: 'qwen',
+    perDeviceTrainBatchSize: 1,
+    gradientAccumulationSteps: 1,
+    learningRate: 5e-6,
+    numTrainEpochs: 15,
+    lrSchedulerType: 'cosine',
+    warmupRatio: 0,
+    bf16: true,
+  })
+  t.equal(notes.length, 3)
+  t.match(notes[0], /deepspeed: one process needs no sharding/)
+  t.match(notes[1], /ignored.*: flash_attn$/)
+  t.match(notes[2], /bf16.*float32/)
+  t.ok(given.has('cutoff_len'))
+  t.notOk(given.has('weight_decay'))
+})
+
+t.test('without any key the defaults are those of LIMO', async (t) => {
+  const { config, notes } = await loadTrainConfig(undefined, {})
+  t.match(config, {
+    defaultSystem: 'Please reason step by step, and put your final answer within \\boxed{}.',
+    perDeviceTrainBatchSize: 1,
+    gradientAccumulationSteps: 64,
+    learningRate: 5e-6,
+    lrSchedulerType: 'cosine',
+    numTrainEpochs: 15,
+    weightDecay: 0,
+    adamBeta1: 0.9,
+    adamBeta2: 0.999,
+    adamEpsilon: 1e-8,
+    maxGradNorm: 1,
+    seed: 42,
+    dataSeed: 42,
+    overLength: 'error',
+    packing: true,
+    lossReduction: 'token',
+    recompute: 'auto',
+    evalStrategy: 'no',
+    device: 'cpu',
+    resumeFromCheckpoint: false,
+  })
+  t.same(notes, [])
+  t.same(JSON.parse(JSON.stringify(config)), config, 'the config is plain JSON')
+})
+
+t.test('a batch size or an accumulation alone makes the other 1', async (t) => {
+  t.match(parse({ per_device_train_batch_size: 4 }).config, { perDeviceTrainBatchSize: 4, gradientAccumulationSteps: 1 })
+  t.match(parse({ gradient_accumulation_steps: 8 }).config, { perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 8 })
+})
+
+t.test('the command line wins, in either spelling and as strings', async (t) => {
+  const path = join(
+    t.testdir({ 'train.yaml': 'learning_rate: 1e-4\npacking: false\nevaluation_strategy: epoch\nval_size: 4\n' }),
+    'train.yaml',
+  )
+  const overrides = { learning_rate: '2.0e-5', 'max-steps': '7', packing: 'true', 'eval-strategy': 'no', seed: undefined }
+  const { config, given } = await loadTrainConfig(path, overrides)
+  t.match(config, { learningRate: 2e-5, maxSteps: 7, packing: true, evalStrategy: 'no', valSize: 4 })
+  t.same([...given].sort(), ['eval_strategy', 'learning_rate', 'max_steps', 'packing', 'val_size'])
+  await t.rejects(loadTrainConfig(path, { learning_rate: 'fast' }), {
+    code: 'CONFIG_INVALID_VALUE',
+    message: 'expected a number of at least 0 for learning_rate but received "fast" (command line)',
+  })
+})
+
+t.test('values are coerced as people write them', async (t) => {
+  const read = (key: string, value: unknown) => parse({ [key]: value }).config
+  t.equal(read('learning_rate', '5.0e-6').learningRate, 5e-6)
+  t.equal(read('packing', 'False').packing, false)
+  t.equal(read('dataset', ['a', ' b.jsonl']).dataset, 'a,b.jsonl')
+  t.equal(read('dataset', 'a, b').dataset, 'a,b')
+  t.equal(read('save_strategy', false).saveStrategy, 'no', 'YAML 1.1 reads no as false')
+  t.equal(read('max_steps', -1).maxSteps, undefined)
+  t.equal(read('max_samples', null).maxSamples, undefined, 'a key without a value is not set')
+  t.equal(read('warmup_steps', 0).warmupSteps, undefined, 'as in Transformers, 0 leaves it to the ratio')
+  t.equal(read('memory_limit', '8GB').memoryLimit, 8e9)
+  t.equal(read('memory_limit', '1.5 GiB').memoryLimit, 1.5 * 2 ** 30)
+  t.equal(read('memory_limit', 1000000).memoryLimit, 1e6)
+  t.equal(read('optim', 'adamw_torch_fused').adamBeta1, 0.9)
+  t.equal(read('device', 'cuda:1').device, 'cuda:1')
+  t.equal(read('output_dir', 2024).outputDir, '2024')
+  t.equal(read('default_system', '').defaultSystem, '')
+  t.equal(read('resume_from_checkpoint', 'true').resumeFromCheckpoint, true)
+  t.equal(read('resume_from_checkpoint', 'out/checkpoint-5').resumeFromCheckpoint, 'out/checkpoint-5')
+  t.equal(read('data_seed', 7).dataSeed, 7)
+})
+
+t.test('a wrong value is named with its line', async (t) => {
+  const path = join(t.testdir({ 'train.yaml': '# a comment\nstage: sft\n\nlearning_rate: x\n' }), 'train.yaml')
+  await t.rejects(loadTrainConfig(path, {}), {
+    code: 'CONFIG_INVALID_VALUE',
+    message: 'expected a number of at least 0 for learning_rate but received "x" (train.yaml:4)',
+    details: { key: 'learning_rate', place: 'train.yaml:4', received: 'x' },
+  })
+})
+
+t.test('values out of range are refused', async (t) => {
+  const wrong: [string, unknown][] = [
+    ['learning_rate', -1],
+    ['learning_rate', Number.NaN],
+    ['learning_rate', Number.POSITIVE_INFINITY],
+    ['learning_rate', '1e999'],
+    ['learning_rate', true],
+    ['adam_beta1', 1],
+    ['adam_beta2', -0.1],
+    ['adam_epsilon', 0],
+    ['warmup_ratio', 1],
+    ['warmup_steps', 1.5],
+    ['num_train_epochs', 0],
+    ['max_steps', 0],
+    ['max_steps', -2],
+    ['cutoff_len', 1],
+    ['save_steps', 0],
+    ['save_total_limit', 0],
+    ['val_size', -1],
+    ['val_size', 1.5],
+    ['seed', 2 ** 32],
+    ['packing', 'maybe'],
+    ['packing', 1],
+    ['over_length', 'ignore'],
+    ['stage', 'dpo'],
+    ['finetuning_type', 'lora'],
+    ['do_train', false],
+    ['fp16', true],
+    ['optim', 'adamw_8bit'],
+    ['device', 'mps'],
+    ['memory_limit', 'lots'],
+    ['memory_limit', '0GB'],
+    ['threads', 0],
+    ['dataset', []],
+    ['dataset', ['']],
+    ['dataset', {}],
+    ['resume_from_checkpoint', ''],
+    ['model_name_or_path', {}],
+    ['lr_scheduler_type', 'polynomial'],
+  ]
+  for (const [key, value] of wrong) {
+    t.throws(
+      () => parse({ [key]: value }),
+      { code: 'CONFIG_INVALID_VALUE', details: { key } },
+      `${key}: ${JSON.stringify(value)}`,
+    )
+  }
+})
+
+t.test('an unknown key names the nearest one', async (t) => {
+  t.throws(() => parse({ learning_rte: 1 }), {
+    code: 'CONFIG_UNKNOWN_KEY',
+    message: 'unknown key learning_rte (train.yaml): did you mean learning_rate?',
+  })
+  const path = join(t.testdir({ 'a.yaml': 'stage: sft\ncutof_len: 4\n' }), 'a.yaml')
+  await t.rejects(loadTrainConfig(path, {}), { code: 'CONFIG_UNKNOWN_KEY', message: /\(a\.yaml:2\): did you mean cutoff_len\?/ })
+  t.throws(() => parse({ __proto__x: 1 }), { code: 'CONFIG_UNKNOWN_KEY' })
+  t.throws(() => parse({ constructor: 1 }), { code: 'CONFIG_UNKNOWN_KEY' })
+})
+
+t.test('keys that would change the result are refused, unless they are off', async (t) => {
+  const refused: [string, unknown][] = [
+    ['lora_rank', 8],
+    ['quantization_bit', 4],
+    ['neftune_noise_alpha', 5],
+    ['freeze_trainable_layers', 2],
+    ['label_smoothing_factor', 0.1],
+    ['use_galore', true],
+    ['mix_strategy', 'interleave_under'],
+    ['train_on_prompt', true],
+    ['mask_history', true],
+    ['pure_bf16', true],
+    ['group_by_length', true],
+    ['adapter_name_or_path', 'x'],
+  ]
+  for (const [key, value] of refused) {
+    t.throws(
+      () => parse({ [key]: value }),
+      { code: 'CONFIG_INVALID_VALUE', message: new RegExp(`${key}.*would change`), details: { key } },
+      key,
+    )
+  }
+  const off = {
+    mix_strategy: 'concat',
+    neftune_noise_alpha: 0,
+    train_on_prompt: false,
+    lora_rank: null,
+    label_smoothing_factor: '0',
+  }
+  t.match(parse(off).notes, [/ignored.*: label_smoothing_factor, lora_rank, mix_strategy, neftune_noise_alpha, train_on_prompt$/])
+})
+
+t.test('keys without a meaning here are listed once', async (t) => {
+  const { notes } = parse({
+    preprocessing_num_workers: 16,
+    ddp_timeout: 180000000,
+    overwrite_cache: true,
+    report_to: 'none',
+    plot_loss: true,
+    dataloader_num_workers: 4,
+    trust_remote_code: true,
+    fsdp_config: {},
+  })
+  t.equal(notes.length, 1)
+  t.match(
+    notes[0],
+    /dataloader_num_workers, ddp_timeout, fsdp_config, overwrite_cache, plot_loss, preprocessing_num_workers, report_to/,
+  )
+})
+
+t.test('a cosine to a minimum takes exactly one setting', async (t) => {
+  const type = { lr_scheduler_type: 'cosine_with_min_lr', learning_rate: 1e-3 }
+  t.equal(parse({ ...type, lr_scheduler_kwargs: { min_lr_rate: 0.1 } }).config.minLrRate, 0.1)
+  t.equal(parse({ ...type, lr_scheduler_kwargs: { min_lr: '1e-4' } }).config.minLrRate, 0.1)
+  t.equal(parse({ ...type, lr_scheduler_kwargs: '{"min_lr_rate":0.2}' }).config.minLrRate, 0.2)
+  for (const settings of [
+    undefined,
+    {},
+    { min_lr: 1, min_lr_rate: 1 },
+    { min_lr: 1 },
+    { num_cycles: 2 },
+    { min_lr_rate: 2 },
+    'x',
+    [1],
+  ]) {
+    const given = settings === undefined ? {} : { lr_scheduler_kwargs: settings }
+    t.throws(() => parse({ ...type, ...given }), { code: 'CONFIG_INVALID_VALUE', details: { key: 'lr_scheduler_kwargs' } })
+  }
+  t.throws(() => parse({ lr_scheduler_kwargs: { min_lr: 0 } }), { code: 'CONFIG_INVALID_VALUE' })
+})
+
+t.test('recomputation has three names', async (t) => {
+  t.equal(parse({ disable_gradient_checkpointing: true }).config.recompute, 'none')
+  t.equal(parse({ gradient_checkpointing: true }).config.recompute, 'full')
+  t.equal(parse({ gradient_checkpointing: false }).config.recompute, 'auto')
+  t.equal(parse({ gradient_checkpointing: true, recompute: 'none' }).config.recompute, 'none')
+})
+
+t.test('evaluation follows from what is given', async (t) => {
+  t.match(parse({ val_size: 0.1, eval_steps: 50 }).config, { evalStrategy: 'steps', evalSteps: 50 })
+  t.match(parse({ val_size: 0.1, eval_strategy: 'steps', logging_steps: 5 }).config, { evalStrategy: 'steps', evalSteps: 5 })
+  t.match(parse({ val_size: 0.1 }).notes, [/never evaluated/])
+  t.match(parse({ eval_steps: 50 }), { config: { evalStrategy: 'no' }, notes: [/val_size is 0/] })
+  t.throws(() => parse({ eval_strategy: 'epoch' }), { code: 'CONFIG_INVALID_VALUE', details: { key: 'val_size' } })
+})
+
+t.test('a constant rate with warm-up says that it warms up', async (t) => {
+  t.match(parse({ lr_scheduler_type: 'constant', warmup_steps: 3 }).notes, [/constant: the warm-up is done/])
+  t.same(parse({ lr_scheduler_type: 'constant' }).notes, [])
+})
+
+t.test('a command can require keys', async (t) => {
+  const loaded = parse({ dataset: 'limo' })
+  t.doesNotThrow(() => requireKeys(loaded, ['dataset'], 'train.yaml'))
+  t.throws(() => requireKeys(loaded, ['dataset', 'output_dir'], 'train.yaml'), {
+    code: 'CONFIG_INVALID_VALUE',
+    message: /expected a string for output_dir but received nothing \(train\.yaml\)/,
+  })
+})
+
+t.test('files that are no config', async (t) => {
+  const folder = t.testdir({
+    'broken.yaml': 'a: [1\nb: 2\n',
+    'twice.yaml': 'seed: 1\nseed: 2\n',
+    'list.yaml': '- 1\n',
+    'empty.yaml': '# nothing\n',
+    'alias.yaml': 'seed: *nowhere\n',
+    'bomb.yaml': `a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n`,
+    'key.yaml': '[a]: 1\n',
+    'train.json': '{"seed": 3,\n "learning_rate": "x"}',
+  })
+  for (const name of ['broken', 'twice', 'list', 'alias', 'bomb', 'key']) {
+    const code = name === 'bomb' ? /CONFIG_(MALFORMED|UNKNOWN_KEY)/ : 'CONFIG_MALFORMED'
+    await t.rejects(loadTrainConfig(join(folder, `${name}.yaml`), {}), { code, message: new RegExp(`${name}.yaml|line`) }, name)
+  }
+  await t.rejects(loadTrainConfig(join(folder, 'absent.yaml'), {}), { code: 'CONFIG_NOT_FOUND' })
+  await t.rejects(loadTrainConfig(folder, {}), { code: 'CONFIG_NOT_FOUND' })
+  await t.rejects(loadTrainConfig(join(folder, 'train.json'), {}), { message: /train\.json:2/ })
+  t.same((await loadTrainConfig(join(folder, 'empty.yaml'), {})).config, (await loadTrainConfig(undefined, {})).config)
+  await writeFile(join(folder, 'bytes.yaml'), Buffer.from([0, 255, 254, 0, 1]))
+  await t.rejects(loadTrainConfig(join(folder, 'bytes.yaml'), {}), { name: 'ConfigError' })
+})
+
+t.test('every key is described, and its default is one of its values', async (t) => {
+  t.equal(new Set(trainKeys.map(({ key }) => key)).size, trainKeys.length)
+  for (const { key, description, default: value } of trainKeys) {
+    t.match(key, /^[a-z][a-z0-9_]*$/)
+    t.ok(description.length > 5, key)
+    if (value !== undefined) t.doesNotThrow(() => parse({ [key]: value }), key)
+  }
+})
