@@ -179,7 +179,10 @@ function scoreAssistantTurns(turns: Turn[], renderer: Renderer): RenderedChat {
     const isLast = index === turns.length - 1
     const through = isLast ? text : renderer.run(turns.slice(0, index + 1), false)
     const { start, end } = findScoredSpan(through, turns.slice(0, index), turn, renderer)
-    expectPrefix(text, through.slice(0, end), renderer.place, `turn ${index + 1}, with the turns after it,`)
+    expectPrefix(text, through.slice(0, end), renderer.place, {
+      what: `turn ${index + 1} otherwise when turns follow it`,
+      remedy: 'Make it one record for each assistant turn that is to be learnt, or change the template',
+    })
     segments.push({ text: text.slice(written, start), scored: false }, { text: text.slice(start, end), scored: true })
     written = end
   }
@@ -193,7 +196,10 @@ const probe = 'limo-native-probe'
 function findScoredSpan(through: string, before: Turn[], turn: Turn, renderer: Renderer): { start: number; end: number } {
   const { run, markers, place } = renderer
   const prompt = run(before, true)
-  expectPrefix(through, prompt, place, `turn ${before.length + 1}, with its text,`)
+  expectPrefix(through, prompt, place, {
+    what: `turn ${before.length + 1} unlike its generation prompt begins`,
+    remedy: 'Change the template so that add_generation_prompt writes the beginning of the turn, or set another one',
+  })
 
   const probed = run([...before, { role: 'assistant', content: probe }], false)
   const probeStart = probed.lastIndexOf(probe)
@@ -221,15 +227,14 @@ function withoutSpace(text: string): string {
   return text.replace(/\s+/g, '')
 }
 
-function expectPrefix(text: string, prefix: string, place: string, what: string): void {
+function expectPrefix(text: string, prefix: string, place: string, { what, remedy }: { what: string; remedy: string }): void {
   if (text.startsWith(prefix)) return
   let at = 0
   while (at < prefix.length && text[at] === prefix[at]) at += 1
   const excerpt = (from: string) => JSON.stringify(from.slice(Math.max(0, at - 20), at + 40))
   throw templateFailed(
     place,
-    `the chat template renders ${what} unlike the prompt alone: expected ${excerpt(prefix)} but received ${excerpt(text)}. ` +
-      'Make it one record for each assistant turn that is to be learnt, or change the template',
+    `the chat template renders ${what}: expected ${excerpt(prefix)} but received ${excerpt(text)}. ${remedy}`,
   )
 }
 

@@ -5,7 +5,10 @@ import { DataError } from '../errors.js'
 
 /** Text to token ids and back, as a model folder's `tokenizer.json` defines it. */
 export interface TextTokenizer {
-  /** The ids of a text. Nothing is added, but special tokens that are spelled in the text become their ids. */
+  /**
+   * The ids of a text. Nothing is added, but special tokens that are spelled in the text become their ids. Characters that
+   * the vocabulary lacks become its unknown token or, where it has none, are left out, as in Hugging Face's tokenizers.
+   */
   encode(text: string): number[]
   /** The ids of consecutive pieces of one text, each tokenized on its own; no piece but the first gets a prefix space. */
   encodeSegments(texts: readonly string[]): number[][]
@@ -79,7 +82,7 @@ function wrap(tokenizer: LibraryTokenizer, definition: Json, specialTokens: Reco
     const { ids, tokens } = tokenizer.encode(text, { add_special_tokens: false })
     const unknown = ids.findIndex((id) => !Number.isInteger(id))
     if (unknown < 0) return ids
-    throw malformed(path, `it has neither a token for ${JSON.stringify(tokens[unknown])} nor an unknown token`)
+    throw malformed(path, `it has no id for the token ${JSON.stringify(tokens[unknown])}`)
   }
   return {
     encode,

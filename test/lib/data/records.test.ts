@@ -138,7 +138,11 @@ t.test('bad records name file, line, what was expected and what came', async (t)
     ['no turns', { messages: [] }, /expected an assistant turn at the end.* but received no turns/],
     ['no response', turns('user'), /expected an assistant turn at the end.* but received user/],
     ['a response first', turns('assistant'), /expected system or user first but received assistant as turn 1/],
-    ['two responses', turns('user', 'assistant', 'assistant'), /expected user or tool after an assistant turn but received assistant as turn 3/],
+    [
+      'two responses',
+      turns('user', 'assistant', 'assistant'),
+      /expected user or tool after an assistant turn but received assistant as turn 3/,
+    ],
     ['a late system turn', turns('user', 'system', 'assistant'), /received system as turn 2/],
     ['labels missing', { input_ids: [1, 2] }, /expected labels to be a list of integers but received nothing/],
     ['no ids', { input_ids: [], labels: [] }, /expected input_ids to be a list of integers but received an empty list/],

@@ -1,0 +1,178 @@
+import t from 'tap'
+import { loadChatTemplate } from '../../../lib/data/chat-template.js'
+import { type ExampleOptions, makeExample, makeExamples, notScored, renderRecord } from '../../../lib/data/example.js'
+import { type ChatRecord, readRecords, type TokenizedRecord } from '../../../lib/data/records.js'
+import { loadTokenizer } from '../../../lib/data/tokenizer.js'
+import { sharedPath, tokenizerFolder } from '../../shared-files.js'
+
+const qwenFolder = tokenizerFolder('qwen2_5')
+const tokenizer = await loadTokenizer(qwenFolder)
+const template = await loadChatTemplate(qwenFolder, undefined, tokenizer.specialTokens)
+const options: ExampleOptions = { tokenizer, template, cutoffLen: 16384, overLength: 'error', vocabSize: 151936 }
+const plain: ExampleOptions = { cutoffLen: 8, overLength: 'error', vocabSize: 100 }
+
+const chat = (...contents: string[]): ChatRecord => ({
+  kind: 'chat',
+  place: 'chains.jsonl:1',
+  turns: contents.map((content, index) => ({ role: index % 2 === 0 ? 'user' : 'assistant', content })),
+})
+
+/** A tokenized row of a length, scored from a position on. */
+const row = (length: number, scoredFrom: number, place = 'rows.jsonl:1'): TokenizedRecord => ({
+  kind: 'tokens',
+  place,
+  inputIds: Array.from({ length }, (_, index) => index),
+  labels: Array.from({ length }, (_, index) => (index < scoredFrom ? notScored : index)),
+})
+
+const isScored = (label: number) => label !== notScored
+
+t.test('a chat: assistant turns and their end of turn are scored', async (t) => {
+  const example = makeExample(chat('1+1?', 'It is 2.', '2+2?', '4'), options)
+  t.equal(example.inputIds.length, example.labels.length)
+  t.equal(tokenizer.decode(example.labels.filter(isScored)), 'It is 2.<|im_end|>4<|im_end|>')
+  t.equal(example.scoredTokens, example.labels.filter(isScored).length)
+  t.ok(example.labels.every((label, at) => label === notScored || label === example.inputIds[at]))
+  t.equal(tokenizer.decode(example.inputIds), renderRecord(chat('1+1?', 'It is 2.', '2+2?', '4'), options).text)
+})
+
+t.test('the default system turn', async (t) => {
+  const defaultSystem = 'Put your final answer within \\boxed{}.'
+  const record = chat('1+1?', '2')
+  const starts = (text: string, system: string) => t.ok(text.startsWith(`<|im_start|>system\n${system}<|im_end|>`))
+  starts(renderRecord(record, { ...options, defaultSystem }).text, defaultSystem)
+  starts(
+    renderRecord(record, { ...options, defaultSystem: '' }).text,
+    'You are Qwen, created by Alibaba Cloud. You are a helpful assistant.',
+  )
+  const own: ChatRecord = { ...record, turns: [{ role: 'system', content: 'Mine.' }, ...record.turns] }
+  starts(renderRecord(own, { ...options, defaultSystem }).text, 'Mine.')
+  t.equal(record.turns.length, 2, 'the record is left as it was')
+})
+
+t.test('prompt and response are tokenized apart', async (t) => {
+  const example = makeExample(chat('q', '\n\nspaced'), options)
+  const prompt = tokenizer.encode(template.render(chat('q', 'x').turns, '').segments[0]!.text)
+  t.same(Array.from(example.inputIds.subarray(0, prompt.length)), prompt, 'the same prompt as at inference')
+  t.equal(example.labels.findIndex(isScored), prompt.length)
+})
+
+t.test('tokenized rows', async (t) => {
+  const example = makeExample(row(5, 3), plain)
+  t.same(Array.from(example.labels), [notScored, notScored, notScored, 3, 4])
+  t.equal(example.scoredTokens, 2)
+  const scoredAll = row(4, 0)
+  t.same(Array.from(makeExample(scoredAll, plain).labels), [notScored, 1, 2, 3], 'the first token is never scored')
+  t.equal(makeExample(scoredAll, plain).scoredTokens, 3)
+  t.same(scoredAll.labels, [0, 1, 2, 3], 'the record is left as it was')
+})
+
+t.test('nothing scored', async (t) => {
+  for (const [length, from] of [
+    [4, 4],
+    [1, 0],
+    [1, 1],
+  ] as const) {
+    t.throws(() => makeExample(row(length, from), plain), { code: 'DATA_NOTHING_SCORED', message: /^rows\.jsonl:1: / })
+  }
+})
+
+t.test('token ids that the model does not have', async (t) => {
+  t.throws(() => makeExample(row(5, 2), { ...plain, vocabSize: 4 }), {
+    code: 'TOKEN_OUT_OF_RANGE',
+    message: /^rows\.jsonl:1: expected token ids below the model's vocabulary of 4 but received 4 at position 4/,
+    details: { token: 4, position: 4 },
+  })
+  const badLabel = { ...row(3, 2), labels: [notScored, 1, 99] }
+  t.throws(() => makeExample(badLabel, { ...plain, vocabSize: 50 }), { code: 'TOKEN_OUT_OF_RANGE' })
+  t.throws(() => makeExample(chat('q', 'a'), { ...options, vocabSize: 1000 }), {
+    code: 'TOKEN_OUT_OF_RANGE',
+    message: /^chains\.jsonl:1/,
+  })
+})
+
+t.test('a conversation needs a tokenizer and a template', async (t) => {
+  t.throws(() => makeExample(chat('q', 'a'), { ...plain, template }), { code: 'TOKENIZER_MALFORMED' })
+  t.throws(() => makeExample(chat('q', 'a'), { ...plain, tokenizer }), { code: 'TEMPLATE_NOT_FOUND' })
+})
+
+t.test('over-length examples: error names all of them', async (t) => {
+  const rows = [9, 8, 12, 10, 11, 13, 14, 15].map((length, index) => row(length, 2, `rows.jsonl:${index + 1}`))
+  await t.rejects(makeExamples(rows, plain), {
+    code: 'DATA_OVER_LENGTH',
+    message:
+      /7 of 8 are longer: rows\.jsonl:1 has 9, rows\.jsonl:3 has 12, .*rows\.jsonl:6 has 13, and 2 more\. Raise cutoff_len to 15/,
+    details: { longest: 15, examples: { length: 7 } },
+  })
+  t.throws(() => makeExample(rows[0]!, plain), { code: 'DATA_OVER_LENGTH', message: /rows\.jsonl:1 has 9\. .*over_length: drop/ })
+  t.throws(() => makeExample(rows[0]!, { ...plain, overLength: 'drop' }), { code: 'DATA_OVER_LENGTH' })
+})
+
+t.test('over-length examples: drop', async (t) => {
+  const drop: ExampleOptions = { ...plain, overLength: 'drop' }
+  const { examples, report } = await makeExamples([row(9, 2, 'a:1'), row(8, 2, 'a:2'), row(3, 1, 'a:3')], drop)
+  t.match(examples, [{ place: 'a:2' }, { place: 'a:3' }])
+  t.same(report, { kept: 2, dropped: [{ place: 'a:1', length: 9 }], truncated: [], tokens: 11, scoredTokens: 8, longest: 8 })
+  await t.rejects(makeExamples([row(9, 2)], drop), { code: 'DATA_EMPTY', message: /all 1 are longer than cutoff_len 8/ })
+})
+
+t.test('over-length examples: truncate', async (t) => {
+  const cut: ExampleOptions = { ...plain, overLength: 'truncate' }
+  const { examples, report } = await makeExamples([row(10, 5, 'a:1'), row(4, 2, 'a:2')], cut)
+  t.equal(examples[0]!.inputIds.length, 8)
+  t.equal(examples[0]!.scoredTokens, 3)
+  t.match(report, {
+    kept: 2,
+    dropped: [],
+    truncated: [{ place: 'a:1', length: 10, lostTokens: 2, lostScored: 2 }],
+    scoredTokens: 5,
+  })
+  await t.rejects(makeExamples([row(10, 8)], cut), { code: 'DATA_NOTHING_SCORED', message: /first 8 tokens \(cutoff_len\)/ })
+  t.equal(makeExample(row(10, 5), cut).inputIds.length, 8)
+})
+
+t.test('no records', async (t) => {
+  await t.rejects(makeExamples([], plain), { code: 'DATA_EMPTY', message: /there are no records/ })
+})
+
+t.test('an abort stops the work', async (t) => {
+  await t.rejects(makeExamples([row(4, 2)], plain, AbortSignal.abort()), { name: 'AbortError' })
+})
+
+const longChains = sharedPath('data', 'sft', 'long-chains.jsonl')
+t.test(
+  '150 long chains with the tokenizer of Qwen2.5',
+  { skip: longChains === undefined && 'shared/data is absent' },
+  async (t) => {
+    const records = await readRecords(longChains!)
+    let longestPauseMs = 0
+    let last = performance.now()
+    const timer = setInterval(() => {
+      longestPauseMs = Math.max(longestPauseMs, performance.now() - last)
+      last = performance.now()
+    }, 10)
+    const { examples, report } = await makeExamples(records, options)
+    clearInterval(timer)
+    t.equal(examples.length, 150)
+    t.match(report, { kept: 150, dropped: [], truncated: [] })
+    t.equal(
+      report.tokens,
+      examples.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
+    )
+    let wrong = 0
+    for (const [index, { place, inputIds, labels, scoredTokens }] of examples.entries()) {
+      const record = records[index] as ChatRecord
+      const scored = tokenizer.decode(labels.filter(isScored))
+      const prompt = tokenizer.decode(inputIds.filter((_, at) => labels[at] === notScored))
+      const isRight =
+        place === record.place &&
+        scored === `${record.turns[1]!.content}<|im_end|>`.normalize('NFC') &&
+        prompt.endsWith(`<|im_start|>user\n${record.turns[0]!.content}<|im_end|>\n<|im_start|>assistant\n\n`) &&
+        scoredTokens === labels.filter(isScored).length
+      if (!isRight) wrong += 1
+    }
+    t.equal(wrong, 0, 'what is scored is exactly the solution and its end of turn')
+    // one chain takes up to 25 ms on a slow core; without pauses it would be over half a second
+    t.ok(longestPauseMs < 300, `the event loop runs meanwhile (longest pause ${longestPauseMs.toFixed(0)} ms)`)
+  },
+)

@@ -1,0 +1,99 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { loadTokenizer } from '../../../lib/data/tokenizer.js'
+import { sharedPath, tokenizerFolder } from '../../shared-files.js'
+
+t.test('Qwen2.5', async (t) => {
+  const tokenizer = await loadTokenizer(tokenizerFolder('qwen2_5'))
+  t.same(tokenizer.encode('<|im_start|>user\n'), [151644, 872, 198], 'special tokens in the text become their ids')
+  t.same(tokenizer.encode(''), [])
+  t.equal(tokenizer.decode([]), '')
+  t.equal(tokenizer.vocabSize, 151665)
+  t.same(tokenizer.specialTokens, { eos_token: '<|im_end|>', pad_token: '<|endoftext|>' }, 'null is left out')
+  t.equal(tokenizer.tokenId('<|im_end|>'), 151645)
+  t.equal(tokenizer.tokenId('no such token'), undefined)
+  t.ok(tokenizer.isSpecial(151645))
+  t.notOk(tokenizer.isSpecial(198))
+
+  const texts = ['Let $x = \\frac{1}{2}$.\n\n  So\t…', '数学 🧮 e\u0301a', ' leading and trailing ', "it ' s , kept . as it is"]
+  for (const text of texts) {
+    const ids = tokenizer.encode(text)
+    t.equal(tokenizer.decode(ids), text.normalize('NFC'))
+    t.equal(tokenizer.decode(Int32Array.from(ids)), text.normalize('NFC'), 'typed arrays decode too')
+  }
+  t.same(tokenizer.encodeSegments(['<|im_start|>', 'user\n', '']), [[151644], [872, 198], []])
+})
+
+t.test('Llama 3 adds nothing by itself', async (t) => {
+  const tokenizer = await loadTokenizer(tokenizerFolder('llama3'))
+  t.same(tokenizer.encode('<|begin_of_text|>Hi'), [128000, 13347])
+  t.same(tokenizer.encode('Hi'), [13347])
+  t.equal(tokenizer.vocabSize, 128256)
+})
+
+const stories = sharedPath('data', 'models', 'stories260K')
+t.test('a tokenizer with a prefix space', { skip: stories === undefined && 'shared/data is absent' }, async (t) => {
+  const tokenizer = await loadTokenizer(stories!)
+  t.equal(tokenizer.vocabSize, 512)
+  t.same(tokenizer.specialTokens, { bos_token: '<s>', eos_token: '</s>', unk_token: '<unk>' })
+  const prompt = 'Once upon a time'
+  const [first, second, third] = tokenizer.encodeSegments([prompt, ', there was</s>', 'The end'])
+  t.same(first, tokenizer.encode(prompt))
+  t.equal(tokenizer.decode([...first!, ...second!]), 'Once upon a time, there was</s>', 'what continues a text gets no space')
+  t.same(third, tokenizer.encode('The end'), 'what follows a special token gets one, as inside a text')
+  t.same(tokenizer.encode(prompt), first, 'and the rules are in place again afterwards')
+})
+
+t.test('files that cannot be used', async (t) => {
+  const folder = t.testdir()
+  const path = join(folder, 'tokenizer.json')
+  await t.rejects(loadTokenizer(folder), {
+    code: 'TOKENIZER_MALFORMED',
+    message: /tokenizer\.json: .*does not exist/,
+    details: { file: path },
+  })
+  for (const content of ['{"model": ', '[1]', '{}', '{"model": {"type": "Nonsense"}, "added_tokens": []}']) {
+    writeFileSync(path, content)
+    await t.rejects(loadTokenizer(folder), { name: 'DataError', code: 'TOKENIZER_MALFORMED' }, content)
+  }
+  writeFileSync(path, JSON.stringify(charactersTokenizer('abc')))
+  writeFileSync(join(folder, 'tokenizer_config.json'), 'nonsense')
+  await t.rejects(loadTokenizer(folder), { code: 'TOKENIZER_MALFORMED', message: /tokenizer_config\.json/ })
+})
+
+t.test('tokens without an id', async (t) => {
+  const folder = t.testdir({ 'tokenizer.json': JSON.stringify(charactersTokenizer('abc')) })
+  const tokenizer = await loadTokenizer(folder)
+  t.same(tokenizer.encode('cab'), [2, 0, 1], 'tokenizer_config.json may be absent')
+
+  const words = { ...charactersTokenizer(''), model: { type: 'WordPiece', vocab: { yes: 0 }, unk_token: '[UNK]' } }
+  writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(words))
+  const broken = await loadTokenizer(folder)
+  t.same(broken.encode('yes'), [0])
+  t.throws(() => broken.encode('no'), { code: 'TOKENIZER_MALFORMED', message: /no id for the token "\[UNK\]"/ })
+})
+
+t.test('special tokens given as objects', async (t) => {
+  const folder = t.testdir({
+    'tokenizer.json': JSON.stringify(charactersTokenizer('abc')),
+    'tokenizer_config.json': JSON.stringify({
+      eos_token: { content: '</s>', lstrip: false },
+      bos_token: null,
+      add_bos_token: true,
+    }),
+  })
+  t.same((await loadTokenizer(folder)).specialTokens, { eos_token: '</s>' })
+})
+
+function charactersTokenizer(characters: string): object {
+  return {
+    version: '1.0',
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: null,
+    model: { type: 'BPE', vocab: Object.fromEntries([...characters].map((character, id) => [character, id])), merges: [] },
+  }
+}
