@@ -122,7 +122,9 @@ export function checkTensors(
   ] as const
   const found = findings.filter(({ names }) => names.length > 0)
   if (found.length === 0) return
-  const message = found.map(({ what, names }) => `${names.length} tensors ${what}: ${firstTen(names)}`).join('; ')
+  const message = found
+    .map(({ what, names }) => `${names.length} ${names.length === 1 ? 'tensor' : 'tensors'} ${what}: ${firstTen(names)}`)
+    .join('; ')
   throw new CheckpointError(found[0]!.code, `${message}. Do config.json and the weights belong together?`, {
     missing,
     mismatched,
