@@ -49,7 +49,7 @@ export function planBatches(examples: readonly Example[], options: BatchPlanOpti
   const count = examples.length
   if (count === 0) throw new DataError('DATA_EMPTY', 'expected at least one example to train on but received none.')
   const stepsPerEpoch = Math.ceil(count / examplesPerStep)
-  // 0.1 epochs of 30 steps are 3 steps, though 0.1 * 30 is a little more in floating point
+  // 1.1 epochs of 10 steps are 11 steps, though 1.1 * 10 is a little more in floating point
   const totalSteps = options.maxSteps ?? Math.ceil(numTrainEpochs * stepsPerEpoch - 1e-6)
   const fileOrder = Int32Array.from(examples.keys())
   let current: { epoch: number; order: Int32Array } = { epoch: -1, order: fileOrder }

@@ -69,6 +69,18 @@ t.test('best-fit decreasing', async (t) => {
   )
 })
 
+t.test('an example goes where the least room is left, not to the first place', async (t) => {
+  const batches = packStep(
+    [19, 16, 13, 2].map((length, index) => exampleOf(index, length, 1)),
+    { ...options, capacity: 31 },
+  )
+  // room for 12 beside the 19, for 2 beside 16 and 13
+  t.same(
+    batches.map(({ exampleIndices }) => exampleIndices),
+    [[0], [1, 2, 3]],
+  )
+})
+
 t.test('an example longer than the capacity has a micro-batch of its own', async (t) => {
   const batches = packStep([exampleOf(0, 3, 1), exampleOf(1, 40, 1), exampleOf(2, 3, 1)], options)
   t.same(
