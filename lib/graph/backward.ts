@@ -1,0 +1,98 @@
+import { NativeError } from '../errors.js'
+import { type Graph, type Node, writtenTensors } from './graph.js'
+import { addOp } from './ops/elementwise.js'
+import { Tensor } from './tensor.js'
+
+/** What a gradient rule works with. Gradients of activations are written once; those of parameters are accumulated. */
+export class BackwardContext {
+  private readonly gradients = new Map<Tensor, Tensor>()
+  /** Gradients of tensors that have views: one tensor, into which the views' gradients are written. */
+  private readonly baseGradients = new Map<Tensor, Tensor>()
+  private readonly writtenViews = new Map<Tensor, Tensor[]>()
+
+  constructor(readonly graph: Graph) {}
+
+  /** The gradient that has reached a tensor, if any. */
+  gradientOf(tensor: Tensor): Tensor | undefined {
+    const own = this.gradients.get(tensor)
+    if (own || tensor.base) return own
+    const views = this.writtenViews.get(tensor)
+    if (!views) return undefined
+    this.checkCover(tensor, views)
+    return this.baseGradients.get(tensor)
+  }
+
+  /** A new tensor for the gradient of `tensor` to be written to; for a view, the same columns of its base's gradient. */
+  newGradient(tensor: Tensor): Tensor {
+    const name = `d.${tensor.name}`
+    if (!tensor.base || this.gradients.has(tensor)) return this.graph.activation(name, [...tensor.shape])
+    let base = this.baseGradients.get(tensor.base)
+    if (!base) {
+      base = this.graph.activation(`d.${tensor.base.name}`, [...tensor.base.shape])
+      this.baseGradients.set(tensor.base, base)
+      this.writtenViews.set(tensor.base, [])
+    }
+    this.writtenViews.get(tensor.base)!.push(tensor)
+    return base.columns(tensor.columnOffset, tensor.shape[1]!, name)
+  }
+
+  /** Says that `gradient` flows into `tensor`; a second one is added to the first. */
+  flow(tensor: Tensor, gradient: Tensor): void {
+    const before = this.gradients.get(tensor)
+    if (!before) {
+      this.gradients.set(tensor, gradient)
+      return
+    }
+    const out = this.graph.activation(`d.${tensor.name}`, [...tensor.shape])
+    this.graph.append(addOp, { out, a: before, b: gradient })
+    this.gradients.set(tensor, out)
+  }
+
+  /** Says that `gradient` is all that flows into `tensor`: what {@link flow} gave before is already in it. */
+  replace(tensor: Tensor, gradient: Tensor): void {
+    this.gradients.set(tensor, gradient)
+  }
+
+  /** The tensor in which a parameter's gradient is accumulated. */
+  parameterGradient(parameter: Tensor): Tensor {
+    return this.graph.gradientOf(parameter)
+  }
+
+  private checkCover(base: Tensor, views: Tensor[]): void {
+    const sorted = [...views].sort((a, b) => a.columnOffset - b.columnOffset)
+    let column = 0
+    for (const view of sorted) {
+      if (view.columnOffset !== column) break
+      column += view.shape[1]!
+    }
+    if (column !== base.shape[1])
+      throw new NativeError('PROGRAM_INVALID', `expected the gradients of the views of ${base.name} to cover it once, column by column`, {
+        tensor: base.name,
+      })
+  }
+}
+
+/**
+ * Appends the backward graph: walks the nodes once, last to first, and lets each operation's rule carry gradients on.
+ * It starts from operations that make gradients themselves (linear_cross_entropy).
+ */
+export function appendBackward(graph: Graph): void {
+  const context = new BackwardContext(graph)
+  const forward = [...graph.nodes]
+  graph.phase = 'backward'
+  for (const node of forward.reverse()) {
+    if (!node.op.gradient) continue
+    const emit = () => node.op.gradient!(node, context)
+    if (node.layer === undefined) emit()
+    else graph.layer(node.layer, emit)
+  }
+  graph.phase = 'forward'
+}
+
+/** The gradient that reached the operand `name` of a node, or an error: every such operation is on the way to the loss. */
+export function outputGradient(node: Node, context: BackwardContext, name: string): Tensor {
+  const gradient = context.gradientOf(node.operands[name]!)
+  if (!gradient)
+    throw new NativeError('PROGRAM_INVALID', `no gradient reaches ${name} of ${node.op.name} (${writtenTensors(node)[0]!.name})`, { op: node.op.name })
+  return gradient
+}

@@ -1,0 +1,164 @@
+import { NativeError } from '../errors.js'
+import { type Dtype, SEQUENCE_BOUNDS, TOKENS } from '../native/addon-types.js'
+import type { OpDefinition, OperandRule } from './op.js'
+import { type Dimension, shapeText, Tensor } from './tensor.js'
+
+/** A number, or the name of a scalar that each run gives. */
+export type AttributeValue = number | { scalar: string }
+
+/** One operation with its operands in place. */
+export interface Node {
+  op: OpDefinition
+  operands: Readonly<Record<string, Tensor>>
+  attributes: Readonly<Record<string, AttributeValue>>
+  /** The layer of the model it belongs to, if any: the unit of recomputation. */
+  layer: number | undefined
+  phase: 'forward' | 'recompute' | 'backward'
+}
+
+/**
+ * A list of operations in the order of their execution, built by the functions of `lib/graph/ops`.
+ *
+ * @example
+ * const graph = new Graph()
+ * const x = graph.input('x', [TOKENS, 64])
+ * const y = linear(graph, { x, weight: graph.parameter('w', [32, 64]), name: 'y' })
+ * graph.markOutput(y)
+ */
+export class Graph {
+  readonly nodes: Node[] = []
+  readonly parameters = new Map<string, Tensor>()
+  readonly gradients = new Map<Tensor, Tensor>()
+  readonly inputs: Tensor[] = []
+  readonly constants = new Map<Tensor, Float32Array>()
+  readonly outputs: Tensor[] = []
+  private layerNow: number | undefined
+  /** The phase that appended nodes get. */
+  phase: Node['phase'] = 'forward'
+
+  /** A trained tensor; asking twice for a name gives the same tensor. */
+  parameter(name: string, shape: Dimension[]): Tensor {
+    const known = this.parameters.get(name)
+    if (known) return known
+    const tensor = new Tensor({ name, kind: 'parameter', shape })
+    this.parameters.set(name, tensor)
+    return tensor
+  }
+
+  /** The tensor that a parameter's gradient is accumulated in, float32, of the same shape. */
+  gradientOf(parameter: Tensor): Tensor {
+    let gradient = this.gradients.get(parameter)
+    if (!gradient) {
+      gradient = new Tensor({ name: `d.${parameter.name}`, kind: 'gradient', shape: parameter.shape })
+      this.gradients.set(parameter, gradient)
+    }
+    return gradient
+  }
+
+  /** A tensor that every run brings. */
+  input(name: string, shape: Dimension[], dtype: Dtype = 'f32'): Tensor {
+    const tensor = new Tensor({ name, kind: 'input', shape, dtype })
+    this.inputs.push(tensor)
+    return tensor
+  }
+
+  /** A vector that is written once, before the first run. */
+  constant(name: string, values: Float32Array): Tensor {
+    const tensor = new Tensor({ name, kind: 'constant', shape: [values.length] })
+    this.constants.set(tensor, values)
+    return tensor
+  }
+
+  activation(name: string, shape: Dimension[]): Tensor {
+    return new Tensor({ name, kind: 'activation', shape })
+  }
+
+  /** A tensor whose values a run gives back under its name. */
+  output(name: string, shape: Dimension[]): Tensor {
+    const tensor = new Tensor({ name, kind: 'output', shape })
+    this.outputs.push(tensor)
+    return tensor
+  }
+
+  /** Nodes appended by `body` belong to layer `index`. */
+  layer<T>(index: number, body: () => T): T {
+    const before = this.layerNow
+    this.layerNow = index
+    try {
+      return body()
+    } finally {
+      this.layerNow = before
+    }
+  }
+
+  /**
+   * Appends an operation after checking its operands against its rule.
+   *
+   * @throws NativeError PROGRAM_INVALID naming the operation, the operand and both shapes
+   */
+  append(op: OpDefinition, operands: Record<string, Tensor | undefined>, attributes: Record<string, AttributeValue> = {}): Node {
+    const present: Record<string, Tensor> = {}
+    const sizes = new Map<string, Dimension>()
+    for (const [name, rule] of Object.entries(op.operands)) {
+      const tensor = operands[name]
+      if (tensor) {
+        checkOperand(op, name, rule, tensor, sizes)
+        present[name] = tensor
+      } else if (!rule.optional) {
+        throw new NativeError('PROGRAM_INVALID', `expected operand ${name} of ${op.name} but it is missing`, { op: op.name, operand: name })
+      }
+    }
+    for (const name of Object.keys(operands)) {
+      if (!(name in op.operands)) throw new NativeError('PROGRAM_INVALID', `${op.name} has no operand ${name}`, { op: op.name, operand: name })
+    }
+    for (const name of op.attributes ?? []) {
+      if (!(name in attributes))
+        throw new NativeError('PROGRAM_INVALID', `expected attribute ${name} of ${op.name} but it is missing`, { op: op.name, attribute: name })
+    }
+    const node: Node = { op, operands: present, attributes, layer: this.layerNow, phase: this.phase }
+    this.nodes.push(node)
+    return node
+  }
+}
+
+function checkOperand(op: OpDefinition, name: string, rule: OperandRule, tensor: Tensor, sizes: Map<string, Dimension>): void {
+  const letters = rule.shape.split(' ')
+  const dtype = rule.dtype ?? 'f32'
+  let holds = letters.length === tensor.shape.length
+  for (let i = 0; holds && i < letters.length; i++) {
+    const letter = letters[i]!
+    const size = tensor.shape[i]!
+    holds = size >= 1 || (i === 0 && (size === TOKENS || size === SEQUENCE_BOUNDS))
+    if (/^\d/.test(letter)) holds &&= size === Number(letter)
+    else if (sizes.has(letter)) holds &&= sizes.get(letter) === size
+    else sizes.set(letter, size)
+  }
+  if (!holds) {
+    const expected = letters.map((letter) => (sizes.has(letter) ? `${letter}=${shapeText([sizes.get(letter)!]).slice(1, -1)}` : letter)).join(', ')
+    throw new NativeError(
+      'PROGRAM_INVALID',
+      `expected shape [${expected}] for ${name} of ${op.name} but received ${shapeText(tensor.shape)} (${tensor.name})`,
+      { op: op.name, operand: name, shape: tensor.shape },
+    )
+  }
+  if (tensor.dtype !== dtype)
+    throw new NativeError('PROGRAM_INVALID', `expected dtype ${dtype} for ${name} of ${op.name} but received ${tensor.dtype} (${tensor.name})`, {
+      op: op.name,
+      operand: name,
+    })
+}
+
+/** The tensors a node reads (also those it adds to), and those it writes. */
+export function readTensors(node: Node): Tensor[] {
+  return operandsBy(node, (rule) => rule.access !== 'write')
+}
+
+export function writtenTensors(node: Node): Tensor[] {
+  return operandsBy(node, (rule) => rule.access !== 'read')
+}
+
+function operandsBy(node: Node, wanted: (rule: OperandRule) => boolean): Tensor[] {
+  return Object.entries(node.operands)
+    .filter(([name]) => wanted(node.op.operands[name]!))
+    .map(([, tensor]) => tensor)
+}

@@ -1,0 +1,64 @@
+import { outputGradient } from '../backward.js'
+import type { Graph } from '../graph.js'
+import { type OpDefinition, read, write } from '../op.js'
+import type { Tensor } from '../tensor.js'
+
+export const attentionOp: OpDefinition = {
+  name: 'attention',
+  operands: {
+    out: write('T Q'),
+    lse: write('T H'),
+    q: read('T Q'),
+    k: read('T W'),
+    v: read('T W'),
+    cu_seqlens: read('S', 'i32'),
+  },
+  attributes: ['head_dim', 'scale'],
+  gradient(node, context) {
+    const { out, lse, q, k, v, cu_seqlens } = node.operands
+    const d_out = outputGradient(node, context, 'out')
+    const delta = context.graph.activation(`${out!.name}.delta`, [...lse!.shape])
+    const d_q = context.newGradient(q!)
+    const d_k = context.newGradient(k!)
+    const d_v = context.newGradient(v!)
+    context.graph.append(attentionBackwardOp, { d_q, d_k, d_v, delta, d_out, out, lse, q, k, v, cu_seqlens }, node.attributes)
+    context.flow(q!, d_q)
+    context.flow(k!, d_k)
+    context.flow(v!, d_v)
+  },
+}
+
+export const attentionBackwardOp: OpDefinition = {
+  name: 'attention_backward',
+  operands: {
+    d_q: write('T Q'),
+    d_k: write('T W'),
+    d_v: write('T W'),
+    delta: write('T H'),
+    d_out: read('T Q'),
+    out: read('T Q'),
+    lse: read('T H'),
+    q: read('T Q'),
+    k: read('T W'),
+    v: read('T W'),
+    cu_seqlens: read('S', 'i32'),
+  },
+  attributes: ['head_dim', 'scale'],
+}
+
+/**
+ * Causal attention of packed sequences: out [T, H·D] from q [T, H·D] and k, v [T, K·D], within the bounds of cu_seqlens.
+ * Its output and log-sum-exp are kept where the layer is recomputed: they are small and dear.
+ */
+export function attention(
+  graph: Graph,
+  args: { q: Tensor; k: Tensor; v: Tensor; cuSeqlens: Tensor; headDim: number; name: string },
+): Tensor {
+  const { q, k, v, cuSeqlens, headDim, name } = args
+  const out = graph.activation(name, [...q.shape])
+  const lse = graph.activation(`${name}.lse`, [q.shape[0]!, q.shape[1]! / headDim])
+  out.keep = true
+  lse.keep = true
+  graph.append(attentionOp, { out, lse, q, k, v, cu_seqlens: cuSeqlens }, { head_dim: headDim, scale: 1 / Math.sqrt(headDim) })
+  return out
+}

@@ -1,0 +1,26 @@
+import { outputGradient } from '../backward.js'
+import type { Graph } from '../graph.js'
+import { accumulate, type OpDefinition, read, write } from '../op.js'
+import type { Tensor } from '../tensor.js'
+
+export const embeddingOp: OpDefinition = {
+  name: 'embedding',
+  operands: { out: write('T C'), table: read('V C'), ids: read('T', 'i32') },
+  gradient(node, context) {
+    const { table, ids } = node.operands
+    const d_out = outputGradient(node, context, 'out')
+    context.graph.append(embeddingBackwardOp, { d_table: context.parameterGradient(table!), d_out, ids })
+  },
+}
+
+export const embeddingBackwardOp: OpDefinition = {
+  name: 'embedding_backward',
+  operands: { d_table: accumulate('V C'), d_out: read('T C'), ids: read('T', 'i32') },
+}
+
+/** out[t] = table[ids[t]]: [T, C] from table [V, C] and ids [T]. */
+export function embedding(graph: Graph, args: { table: Tensor; ids: Tensor; name: string }): Tensor {
+  const out = graph.activation(args.name, [args.ids.shape[0]!, args.table.shape[1]!])
+  graph.append(embeddingOp, { out, table: args.table, ids: args.ids })
+  return out
+}

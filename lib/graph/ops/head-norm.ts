@@ -1,0 +1,31 @@
+import { outputGradient } from '../backward.js'
+import type { Graph } from '../graph.js'
+import { accumulate, type OpDefinition, read, write } from '../op.js'
+import type { Tensor } from '../tensor.js'
+
+export const headNormOp: OpDefinition = {
+  name: 'head_norm',
+  operands: { out: write('T Q'), rstd: write('T H'), x: read('T Q'), weight: read('D') },
+  attributes: ['eps'],
+  gradient(node, context) {
+    const { x, rstd, weight } = node.operands
+    const d_out = outputGradient(node, context, 'out')
+    const d_x = context.newGradient(x!)
+    context.graph.append(headNormBackwardOp, { d_x, d_weight: context.parameterGradient(weight!), d_out, x, rstd, weight })
+    context.flow(x!, d_x)
+  },
+}
+
+export const headNormBackwardOp: OpDefinition = {
+  name: 'head_norm_backward',
+  operands: { d_x: write('T Q'), d_weight: accumulate('D'), d_out: read('T Q'), x: read('T Q'), rstd: read('T H'), weight: read('D') },
+}
+
+/** RMS norm of each head of x [T, H·D] with one weight [D] for all heads. */
+export function headNorm(graph: Graph, args: { x: Tensor; weight: Tensor; eps: number; name: string }): Tensor {
+  const { x, weight, eps, name } = args
+  const out = graph.activation(name, [...x.shape])
+  const rstd = graph.activation(`${name}.rstd`, [x.shape[0]!, x.shape[1]! / weight.shape[0]!])
+  graph.append(headNormOp, { out, rstd, x, weight }, { eps })
+  return out
+}

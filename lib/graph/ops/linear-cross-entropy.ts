@@ -1,0 +1,65 @@
+import type { Graph } from '../graph.js'
+import { accumulate, type OpDefinition, optional, read, write } from '../op.js'
+import type { Tensor } from '../tensor.js'
+
+/** Memory that the logits of one chunk of scored rows may take: 440 rows of a vocabulary of 151,936. */
+const LOGITS_BYTES = 256 << 20
+/** Native code's kMaxScoredRows. */
+const MAX_ROWS = 4096
+
+export const linearCrossEntropyOp: OpDefinition = {
+  name: 'linear_cross_entropy',
+  operands: {
+    loss: write('1'),
+    token_loss: write('T'),
+    d_hidden: optional(write('T C')),
+    d_weight: optional(accumulate('V C')),
+    logits: write('R V'),
+    hidden_rows: write('R C'),
+    d_hidden_rows: optional(write('R C')),
+    hidden: read('T C'),
+    weight: read('V C'),
+    labels: read('T', 'i32'),
+    loss_weights: read('T'),
+  },
+  gradient(node, context) {
+    // The forward pass has already made the gradients.
+    if (node.operands.d_hidden) context.flow(node.operands.hidden!, node.operands.d_hidden)
+  },
+}
+
+/** Scored rows that are projected to the vocabulary at a time. */
+export function scoredRowsPerChunk(vocabSize: number, maxTokens: number): number {
+  const rows = Math.floor(LOGITS_BYTES / (4 * vocabSize) / 8) * 8
+  return Math.max(1, Math.min(Math.max(rows, 64), MAX_ROWS, maxTokens))
+}
+
+/**
+ * loss [1] = Σ_t loss_weights[t] · cross-entropy of hidden[t]·weightᵀ with labels[t], and token_loss [T], as outputs of
+ * the graph. With `train` it makes the gradients of hidden and weight in the same pass.
+ */
+export function linearCrossEntropy(
+  graph: Graph,
+  args: { hidden: Tensor; weight: Tensor; labels: Tensor; lossWeights: Tensor; maxTokens: number; train: boolean },
+): { loss: Tensor; tokenLoss: Tensor } {
+  const { hidden, weight, labels, lossWeights, train } = args
+  const tokens = hidden.shape[0]!
+  const [vocabSize, hiddenSize] = weight.shape as [number, number]
+  const rows = scoredRowsPerChunk(vocabSize, args.maxTokens)
+  const loss = graph.output('loss', [1])
+  const tokenLoss = graph.output('token_loss', [tokens])
+  graph.append(linearCrossEntropyOp, {
+    loss,
+    token_loss: tokenLoss,
+    d_hidden: train ? graph.activation(`d.${hidden.name}`, [...hidden.shape]) : undefined,
+    d_weight: train ? graph.gradientOf(weight) : undefined,
+    logits: graph.activation('logits.chunk', [rows, vocabSize]),
+    hidden_rows: graph.activation('hidden.chunk', [rows, hiddenSize]),
+    d_hidden_rows: train ? graph.activation('d.hidden.chunk', [rows, hiddenSize]) : undefined,
+    hidden,
+    weight,
+    labels,
+    loss_weights: lossWeights,
+  })
+  return { loss, tokenLoss }
+}

@@ -1,0 +1,34 @@
+import { outputGradient } from '../backward.js'
+import type { Graph } from '../graph.js'
+import { type OpDefinition, read, write } from '../op.js'
+import type { Tensor } from '../tensor.js'
+
+export const swigluOp: OpDefinition = {
+  name: 'swiglu',
+  operands: { out: write('T F'), gate: read('T F'), up: read('T F') },
+  gradient(node, context) {
+    const { gate, up } = node.operands
+    const d_out = outputGradient(node, context, 'out')
+    const d_gate = context.newGradient(gate!)
+    const d_up = context.newGradient(up!)
+    context.graph.append(swigluBackwardOp, { d_gate, d_up, d_out, gate, up })
+    context.flow(gate!, d_gate)
+    context.flow(up!, d_up)
+  },
+}
+
+export const swigluBackwardOp: OpDefinition = {
+  name: 'swiglu_backward',
+  operands: { d_gate: write('T F'), d_up: write('T F'), d_out: read('T F'), gate: read('T F'), up: read('T F') },
+  inPlace: [
+    ['d_gate', 'gate'],
+    ['d_up', 'up'],
+  ],
+}
+
+/** silu(gate) · up, all [T, F]. */
+export function swiglu(graph: Graph, args: { gate: Tensor; up: Tensor; name: string }): Tensor {
+  const out = graph.activation(args.name, [...args.gate.shape])
+  graph.append(swigluOp, { out, gate: args.gate, up: args.up })
+  return out
+}

@@ -1,0 +1,58 @@
+import type { OpDescription, ProgramDescription, TensorDescription } from '../native/addon-types.js'
+import type { Graph, Node } from './graph.js'
+import type { MemoryPlan } from './memory-plan.js'
+import { shapeText, type Tensor } from './tensor.js'
+
+/** A place that lasts for the run: of parameters, gradients, optimizer state, inputs and constants. */
+export interface FixedPlace {
+  arena: number
+  /** Bytes. */
+  offset: number
+}
+
+export interface ProgramOptions {
+  memory: MemoryPlan
+  /** Index of the arena that the memory plan is for. */
+  activationArena: number
+  /** Where tensors of every other kind lie. */
+  place: (tensor: Tensor) => FixedPlace
+}
+
+/** Writes the graph as the flat list of operations that a device compiles. */
+export function describeProgram(graph: Graph, options: ProgramOptions): ProgramDescription {
+  const describe = (tensor: Tensor): TensorDescription => {
+    const shape = [...tensor.shape]
+    if (tensor.kind !== 'activation' && tensor.kind !== 'output') return { ...options.place(tensor), dtype: tensor.dtype, shape }
+    const { offset, rowStride } = options.memory.place(tensor)
+    return { arena: options.activationArena, offset, dtype: tensor.dtype, shape, ...(shape.length === 2 ? { rowStride } : {}) }
+  }
+  const describeNode = (node: Node): OpDescription => ({
+    op: node.op.name,
+    operands: Object.fromEntries(Object.entries(node.operands).map(([name, tensor]) => [name, describe(tensor)])),
+    attributes: { ...node.attributes },
+  })
+  const named = (tensors: Tensor[]) => Object.fromEntries(tensors.map((tensor) => [tensor.name, describe(tensor)]))
+  return {
+    ...options.memory.bounds,
+    ops: graph.nodes.map(describeNode),
+    inputs: named(graph.inputs),
+    outputs: named(graph.outputs),
+  }
+}
+
+/** The program as text, one operation a line: number, phase, name, each operand with its shape and place, attributes. */
+export function programText(graph: Graph, program: ProgramDescription, arenaNames: readonly string[]): string {
+  const lines = graph.nodes.map((node, index) => {
+    const op = program.ops[index]!
+    const operands = Object.entries(node.operands).map(([name, tensor]) => {
+      const { arena, offset } = op.operands[name]!
+      const access = node.op.operands[name]!.access
+      const mark = access === 'read' ? '' : access === 'write' ? '=' : '+='
+      return `${name}${mark} ${tensor.name}${shapeText(tensor.shape)}@${arenaNames[arena]}+${offset}`
+    })
+    const attributes = Object.entries(node.attributes).map(([name, value]) => `${name}=${typeof value === 'number' ? value : `$${value.scalar}`}`)
+    const layer = node.layer === undefined ? '' : ` layer ${node.layer}`
+    return `${String(index).padStart(4)} ${node.phase}${layer}  ${node.op.name}  ${[...operands, ...attributes].join('  ')}`
+  })
+  return `${lines.join('\n')}\n`
+}

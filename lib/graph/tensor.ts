@@ -1,0 +1,78 @@
+import { type Dtype, SEQUENCE_BOUNDS, TOKENS } from '../native/addon-types.js'
+
+/**
+ * What a tensor is for, which decides where it lives: parameters, gradients and optimizer state each in an arena of their
+ * own that lasts for the run; inputs and constants are written from outside; activations share one arena by liveness;
+ * outputs are read after a run.
+ */
+export type TensorKind = 'parameter' | 'gradient' | 'optimizer' | 'input' | 'constant' | 'activation' | 'output'
+
+/** A dimension: a number of elements, or one that each run decides ({@link TOKENS}, {@link SEQUENCE_BOUNDS}). */
+export type Dimension = number
+
+export interface TensorOptions {
+  name: string
+  kind: TensorKind
+  shape: readonly Dimension[]
+  dtype?: Dtype
+}
+
+/** A value of a graph: dense and row-major, or a view of some columns of another one. */
+export class Tensor {
+  readonly name: string
+  readonly kind: TensorKind
+  readonly shape: readonly Dimension[]
+  readonly dtype: Dtype
+  /** For a view: the tensor it looks into, which is never a view itself. */
+  readonly base: Tensor | undefined
+  /** For a view: its first column in the base. */
+  readonly columnOffset: number
+  /** Keep it for the backward pass even where the layer that made it is recomputed. */
+  keep = false
+
+  constructor(options: TensorOptions, view?: { base: Tensor; columnOffset: number }) {
+    this.name = options.name
+    this.kind = options.kind
+    this.shape = options.shape
+    this.dtype = options.dtype ?? 'f32'
+    this.base = view?.base
+    this.columnOffset = view?.columnOffset ?? 0
+  }
+
+  /** Columns [offset, offset + columns) of this tensor [T, C], without a copy. */
+  columns(offset: number, columns: number, name: string): Tensor {
+    return new Tensor(
+      { name, kind: this.kind, shape: [this.shape[0]!, columns], dtype: this.dtype },
+      { base: this.base ?? this, columnOffset: this.columnOffset + offset },
+    )
+  }
+
+  /** The tensor that holds the elements: the base of a view, or the tensor itself. */
+  get storage(): Tensor {
+    return this.base ?? this
+  }
+
+  /** Whether some element of the other tensor is one of this. */
+  overlaps(other: Tensor): boolean {
+    if (this.storage !== other.storage) return false
+    const end = this.columnOffset + (this.shape[1] ?? 1)
+    const otherEnd = other.columnOffset + (other.shape[1] ?? 1)
+    return this.columnOffset < otherEnd && other.columnOffset < end
+  }
+}
+
+/** The largest size of a dimension in a run of at most `maxTokens` tokens in `maxSequences` sequences. */
+export function dimensionSize(dimension: Dimension, bounds: { maxTokens: number; maxSequences: number }): number {
+  if (dimension === TOKENS) return bounds.maxTokens
+  if (dimension === SEQUENCE_BOUNDS) return bounds.maxSequences + 1
+  return dimension
+}
+
+export function dtypeBytes(dtype: Dtype): number {
+  return dtype === 'f32' || dtype === 'i32' ? 4 : 2
+}
+
+/** `[T, 128]`, with T for the tokens and S+1 for the bounds of sequences. */
+export function shapeText(shape: readonly Dimension[]): string {
+  return `[${shape.map((d) => (d === TOKENS ? 'T' : d === SEQUENCE_BOUNDS ? 'S+1' : String(d))).join(', ')}]`
+}

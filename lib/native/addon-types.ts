@@ -1,0 +1,67 @@
+/** The whole surface of the native addon (native/addon/addon.cpp), written down once. */
+
+export type Dtype = 'f32' | 'i32' | 'bf16' | 'f16'
+
+/** First dimension of a tensor that each run decides: the tokens at hand. */
+export const TOKENS = -1
+/** First dimension of a tensor that each run decides: the sequences at hand plus one, as in `cu_seqlens`. */
+export const SEQUENCE_BOUNDS = -2
+
+/** A view inside an arena: one or two dimensions, the last one contiguous. */
+export interface TensorDescription {
+  /** Index into the arenas given to `compile`. */
+  arena: number
+  /** Bytes from the start of the arena. */
+  offset: number
+  dtype: Dtype
+  /** Each at least 1; the first may be {@link TOKENS} or {@link SEQUENCE_BOUNDS}. */
+  shape: number[]
+  /** Elements between two rows; dense when absent. */
+  rowStride?: number
+}
+
+export interface OpDescription {
+  op: string
+  operands: Record<string, TensorDescription>
+  /** A number, or the name of a scalar that each run gives. */
+  attributes: Record<string, number | { scalar: string }>
+}
+
+/** A flat list of operations on tensors at known places: what TypeScript compiles and native code runs. */
+export interface ProgramDescription {
+  maxTokens: number
+  maxSequences: number
+  ops: OpDescription[]
+  /** Written before a run from `inputs` of the same names. */
+  inputs: Record<string, TensorDescription>
+  /** Read after a run; float32. */
+  outputs: Record<string, TensorDescription>
+}
+
+export interface RunRequest {
+  inputs: Record<string, Int32Array | Float32Array>
+  scalars: Record<string, number>
+}
+
+export interface NativeArena {
+  write(offset: number, bytes: Uint8Array): Promise<void>
+  read(offset: number, length: number): Promise<Uint8Array>
+  load(offset: number, source: { fileDescriptor: number; fileOffset: number; elements: number; dtype: Dtype }): Promise<void>
+}
+
+export interface NativeProgram {
+  run(request: RunRequest): { promise: Promise<Record<string, Float32Array>>; cancel(): void }
+}
+
+export interface NativeDevice {
+  allocate(bytes: number): NativeArena
+  compile(program: ProgramDescription, arenas: NativeArena[]): NativeProgram
+  close(): Promise<void>
+  readonly info: { threads: number; isa: string; scratchBytes: number; closed: boolean }
+}
+
+export interface Addon {
+  Device: new (options: { threads: number; isa?: string }) => NativeDevice
+  describeCpu(): { instructionSets: string[]; best: string; scratchBytesPerThread: number }
+  describeCuda(): { driver: boolean; devices: number; reason: string }
+}

@@ -1,0 +1,188 @@
+import { availableParallelism } from 'node:os'
+import { errorCodes, type ErrorCode, LimoError, NativeError } from '../errors.js'
+import type { Dtype, NativeArena, NativeDevice, NativeProgram, ProgramDescription, RunRequest } from './addon-types.js'
+import { loadAddon } from './binding.js'
+
+/** Bytes that cross the border in one call: large tensors go in pieces, so that no second copy of one exists. */
+const CHUNK_BYTES = 16 << 20
+
+/** Working memory of each thread of the CPU backend, in bytes; the native side's kScratchBytesPerThread. */
+export const CPU_SCRATCH_BYTES_PER_THREAD = 4 << 20
+
+export interface DeviceOptions {
+  /** Threads that compute; all processors that this process may use by default. */
+  threads?: number
+}
+
+function toLimoError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof LimoError) return error
+  const code = (error as Error & { code?: string }).code
+  if (code === 'ABORTED') return new DOMException('The run was aborted', 'AbortError')
+  if (code && code in errorCodes) return new NativeError(code as ErrorCode, error.message, {}, { cause: error })
+  return error
+}
+
+function guarded<T>(body: () => T): T {
+  try {
+    return body()
+  } catch (error) {
+    throw toLimoError(error)
+  }
+}
+
+async function guardedAsync<T>(body: () => Promise<T>): Promise<T> {
+  try {
+    return await body()
+  } catch (error) {
+    throw toLimoError(error)
+  }
+}
+
+/** A piece of a device's memory, zero at first. It is given back when the device closes or the arena is collected. */
+export class Arena {
+  /** @internal */
+  constructor(
+    /** @internal */ readonly native: NativeArena,
+    readonly bytes: number,
+  ) {}
+
+  /** Copies bytes into the arena at a byte offset. */
+  async write(offset: number, data: ArrayBufferView): Promise<void> {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    for (let start = 0; start < bytes.length || start === 0; start += CHUNK_BYTES) {
+      await guardedAsync(async () => this.native.write(offset + start, bytes.subarray(start, start + CHUNK_BYTES)))
+    }
+  }
+
+  /** A copy of `length` bytes at a byte offset. */
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    if (length <= CHUNK_BYTES) return guardedAsync(async () => this.native.read(offset, length))
+    const bytes = new Uint8Array(length)
+    let at = 0
+    for await (const chunk of this.chunks(offset, length)) {
+      bytes.set(chunk, at)
+      at += chunk.length
+    }
+    return bytes
+  }
+
+  /** `length` bytes at a byte offset, in pieces of at most 16 MiB. */
+  async *chunks(offset: number, length: number): AsyncGenerator<Uint8Array> {
+    for (let start = 0; start < length; start += CHUNK_BYTES) {
+      yield await guardedAsync(async () => this.native.read(offset + start, Math.min(CHUNK_BYTES, length - start)))
+    }
+  }
+
+  /**
+   * Reads `elements` numbers of a file into the arena at a byte offset, as float32, through a moving memory map.
+   *
+   * @throws NativeError IO_FAILED when the file is shorter than that.
+   */
+  load(offset: number, source: { fileDescriptor: number; fileOffset: number; elements: number; dtype: Dtype }): Promise<void> {
+    return guardedAsync(async () => this.native.load(offset, source))
+  }
+}
+
+export interface RunOptions {
+  /** One typed array for each input of the program. */
+  inputs?: RunRequest['inputs']
+  /** One number for each scalar that the program's attributes name. */
+  scalars?: RunRequest['scalars']
+  /** Stops the run before its next operation; what the program writes is then half done. */
+  signal?: AbortSignal | undefined
+}
+
+/** A program that a device has checked and can run. */
+export class CompiledProgram {
+  /** @internal */
+  constructor(private readonly native: NativeProgram) {}
+
+  /**
+   * Runs the program on the device's own thread, after what is already queued there, and gives its outputs.
+   *
+   * @throws NativeError INPUT_INVALID before anything is written, when an input is missing, has the wrong length or a
+   * value out of range; DEVICE_CLOSED; an AbortError (DOMException) when `signal` stops it.
+   */
+  async run(options: RunOptions = {}): Promise<Record<string, Float32Array>> {
+    const { signal } = options
+    signal?.throwIfAborted()
+    const job = guarded(() => this.native.run({ inputs: options.inputs ?? {}, scalars: options.scalars ?? {} }))
+    signal?.addEventListener('abort', job.cancel, { once: true })
+    try {
+      return await guardedAsync(() => job.promise)
+    } finally {
+      signal?.removeEventListener('abort', job.cancel)
+    }
+  }
+}
+
+/** A processor that runs programs, with its own thread and memory. Open one with {@link openDevice}. */
+export class Device {
+  private closing: Promise<void> | undefined
+
+  /** @internal */
+  constructor(
+    private readonly native: NativeDevice,
+    readonly name: string,
+  ) {}
+
+  /** What the device is: threads, instruction set (`avx512`, `avx2` or `portable`), bytes of working memory. */
+  get info(): { threads: number; instructionSet: string; scratchBytes: number } {
+    const { threads, isa, scratchBytes } = this.native.info
+    return { threads, instructionSet: isa, scratchBytes }
+  }
+
+  /** @throws NativeError OUT_OF_MEMORY, DEVICE_CLOSED */
+  allocate(bytes: number): Arena {
+    return new Arena(
+      guarded(() => this.native.allocate(bytes)),
+      bytes,
+    )
+  }
+
+  /**
+   * Checks a program against its arenas: arity, dtypes, shapes, and that every tensor lies inside its arena.
+   *
+   * @throws NativeError PROGRAM_INVALID naming the operation and the operand
+   */
+  compile(program: ProgramDescription, arenas: Arena[]): CompiledProgram {
+    return new CompiledProgram(
+      guarded(() =>
+        this.native.compile(
+          program,
+          arenas.map((arena) => arena.native),
+        ),
+      ),
+    )
+  }
+
+  /** Finishes what is queued, then gives the memory of all arenas back. Closing twice does no harm. */
+  close(): Promise<void> {
+    this.closing ??= guardedAsync(() => this.native.close())
+    return this.closing
+  }
+}
+
+/**
+ * Opens a device: `cpu`, or `cuda`, `cuda:1`, … There is no silent change to another device.
+ *
+ * The environment variable LIMO_CPU (`portable`, `avx2`, `avx512`) forces an instruction set of the CPU backend.
+ *
+ * @throws NativeError ADDON_UNAVAILABLE, DEVICE_UNAVAILABLE
+ * @example
+ * const device = await openDevice('cpu', { threads: 2 })
+ */
+export async function openDevice(name = 'cpu', options: DeviceOptions = {}): Promise<Device> {
+  const addon = loadAddon()
+  if (/^cuda(:\d+)?$/.test(name)) {
+    const { reason } = addon.describeCuda()
+    throw new NativeError(
+      'DEVICE_UNAVAILABLE',
+      `expected a CUDA device for "${name}" but this build has no CUDA backend${reason ? ` (and ${reason})` : ''}. Use --device cpu.`,
+      { device: name },
+    )
+  }
+  if (name !== 'cpu') throw new NativeError('DEVICE_UNAVAILABLE', `expected cpu, cuda or cuda:N for the device but received "${name}"`, { device: name })
+  const isa = process.env.LIMO_CPU
+  return guarded(() => new Device(new addon.Device({ threads: options.threads ?? availableParallelism(), ...(isa ? { isa } : {}) }), name))
+}
