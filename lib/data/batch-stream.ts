@@ -8,7 +8,7 @@ export interface BatchPlanOptions {
   /** May be a fraction. */
   numTrainEpochs: number
   /** Takes the place of `numTrainEpochs`. */
-  maxSteps?: number
+  maxSteps?: number | undefined
   seed: number
   disableShuffling: boolean
   pack: PackOptions

@@ -10,7 +10,7 @@ import { isObject } from './row-fields.js'
 export interface DatasetSource {
   name: string
   path: string
-  columns?: ColumnMapping
+  columns?: ColumnMapping | undefined
 }
 
 type Entry = Record<string, unknown>
@@ -39,8 +39,8 @@ export async function resolveDatasets(dataset: string, datasetDir: string): Prom
   const infoPath = resolve(datasetDir, 'dataset_info.json')
   const info = await readDatasetInfo(infoPath)
   return names.map((name) => {
-    const entry = info?.[name]
-    if (entry !== undefined) return parseEntry(name, entry, infoPath, datasetDir)
+    const isNamed = info !== undefined && Object.hasOwn(info, name)
+    if (isNamed) return parseEntry(name, info[name], infoPath, datasetDir)
     const path = [resolve(name), resolve(datasetDir, name)].find((candidate) => existsSync(candidate))
     if (path !== undefined) return { name: basename(path), path }
     throw unknownDataset(name, info === undefined ? undefined : Object.keys(info), infoPath)

@@ -21,10 +21,10 @@ export type OverLengthPolicy = 'error' | 'drop' | 'truncate'
 
 export interface ExampleOptions {
   /** Needed for chat records, as is `template`. */
-  tokenizer?: TextTokenizer
-  template?: ChatTemplate
+  tokenizer?: TextTokenizer | undefined
+  template?: ChatTemplate | undefined
   /** Becomes the system turn of records that have none; no turn where it is empty. */
-  defaultSystem?: string
+  defaultSystem?: string | undefined
   /** The most tokens of an example. */
   cutoffLen: number
   overLength: OverLengthPolicy

@@ -47,7 +47,11 @@ const wordProblemWidth = 3
  * Padded numbers, the running result in every column and the explicit borrow are what lets a model of under a million
  * parameters learn it from 817 chains. No two chains, and none of `exclude`, have the same key.
  */
-export function generateChains(options: { count: number; seed: number; exclude?: ReadonlySet<string> }): ArithmeticChain[] {
+export function generateChains(options: {
+  count: number
+  seed: number
+  exclude?: ReadonlySet<string> | undefined
+}): ArithmeticChain[] {
   const random = new Random(options.seed)
   const seen = new Set(options.exclude)
   const chains: ArithmeticChain[] = []

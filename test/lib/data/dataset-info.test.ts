@@ -71,6 +71,7 @@ t.test('names that are not there', async (t) => {
     details: { nearest: 'limo' },
   })
   await t.rejects(resolveDatasets('limo', t.testdir()), { code: 'DATA_NOT_FOUND', message: /neither does .*dataset_info\.json/ })
+  await t.rejects(resolveDatasets('constructor', folder), { code: 'DATA_NOT_FOUND' }, 'no inherited property is a name')
   await t.rejects(resolveDatasets(' , ', folder), { code: 'DATA_NOT_FOUND' })
 })
 

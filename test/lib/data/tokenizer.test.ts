@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadTokenizer } from '../../../lib/data/tokenizer.js'
@@ -43,6 +43,16 @@ t.test('a tokenizer with a prefix space', { skip: stories === undefined && 'shar
   t.equal(tokenizer.decode([...first!, ...second!]), 'Once upon a time, there was</s>', 'what continues a text gets no space')
   t.same(third, tokenizer.encode('The end'), 'what follows a special token gets one, as inside a text')
   t.same(tokenizer.encode(prompt), first, 'and the rules are in place again afterwards')
+})
+
+t.test('a story token by token', { skip: stories === undefined && 'shared/data is absent' }, async (t) => {
+  const tokenizer = await loadTokenizer(stories!)
+  const story = readFileSync(join(stories!, 'expected_greedy_n200.txt'), 'utf8').trimEnd()
+  const { tokens } = JSON.parse(readFileSync(join(stories!, 'golden_greedy200.json'), 'utf8'))
+  t.same(tokenizer.encode(story), tokens.slice(1), 'the reference has <s> before it')
+  t.equal(tokenizer.decode(tokens.slice(1)), story)
+  const middle = story.indexOf(' She loved')
+  t.same(tokenizer.encodeSegments([story.slice(0, middle), story.slice(middle)]).flat(), tokens.slice(1), 'or in two pieces')
 })
 
 t.test('files that cannot be used', async (t) => {
