@@ -46,6 +46,8 @@ const refused: Record<string, readonly unknown[]> = {
   enable_thinking: [true],
   eval_dataset: [],
   efficient_eos: [],
+  freeze_multi_modal_projector: [true],
+  freeze_vision_tower: [true],
   group_by_length: [],
   ignore_data_skip: [],
   ignore_pad_token_for_loss: [true],

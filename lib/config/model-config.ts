@@ -2,18 +2,12 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { ConfigError } from '../errors.js'
+import { isJsonObject, type JsonObject } from './json-object.js'
+import { invalid, malformed, unsupported } from './model-error.js'
+import { type RopeScaling, readRope } from './rope.js'
 import { showValue } from './show-value.js'
 
-/** How RoPE's frequencies are changed for contexts longer than those of pre-training; absent means not at all. */
-export type RopeScaling =
-  | {
-      type: 'llama3'
-      factor: number
-      lowFreqFactor: number
-      highFreqFactor: number
-      originalMaxPositionEmbeddings: number
-    }
-  | { type: 'linear'; factor: number }
+export { type RopeScaling, rotaryInverseFrequencies } from './rope.js'
 
 /** What a model's `config.json` says about its shape. The families differ by these fields alone. */
 export interface ModelConfig {
@@ -71,7 +65,6 @@ const fields = {
 
 type Fields = typeof fields
 type Values = { [K in keyof Fields]: v.InferOutput<Fields[K]['schema']> | undefined }
-type Json = Record<string, unknown>
 
 /**
  * Reads a parsed `config.json` (`place` is named in errors).
@@ -80,13 +73,13 @@ type Json = Record<string, unknown>
  * naming field and value, for anything that this package would not compute exactly as Transformers does.
  */
 export function parseModelConfig(json: unknown, place: string): ModelConfig {
-  if (!isObject(json)) throw malformed(place, `expected an object in config.json but received ${showValue(json)}`)
+  if (!isJsonObject(json)) throw malformed(place, `expected an object in config.json but received ${showValue(json)}`)
   const values = readFields(json, place)
   const family = familyOf(values.model_type, place)
   refuseUnsupported(json, values, place)
   const numAttentionHeads = required(values, 'num_attention_heads', place)
   const hiddenSize = required(values, 'hidden_size', place)
-  const rope = readRope(json, values, place)
+  const rope = readRope(json, values.rope_theta, place)
   const eosTokenId = values.eos_token_id
   const config: ModelConfig = {
     modelType: values.model_type as ModelConfig['modelType'],
@@ -127,7 +120,7 @@ export async function readModelConfig(folder: string): Promise<ModelConfig> {
 /** The config of a model folder, with the text and the JSON that it was read from. Errors as {@link readModelConfig}. */
 export async function readModelConfigFile(
   folder: string,
-): Promise<{ config: ModelConfig; configText: string; configJson: Json }> {
+): Promise<{ config: ModelConfig; configText: string; configJson: JsonObject }> {
   const path = join(folder, 'config.json')
   let configText: string
   try {
@@ -141,7 +134,7 @@ export async function readModelConfigFile(
   } catch (cause) {
     throw malformed(path, `expected JSON in config.json: ${(cause as Error).message}`)
   }
-  return { config: parseModelConfig(json, path), configText, configJson: json as Json }
+  return { config: parseModelConfig(json, path), configText, configJson: json as JsonObject }
 }
 
 async function modelNotFound(folder: string, path: string, cause: unknown): Promise<ConfigError> {
@@ -160,8 +153,8 @@ async function modelNotFound(folder: string, path: string, cause: unknown): Prom
   return new ConfigError('MODEL_NOT_FOUND', message, { folder, path }, { cause })
 }
 
-function readFields(json: Json, place: string): Values {
-  const values: Json = {}
+function readFields(json: JsonObject, place: string): Values {
+  const values: JsonObject = {}
   for (const [name, field] of Object.entries(fields)) {
     const value = json[name]
     if (value === undefined || value === null) continue
@@ -179,7 +172,7 @@ function familyOf(modelType: string | undefined, place: string) {
 }
 
 /** Everything a config.json of these families can switch on that the decoder does not compute. */
-function refuseUnsupported(json: Json, values: Values, place: string): void {
+function refuseUnsupported(json: JsonObject, values: Values, place: string): void {
   const refuse = (field: string, supported: string) => {
     throw unsupported(field, json[field], place, supported)
   }
@@ -219,89 +212,8 @@ function checkShape(config: ModelConfig, place: string): void {
   }
 }
 
-/** Reads RoPE's settings: `rope_theta` and `rope_scaling` (Transformers 4), or both inside `rope_parameters` (Transformers 5). */
-function readRope(json: Json, values: Values, place: string): { theta: number; scaling?: RopeScaling } {
-  const name = json.rope_parameters == null ? 'rope_scaling' : 'rope_parameters'
-  const rope = json[name] ?? {}
-  if (!isObject(rope)) throw invalid(name, 'an object', rope, place)
-  const number = (field: string, fallback?: number): number => {
-    const value = rope[field] ?? fallback
-    const result = v.safeParse(positive, value)
-    if (!result.success) throw invalid(`${name}.${field}`, 'a positive number', value, place)
-    return result.output
-  }
-  // Transformers 5 can hold one set per kind of layer; with full attention alone there is one kind.
-  if (isObject(rope.full_attention)) {
-    return readRope({ ...json, rope_parameters: rope.full_attention }, values, place)
-  }
-  if ((rope.partial_rotary_factor ?? 1) !== 1) {
-    throw unsupported(`${name}.partial_rotary_factor`, rope.partial_rotary_factor, place, '1')
-  }
-  const theta = number('rope_theta', values.rope_theta ?? 10000)
-  const type = rope.rope_type ?? rope.type ?? 'default'
-  if (type === 'default') return { theta }
-  if (type === 'linear') return { theta, scaling: { type, factor: number('factor') } }
-  if (type !== 'llama3') throw unsupported(`${name}.rope_type`, type, place, 'default, linear, llama3')
-  const scaling: RopeScaling = {
-    type,
-    factor: number('factor'),
-    lowFreqFactor: number('low_freq_factor'),
-    highFreqFactor: number('high_freq_factor'),
-    originalMaxPositionEmbeddings: number('original_max_position_embeddings'),
-  }
-  if (scaling.highFreqFactor <= scaling.lowFreqFactor) {
-    const above = `a number above low_freq_factor (${scaling.lowFreqFactor})`
-    throw invalid(`${name}.high_freq_factor`, above, scaling.highFreqFactor, place)
-  }
-  return { theta, scaling }
-}
-
-/**
- * The angle by which RoPE turns pair i of a head per position: theta^(-2i/D), `[headDim / 2]`.
- *
- * `linear` divides every angle by the factor (position interpolation, arXiv:2306.15595). `llama3` (Llama 3.1's
- * `apply_scaling`; Transformers' `_compute_llama3_parameters`) goes by the wavelength w = 2π / angle against the original
- * context N: w < N / high keeps the angle, w > N / low divides it by the factor, and between the two
- * s = (N / w - low) / (high - low) blends them: (1 - s) · angle / factor + s · angle.
- */
-export function rotaryInverseFrequencies(config: ModelConfig): Float32Array {
-  const { headDim, ropeTheta, ropeScaling } = config
-  return Float32Array.from({ length: headDim / 2 }, (_, i) => {
-    const angle = ropeTheta ** ((-2 * i) / headDim)
-    if (ropeScaling === undefined) return angle
-    const { factor } = ropeScaling
-    if (ropeScaling.type === 'linear') return angle / factor
-    const { lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings } = ropeScaling
-    const turns = (originalMaxPositionEmbeddings * angle) / (2 * Math.PI)
-    if (turns > highFreqFactor) return angle
-    if (turns < lowFreqFactor) return angle / factor
-    const blend = (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor)
-    return ((1 - blend) * angle) / factor + blend * angle
-  })
-}
-
 function required<K extends keyof Values>(values: Values, field: K, place: string): NonNullable<Values[K]> {
   const value = values[field]
   if (value === undefined) throw invalid(field, fields[field].expected, undefined, place)
   return value as NonNullable<Values[K]>
-}
-
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function invalid(field: string, expected: string, received: unknown, place: string): ConfigError {
-  return malformed(place, `expected ${expected} for ${field} but received ${showValue(received)}`, field)
-}
-
-function malformed(place: string, problem: string, field?: string): ConfigError {
-  return new ConfigError('MODEL_MALFORMED', `${problem} (${place})`, { place, ...(field && { field }) })
-}
-
-function unsupported(field: string, received: unknown, place: string, supported: string): ConfigError {
-  return new ConfigError(
-    'MODEL_UNSUPPORTED',
-    `${field} ${showValue(received)} is not supported (${place}): a model is trained exactly or not at all; supported: ${supported}`,
-    { place, field, received },
-  )
 }

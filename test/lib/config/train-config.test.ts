@@ -237,6 +237,56 @@ t.test('keys without a meaning here are listed once', async (t) => {
   )
 })
 
+t.test("an example of LLaMA-Factory's with everything in it", async (t) => {
+  const yaml = `### model
+model_name_or_path: Qwen/Qwen2.5-7B-Instruct
+image_max_pixels: 262144
+trust_remote_code: true
+### method
+stage: sft
+do_train: true
+finetuning_type: full
+freeze_vision_tower: true  # choices: [true, false]
+deepspeed: examples/deepspeed/ds_z3_config.json
+### dataset
+dataset: identity,alpaca_en_demo
+template: qwen
+cutoff_len: 2048
+max_samples: 1000
+overwrite_cache: true
+preprocessing_num_workers: 16
+dataloader_num_workers: 4
+### output
+output_dir: saves/full/sft
+logging_steps: 10
+save_steps: 500
+plot_loss: true
+overwrite_output_dir: true
+save_only_model: false
+report_to: none
+### train
+per_device_train_batch_size: 1
+gradient_accumulation_steps: 2
+learning_rate: 1.0e-5
+num_train_epochs: 3.0
+lr_scheduler_type: cosine
+warmup_ratio: 0.1
+bf16: true
+ddp_timeout: 180000000
+resume_from_checkpoint: null
+### eval
+# eval_dataset: alpaca_en_demo
+val_size: 0.1
+per_device_eval_batch_size: 1
+eval_strategy: steps
+eval_steps: 500
+`
+  const path = join(t.testdir({ 'full.yaml': yaml }), 'full.yaml')
+  const { config, notes } = await loadTrainConfig(path, {})
+  t.match(config, { dataset: 'identity,alpaca_en_demo', numTrainEpochs: 3, evalStrategy: 'steps', resumeFromCheckpoint: false })
+  t.equal(notes.length, 3)
+})
+
 t.test('a cosine to a minimum takes exactly one setting', async (t) => {
   const type = { lr_scheduler_type: 'cosine_with_min_lr', learning_rate: 1e-3 }
   t.equal(parse({ ...type, lr_scheduler_kwargs: { min_lr_rate: 0.1 } }).config.minLrRate, 0.1)
