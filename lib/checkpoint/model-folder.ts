@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { type ModelConfig, readModelConfigFile } from '../config/model-config.js'
 import { CheckpointError } from '../errors.js'
-import type { ExpectedTensor } from '../model/tensor-names.js'
 import { type FolderWriter, publishFolder } from './atomic-folder.js'
 import { jsonKeys } from './json-keys.js'
 import { readHeader, type TensorEntry } from './safetensors.js'
@@ -97,7 +96,7 @@ async function readIndex(folder: string): Promise<Record<string, string>> {
  * `TENSOR_MISSING`, `TENSOR_MISMATCH`, `TENSOR_UNEXPECTED`.
  */
 export function checkTensors(
-  expected: ExpectedTensor[],
+  expected: readonly { name: string; shape: readonly number[] }[],
   tensors: ReadonlyMap<string, TensorEntry>,
   { tied }: { tied: boolean },
 ): void {
@@ -139,9 +138,12 @@ function firstTen(names: string[]): string {
 const copiedNames =
   /^(tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|tokenizer\.model|chat_template\.(jinja|json)|generation_config\.json|(LICENSE|LICENCE|NOTICE|USE_POLICY)[^/]*)$/
 
-/** The files of a model folder (names, sorted) that a fine-tuned model takes over unchanged: tokenizer, template, licence. */
+/** The files of a model folder (names, sorted) that a fine-tuned model takes over unchanged: tokenizer, template, licence.
+ * Throws a CheckpointError `MODEL_NOT_FOUND`. */
 export async function tokenizerFiles(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true })
+  const entries = await readdir(folder, { withFileTypes: true }).catch((cause) => {
+    throw new CheckpointError('MODEL_NOT_FOUND', `expected a model folder at ${folder}: ${cause.message}`, { folder }, { cause })
+  })
   return entries
     .filter((entry) => !entry.isDirectory() && copiedNames.test(entry.name))
     .map((entry) => entry.name)

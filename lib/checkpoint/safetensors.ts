@@ -1,5 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { isJsonObject } from '../config/json-object.js'
 import { CheckpointError } from '../errors.js'
 import { jsonKeys } from './json-keys.js'
 
@@ -110,7 +111,7 @@ function parseHeader(text: string, path: string): Record<string, unknown> {
   } catch (cause) {
     throw malformed(path, `expected JSON in the header: ${(cause as Error).message}`)
   }
-  if (!isObject(header)) throw malformed(path, 'expected a JSON object as header')
+  if (!isJsonObject(header)) throw malformed(path, 'expected a JSON object as header')
   for (const { key, repeated } of jsonKeys(text)) {
     if (repeated) throw malformed(path, `expected every name once but "${key}" is repeated`)
   }
@@ -118,7 +119,7 @@ function parseHeader(text: string, path: string): Record<string, unknown> {
 }
 
 function checkMetadata(value: unknown, path: string): Record<string, string> {
-  if (!isObject(value) || Object.values(value).some((text) => typeof text !== 'string')) {
+  if (!isJsonObject(value) || Object.values(value).some((text) => typeof text !== 'string')) {
     throw malformed(path, 'expected __metadata__ to map strings to strings')
   }
   return value as Record<string, string>
@@ -126,7 +127,7 @@ function checkMetadata(value: unknown, path: string): Record<string, string> {
 
 function checkEntry(name: string, value: unknown, path: string, dataStart: number, dataBytes: number): TensorEntry {
   const wrong = (problem: string) => malformed(path, `tensor "${name}": ${problem}`)
-  if (!isObject(value)) throw wrong('expected an object')
+  if (!isJsonObject(value)) throw wrong('expected an object')
   const { dtype, shape, data_offsets: offsets } = value
   if (typeof dtype !== 'string' || !Object.hasOwn(dtypeBits, dtype)) throw wrong(`unknown dtype ${JSON.stringify(dtype)}`)
   if (!Array.isArray(shape) || !shape.every(isCount)) throw wrong('expected shape to be a list of non-negative integers')
@@ -163,10 +164,6 @@ function checkCoverage(entries: TensorEntry[], path: string, dataStart: number, 
     end = entry.byteOffset + entry.byteLength
   }
   if (end !== dataStart + dataBytes) throw malformed(path, `the last ${dataStart + dataBytes - end} bytes belong to no tensor`)
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function isCount(value: unknown): value is number {
