@@ -61,6 +61,15 @@ export class MetricsWriter {
     }
   }
 
+  /** Makes what was appended durable: before a checkpoint, so that the rows up to it are there as long as it is. */
+  async sync(): Promise<void> {
+    try {
+      await this.file.sync()
+    } catch (cause) {
+      throw writeFailed(cause, this.path)
+    }
+  }
+
   async close(): Promise<void> {
     await this.file.close()
   }

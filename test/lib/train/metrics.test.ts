@@ -21,6 +21,7 @@ t.test('rows are lines of JSON', async (t) => {
   const metrics = await MetricsWriter.open(output)
   await metrics.append(row(1))
   await metrics.append({ step: 1, epoch: 0.1, evalLoss: 2 })
+  await metrics.sync()
   t.equal(readFileSync(join(output, 'metrics.jsonl'), 'utf8').split('\n').length, 3, 'on the disk before it is closed')
   await metrics.close()
   t.same(await readMetrics(output), [row(1), { step: 1, epoch: 0.1, evalLoss: 2 }])
