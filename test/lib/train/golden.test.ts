@@ -18,7 +18,13 @@ interface GoldenBatch {
 }
 
 interface Expected {
-  batches: { scored_tokens: number; loss: number; token_losses: number[]; grad_norm: number; grad_norms: Record<string, number> }[]
+  batches: {
+    scored_tokens: number
+    loss: number
+    token_losses: number[]
+    grad_norm: number
+    grad_norms: Record<string, number>
+  }[]
   training: {
     steps: number
     learning_rate: number
@@ -60,7 +66,9 @@ function relativeL2(got: ArrayLike<number>, expected: ArrayLike<number>): number
 
 async function readTensor(entry: TensorEntry): Promise<Float32Array> {
   const bytes = await readFile(entry.file)
-  return new Float32Array(bytes.buffer.slice(bytes.byteOffset + entry.byteOffset, bytes.byteOffset + entry.byteOffset + entry.byteLength))
+  return new Float32Array(
+    bytes.buffer.slice(bytes.byteOffset + entry.byteOffset, bytes.byteOffset + entry.byteOffset + entry.byteLength),
+  )
 }
 
 async function openStep(folder: string, training: Expected['training'], recompute: Recompute) {
@@ -123,35 +131,42 @@ for (const family of ['qwen2', 'qwen3', 'llama3']) {
       }
     })
 
-    t.test(`golden ${family} training, recompute ${recompute}`, { skip: folder === undefined && 'shared/golden is absent' }, async (t) => {
-      const batches: GoldenBatch[] = JSON.parse(await readFile(join(folder!, 'batches.json'), 'utf8'))
-      const { training }: Expected = JSON.parse(await readFile(join(folder!, 'expected.json'), 'utf8'))
-      const { device, step, layout } = await openStep(folder!, training, recompute)
-      t.teardown(() => device.close())
-      const schedule = {
-        learningRate: training.learning_rate,
-        type: 'cosine' as const,
-        warmupSteps: training.warmup_steps,
-        totalSteps: training.steps,
-        minLrRate: 0,
-      }
-      for (const want of training.trajectory) {
-        const micro = want.micro_batches.map((index) => batches[index]!)
-        const scored = micro.reduce((sum, batch) => sum + batch.labels.filter((label) => label !== -100).length, 0)
-        let loss = 0
-        for (const batch of micro) loss += (await step.runMicroStep(packedBatch(batch, scored))).loss
-        const learningRate = learningRateAt(want.step, schedule)
-        t.ok(Math.abs(learningRate - want.lr) <= 1e-12, `step ${want.step}: learning rate`)
-        const norm = await step.update(want.step + 1, learningRate)
-        t.ok(Math.abs(loss - want.loss) <= 1e-5 * want.loss, `step ${want.step}: loss ${loss} is ${want.loss}`)
-        t.ok(Math.abs(norm - want.grad_norm) <= 1e-4 * want.grad_norm, `step ${want.step}: gradient norm ${norm} is ${want.grad_norm}`)
-      }
-      const trained = (await readHeader(join(folder!, 'trained.safetensors'))).entries
-      for (const name of layout.parts.keys()) {
-        const error = relativeL2(await readPart(step, 'parameters', name), await readTensor(trained.get(name)!))
-        // As for gradients: AdamW divides a gradient by its own size, so weights inherit the relative error of gradients.
-        t.ok(error <= 1e-4, `${name} after training: relative L2 error ${error}`)
-      }
-    })
+    t.test(
+      `golden ${family} training, recompute ${recompute}`,
+      { skip: folder === undefined && 'shared/golden is absent' },
+      async (t) => {
+        const batches: GoldenBatch[] = JSON.parse(await readFile(join(folder!, 'batches.json'), 'utf8'))
+        const { training }: Expected = JSON.parse(await readFile(join(folder!, 'expected.json'), 'utf8'))
+        const { device, step, layout } = await openStep(folder!, training, recompute)
+        t.teardown(() => device.close())
+        const schedule = {
+          learningRate: training.learning_rate,
+          type: 'cosine' as const,
+          warmupSteps: training.warmup_steps,
+          totalSteps: training.steps,
+          minLrRate: 0,
+        }
+        for (const want of training.trajectory) {
+          const micro = want.micro_batches.map((index) => batches[index]!)
+          const scored = micro.reduce((sum, batch) => sum + batch.labels.filter((label) => label !== -100).length, 0)
+          let loss = 0
+          for (const batch of micro) loss += (await step.runMicroStep(packedBatch(batch, scored))).loss
+          const learningRate = learningRateAt(want.step, schedule)
+          t.ok(Math.abs(learningRate - want.lr) <= 1e-12, `step ${want.step}: learning rate`)
+          const norm = await step.update(want.step + 1, learningRate)
+          t.ok(Math.abs(loss - want.loss) <= 1e-5 * want.loss, `step ${want.step}: loss ${loss} is ${want.loss}`)
+          t.ok(
+            Math.abs(norm - want.grad_norm) <= 1e-4 * want.grad_norm,
+            `step ${want.step}: gradient norm ${norm} is ${want.grad_norm}`,
+          )
+        }
+        const trained = (await readHeader(join(folder!, 'trained.safetensors'))).entries
+        for (const name of layout.parts.keys()) {
+          const error = relativeL2(await readPart(step, 'parameters', name), await readTensor(trained.get(name)!))
+          // As for gradients: AdamW divides a gradient by its own size, so weights inherit the relative error of gradients.
+          t.ok(error <= 1e-4, `${name} after training: relative L2 error ${error}`)
+        }
+      },
+    )
   }
 }

@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto'
+import { type ModelConfig, readModelConfig } from '../config/model-config.js'
+import type { TrainConfig } from '../config/train-config.js'
+import { type BatchPlan, planBatches } from '../data/batch-stream.js'
+import { type ChatTemplate, loadChatTemplate } from '../data/chat-template.js'
+import { resolveDatasets } from '../data/dataset-info.js'
+import { type Example, type ExampleOptions, type ExampleReport, makeExamples } from '../data/example.js'
+import { type PackedBatch, packStep } from '../data/packer.js'
+import { readRecords, type TrainingRecord } from '../data/records.js'
+import { loadTokenizer, type TextTokenizer } from '../data/tokenizer.js'
+import { splitValidation } from '../data/validation-split.js'
+import { ConfigError } from '../errors.js'
+import { planStep, type StepPlan } from './step-plan.js'
+
+/** The part of available memory that a run may take when `memory_limit` is not given. */
+const MEMORY_SHARE = 0.9
+
+/** The records of a config with what turns them into examples. */
+export interface LoadedRecords {
+  modelFolder: string
+  model: ModelConfig
+  records: TrainingRecord[]
+  options: ExampleOptions
+}
+
+/** Everything about a run that is known before the device is opened: data, order, batches, programs, memory. */
+export interface PreparedRun {
+  config: TrainConfig
+  modelFolder: string
+  model: ModelConfig
+  examples: Example[]
+  validation: PackedBatch[]
+  report: ExampleReport
+  batches: BatchPlan
+  step: StepPlan
+  /** A digest of all examples, in order: a resumed run must have the same. */
+  examplesDigest: string
+}
+
+export function required<T>(value: T | undefined, key: string, example: string): T {
+  if (value === undefined) {
+    throw new ConfigError('CONFIG_INVALID_VALUE', `expected ${key} but it is not set. Add \`${key}: ${example}\` to the config or --${key} ${example}.`, { key })
+  }
+  return value
+}
+
+/** Reads the model's config, the records and, where records are text, the tokenizer and the chat template. */
+export async function loadRecords(config: TrainConfig): Promise<LoadedRecords> {
+  const modelFolder = required(config.modelNameOrPath, 'model_name_or_path', './Qwen2.5-0.5B-Instruct')
+  const dataset = required(config.dataset, 'dataset', 'chains.jsonl')
+  const model = await readModelConfig(modelFolder)
+  const records: TrainingRecord[] = []
+  for (const source of await resolveDatasets(dataset, config.datasetDir)) records.push(...(await readRecords(source.path, source.columns)))
+  if (config.maxSamples !== undefined) records.splice(config.maxSamples)
+  let tokenizer: TextTokenizer | undefined
+  let template: ChatTemplate | undefined
+  if (records.some((record) => record.kind === 'chat')) {
+    tokenizer = await loadTokenizer(modelFolder)
+    template = await loadChatTemplate(modelFolder, config.template, tokenizer.specialTokens)
+  }
+  const { cutoffLen, overLength, defaultSystem } = config
+  return { modelFolder, model, records, options: { ...(tokenizer && { tokenizer }), ...(template && { template }), cutoffLen, overLength, defaultSystem, vocabSize: model.vocabSize } }
+}
+
+/**
+ * Prepares a training run without opening a device or reading weights.
+ *
+ * @throws ConfigError, DataError, CheckpointError; NativeError OUT_OF_MEMORY when the plan does not fit the memory limit
+ */
+export async function prepareRun(config: TrainConfig, signal?: AbortSignal): Promise<PreparedRun> {
+  const { modelFolder, model, records, options } = await loadRecords(config)
+  const { examples: all, report } = await makeExamples(records, options, signal)
+  const { train: examples, validation } = splitValidation(all, config.valSize, config.dataSeed)
+  const pack = {
+    packing: config.packing,
+    capacity: config.cutoffLen,
+    examplesPerMicroBatch: config.perDeviceTrainBatchSize,
+    lossReduction: config.lossReduction,
+  }
+  const batches = planBatches(examples, {
+    examplesPerStep: config.perDeviceTrainBatchSize * config.gradientAccumulationSteps,
+    numTrainEpochs: config.numTrainEpochs,
+    ...(config.maxSteps !== undefined && { maxSteps: config.maxSteps }),
+    seed: config.dataSeed,
+    disableShuffling: config.disableShuffling,
+    pack,
+  })
+  // One loss over all held out tokens, packed like training data.
+  const validationBatches =
+    validation.length === 0 ? [] : packStep(validation, { ...pack, capacity: batches.maxTokens, examplesPerMicroBatch: config.perDeviceEvalBatchSize, lossReduction: 'token' })
+  const step = planStep({
+    config: model,
+    recompute: config.recompute,
+    memoryLimit: config.memoryLimit ?? Math.floor(MEMORY_SHARE * process.availableMemory()),
+    threads: config.threads,
+    maxTokens: Math.max(batches.maxTokens, ...validationBatches.map(({ inputIds }) => inputIds.length)),
+    maxSequences: Math.max(batches.maxSequences, ...validationBatches.map(({ cuSeqlens }) => cuSeqlens.length - 1)),
+    beta1: config.adamBeta1,
+    beta2: config.adamBeta2,
+    eps: config.adamEpsilon,
+    weightDecay: config.weightDecay,
+    maxGradNorm: config.maxGradNorm,
+  })
+  return { config, modelFolder, model, examples, validation: validationBatches, report, batches, step, examplesDigest: digestOf(all) }
+}
+
+function digestOf(examples: Example[]): string {
+  const hash = createHash('sha256')
+  for (const { inputIds, labels } of examples) {
+    hash.update(Int32Array.of(inputIds.length))
+    hash.update(inputIds)
+    hash.update(labels)
+  }
+  return hash.digest('hex')
+}
