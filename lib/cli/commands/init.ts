@@ -1,0 +1,64 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Argv, CommandModule } from 'yargs'
+import { parseModelConfig } from '../../config/model-config.js'
+import { CheckpointError, ConfigError } from '../../errors.js'
+import { byteLevelTokenizerFiles } from '../../model/byte-tokenizer.js'
+import { type InitScheme, writeInitialModel } from '../../model/initialize.js'
+import { countParameters } from '../../model/parameters.js'
+import { type ConfigJson, presets } from '../../model/presets.js'
+import { tokenizerFiles } from '../../checkpoint/model-folder.js'
+import { existsSync } from 'node:fs'
+import { formatCount } from '../format.js'
+
+interface InitArguments {
+  folder: string
+  preset: string | undefined
+  config: string | undefined
+  tokenizer: string | undefined
+  seed: number
+  scheme: InitScheme
+}
+
+export const initCommand: CommandModule<object, InitArguments> = {
+  command: 'init <folder>',
+  describe: 'a new model folder with random weights and a tokenizer',
+  builder: (yargs: Argv) =>
+    yargs
+      .positional('folder', { type: 'string', demandOption: true, describe: 'where the model folder goes; must not exist yet' })
+      .option('preset', { choices: Object.keys(presets), describe: 'a small model of ours' })
+      .option('config', { type: 'string', describe: 'a config.json, or a folder with one, in place of a preset' })
+      .option('tokenizer', { type: 'string', describe: 'a folder whose tokenizer files are copied; byte-level when absent' })
+      .option('seed', { type: 'number', default: 42, describe: 'fixes every bit of the weights' })
+      .option('scheme', { choices: ['scaled', 'huggingface'], default: 'scaled', describe: 'scaled: N(0, 1/fan-in); huggingface: N(0, initializer_range)' })
+      .conflicts('preset', 'config')
+      .example('$0 init model --preset tiny', 'a Qwen2-type model of 0.8 million parameters')
+      .strict() as unknown as Argv<InitArguments>,
+  handler: async ({ folder, preset, config, tokenizer, seed, scheme }) => {
+    if (!Number.isSafeInteger(Number(seed))) throw new ConfigError('CONFIG_INVALID_VALUE', `expected a whole number for --seed but received "${seed}"`, { seed })
+    if (existsSync(folder)) throw new CheckpointError('OUTPUT_EXISTS', `expected a folder that does not exist yet but ${folder} does. Choose another name.`, { folder })
+    const configJson = config === undefined ? presets[preset ?? 'tiny']! : await readConfigJson(config)
+    const files = tokenizer ?? (config !== undefined && existsSync(join(config, 'tokenizer.json')) ? config : undefined)
+    if (files !== undefined && !(existsSync(files) && (await tokenizerFiles(files)).includes('tokenizer.json'))) {
+      throw new ConfigError('CONFIG_INVALID_VALUE', `expected a folder with a tokenizer.json for --tokenizer but received ${files}`, { tokenizer: files })
+    }
+    await writeInitialModel(folder, { configJson, seed: Number(seed), scheme, tokenizer: files === undefined ? { files: byteLevelTokenizerFiles() } : { folder: files } })
+    console.log(`${folder}: ${configJson.model_type}, ${formatCount(countParameters(parseModelConfig(configJson, folder)))} parameters, random weights`)
+    console.log(`Train it with: npx limo-native train --model_name_or_path ${folder} --dataset chains.jsonl --output_dir out`)
+  },
+}
+
+async function readConfigJson(path: string): Promise<ConfigJson> {
+  const file = path.endsWith('.json') ? path : join(path, 'config.json')
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (cause) {
+    throw new ConfigError('CONFIG_NOT_FOUND', `cannot read ${file}: ${(cause as Error).message}`, { file }, { cause })
+  }
+  try {
+    return JSON.parse(text) as ConfigJson
+  } catch (cause) {
+    throw new ConfigError('CONFIG_MALFORMED', `${file} is not JSON: ${(cause as Error).message}`, { file }, { cause })
+  }
+}

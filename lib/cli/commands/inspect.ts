@@ -1,0 +1,110 @@
+import pc from 'picocolors'
+import type { Argv, CommandModule } from 'yargs'
+import { loadTrainConfig } from '../../config/train-config.js'
+import { planBatches } from '../../data/batch-stream.js'
+import { type Example, makeExample, renderRecord } from '../../data/example.js'
+import type { TrainingRecord } from '../../data/records.js'
+import { ConfigError, LimoError } from '../../errors.js'
+import { prepareQuickstart } from '../../quickstart/quickstart.js'
+import { type LoadedRecords, loadRecords } from '../../train/prepare.js'
+import type { TrainConfig } from '../../config/train-config.js'
+import { configOverrides, withTrainOptions } from '../config-options.js'
+import { formatCount, formatTable } from '../format.js'
+
+interface InspectArguments {
+  config: string | undefined
+  row: number
+  ids: boolean
+}
+
+export const inspectCommand: CommandModule<object, InspectArguments> = {
+  command: 'inspect [config]',
+  describe: 'one record as the model will see it',
+  builder: (yargs: Argv) =>
+    withTrainOptions(yargs)
+      .option('row', { type: 'number', default: 1, describe: 'which record, counting from 1' })
+      .option('ids', { type: 'boolean', default: true, describe: 'print the token ids' }) as Argv<InspectArguments>,
+  handler: async (args) => {
+    const overrides = configOverrides(args, ['row', 'ids'])
+    const embedded = args.config === undefined && overrides.model_name_or_path === undefined && overrides.dataset === undefined
+    const { config } = embedded ? await prepareQuickstart(overrides) : await loadTrainConfig(args.config, overrides)
+    const loaded = await loadRecords(config)
+    const row = Number(args.row)
+    const record = loaded.records[row - 1]
+    if (!Number.isInteger(row) || !record) {
+      throw new ConfigError('CONFIG_INVALID_VALUE', `expected --row from 1 to ${loaded.records.length} but received ${args.row}`, { row: args.row })
+    }
+    // A record that is too long is still worth a look.
+    const example = makeExample(record, { ...loaded.options, cutoffLen: Number.MAX_SAFE_INTEGER })
+    printText(record, example, loaded)
+    if (args.ids) printIds(example)
+    printNumbers(record, example, config)
+    printPacking(example, loaded, config)
+  },
+}
+
+/** The text, scored parts marked: in colour on a terminal, between ⟦ and ⟧ everywhere. */
+function printText(record: TrainingRecord, example: Example, { options }: LoadedRecords): void {
+  const mark = (text: string, scored: boolean) => (scored ? pc.green(`⟦${text}⟧`) : pc.dim(text))
+  if (record.kind === 'chat') {
+    const { segments } = renderRecord(record, options)
+    console.log(segments.map(({ text, scored }) => mark(text, scored)).join(''))
+  } else console.log(pc.dim('(already tokenized)'))
+  console.log(`\n⟦…⟧ is scored: the loss is taken on ${formatCount(example.scoredTokens)} of ${formatCount(example.inputIds.length)} tokens`)
+}
+
+function printIds({ inputIds, labels }: Example): void {
+  const ids = [...inputIds].map((id, index) => (labels[index] === -100 || index === 0 ? pc.dim(String(id)) : pc.green(`⟦${id}⟧`)))
+  console.log(`\ninput_ids  ${ids.join(' ')}`)
+}
+
+function printNumbers(record: TrainingRecord, { inputIds, scoredTokens }: Example, config: TrainConfig): void {
+  const over = inputIds.length > config.cutoffLen ? `, over cutoff_len ${formatCount(config.cutoffLen)}: policy ${config.overLength}` : ''
+  console.log()
+  console.log(
+    formatTable([
+      ['place', record.place],
+      ['tokens', `${formatCount(inputIds.length)}${over}`],
+      ['scored', `${formatCount(scoredTokens)} (${((100 * scoredTokens) / inputIds.length).toFixed(1)}%)`],
+      ...(record.kind === 'chat' ? [['turns', record.turns.map(({ role }) => role).join(', ')] as [string, string]] : []),
+    ]),
+  )
+}
+
+/** The first micro-batch that the example is in, with its neighbours. */
+function printPacking(example: Example, { records, options }: LoadedRecords, config: TrainConfig): void {
+  const examples: Example[] = []
+  for (const record of records) {
+    try {
+      examples.push(makeExample(record, options))
+    } catch (error) {
+      if (!(error instanceof LimoError) || error.code === 'TOKENIZER_MALFORMED') throw error
+    }
+  }
+  const index = examples.findIndex(({ place }) => place === example.place)
+  if (index < 0) return
+  const plan = planBatches(examples, {
+    examplesPerStep: config.perDeviceTrainBatchSize * config.gradientAccumulationSteps,
+    numTrainEpochs: 1,
+    seed: config.dataSeed,
+    disableShuffling: config.disableShuffling,
+    pack: {
+      packing: config.packing,
+      capacity: config.cutoffLen,
+      examplesPerMicroBatch: config.perDeviceTrainBatchSize,
+      lossReduction: config.lossReduction,
+    },
+  })
+  for (let step = 1; step <= plan.stepsPerEpoch; step++) {
+    const { microBatches } = plan.step(step)
+    const micro = microBatches.findIndex(({ exampleIndices }) => exampleIndices.includes(index))
+    if (micro < 0) continue
+    const { exampleIndices, cuSeqlens, inputIds } = microBatches[micro]!
+    console.log(`\npacked     epoch 1, step ${step}, micro-batch ${micro + 1} of ${microBatches.length}: ${formatCount(inputIds.length)} tokens`)
+    exampleIndices.forEach((neighbour, sequence) => {
+      const mark = neighbour === index ? '→' : ' '
+      console.log(`         ${mark} ${examples[neighbour]!.place}  tokens ${cuSeqlens[sequence]!}…${cuSeqlens[sequence + 1]! - 1}, positions from 0`)
+    })
+    return
+  }
+}

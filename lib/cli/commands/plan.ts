@@ -1,0 +1,69 @@
+import type { Argv, CommandModule } from 'yargs'
+import { loadTrainConfig } from '../../config/train-config.js'
+import { countParameters } from '../../model/parameters.js'
+import { prepareQuickstart } from '../../quickstart/quickstart.js'
+import { prepareRun } from '../../train/prepare.js'
+import { configOverrides, withTrainOptions } from '../config-options.js'
+import { formatBytes, formatCount, formatTable } from '../format.js'
+
+interface PlanArguments {
+  config: string | undefined
+  program: boolean
+  json: boolean
+}
+
+export const planCommand: CommandModule<object, PlanArguments> = {
+  command: 'plan [config]',
+  describe: 'what a run would allocate and do, without reading weights',
+  builder: (yargs: Argv) =>
+    withTrainOptions(yargs)
+      .option('program', { type: 'boolean', default: false, describe: 'print the compiled programs, one operation a line' })
+      .option('json', { type: 'boolean', default: false, describe: 'print the plan as one JSON object' }) as Argv<PlanArguments>,
+  handler: async (args) => {
+    const overrides = configOverrides(args, ['program', 'json'])
+    const embedded = args.config === undefined && overrides.model_name_or_path === undefined && overrides.dataset === undefined
+    const { config, notes } = embedded ? await prepareQuickstart(overrides) : await loadTrainConfig(args.config, overrides)
+    const { model, batches, step, report, examples } = await prepareRun(config)
+    if (args.program) {
+      for (const [name, { text }] of Object.entries(step.programs)) process.stdout.write(`# ${name}\n${text}`)
+      return
+    }
+    const tokensPerStep = report.tokens / Math.ceil(report.kept / (config.perDeviceTrainBatchSize * config.gradientAccumulationSteps))
+    if (args.json) {
+      const { bytes, totalBytes, bounds, recomputedLayers } = step
+      console.log(
+        JSON.stringify({
+          ...{ parameters: countParameters(model), bytes, totalBytes, ...bounds, recomputedLayers },
+          ...{ examples: examples.length, tokens: report.tokens, scoredTokens: report.scoredTokens, longest: report.longest },
+          ...{ totalSteps: batches.totalSteps, stepsPerEpoch: batches.stepsPerEpoch, tokensPerStep },
+        }),
+      )
+      return
+    }
+    for (const note of notes) console.log(`note: ${note}`)
+    const bytes = (name: keyof typeof step.bytes) => `${formatBytes(step.bytes[name]).padStart(10)}  ${formatCount(step.bytes[name])} bytes`
+    console.log(
+      formatTable([
+        ['model', `${model.modelType}, ${formatCount(countParameters(model))} parameters, ${model.numHiddenLayers} layers (${step.recomputedLayers} recomputed)`],
+        ['data', `${formatCount(examples.length)} examples, ${formatCount(report.tokens)} tokens, ${formatCount(report.scoredTokens)} scored, longest ${formatCount(report.longest)}`],
+        ['steps', `${formatCount(batches.totalSteps)} in all, ${formatCount(batches.stepsPerEpoch)} an epoch, ${formatCount(Math.round(tokensPerStep))} tokens a step on average`],
+        ['micro-batch', `up to ${formatCount(step.bounds.maxTokens)} tokens in ${formatCount(step.bounds.maxSequences)} sequences`],
+      ]),
+    )
+    console.log(`\nmemory on ${config.device} with ${config.threads} threads, float32`)
+    console.log(
+      formatTable(
+        [
+          ['parameters', bytes('parameters')],
+          ['gradients', bytes('gradients')],
+          ['optimizer state', bytes('optimizer')],
+          ['inputs', bytes('inputs')],
+          ['activations', bytes('activations')],
+          ['threads’ scratch', bytes('scratch')],
+          ['total', `${formatBytes(step.totalBytes).padStart(10)}  ${formatCount(step.totalBytes)} bytes`],
+        ],
+        '  ',
+      ),
+    )
+  },
+}

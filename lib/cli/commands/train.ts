@@ -1,0 +1,127 @@
+import type { Argv, CommandModule } from 'yargs'
+import type { LoadedTrainConfig } from '../../config/train-config.js'
+import { loadTrainConfig } from '../../config/train-config.js'
+import { countParameters } from '../../model/parameters.js'
+import { prepareQuickstart, type Quickstart } from '../../quickstart/quickstart.js'
+import { type TrainEvent, train } from '../../train/trainer.js'
+import { configOverrides, withTrainOptions } from '../config-options.js'
+import { formatBytes, formatCount, formatDuration } from '../format.js'
+import { StepProgress } from '../progress.js'
+
+/** The exit code of a run that Ctrl-C ended. */
+const INTERRUPTED = 130
+
+export const trainCommand: CommandModule<object, { config: string | undefined }> = {
+  command: 'train [config]',
+  describe: 'fine-tune a model on a file of chains; without a config, a tiny model on generated arithmetic',
+  builder: (yargs: Argv) =>
+    withTrainOptions(yargs)
+      .example('$0 train', 'generate chains and a tiny model, and train it in minutes')
+      .example('$0 train train.yaml --learning_rate 1e-5', 'train by a config, with one key changed'),
+  handler: async (args) => {
+    const overrides = configOverrides(args)
+    const embedded = args.config === undefined && overrides.model_name_or_path === undefined && overrides.dataset === undefined
+    if (!embedded) return run(await loadTrainConfig(args.config, overrides))
+    const quickstart = await prepareQuickstart(overrides)
+    console.log(`No config given: training a tiny model on 817 generated arithmetic chains, in ${quickstart.folder}/`)
+    await run(quickstart, quickstart)
+  },
+}
+
+async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart): Promise<void> {
+  for (const note of notes) console.log(`note: ${note}`)
+  const interruption = listenForInterrupt()
+  let progress: StepProgress | undefined
+  let last: Extract<TrainEvent, { type: 'step' }> | undefined
+  let startedAt = performance.now()
+  try {
+    for await (const event of train(config, { signal: interruption.signal })) {
+      if (event.type === 'start') {
+        printStart(event)
+        startedAt = performance.now()
+        progress = new StepProgress(process.stdout, event.run.batches.totalSteps, event.resumedStep)
+        interruption.onFirst(() => progress!.line('Finishing this step and saving. Press Ctrl-C again to stop at once.'))
+      } else if (event.type === 'step') {
+        last = event
+        progress!.step(event)
+      } else if (event.type === 'evaluation') progress!.line(`step ${event.step}  evaluation loss ${event.evalLoss.toFixed(4)}`)
+      else if (event.type === 'checkpoint') progress!.line(`step ${event.step}  saved ${event.folder}`)
+      else {
+        progress!.stop()
+        printEnd(event, { last, elapsedMs: performance.now() - startedAt, quickstart })
+        if (event.interrupted) process.exitCode = INTERRUPTED
+      }
+    }
+  } finally {
+    progress?.stop()
+    interruption.stop()
+  }
+}
+
+/** The first Ctrl-C aborts the signal, the second ends the process. */
+function listenForInterrupt() {
+  const controller = new AbortController()
+  let announce = () => {}
+  const onSignal = () => {
+    if (controller.signal.aborted) process.exit(INTERRUPTED)
+    controller.abort()
+    announce()
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  return {
+    signal: controller.signal,
+    onFirst(callback: () => void) {
+      announce = callback
+    },
+    stop() {
+      process.off('SIGINT', onSignal)
+      process.off('SIGTERM', onSignal)
+    },
+  }
+}
+
+function printStart({ run, resumedFrom, resumedStep }: Extract<TrainEvent, { type: 'start' }>): void {
+  const { report, batches, step, model, config } = run
+  console.log(`model      ${run.modelFolder}: ${model.modelType}, ${formatCount(countParameters(model))} parameters`)
+  console.log(
+    `data       ${formatCount(run.examples.length)} examples, ${formatCount(report.tokens)} tokens (${formatCount(report.scoredTokens)} scored), longest ${formatCount(report.longest)}`,
+  )
+  if (report.dropped.length > 0) console.log(`           ${report.dropped.length} examples dropped, longer than cutoff_len: ${places(report.dropped)}`)
+  if (report.truncated.length > 0) {
+    const lost = report.truncated.reduce((sum, { lostScored }) => sum + lostScored, 0)
+    console.log(`           ${report.truncated.length} examples truncated, ${formatCount(lost)} scored tokens lost: ${places(report.truncated)}`)
+  }
+  const samples = config.perDeviceTrainBatchSize * config.gradientAccumulationSteps
+  console.log(`steps      ${formatCount(batches.totalSteps)} of ${samples} ${samples === 1 ? 'example' : 'examples'}, ${batches.stepsPerEpoch} an epoch`)
+  const recomputed = step.recomputedLayers === 0 ? '' : `, ${step.recomputedLayers} of ${model.numHiddenLayers} layers recomputed`
+  console.log(`memory     ${formatBytes(step.totalBytes)} on ${config.device} with ${config.threads} threads${recomputed}`)
+  if (resumedFrom) console.log(`resuming   after step ${resumedStep} from ${resumedFrom}`)
+}
+
+function places(examples: { place: string; length: number }[]): string {
+  const shown = examples.slice(0, 3).map(({ place, length }) => `${place} (${length} tokens)`)
+  return `${shown.join(', ')}${examples.length > 3 ? ', …' : ''}`
+}
+
+interface Ending {
+  last: Extract<TrainEvent, { type: 'step' }> | undefined
+  elapsedMs: number
+  quickstart: Quickstart | undefined
+}
+
+function printEnd(event: Extract<TrainEvent, { type: 'end' }>, { last, elapsedMs, quickstart }: Ending): void {
+  if (event.interrupted) {
+    const how = quickstart ? `limo-native train ${quickstart.configPath}` : 'the same command'
+    console.log(`\nStopped after step ${event.step} and saved. Go on with ${how} and --resume_from_checkpoint true.`)
+    return
+  }
+  console.log(`\nTrained ${event.step} steps in ${formatDuration(elapsedMs)}${last ? `, loss ${last.loss.toFixed(4)}` : ''}.`)
+  console.log(`The model is in ${event.outputDir}: a Hugging Face model folder. metrics.jsonl is beside it.`)
+  if (!quickstart) return
+  console.log(`
+What to try next:
+  npx limo-native inspect ${quickstart.configPath} --row 1          see a chain as the model sees it
+  npx limo-native train ${quickstart.configPath} --num_train_epochs 5   change a setting (or edit the file)
+  npx limo-native train --model_name_or_path DIR --dataset chains.jsonl --output_dir OUT   your own model and chains`)
+}

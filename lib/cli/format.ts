@@ -1,0 +1,31 @@
+/** Bytes as people read them: `1.50 GiB`, `12.0 MiB`. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  let unit = 0
+  let value = bytes
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024
+    unit++
+  }
+  return unit === 0 ? `${value} B` : `${value.toFixed(value < 10 ? 2 : 1)} ${units[unit]}`
+}
+
+/** A whole number with separators: `151,936`. */
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US')
+}
+
+/** A duration: `2 h 05 min`, `3 min 20 s`, `12 s`. */
+export function formatDuration(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000))
+  const pad = (value: number) => String(value).padStart(2, '0')
+  if (seconds >= 3600) return `${Math.floor(seconds / 3600)} h ${pad(Math.floor((seconds % 3600) / 60))} min`
+  if (seconds >= 60) return `${Math.floor(seconds / 60)} min ${pad(seconds % 60)} s`
+  return `${seconds} s`
+}
+
+/** Two columns, the first as wide as its widest entry. */
+export function formatTable(rows: readonly (readonly [string, string])[], indent = ''): string {
+  const width = Math.max(...rows.map(([name]) => name.length))
+  return rows.map(([name, value]) => `${indent}${name.padEnd(width)}  ${value}`).join('\n')
+}

@@ -1,0 +1,59 @@
+#!/usr/bin/env node
+import yargs, { type CommandModule } from 'yargs'
+import { hideBin } from 'yargs/helpers'
+import { ConfigError, LimoError } from '../errors.js'
+import { packageVersion } from '../package-root.js'
+import { doctorCommand } from './commands/doctor.js'
+import { initCommand } from './commands/init.js'
+import { inspectCommand } from './commands/inspect.js'
+import { planCommand } from './commands/plan.js'
+import { trainCommand } from './commands/train.js'
+
+const commands = [trainCommand, planCommand, inspectCommand, initCommand, doctorCommand] as CommandModule[]
+
+/** Exit codes: 0 done, 1 failed, 2 wrong usage or config, 130 interrupted and saved. */
+const FAILED = 1
+const WRONG_USAGE = 2
+
+async function main(): Promise<void> {
+  const parser = yargs(hideBin(process.argv))
+    .scriptName('limo-native')
+    .usage('$0 <command>\n\nFine-tunes language models on long reasoning chains.')
+    .version(packageVersion)
+    .option('debug', { type: 'boolean', default: false, describe: 'print the stack trace of an error', global: true })
+    // Keys are config keys: --learning_rate 1e-5 stays as it was typed, and the last one wins.
+    .parserConfiguration({
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'boolean-negation': false,
+      'parse-positional-numbers': false,
+      'duplicate-arguments-array': false,
+    })
+    .demandCommand(1, 'expected a command: one of those above')
+    .strictCommands()
+    .help()
+    .alias('help', 'h')
+    .wrap(Math.min(120, process.stdout.columns ?? 100))
+    .fail((message, error, parser) => {
+      if (error) throw error
+      parser.showHelp('error')
+      throw new ConfigError('CONFIG_INVALID_VALUE', message)
+    })
+  for (const command of commands) parser.command(command)
+  await parser.parseAsync()
+}
+
+// A reader that has seen enough (`| head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+})
+
+try {
+  await main()
+} catch (error) {
+  process.exitCode = error instanceof ConfigError ? WRONG_USAGE : FAILED
+  if (process.argv.includes('--debug')) console.error(error)
+  else if (error instanceof LimoError) console.error(`limo-native: ${error.message} [${error.code}]`)
+  else console.error(`limo-native: ${error instanceof Error ? error.message : String(error)} (--debug prints where)`)
+}

@@ -1,0 +1,56 @@
+import cliProgress from 'cli-progress'
+import type { TrainEvent } from '../train/trainer.js'
+import { formatCount, formatDuration } from './format.js'
+
+type StepEvent = Extract<TrainEvent, { type: 'step' }>
+
+/** Shows the steps of a run: one line that is rewritten on a terminal, plain lines of the logged steps otherwise. */
+export class StepProgress {
+  private readonly bar: cliProgress.SingleBar | undefined
+  private firstStep: number | undefined
+
+  constructor(
+    private readonly output: NodeJS.WriteStream,
+    totalSteps: number,
+    resumedStep: number,
+  ) {
+    if (!output.isTTY) return
+    this.bar = new cliProgress.SingleBar({
+      stream: output,
+      format: '{bar} step {value}/{total}  loss {loss}  grad norm {gradNorm}  lr {lr}  {speed} tokens/s  {left} left',
+      barsize: 16,
+      barCompleteChar: '█',
+      barIncompleteChar: '░',
+      hideCursor: true,
+      clearOnComplete: false,
+      // SIGINT is the command's: it saves before it ends.
+      gracefulExit: false,
+    })
+    this.bar.start(totalSteps, resumedStep, { loss: '–', gradNorm: '–', lr: '–', speed: '–', left: '–' })
+  }
+
+  step(event: StepEvent): void {
+    this.firstStep ??= event.step
+    const perStepMs = event.elapsedMs / (event.step - this.firstStep + 1)
+    const left = formatDuration(perStepMs * (event.totalSteps - event.step))
+    const numbers = { loss: event.loss.toFixed(4), gradNorm: event.gradNorm.toFixed(3), lr: event.learningRate.toExponential(2) }
+    const speed = formatCount(event.tokensPerSecond)
+    if (this.bar) this.bar.update(event.step, { ...numbers, speed, left })
+    else if (event.logged)
+      this.output.write(
+        `step ${event.step}/${event.totalSteps}  epoch ${event.epoch.toFixed(2)}  loss ${numbers.loss}  grad norm ${numbers.gradNorm}  ` +
+          `lr ${numbers.lr}  ${speed} tokens/s  ${left} left\n`,
+      )
+  }
+
+  /** Writes a line of its own without tearing the progress line. */
+  line(text: string): void {
+    if (this.bar) this.output.write(`\r\x1b[K${text}\n`)
+    else this.output.write(`${text}\n`)
+    if (this.bar?.isActive) this.bar.render()
+  }
+
+  stop(): void {
+    this.bar?.stop()
+  }
+}
