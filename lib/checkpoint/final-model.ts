@@ -1,31 +1,36 @@
 import { link, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { makeFolder } from './atomic-folder.js'
 import { activeTemporary, moveInPlace, syncFolder, temporaryName, writeFailed, writeFileAtomically } from './durable-file.js'
 import { type Manifest, manifestName, readManifest } from './manifest.js'
 import { readChunks } from './read-chunks.js'
 
 /**
- * Puts the model of a finished checkpoint into the output folder itself: weights as hard links (copied where links do not
+ * Puts the files of a finished checkpoint into the output folder itself: tensors as hard links (copied where links do not
  * work), small files as copies, each under a temporary name and renamed, `manifest.json` last.
  *
  * Throws a CheckpointError: `CHECKPOINT_CORRUPT` where the checkpoint has no manifest, `WRITE_FAILED`.
  */
 export async function publishFinalModel(checkpointFolder: string, outputDir: string): Promise<void> {
   const { files } = await readManifest(checkpointFolder)
-  const modelFiles = Object.fromEntries(Object.entries(files).filter(([name]) => !name.includes('/')))
   await makeFolder(outputDir)
-  await removeEarlierModel(outputDir, modelFiles)
-  for (const name of Object.keys(modelFiles)) await publishFile(join(checkpointFolder, name), join(outputDir, name))
-  await syncFolder(outputDir)
-  const manifest = Buffer.from(`${JSON.stringify({ files: modelFiles }, null, 2)}\n`)
+  await removeEarlierModel(outputDir, files)
+  const folders = new Set([outputDir])
+  for (const name of Object.keys(files)) {
+    const target = join(outputDir, name)
+    await makeFolder(dirname(target))
+    folders.add(dirname(target))
+    await publishFile(join(checkpointFolder, name), target)
+  }
+  for (const folder of folders) await syncFolder(folder)
+  const manifest = Buffer.from(`${JSON.stringify({ files }, null, 2)}\n`)
   await writeFileAtomically(join(outputDir, manifestName), (sink) => sink(manifest))
 }
 
 /** Without its manifest a model is no longer vouched for; files that the new one lacks, such as further shards, go too. */
-async function removeEarlierModel(outputDir: string, modelFiles: Manifest['files']): Promise<void> {
+async function removeEarlierModel(outputDir: string, files: Manifest['files']): Promise<void> {
   const earlier = await readManifest(outputDir).catch(() => undefined)
-  const obsolete = Object.keys(earlier?.files ?? {}).filter((name) => !name.includes('/') && !Object.hasOwn(modelFiles, name))
+  const obsolete = Object.keys(earlier?.files ?? {}).filter((name) => !Object.hasOwn(files, name))
   for (const name of [manifestName, ...obsolete]) {
     const path = join(outputDir, name)
     await rm(path, { force: true }).catch((cause) => {

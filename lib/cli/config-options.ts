@@ -20,5 +20,7 @@ export function withTrainOptions(yargs: Argv): Argv<{ config: string | undefined
 
 /** What was given on the command line for the config: every option that is not the command's own. */
 export function configOverrides(args: Record<string, unknown>, own: readonly string[] = []): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(args).filter(([key, value]) => value !== undefined && !ownOptions.has(key) && !own.includes(key)))
+  return Object.fromEntries(
+    Object.entries(args).filter(([key, value]) => value !== undefined && !ownOptions.has(key) && !own.includes(key)),
+  )
 }

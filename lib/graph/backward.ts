@@ -1,7 +1,7 @@
 import { NativeError } from '../errors.js'
 import { type Graph, type Node, writtenTensors } from './graph.js'
 import { addOp } from './ops/elementwise.js'
-import { Tensor } from './tensor.js'
+import type { Tensor } from './tensor.js'
 
 /** What a gradient rule works with. Gradients of activations are written once; those of parameters are accumulated. */
 export class BackwardContext {
@@ -66,9 +66,13 @@ export class BackwardContext {
       column += view.shape[1]!
     }
     if (column !== base.shape[1])
-      throw new NativeError('PROGRAM_INVALID', `expected the gradients of the views of ${base.name} to cover it once, column by column`, {
-        tensor: base.name,
-      })
+      throw new NativeError(
+        'PROGRAM_INVALID',
+        `expected the gradients of the views of ${base.name} to cover it once, column by column`,
+        {
+          tensor: base.name,
+        },
+      )
   }
 }
 
@@ -93,6 +97,10 @@ export function appendBackward(graph: Graph): void {
 export function outputGradient(node: Node, context: BackwardContext, name: string): Tensor {
   const gradient = context.gradientOf(node.operands[name]!)
   if (!gradient)
-    throw new NativeError('PROGRAM_INVALID', `no gradient reaches ${name} of ${node.op.name} (${writtenTensors(node)[0]!.name})`, { op: node.op.name })
+    throw new NativeError(
+      'PROGRAM_INVALID',
+      `no gradient reaches ${name} of ${node.op.name} (${writtenTensors(node)[0]!.name})`,
+      { op: node.op.name },
+    )
   return gradient
 }

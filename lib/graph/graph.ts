@@ -105,15 +105,22 @@ export class Graph {
         checkOperand(op, name, rule, tensor, sizes)
         present[name] = tensor
       } else if (!rule.optional) {
-        throw new NativeError('PROGRAM_INVALID', `expected operand ${name} of ${op.name} but it is missing`, { op: op.name, operand: name })
+        throw new NativeError('PROGRAM_INVALID', `expected operand ${name} of ${op.name} but it is missing`, {
+          op: op.name,
+          operand: name,
+        })
       }
     }
     for (const name of Object.keys(operands)) {
-      if (!(name in op.operands)) throw new NativeError('PROGRAM_INVALID', `${op.name} has no operand ${name}`, { op: op.name, operand: name })
+      if (!(name in op.operands))
+        throw new NativeError('PROGRAM_INVALID', `${op.name} has no operand ${name}`, { op: op.name, operand: name })
     }
     for (const name of op.attributes ?? []) {
       if (!(name in attributes))
-        throw new NativeError('PROGRAM_INVALID', `expected attribute ${name} of ${op.name} but it is missing`, { op: op.name, attribute: name })
+        throw new NativeError('PROGRAM_INVALID', `expected attribute ${name} of ${op.name} but it is missing`, {
+          op: op.name,
+          attribute: name,
+        })
     }
     const node: Node = { op, operands: present, attributes, layer: this.layerNow, phase: this.phase }
     this.nodes.push(node)
@@ -134,7 +141,9 @@ function checkOperand(op: OpDefinition, name: string, rule: OperandRule, tensor:
     else sizes.set(letter, size)
   }
   if (!holds) {
-    const expected = letters.map((letter) => (sizes.has(letter) ? `${letter}=${shapeText([sizes.get(letter)!]).slice(1, -1)}` : letter)).join(', ')
+    const expected = letters
+      .map((letter) => (sizes.has(letter) ? `${letter}=${shapeText([sizes.get(letter)!]).slice(1, -1)}` : letter))
+      .join(', ')
     throw new NativeError(
       'PROGRAM_INVALID',
       `expected shape [${expected}] for ${name} of ${op.name} but received ${shapeText(tensor.shape)} (${tensor.name})`,
@@ -142,10 +151,14 @@ function checkOperand(op: OpDefinition, name: string, rule: OperandRule, tensor:
     )
   }
   if (tensor.dtype !== dtype)
-    throw new NativeError('PROGRAM_INVALID', `expected dtype ${dtype} for ${name} of ${op.name} but received ${tensor.dtype} (${tensor.name})`, {
-      op: op.name,
-      operand: name,
-    })
+    throw new NativeError(
+      'PROGRAM_INVALID',
+      `expected dtype ${dtype} for ${name} of ${op.name} but received ${tensor.dtype} (${tensor.name})`,
+      {
+        op: op.name,
+        operand: name,
+      },
+    )
 }
 
 /** The tensors a node reads (also those it adds to), and those it writes. */

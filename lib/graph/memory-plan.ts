@@ -1,5 +1,5 @@
 import { type Graph, type Node, readTensors, writtenTensors } from './graph.js'
-import { dimensionSize, dtypeBytes, Tensor } from './tensor.js'
+import { dimensionSize, dtypeBytes, type Tensor } from './tensor.js'
 
 /** Tensors start at multiples of this: a cache line, and the widest vector. */
 const ALIGNMENT = 64

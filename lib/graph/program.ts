@@ -50,7 +50,9 @@ export function programText(graph: Graph, program: ProgramDescription, arenaName
       const mark = access === 'read' ? '' : access === 'write' ? '=' : '+='
       return `${name}${mark} ${tensor.name}${shapeText(tensor.shape)}@${arenaNames[arena]}+${offset}`
     })
-    const attributes = Object.entries(node.attributes).map(([name, value]) => `${name}=${typeof value === 'number' ? value : `$${value.scalar}`}`)
+    const attributes = Object.entries(node.attributes).map(
+      ([name, value]) => `${name}=${typeof value === 'number' ? value : `$${value.scalar}`}`,
+    )
     const layer = node.layer === undefined ? '' : ` layer ${node.layer}`
     return `${String(index).padStart(4)} ${node.phase}${layer}  ${node.op.name}  ${[...operands, ...attributes].join('  ')}`
   })

@@ -30,7 +30,8 @@ function recomputeLayer(graph: Graph, layer: number): void {
 
   const copies = new Map<Tensor, Tensor>()
   for (const node of again) for (const tensor of writtenTensors(node)) if (!tensor.storage.keep) copyOf(tensor, copies)
-  const replace = (operands: Node['operands']) => Object.fromEntries(Object.entries(operands).map(([name, tensor]) => [name, replaced(tensor, copies)]))
+  const replace = (operands: Node['operands']) =>
+    Object.fromEntries(Object.entries(operands).map(([name, tensor]) => [name, replaced(tensor, copies)]))
   for (const node of again) node.operands = replace(node.operands)
   for (const node of backward) node.operands = replace(node.operands)
   graph.nodes.splice(graph.nodes.indexOf(first), 0, ...again)

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { errorCodes, type ErrorCode, LimoError, NativeError } from '../errors.js'
+import { type ErrorCode, errorCodes, LimoError, NativeError } from '../errors.js'
 import type { Dtype, NativeArena, NativeDevice, NativeProgram, ProgramDescription, RunRequest } from './addon-types.js'
 import { loadAddon } from './binding.js'
 
@@ -182,7 +182,12 @@ export async function openDevice(name = 'cpu', options: DeviceOptions = {}): Pro
       { device: name },
     )
   }
-  if (name !== 'cpu') throw new NativeError('DEVICE_UNAVAILABLE', `expected cpu, cuda or cuda:N for the device but received "${name}"`, { device: name })
+  if (name !== 'cpu')
+    throw new NativeError('DEVICE_UNAVAILABLE', `expected cpu, cuda or cuda:N for the device but received "${name}"`, {
+      device: name,
+    })
   const isa = process.env.LIMO_CPU
-  return guarded(() => new Device(new addon.Device({ threads: options.threads ?? availableParallelism(), ...(isa ? { isa } : {}) }), name))
+  return guarded(
+    () => new Device(new addon.Device({ threads: options.threads ?? availableParallelism(), ...(isa ? { isa } : {}) }), name),
+  )
 }

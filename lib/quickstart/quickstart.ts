@@ -54,9 +54,13 @@ export async function prepareQuickstart(overrides: Record<string, unknown>): Pro
   const configPath = join(inputs, 'train.yaml')
   const entries = await readdir(folder).catch(() => [] as string[])
   if (entries.length > 0 && !existsSync(configPath)) {
-    throw new CheckpointError('OUTPUT_EXISTS', `expected an empty folder for the quickstart but ${folder} holds other files. Choose another with --output_dir.`, {
-      folder,
-    })
+    throw new CheckpointError(
+      'OUTPUT_EXISTS',
+      `expected an empty folder for the quickstart but ${folder} holds other files. Choose another with --output_dir.`,
+      {
+        folder,
+      },
+    )
   }
   await makeFolder(inputs)
   const chainsPath = join(inputs, 'chains.jsonl')

@@ -39,7 +39,11 @@ export interface PreparedRun {
 
 export function required<T>(value: T | undefined, key: string, example: string): T {
   if (value === undefined) {
-    throw new ConfigError('CONFIG_INVALID_VALUE', `expected ${key} but it is not set. Add \`${key}: ${example}\` to the config or --${key} ${example}.`, { key })
+    throw new ConfigError(
+      'CONFIG_INVALID_VALUE',
+      `expected ${key} but it is not set. Add \`${key}: ${example}\` to the config or --${key} ${example}.`,
+      { key },
+    )
   }
   return value
 }
@@ -50,7 +54,8 @@ export async function loadRecords(config: TrainConfig): Promise<LoadedRecords> {
   const dataset = required(config.dataset, 'dataset', 'chains.jsonl')
   const model = await readModelConfig(modelFolder)
   const records: TrainingRecord[] = []
-  for (const source of await resolveDatasets(dataset, config.datasetDir)) records.push(...(await readRecords(source.path, source.columns)))
+  for (const source of await resolveDatasets(dataset, config.datasetDir))
+    records.push(...(await readRecords(source.path, source.columns)))
   if (config.maxSamples !== undefined) records.splice(config.maxSamples)
   let tokenizer: TextTokenizer | undefined
   let template: ChatTemplate | undefined
@@ -59,7 +64,19 @@ export async function loadRecords(config: TrainConfig): Promise<LoadedRecords> {
     template = await loadChatTemplate(modelFolder, config.template, tokenizer.specialTokens)
   }
   const { cutoffLen, overLength, defaultSystem } = config
-  return { modelFolder, model, records, options: { ...(tokenizer && { tokenizer }), ...(template && { template }), cutoffLen, overLength, defaultSystem, vocabSize: model.vocabSize } }
+  return {
+    modelFolder,
+    model,
+    records,
+    options: {
+      ...(tokenizer && { tokenizer }),
+      ...(template && { template }),
+      cutoffLen,
+      overLength,
+      defaultSystem,
+      vocabSize: model.vocabSize,
+    },
+  }
 }
 
 /**
@@ -87,7 +104,14 @@ export async function prepareRun(config: TrainConfig, signal?: AbortSignal): Pro
   })
   // One loss over all held out tokens, packed like training data.
   const validationBatches =
-    validation.length === 0 ? [] : packStep(validation, { ...pack, capacity: batches.maxTokens, examplesPerMicroBatch: config.perDeviceEvalBatchSize, lossReduction: 'token' })
+    validation.length === 0
+      ? []
+      : packStep(validation, {
+          ...pack,
+          capacity: batches.maxTokens,
+          examplesPerMicroBatch: config.perDeviceEvalBatchSize,
+          lossReduction: 'token',
+        })
   const step = planStep({
     config: model,
     recompute: config.recompute,
@@ -101,7 +125,17 @@ export async function prepareRun(config: TrainConfig, signal?: AbortSignal): Pro
     weightDecay: config.weightDecay,
     maxGradNorm: config.maxGradNorm,
   })
-  return { config, modelFolder, model, examples, validation: validationBatches, report, batches, step, examplesDigest: digestOf(all) }
+  return {
+    config,
+    modelFolder,
+    model,
+    examples,
+    validation: validationBatches,
+    report,
+    batches,
+    step,
+    examplesDigest: digestOf(all),
+  }
 }
 
 function digestOf(examples: Example[]): string {

@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../config/model-config.js'
-import { LimoError, NativeError } from '../errors.js'
+import { type LimoError, NativeError } from '../errors.js'
 import { appendBackward } from '../graph/backward.js'
 import { Graph } from '../graph/graph.js'
 import { aligned, type Bounds, type MemoryPlan, planMemory, tensorBytes } from '../graph/memory-plan.js'
@@ -62,13 +62,21 @@ export function planStep(options: StepPlanOptions): StepPlan {
   const fixedBytes = 4 * layout.bytes + inputs.bytes + scratch
 
   const evaluationMemory = planMemory(evaluation, bounds)
-  const { graph, memory, recomputed } = chooseRecomputation(options, layout, (memory) => fixedBytes + Math.max(memory.bytes, evaluationMemory.bytes))
+  const { graph, memory, recomputed } = chooseRecomputation(
+    options,
+    layout,
+    (memory) => fixedBytes + Math.max(memory.bytes, evaluationMemory.bytes),
+  )
   const update = buildUpdate(options, layout)
   const updateMemory = planMemory(update.graph, { maxTokens: 0, maxSequences: 0 })
 
   const place = placeFixed(layout, inputs.offsets)
   const program = (of: Graph, plan: MemoryPlan, placeTensor = place): PlannedProgram => {
-    const description = describeProgram(of, { memory: plan, activationArena: arenaNames.indexOf('activations'), place: placeTensor })
+    const description = describeProgram(of, {
+      memory: plan,
+      activationArena: arenaNames.indexOf('activations'),
+      place: placeTensor,
+    })
     return { description, text: programText(of, description, arenaNames) }
   }
   const bytes = {
@@ -94,7 +102,11 @@ export function planStep(options: StepPlanOptions): StepPlan {
   }
 }
 
-function buildDecoderGraph(options: StepPlanOptions, layout: ParameterLayout, how: { train: boolean; recomputed: number }): Graph {
+function buildDecoderGraph(
+  options: StepPlanOptions,
+  layout: ParameterLayout,
+  how: { train: boolean; recomputed: number },
+): Graph {
   const graph = new Graph()
   appendDecoder(graph, { config: options.config, layout, maxTokens: options.maxTokens, train: how.train })
   if (how.train) appendBackward(graph)
@@ -110,7 +122,11 @@ interface Chosen {
 }
 
 /** `auto` takes the fewest layers with which the run fits its memory limit, and none without a limit. */
-function chooseRecomputation(options: StepPlanOptions, layout: ParameterLayout, totalBytes: (memory: MemoryPlan) => number): Chosen {
+function chooseRecomputation(
+  options: StepPlanOptions,
+  layout: ParameterLayout,
+  totalBytes: (memory: MemoryPlan) => number,
+): Chosen {
   const layers = options.config.numHiddenLayers
   const limit = options.memoryLimit
   const build = (recomputed: number): Chosen => {
@@ -162,7 +178,8 @@ function layOutInputs(graph: Graph, bounds: Bounds): { offsets: Map<string, numb
 
 function placeFixed(layout: ParameterLayout, inputs: Map<string, number>): (tensor: Tensor) => FixedPlace {
   return (tensor) => {
-    if (tensor.kind === 'parameter') return { arena: arenaNames.indexOf('parameters'), offset: layout.parameters.get(tensor.name)!.offset }
+    if (tensor.kind === 'parameter')
+      return { arena: arenaNames.indexOf('parameters'), offset: layout.parameters.get(tensor.name)!.offset }
     if (tensor.kind === 'gradient')
       return { arena: arenaNames.indexOf('gradients'), offset: layout.parameters.get(tensor.name.slice('d.'.length))!.offset }
     return { arena: arenaNames.indexOf('inputs'), offset: inputs.get(tensor.name)! }

@@ -1,7 +1,7 @@
 import type { PackedBatch } from '../data/packer.js'
 import { NativeError } from '../errors.js'
 import type { Arena, CompiledProgram, Device } from '../native/device.js'
-import { arenaNames, type ArenaName, type StepPlan } from './step-plan.js'
+import { type ArenaName, arenaNames, type StepPlan } from './step-plan.js'
 
 /** The programs of a training step, compiled on a device, with their arenas. */
 export class TrainStep {

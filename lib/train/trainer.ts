@@ -3,13 +3,20 @@ import { join, resolve } from 'node:path'
 import { makeFolder, removeStaleTemporaries } from '../checkpoint/atomic-folder.js'
 import { publishFinalModel } from '../checkpoint/final-model.js'
 import { checkTensors, type ModelFolder, openModelFolder } from '../checkpoint/model-folder.js'
-import { type Checkpoint, checkResumable, findLatestCheckpoint, openCheckpoint, pruneCheckpoints, writeCheckpoint } from '../checkpoint/training-state.js'
+import {
+  type Checkpoint,
+  checkResumable,
+  findLatestCheckpoint,
+  openCheckpoint,
+  pruneCheckpoints,
+  writeCheckpoint,
+} from '../checkpoint/training-state.js'
 import type { TrainConfig } from '../config/train-config.js'
 import type { StepBatch } from '../data/batch-stream.js'
 import { CheckpointError, NativeError } from '../errors.js'
 import { expectedTensors } from '../model/tensor-names.js'
 import { type Device, openDevice } from '../native/device.js'
-import { learningRateAt, type LrSchedule, warmupStepsOf } from './lr-schedule.js'
+import { type LrSchedule, learningRateAt, warmupStepsOf } from './lr-schedule.js'
 import { MetricsWriter, type StepMetrics } from './metrics.js'
 import { type PreparedRun, prepareRun, required } from './prepare.js'
 import { TrainStep } from './step.js'
@@ -18,10 +25,10 @@ import { loadRegion, regionWriters } from './weights.js'
 /** What a training run tells, in this order: `start`, then steps, evaluations and checkpoints as they come, then `end`. */
 export type TrainEvent =
   | { type: 'start'; run: PreparedRun; resumedFrom: string | undefined; resumedStep: number }
-  | ({ type: 'step'; totalSteps: number; /** Written to metrics.jsonl. */ logged: boolean } & StepMetrics)
+  | ({ type: 'step'; totalSteps: number /** Written to metrics.jsonl. */; logged: boolean } & StepMetrics)
   | { type: 'evaluation'; step: number; epoch: number; evalLoss: number }
   | { type: 'checkpoint'; step: number; folder: string }
-  | { type: 'end'; step: number; outputDir: string; /** Stopped by the signal; a checkpoint was saved. */ interrupted: boolean }
+  | { type: 'end'; step: number; outputDir: string /** Stopped by the signal; a checkpoint was saved. */; interrupted: boolean }
 
 export interface TrainOptions {
   /** Ends the run after the step at hand: a checkpoint is saved and the last event says `interrupted`. */
@@ -48,7 +55,11 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
   if (!checkpoint) await checkOutputFolder(config, outputDir, model.folder)
 
   const run = await prepareRun(config, options.signal)
-  const identity = { totalSteps: run.batches.totalSteps, settings: settingsOf(config), examples: { count: run.examples.length, digest: run.examplesDigest } }
+  const identity = {
+    totalSteps: run.batches.totalSteps,
+    settings: settingsOf(config),
+    examples: { count: run.examples.length, digest: run.examplesDigest },
+  }
   if (checkpoint) checkResumable(checkpoint.state, identity, checkpoint.folder)
 
   const device = await openDevice(config.device, { threads: config.threads })
@@ -62,7 +73,17 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     if (!checkpoint) await removeEarlierRun(outputDir)
     metrics = await MetricsWriter.open(outputDir, checkpoint ? resumedStep : undefined)
     yield { type: 'start', run, resumedFrom: checkpoint?.folder, resumedStep }
-    const training = new Training({ run, step, device, model, outputDir, identity, metrics, signal: options.signal, resumedFolder: checkpoint?.folder })
+    const training = new Training({
+      run,
+      step,
+      device,
+      model,
+      outputDir,
+      identity,
+      metrics,
+      signal: options.signal,
+      resumedFolder: checkpoint?.folder,
+    })
     yield* training.steps(resumedStep)
   } finally {
     await metrics?.close()
@@ -133,8 +154,12 @@ class Training {
       if (this.isDue(run.config.saveStrategy, run.config.saveSteps, step)) yield await this.save(step, epoch)
     }
     const interrupted = step < totalSteps
-    if (!interrupted && run.validation.length > 0 && run.config.evalStrategy !== 'no' && this.evaluatedStep !== step) yield await this.evaluate(step, epoch)
-    if (this.savedStep !== step && step > resumedStep) yield await this.save(step, epoch)
+    if (!interrupted && run.validation.length > 0 && run.config.evalStrategy !== 'no' && this.evaluatedStep !== step)
+      yield await this.evaluate(step, epoch)
+    if (this.savedStep !== step && step > resumedStep) {
+      const saved = await this.save(step, epoch)
+      if (interrupted || run.config.saveStrategy !== 'no') yield saved
+    }
     if (!interrupted) await this.publish(step)
     yield { type: 'end', step, outputDir, interrupted }
   }
@@ -143,7 +168,9 @@ class Training {
     let loss = 0
     for (const microBatch of batch.microBatches) loss += (await this.context.step.runMicroStep(microBatch)).loss
     if (!Number.isFinite(loss)) {
-      const places = batch.microBatches.flatMap(({ exampleIndices }) => exampleIndices.map((index) => this.context.run.examples[index]!.place))
+      const places = batch.microBatches.flatMap(({ exampleIndices }) =>
+        exampleIndices.map((index) => this.context.run.examples[index]!.place),
+      )
       throw new NativeError(
         'NON_FINITE',
         `expected a finite loss at step ${batch.step} but received ${loss} (examples ${places.slice(0, 5).join(', ')}${places.length > 5 ? ', …' : ''}); ` +
@@ -170,7 +197,9 @@ class Training {
   }
 
   private async save(step: number, epoch: number): Promise<TrainEvent> {
-    const { step: program, run, model, outputDir, identity } = this.context
+    const { step: program, run, model, outputDir, identity, metrics } = this.context
+    // A resumed run finds the rows up to its checkpoint.
+    await metrics.sync()
     const { layout } = program.plan
     const moments = program.arenas.optimizer
     const folder = await writeCheckpoint(outputDir, step, {
@@ -225,7 +254,9 @@ async function findCheckpoint(config: TrainConfig, outputDir: string): Promise<C
 /** A run must not write over another one, or over the model it starts from. */
 async function checkOutputFolder(config: TrainConfig, outputDir: string, modelFolder: string): Promise<void> {
   if (resolve(outputDir) === resolve(modelFolder)) {
-    throw new CheckpointError('OUTPUT_EXISTS', `expected an output_dir other than the model's folder ${resolve(modelFolder)}`, { outputDir })
+    throw new CheckpointError('OUTPUT_EXISTS', `expected an output_dir other than the model's folder ${resolve(modelFolder)}`, {
+      outputDir,
+    })
   }
   if (config.overwriteOutputDir) return
   const names = await readdir(outputDir).catch(() => [] as string[])
@@ -257,12 +288,52 @@ async function loadState(step: TrainStep, model: ModelFolder, checkpoint: Checkp
 
 /** The settings that change the numbers of a run: those that a resumed run must share. */
 function settingsOf(config: TrainConfig): Record<string, unknown> {
-  const { cutoffLen, overLength, template, defaultSystem, valSize, disableShuffling, perDeviceTrainBatchSize, gradientAccumulationSteps } = config
-  const { packing, learningRate, lrSchedulerType, minLrRate, warmupRatio, warmupSteps, weightDecay, adamBeta1, adamBeta2, adamEpsilon } = config
+  const {
+    cutoffLen,
+    overLength,
+    template,
+    defaultSystem,
+    valSize,
+    disableShuffling,
+    perDeviceTrainBatchSize,
+    gradientAccumulationSteps,
+  } = config
+  const {
+    packing,
+    learningRate,
+    lrSchedulerType,
+    minLrRate,
+    warmupRatio,
+    warmupSteps,
+    weightDecay,
+    adamBeta1,
+    adamBeta2,
+    adamEpsilon,
+  } = config
   const { maxGradNorm, lossReduction, dataSeed } = config
   return {
-    ...{ cutoffLen, overLength, template: template ?? null, defaultSystem, valSize, disableShuffling, perDeviceTrainBatchSize, gradientAccumulationSteps },
-    ...{ packing, learningRate, lrSchedulerType, minLrRate, warmupRatio, warmupSteps: warmupSteps ?? null, weightDecay, adamBeta1, adamBeta2, adamEpsilon },
+    ...{
+      cutoffLen,
+      overLength,
+      template: template ?? null,
+      defaultSystem,
+      valSize,
+      disableShuffling,
+      perDeviceTrainBatchSize,
+      gradientAccumulationSteps,
+    },
+    ...{
+      packing,
+      learningRate,
+      lrSchedulerType,
+      minLrRate,
+      warmupRatio,
+      warmupSteps: warmupSteps ?? null,
+      weightDecay,
+      adamBeta1,
+      adamBeta2,
+      adamEpsilon,
+    },
     ...{ maxGradNorm, lossReduction, dataSeed },
   }
 }

@@ -53,7 +53,12 @@ function findEntry(entries: ReadonlyMap<string, TensorEntry>, name: string, part
   return entry
 }
 
-async function loadPart(region: ArenaRegion, part: ParameterPart, entry: TensorEntry, files: Map<string, FileHandle>): Promise<void> {
+async function loadPart(
+  region: ArenaRegion,
+  part: ParameterPart,
+  entry: TensorEntry,
+  files: Map<string, FileHandle>,
+): Promise<void> {
   try {
     let file = files.get(entry.file)
     if (!file) {
@@ -68,15 +73,24 @@ async function loadPart(region: ArenaRegion, part: ParameterPart, entry: TensorE
     })
   } catch (cause) {
     if (cause instanceof LimoError && cause.code !== 'IO_FAILED') throw cause
-    throw new CheckpointError('IO_FAILED', `cannot read ${entry.name} from ${entry.file} (in ${dirname(entry.file)}): ${(cause as Error).message}`, {
-      tensor: entry.name,
-      file: entry.file,
-    }, { cause })
+    throw new CheckpointError(
+      'IO_FAILED',
+      `cannot read ${entry.name} from ${entry.file} (in ${dirname(entry.file)}): ${(cause as Error).message}`,
+      {
+        tensor: entry.name,
+        file: entry.file,
+      },
+      { cause },
+    )
   }
 }
 
 /** Writers of every weight of a region in float32, under the names that `entryName` gives, a chunk at a time. */
-export function regionWriters(region: ArenaRegion, layout: ParameterLayout, entryName: (name: string) => string = (name) => name): TensorWriter[] {
+export function regionWriters(
+  region: ArenaRegion,
+  layout: ParameterLayout,
+  entryName: (name: string) => string = (name) => name,
+): TensorWriter[] {
   return [...layout.parts.values()].map((part) => ({
     name: entryName(part.name),
     dtype: 'F32',

@@ -1,14 +1,14 @@
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
+import { tokenizerFiles } from '../../checkpoint/model-folder.js'
 import { parseModelConfig } from '../../config/model-config.js'
 import { CheckpointError, ConfigError } from '../../errors.js'
 import { byteLevelTokenizerFiles } from '../../model/byte-tokenizer.js'
 import { type InitScheme, writeInitialModel } from '../../model/initialize.js'
 import { countParameters } from '../../model/parameters.js'
 import { type ConfigJson, presets } from '../../model/presets.js'
-import { tokenizerFiles } from '../../checkpoint/model-folder.js'
-import { existsSync } from 'node:fs'
 import { formatCount } from '../format.js'
 
 interface InitArguments {
@@ -30,20 +30,41 @@ export const initCommand: CommandModule<object, InitArguments> = {
       .option('config', { type: 'string', describe: 'a config.json, or a folder with one, in place of a preset' })
       .option('tokenizer', { type: 'string', describe: 'a folder whose tokenizer files are copied; byte-level when absent' })
       .option('seed', { type: 'number', default: 42, describe: 'fixes every bit of the weights' })
-      .option('scheme', { choices: ['scaled', 'huggingface'], default: 'scaled', describe: 'scaled: N(0, 1/fan-in); huggingface: N(0, initializer_range)' })
+      .option('scheme', {
+        choices: ['scaled', 'huggingface'],
+        default: 'scaled',
+        describe: 'scaled: N(0, 1/fan-in); huggingface: N(0, initializer_range)',
+      })
       .conflicts('preset', 'config')
       .example('$0 init model --preset tiny', 'a Qwen2-type model of 0.8 million parameters')
       .strict() as unknown as Argv<InitArguments>,
   handler: async ({ folder, preset, config, tokenizer, seed, scheme }) => {
-    if (!Number.isSafeInteger(Number(seed))) throw new ConfigError('CONFIG_INVALID_VALUE', `expected a whole number for --seed but received "${seed}"`, { seed })
-    if (existsSync(folder)) throw new CheckpointError('OUTPUT_EXISTS', `expected a folder that does not exist yet but ${folder} does. Choose another name.`, { folder })
+    if (!Number.isSafeInteger(Number(seed)))
+      throw new ConfigError('CONFIG_INVALID_VALUE', `expected a whole number for --seed but received "${seed}"`, { seed })
+    if (existsSync(folder))
+      throw new CheckpointError(
+        'OUTPUT_EXISTS',
+        `expected a folder that does not exist yet but ${folder} does. Choose another name.`,
+        { folder },
+      )
     const configJson = config === undefined ? presets[preset ?? 'tiny']! : await readConfigJson(config)
     const files = tokenizer ?? (config !== undefined && existsSync(join(config, 'tokenizer.json')) ? config : undefined)
     if (files !== undefined && !(existsSync(files) && (await tokenizerFiles(files)).includes('tokenizer.json'))) {
-      throw new ConfigError('CONFIG_INVALID_VALUE', `expected a folder with a tokenizer.json for --tokenizer but received ${files}`, { tokenizer: files })
+      throw new ConfigError(
+        'CONFIG_INVALID_VALUE',
+        `expected a folder with a tokenizer.json for --tokenizer but received ${files}`,
+        { tokenizer: files },
+      )
     }
-    await writeInitialModel(folder, { configJson, seed: Number(seed), scheme, tokenizer: files === undefined ? { files: byteLevelTokenizerFiles() } : { folder: files } })
-    console.log(`${folder}: ${configJson.model_type}, ${formatCount(countParameters(parseModelConfig(configJson, folder)))} parameters, random weights`)
+    await writeInitialModel(folder, {
+      configJson,
+      seed: Number(seed),
+      scheme,
+      tokenizer: files === undefined ? { files: byteLevelTokenizerFiles() } : { folder: files },
+    })
+    console.log(
+      `${folder}: ${configJson.model_type}, ${formatCount(countParameters(parseModelConfig(configJson, folder)))} parameters, random weights`,
+    )
     console.log(`Train it with: npx limo-native train --model_name_or_path ${folder} --dataset chains.jsonl --output_dir out`)
   },
 }

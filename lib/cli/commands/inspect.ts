@@ -1,5 +1,6 @@
 import pc from 'picocolors'
 import type { Argv, CommandModule } from 'yargs'
+import type { TrainConfig } from '../../config/train-config.js'
 import { loadTrainConfig } from '../../config/train-config.js'
 import { planBatches } from '../../data/batch-stream.js'
 import { type Example, makeExample, renderRecord } from '../../data/example.js'
@@ -7,7 +8,6 @@ import type { TrainingRecord } from '../../data/records.js'
 import { ConfigError, LimoError } from '../../errors.js'
 import { prepareQuickstart } from '../../quickstart/quickstart.js'
 import { type LoadedRecords, loadRecords } from '../../train/prepare.js'
-import type { TrainConfig } from '../../config/train-config.js'
 import { configOverrides, withTrainOptions } from '../config-options.js'
 import { formatCount, formatTable } from '../format.js'
 
@@ -32,7 +32,11 @@ export const inspectCommand: CommandModule<object, InspectArguments> = {
     const row = Number(args.row)
     const record = loaded.records[row - 1]
     if (!Number.isInteger(row) || !record) {
-      throw new ConfigError('CONFIG_INVALID_VALUE', `expected --row from 1 to ${loaded.records.length} but received ${args.row}`, { row: args.row })
+      throw new ConfigError(
+        'CONFIG_INVALID_VALUE',
+        `expected --row from 1 to ${loaded.records.length} but received ${args.row}`,
+        { row: args.row },
+      )
     }
     // A record that is too long is still worth a look.
     const example = makeExample(record, { ...loaded.options, cutoffLen: Number.MAX_SAFE_INTEGER })
@@ -50,7 +54,9 @@ function printText(record: TrainingRecord, example: Example, { options }: Loaded
     const { segments } = renderRecord(record, options)
     console.log(segments.map(({ text, scored }) => mark(text, scored)).join(''))
   } else console.log(pc.dim('(already tokenized)'))
-  console.log(`\n⟦…⟧ is scored: the loss is taken on ${formatCount(example.scoredTokens)} of ${formatCount(example.inputIds.length)} tokens`)
+  console.log(
+    `\n⟦…⟧ is scored: the loss is taken on ${formatCount(example.scoredTokens)} of ${formatCount(example.inputIds.length)} tokens`,
+  )
 }
 
 function printIds({ inputIds, labels }: Example): void {
@@ -59,7 +65,8 @@ function printIds({ inputIds, labels }: Example): void {
 }
 
 function printNumbers(record: TrainingRecord, { inputIds, scoredTokens }: Example, config: TrainConfig): void {
-  const over = inputIds.length > config.cutoffLen ? `, over cutoff_len ${formatCount(config.cutoffLen)}: policy ${config.overLength}` : ''
+  const over =
+    inputIds.length > config.cutoffLen ? `, over cutoff_len ${formatCount(config.cutoffLen)}: policy ${config.overLength}` : ''
   console.log()
   console.log(
     formatTable([
@@ -100,10 +107,14 @@ function printPacking(example: Example, { records, options }: LoadedRecords, con
     const micro = microBatches.findIndex(({ exampleIndices }) => exampleIndices.includes(index))
     if (micro < 0) continue
     const { exampleIndices, cuSeqlens, inputIds } = microBatches[micro]!
-    console.log(`\npacked     epoch 1, step ${step}, micro-batch ${micro + 1} of ${microBatches.length}: ${formatCount(inputIds.length)} tokens`)
+    console.log(
+      `\npacked     epoch 1, step ${step}, micro-batch ${micro + 1} of ${microBatches.length}: ${formatCount(inputIds.length)} tokens`,
+    )
     exampleIndices.forEach((neighbour, sequence) => {
       const mark = neighbour === index ? '→' : ' '
-      console.log(`         ${mark} ${examples[neighbour]!.place}  tokens ${cuSeqlens[sequence]!}…${cuSeqlens[sequence + 1]! - 1}, positions from 0`)
+      console.log(
+        `         ${mark} ${examples[neighbour]!.place}  tokens ${cuSeqlens[sequence]!}…${cuSeqlens[sequence + 1]! - 1}, positions from 0`,
+      )
     })
     return
   }

@@ -28,7 +28,8 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       for (const [name, { text }] of Object.entries(step.programs)) process.stdout.write(`# ${name}\n${text}`)
       return
     }
-    const tokensPerStep = report.tokens / Math.ceil(report.kept / (config.perDeviceTrainBatchSize * config.gradientAccumulationSteps))
+    const tokensPerStep =
+      report.tokens / Math.ceil(report.kept / (config.perDeviceTrainBatchSize * config.gradientAccumulationSteps))
     if (args.json) {
       const { bytes, totalBytes, bounds, recomputedLayers } = step
       console.log(
@@ -41,13 +42,26 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       return
     }
     for (const note of notes) console.log(`note: ${note}`)
-    const bytes = (name: keyof typeof step.bytes) => `${formatBytes(step.bytes[name]).padStart(10)}  ${formatCount(step.bytes[name])} bytes`
+    const bytes = (name: keyof typeof step.bytes) =>
+      `${formatBytes(step.bytes[name]).padStart(10)}  ${formatCount(step.bytes[name])} bytes`
     console.log(
       formatTable([
-        ['model', `${model.modelType}, ${formatCount(countParameters(model))} parameters, ${model.numHiddenLayers} layers (${step.recomputedLayers} recomputed)`],
-        ['data', `${formatCount(examples.length)} examples, ${formatCount(report.tokens)} tokens, ${formatCount(report.scoredTokens)} scored, longest ${formatCount(report.longest)}`],
-        ['steps', `${formatCount(batches.totalSteps)} in all, ${formatCount(batches.stepsPerEpoch)} an epoch, ${formatCount(Math.round(tokensPerStep))} tokens a step on average`],
-        ['micro-batch', `up to ${formatCount(step.bounds.maxTokens)} tokens in ${formatCount(step.bounds.maxSequences)} sequences`],
+        [
+          'model',
+          `${model.modelType}, ${formatCount(countParameters(model))} parameters, ${model.numHiddenLayers} layers (${step.recomputedLayers} recomputed)`,
+        ],
+        [
+          'data',
+          `${formatCount(examples.length)} examples, ${formatCount(report.tokens)} tokens, ${formatCount(report.scoredTokens)} scored, longest ${formatCount(report.longest)}`,
+        ],
+        [
+          'steps',
+          `${formatCount(batches.totalSteps)} in all, ${formatCount(batches.stepsPerEpoch)} an epoch, ${formatCount(Math.round(tokensPerStep))} tokens a step on average`,
+        ],
+        [
+          'micro-batch',
+          `up to ${formatCount(step.bounds.maxTokens)} tokens in ${formatCount(step.bounds.maxSequences)} sequences`,
+        ],
       ]),
     )
     console.log(`\nmemory on ${config.device} with ${config.threads} threads, float32`)

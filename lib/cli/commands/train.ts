@@ -87,13 +87,18 @@ function printStart({ run, resumedFrom, resumedStep }: Extract<TrainEvent, { typ
   console.log(
     `data       ${formatCount(run.examples.length)} examples, ${formatCount(report.tokens)} tokens (${formatCount(report.scoredTokens)} scored), longest ${formatCount(report.longest)}`,
   )
-  if (report.dropped.length > 0) console.log(`           ${report.dropped.length} examples dropped, longer than cutoff_len: ${places(report.dropped)}`)
+  if (report.dropped.length > 0)
+    console.log(`           ${report.dropped.length} examples dropped, longer than cutoff_len: ${places(report.dropped)}`)
   if (report.truncated.length > 0) {
     const lost = report.truncated.reduce((sum, { lostScored }) => sum + lostScored, 0)
-    console.log(`           ${report.truncated.length} examples truncated, ${formatCount(lost)} scored tokens lost: ${places(report.truncated)}`)
+    console.log(
+      `           ${report.truncated.length} examples truncated, ${formatCount(lost)} scored tokens lost: ${places(report.truncated)}`,
+    )
   }
   const samples = config.perDeviceTrainBatchSize * config.gradientAccumulationSteps
-  console.log(`steps      ${formatCount(batches.totalSteps)} of ${samples} ${samples === 1 ? 'example' : 'examples'}, ${batches.stepsPerEpoch} an epoch`)
+  console.log(
+    `steps      ${formatCount(batches.totalSteps)} of ${samples} ${samples === 1 ? 'example' : 'examples'}, ${batches.stepsPerEpoch} an epoch`,
+  )
   const recomputed = step.recomputedLayers === 0 ? '' : `, ${step.recomputedLayers} of ${model.numHiddenLayers} layers recomputed`
   console.log(`memory     ${formatBytes(step.totalBytes)} on ${config.device} with ${config.threads} threads${recomputed}`)
   if (resumedFrom) console.log(`resuming   after step ${resumedStep} from ${resumedFrom}`)

@@ -10,7 +10,13 @@ export const gradNormOp: OpDefinition = {
 
 export const adamwOp: OpDefinition = {
   name: 'adamw',
-  operands: { parameters: update('N'), first_moment: update('N'), second_moment: update('N'), gradients: read('N'), clip_scale: read('1') },
+  operands: {
+    parameters: update('N'),
+    first_moment: update('N'),
+    second_moment: update('N'),
+    gradients: read('N'),
+    clip_scale: read('1'),
+  },
   attributes: ['learning_rate', 'beta1', 'beta2', 'eps', 'weight_decay', 'step'],
 }
 

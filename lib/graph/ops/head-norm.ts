@@ -18,7 +18,14 @@ export const headNormOp: OpDefinition = {
 
 export const headNormBackwardOp: OpDefinition = {
   name: 'head_norm_backward',
-  operands: { d_x: write('T Q'), d_weight: accumulate('D'), d_out: read('T Q'), x: read('T Q'), rstd: read('T H'), weight: read('D') },
+  operands: {
+    d_x: write('T Q'),
+    d_weight: accumulate('D'),
+    d_out: read('T Q'),
+    x: read('T Q'),
+    rstd: read('T H'),
+    weight: read('D'),
+  },
 }
 
 /** RMS norm of each head of x [T, H·D] with one weight [D] for all heads. */

@@ -20,7 +20,15 @@ export const rmsNormOp: OpDefinition = {
     const d_out = outputGradient(node, context, 'out')
     const d_sum = context.gradientOf(normed)
     const d_x = context.graph.activation(`d.${normed.name}`, [...normed.shape])
-    context.graph.append(rmsNormBackwardOp, { d_x, d_weight: context.parameterGradient(weight!), d_out, d_sum, x: normed, rstd, weight })
+    context.graph.append(rmsNormBackwardOp, {
+      d_x,
+      d_weight: context.parameterGradient(weight!),
+      d_out,
+      d_sum,
+      x: normed,
+      rstd,
+      weight,
+    })
     if (residual) {
       // The gradient of a sum is the gradient of both its terms.
       context.flow(x!, d_x)
