@@ -73,6 +73,12 @@ export class Graph {
     return new Tensor({ name, kind: 'activation', shape })
   }
 
+  /** Makes an activation an output: a run gives its values back under its name. */
+  markOutput(tensor: Tensor): void {
+    tensor.kind = 'output'
+    this.outputs.push(tensor)
+  }
+
   /** A tensor whose values a run gives back under its name. */
   output(name: string, shape: Dimension[]): Tensor {
     const tensor = new Tensor({ name, kind: 'output', shape })

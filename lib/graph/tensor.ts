@@ -20,7 +20,7 @@ export interface TensorOptions {
 /** A value of a graph: dense and row-major, or a view of some columns of another one. */
 export class Tensor {
   readonly name: string
-  readonly kind: TensorKind
+  kind: TensorKind
   readonly shape: readonly Dimension[]
   readonly dtype: Dtype
   /** For a view: the tensor it looks into, which is never a view itself. */

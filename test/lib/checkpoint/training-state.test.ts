@@ -193,9 +193,19 @@ t.test('the finished model lies in the output folder', async (t) => {
   t.not(statSync(join(output, 'config.json')).ino, statSync(join(second, 'config.json')).ino, 'a config is safe to edit')
 
   await publishFinalModel(join(output, 'checkpoint-1'), output)
-  t.same(checkpointFiles().sort(), ['config.json', 'manifest.json', 'model.safetensors', 'tokenizer.json'], 'no old shards')
+  t.same(
+    checkpointFiles().sort(),
+    ['config.json', 'manifest.json', 'model.safetensors', 'tokenizer.json', 'training-state'],
+    'no old shards',
+  )
   const manifest = JSON.parse(readFileSync(join(output, 'manifest.json'), 'utf8'))
-  t.same(Object.keys(manifest.files).sort(), ['config.json', 'model.safetensors', 'tokenizer.json'])
+  t.same(Object.keys(manifest.files).sort(), [
+    'config.json',
+    'model.safetensors',
+    'tokenizer.json',
+    'training-state/optimizer.safetensors',
+    'training-state/state.json',
+  ])
   t.ok(await openCheckpoint(second, { verify: true }), 'the other checkpoint is untouched')
   await t.rejects(publishFinalModel(join(output, 'checkpoint-9'), output), { code: 'CHECKPOINT_CORRUPT' })
 })
