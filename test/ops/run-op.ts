@@ -1,0 +1,192 @@
+import { TOKENS, type TensorDescription } from '../../lib/native/addon-types.js'
+import { loadAddon } from '../../lib/native/binding.js'
+import { type Device, openDevice } from '../../lib/native/device.js'
+
+/** The instruction sets that this processor has: every operation is tested on each. */
+export const instructionSets = loadAddon().describeCpu().instructionSets
+
+/** Where a call runs. */
+export interface Place {
+  instructionSet: string
+  threads: number
+}
+
+/** One operand of a call, dense unless `rowStride` is given. The first dimension may be 'T': the tokens of the call. */
+export interface Operand {
+  /** `read` operands are given; `write` ones start as NaN; `update` ones start from their values and are given back as well. */
+  access: 'read' | 'write' | 'update'
+  shape: readonly (number | 'T')[]
+  values?: Float32Array | Int32Array
+  /** Elements between two rows. */
+  rowStride?: number
+  /** The name of an earlier operand whose memory a written one shares. */
+  over?: string
+}
+
+/** One operation as a program of its own. */
+export interface OpCall {
+  op: string
+  operands: Record<string, Operand>
+  attributes?: Record<string, number>
+  /** What 'T' stands for. The program is compiled for more tokens than that. */
+  tokens?: number
+}
+
+interface Options {
+  rowStride?: number
+}
+
+export const given = (values: Float32Array | Int32Array, shape: Operand['shape'], options: Options = {}): Operand => ({
+  access: 'read',
+  shape,
+  values,
+  ...options,
+})
+export const written = (shape: Operand['shape'], options: Options & { over?: string } = {}): Operand => ({
+  access: 'write',
+  shape,
+  ...options,
+})
+export const accumulated = (values: Float32Array, shape: Operand['shape'], options: Options = {}): Operand => ({
+  access: 'update',
+  shape,
+  values,
+  ...options,
+})
+
+/** Tokens that a program is compiled for beyond those of the run: their rows must stay as they are. */
+const SPARE_TOKENS = 3
+const CANARY = 0xa5
+/** Bytes before, between and after operands; not a multiple of a vector, so that operands are not aligned either. */
+const CANARY_BYTES = 68
+
+const devices = new Map<string, Promise<Device>>()
+
+/** The device of a place, opened once. */
+export function deviceAt({ instructionSet, threads }: Place): Promise<Device> {
+  const key = `${instructionSet} ${threads}`
+  let device = devices.get(key)
+  if (!device) {
+    const before = process.env.LIMO_CPU
+    process.env.LIMO_CPU = instructionSet
+    device = openDevice('cpu', { threads })
+    if (before === undefined) delete process.env.LIMO_CPU
+    else process.env.LIMO_CPU = before
+    devices.set(key, device)
+  }
+  return device
+}
+
+export async function closeDevices(): Promise<void> {
+  for (const device of devices.values()) await (await device).close()
+  devices.clear()
+}
+
+/** Where an operand lies in the arena of a call, in bytes. */
+interface Region {
+  offset: number
+  rows: number
+  cols: number
+  rowBytes: number
+  strideBytes: number
+}
+
+/** Lays out the operands with canaries around each. `rows` are those of the run; room is kept for the spare tokens too. */
+function layOut(call: OpCall): { regions: Map<string, Region>; bytes: number } {
+  const regions = new Map<string, Region>()
+  let bytes = CANARY_BYTES
+  for (const [name, { shape, rowStride, over }] of Object.entries(call.operands)) {
+    const rows = shape[0] === 'T' ? call.tokens! : shape[0]!
+    const cols = Number(shape[1] ?? 1)
+    const strideBytes = (rowStride ?? cols) * 4
+    const region = { offset: over ? regions.get(over)!.offset : bytes, rows, cols, rowBytes: cols * 4, strideBytes }
+    regions.set(name, region)
+    if (!over) bytes += strideBytes * (rows + (shape[0] === 'T' ? SPARE_TOKENS : 0)) + CANARY_BYTES
+  }
+  return { regions, bytes }
+}
+
+function eachRow({ offset, rows, rowBytes, strideBytes }: Region, body: (row: number, start: number, end: number) => void): void {
+  for (let row = 0; row < rows; row++) body(row, offset + row * strideBytes, offset + row * strideBytes + rowBytes)
+}
+
+/** The arena before the call: canaries everywhere, and in them the values, or NaN where the operation has to write. */
+function fillImage(call: OpCall, regions: Map<string, Region>, bytes: number): Uint8Array {
+  const image = new Uint8Array(bytes).fill(CANARY)
+  for (const [name, operand] of Object.entries(call.operands)) {
+    if (operand.over) continue
+    const region = regions.get(name)!
+    const values = operand.values ?? new Float32Array(region.rows * region.cols).fill(NaN)
+    if (values.length !== region.rows * region.cols) throw new Error(`${name} has ${values.length} values for ${region.rows} rows`)
+    const from = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+    eachRow(region, (row, start) => image.set(from.subarray(row * region.rowBytes, (row + 1) * region.rowBytes), start))
+  }
+  return image
+}
+
+function describe(operand: Operand, region: Region): TensorDescription {
+  return {
+    arena: 0,
+    offset: region.offset,
+    dtype: operand.values instanceof Int32Array ? 'i32' : 'f32',
+    shape: operand.shape.map((dimension) => (dimension === 'T' ? TOKENS : dimension)),
+    ...(operand.rowStride ? { rowStride: operand.rowStride } : {}),
+  }
+}
+
+/**
+ * Runs one operation and gives back what it wrote, dense, by operand.
+ *
+ * @throws Error when it changed a byte that it does not own: an operand that it only reads, the room between rows,
+ * rows past the tokens of the run, or a canary.
+ */
+export async function runOp(call: OpCall, place: Place): Promise<Record<string, Float32Array>> {
+  const device = await deviceAt(place)
+  const { regions, bytes } = layOut(call)
+  // An input of the program that no operation reads says how many tokens the run has.
+  const tokens = call.tokens ?? 0
+  const maxTokens = tokens + SPARE_TOKENS
+  const arena = device.allocate(bytes)
+  const inputArena = device.allocate(maxTokens * 4)
+  const program = device.compile(
+    {
+      maxTokens,
+      maxSequences: 1,
+      ops: [
+        {
+          op: call.op,
+          operands: Object.fromEntries(
+            Object.entries(call.operands).map(([name, operand]) => [name, describe(operand, regions.get(name)!)]),
+          ),
+          attributes: call.attributes ?? {},
+        },
+      ],
+      inputs: { tokens: { arena: 1, offset: 0, dtype: 'f32', shape: [TOKENS] } },
+      outputs: {},
+    },
+    [arena, inputArena],
+  )
+  const image = fillImage(call, regions, bytes)
+  await arena.write(0, image)
+  await program.run({ inputs: { tokens: new Float32Array(tokens) } })
+  const after = await arena.read(0, bytes)
+
+  const outputs: Record<string, Float32Array> = {}
+  for (const [name, operand] of Object.entries(call.operands)) {
+    if (operand.access === 'read') continue
+    const region = regions.get(name)!
+    const dense = new Uint8Array(region.rows * region.rowBytes)
+    eachRow(region, (row, start, end) => {
+      dense.set(after.subarray(start, end), row * region.rowBytes)
+      image.set(after.subarray(start, end), start)
+    })
+    outputs[name] = new Float32Array(dense.buffer)
+  }
+  const changed = after.findIndex((byte, at) => byte !== image[at])
+  if (changed >= 0) throw new Error(`${call.op} on ${place.instructionSet} changed byte ${changed} of ${describeRegions(regions)}`)
+  return outputs
+}
+
+function describeRegions(regions: Map<string, Region>): string {
+  return [...regions].map(([name, { offset, rows, strideBytes }]) => `${name}@${offset}+${rows}x${strideBytes}`).join(' ')
+}
