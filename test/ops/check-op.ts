@@ -72,7 +72,13 @@ export function checkGradients(
       const moved = (by: number) => loss({ ...inputs, [name]: values.with(i, value + by) })
       return (moved(h) - moved(-h)) / (2 * h)
     })
-    within(t, gradient, differences, Array.from(differences, (d) => 1e-6 * (1 + Math.abs(d))), `${what}: gradient of ${name}`)
+    within(
+      t,
+      gradient,
+      differences,
+      Array.from(differences, (d) => 1e-6 * (1 + Math.abs(d))),
+      `${what}: gradient of ${name}`,
+    )
   }
 }
 

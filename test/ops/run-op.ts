@@ -1,4 +1,4 @@
-import { TOKENS, type TensorDescription } from '../../lib/native/addon-types.js'
+import { type TensorDescription, TOKENS } from '../../lib/native/addon-types.js'
 import { loadAddon } from '../../lib/native/binding.js'
 import { type Device, openDevice } from '../../lib/native/device.js'
 
@@ -117,7 +117,8 @@ function fillImage(call: OpCall, regions: Map<string, Region>, bytes: number): U
     if (operand.over) continue
     const region = regions.get(name)!
     const values = operand.values ?? new Float32Array(region.rows * region.cols).fill(NaN)
-    if (values.length !== region.rows * region.cols) throw new Error(`${name} has ${values.length} values for ${region.rows} rows`)
+    if (values.length !== region.rows * region.cols)
+      throw new Error(`${name} has ${values.length} values for ${region.rows} rows`)
     const from = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
     eachRow(region, (row, start) => image.set(from.subarray(row * region.rowBytes, (row + 1) * region.rowBytes), start))
   }
@@ -183,7 +184,8 @@ export async function runOp(call: OpCall, place: Place): Promise<Record<string, 
     outputs[name] = new Float32Array(dense.buffer)
   }
   const changed = after.findIndex((byte, at) => byte !== image[at])
-  if (changed >= 0) throw new Error(`${call.op} on ${place.instructionSet} changed byte ${changed} of ${describeRegions(regions)}`)
+  if (changed >= 0)
+    throw new Error(`${call.op} on ${place.instructionSet} changed byte ${changed} of ${describeRegions(regions)}`)
   return outputs
 }
 

@@ -1,0 +1,122 @@
+import t from 'tap'
+import { checkGradients, checkOp, dot, U } from './check-op.js'
+import { normalValues } from './random-values.js'
+import { accumulated, closeDevices, given, type OpCall, written } from './run-op.js'
+
+t.teardown(closeDevices)
+
+type Numbers = ArrayLike<number>
+const EPS = 1e-6
+
+/** Every head of D = weight.length channels is normalised by itself: out = x · rstd · weight. */
+function headNorm(x: Numbers, weight: Numbers): { out: Float64Array; rstd: Float64Array } {
+  const dim = weight.length
+  const out = new Float64Array(x.length)
+  const rstd = new Float64Array(x.length / dim)
+  for (let head = 0; head < rstd.length; head++) {
+    let squares = 0
+    for (let i = 0; i < dim; i++) squares += x[head * dim + i]! ** 2
+    rstd[head] = 1 / Math.sqrt(squares / dim + EPS)
+    for (let i = 0; i < dim; i++) out[head * dim + i] = x[head * dim + i]! * rstd[head]! * weight[i]!
+  }
+  return { out, rstd }
+}
+
+/** With n = x·rstd and g = d_out·weight: d_x = rstd·(g − n·mean(g·n)), d_weight = Σ d_out·n; and the sizes of what is added up. */
+function headNormBackward(dOut: Numbers, x: Numbers, rstd: Numbers, weight: Numbers) {
+  const dim = weight.length
+  const dX = new Float64Array(x.length)
+  const dXSizes = new Float64Array(x.length)
+  const dWeight = new Float64Array(dim)
+  const dWeightSizes = new Float64Array(dim)
+  for (let head = 0; head < rstd.length; head++) {
+    const r = rstd[head]!
+    let mean = 0
+    let meanSize = 0
+    for (let i = 0; i < dim; i++) {
+      const at = head * dim + i
+      const n = x[at]! * r
+      mean += (dOut[at]! * weight[i]! * n) / dim
+      meanSize += Math.abs(dOut[at]! * weight[i]! * n) / dim
+      dWeight[i]! += dOut[at]! * n
+      dWeightSizes[i]! += Math.abs(dOut[at]! * n)
+    }
+    for (let i = 0; i < dim; i++) {
+      const at = head * dim + i
+      dX[at] = r * (dOut[at]! * weight[i]! - x[at]! * r * mean)
+      dXSizes[at] = r * (Math.abs(dOut[at]! * weight[i]!) + Math.abs(x[at]! * r) * meanSize)
+    }
+  }
+  return { dX, dXSizes, dWeight, dWeightSizes }
+}
+
+const shapes = [
+  { tokens: 1, heads: 1, dim: 1 },
+  { tokens: 1, heads: 1, dim: 64 },
+  { tokens: 5, heads: 3, dim: 41 },
+  { tokens: 40, heads: 14, dim: 128 },
+]
+
+t.test('head_norm', async (t) => {
+  for (const { tokens, heads, dim } of shapes) {
+    const columns = heads * dim
+    const x = normalValues(1, tokens * columns)
+    const weight = normalValues(2, dim)
+    const want = headNorm(x, weight)
+    // As for rms_norm: half the roundings of a sum of n squares, then eight more.
+    const relative = (dim / 2 + 8) * U
+    // A view as of queries in a fused projection.
+    for (const spare of [0, 2 * dim]) {
+      const options = { rowStride: columns + spare }
+      const operands = {
+        x: given(x, ['T', columns], options),
+        weight: given(weight, [dim]),
+        out: written(['T', columns], options),
+        rstd: written(['T', heads], { rowStride: heads + spare }),
+      }
+      const call: OpCall = { op: 'head_norm', tokens, operands, attributes: { eps: EPS } }
+      await checkOp(t, `${tokens} x ${heads} x ${dim}, ${spare} between rows`, call, {
+        out: { values: want.out, bounds: want.out.map((value) => Math.abs(value) * relative) },
+        rstd: { values: want.rstd, bounds: want.rstd.map((value) => Math.abs(value) * relative) },
+      })
+    }
+  }
+})
+
+t.test('head_norm_backward', async (t) => {
+  for (const { tokens, heads, dim } of shapes) {
+    const columns = heads * dim
+    const x = normalValues(3, tokens * columns, 2)
+    const weight = normalValues(4, dim)
+    const dOut = normalValues(5, tokens * columns)
+    const start = normalValues(6, dim)
+    const rstd = Float32Array.from(headNorm(x, weight).rstd)
+    const want = headNormBackward(dOut, x, rstd, weight)
+    for (const spare of [0, 2 * dim]) {
+      const options = { rowStride: columns + spare }
+      const operands = {
+        d_out: given(dOut, ['T', columns], options),
+        x: given(x, ['T', columns], options),
+        rstd: given(rstd, ['T', heads]),
+        weight: given(weight, [dim]),
+        d_x: written(['T', columns], options),
+        d_weight: accumulated(start, [dim]),
+      }
+      const call: OpCall = { op: 'head_norm_backward', tokens, operands }
+      await checkOp(t, `${tokens} x ${heads} x ${dim}, ${spare} between rows`, call, {
+        d_x: { values: want.dX, bounds: want.dXSizes.map((size) => (dim + 12) * U * size) },
+        d_weight: {
+          values: want.dWeight.map((value, i) => value + start[i]!),
+          bounds: want.dWeightSizes.map((size, i) => (tokens * heads + 4) * U * (size + Math.abs(start[i]!))),
+        },
+      })
+    }
+  }
+})
+
+t.test('the gradients are those of the forward formula', async (t) => {
+  const inputs = { x: Float64Array.from(normalValues(7, 2 * 3 * 4)), weight: Float64Array.from(normalValues(8, 4)) }
+  const dOut = normalValues(9, inputs.x.length)
+  const { dX, dWeight } = headNormBackward(dOut, inputs.x, headNorm(inputs.x, inputs.weight).rstd, inputs.weight)
+  checkGradients(t, 'head_norm', inputs, ({ x, weight }) => dot(headNorm(x!, weight!).out, dOut), { x: dX, weight: dWeight })
+})
