@@ -1,10 +1,11 @@
 import { NativeError } from '../errors.js'
-import { type Graph, type Node, writtenTensors } from './graph.js'
+import { type Graph, writtenTensors } from './graph.js'
+import type { GradientContext, Node } from './op.js'
 import { addOp } from './ops/elementwise.js'
 import type { Tensor } from './tensor.js'
 
-/** What a gradient rule works with. Gradients of activations are written once; those of parameters are accumulated. */
-export class BackwardContext {
+/** The gradients of one walk backward. */
+class BackwardContext implements GradientContext {
   private readonly gradients = new Map<Tensor, Tensor>()
   /** Gradients of tensors that have views: one tensor, into which the views' gradients are written. */
   private readonly baseGradients = new Map<Tensor, Tensor>()
@@ -12,7 +13,6 @@ export class BackwardContext {
 
   constructor(readonly graph: Graph) {}
 
-  /** The gradient that has reached a tensor, if any. */
   gradientOf(tensor: Tensor): Tensor | undefined {
     const own = this.gradients.get(tensor)
     if (own || tensor.base) return own
@@ -22,7 +22,6 @@ export class BackwardContext {
     return this.baseGradients.get(tensor)
   }
 
-  /** A new tensor for the gradient of `tensor` to be written to; for a view, the same columns of its base's gradient. */
   newGradient(tensor: Tensor): Tensor {
     const name = `d.${tensor.name}`
     if (!tensor.base || this.gradients.has(tensor)) return this.graph.activation(name, [...tensor.shape])
@@ -36,7 +35,6 @@ export class BackwardContext {
     return base.columns(tensor.columnOffset, tensor.shape[1]!, name)
   }
 
-  /** Says that `gradient` flows into `tensor`; a second one is added to the first. */
   flow(tensor: Tensor, gradient: Tensor): void {
     const before = this.gradients.get(tensor)
     if (!before) {
@@ -48,12 +46,10 @@ export class BackwardContext {
     this.gradients.set(tensor, out)
   }
 
-  /** Says that `gradient` is all that flows into `tensor`: what {@link flow} gave before is already in it. */
   replace(tensor: Tensor, gradient: Tensor): void {
     this.gradients.set(tensor, gradient)
   }
 
-  /** The tensor in which a parameter's gradient is accumulated. */
   parameterGradient(parameter: Tensor): Tensor {
     return this.graph.gradientOf(parameter)
   }
@@ -94,7 +90,7 @@ export function appendBackward(graph: Graph): void {
 }
 
 /** The gradient that reached the operand `name` of a node, or an error: every such operation is on the way to the loss. */
-export function outputGradient(node: Node, context: BackwardContext, name: string): Tensor {
+export function outputGradient(node: Node, context: GradientContext, name: string): Tensor {
   const gradient = context.gradientOf(node.operands[name]!)
   if (!gradient)
     throw new NativeError(

@@ -1,20 +1,9 @@
 import { NativeError } from '../errors.js'
 import { type Dtype, SEQUENCE_BOUNDS, TOKENS } from '../native/addon-types.js'
-import type { OpDefinition, OperandRule } from './op.js'
+import type { AttributeValue, Node, OpDefinition, OperandRule } from './op.js'
 import { type Dimension, shapeText, Tensor } from './tensor.js'
 
-/** A number, or the name of a scalar that each run gives. */
-export type AttributeValue = number | { scalar: string }
-
-/** One operation with its operands in place. */
-export interface Node {
-  op: OpDefinition
-  operands: Readonly<Record<string, Tensor>>
-  attributes: Readonly<Record<string, AttributeValue>>
-  /** The layer of the model it belongs to, if any: the unit of recomputation. */
-  layer: number | undefined
-  phase: 'forward' | 'recompute' | 'backward'
-}
+export type { AttributeValue, Node } from './op.js'
 
 /**
  * A list of operations in the order of their execution, built by the functions of `lib/graph/ops`.

@@ -1,6 +1,37 @@
 import type { Dtype } from '../native/addon-types.js'
-import type { BackwardContext } from './backward.js'
-import type { Node } from './graph.js'
+import type { Tensor } from './tensor.js'
+
+/** A number, or the name of a scalar that each run gives. */
+export type AttributeValue = number | { scalar: string }
+
+/** One operation with its operands in place. */
+export interface Node {
+  op: OpDefinition
+  operands: Readonly<Record<string, Tensor>>
+  attributes: Readonly<Record<string, AttributeValue>>
+  /** The layer of the model it belongs to, if any: the unit of recomputation. */
+  layer: number | undefined
+  phase: 'forward' | 'recompute' | 'backward'
+}
+
+/** What a gradient rule works with. Gradients of activations are written once; those of parameters are accumulated. */
+export interface GradientContext {
+  /** The graph, to append operations to. */
+  readonly graph: {
+    append(op: OpDefinition, operands: Record<string, Tensor | undefined>, attributes?: Record<string, AttributeValue>): Node
+    activation(name: string, shape: number[]): Tensor
+  }
+  /** The gradient that has reached a tensor, if any. */
+  gradientOf(tensor: Tensor): Tensor | undefined
+  /** A new tensor for the gradient of `tensor` to be written to; for a view, the same columns of its base's gradient. */
+  newGradient(tensor: Tensor): Tensor
+  /** Says that `gradient` flows into `tensor`; a second one is added to the first. */
+  flow(tensor: Tensor, gradient: Tensor): void
+  /** Says that `gradient` is all that flows into `tensor`: what `flow` gave before is already in it. */
+  replace(tensor: Tensor, gradient: Tensor): void
+  /** The tensor in which a parameter's gradient is accumulated. */
+  parameterGradient(parameter: Tensor): Tensor
+}
 
 /** How an operation uses an operand: reads it, overwrites it, adds to it, or reads and overwrites it. */
 export type Access = 'read' | 'write' | 'accumulate' | 'update'
@@ -22,7 +53,7 @@ export interface OpDefinition {
   /** Pairs [written, read] that may share their memory when the read one is not needed later. */
   inPlace?: readonly (readonly [string, string])[]
   /** Emits the operations that carry the gradient of the written operands to the read ones. */
-  gradient?: (node: Node, context: BackwardContext) => void
+  gradient?: (node: Node, context: GradientContext) => void
   /** Another form of the node for recomputation, when the tensors that are kept make part of its work needless. */
   recompute?: (node: Node) => Pick<Node, 'operands' | 'attributes'>
 }

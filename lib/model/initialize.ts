@@ -1,9 +1,9 @@
 import { writeModelFolder } from '../checkpoint/model-folder.js'
 import type { TensorWriter } from '../checkpoint/safetensors-writer.js'
+import { type ExpectedTensor, expectedTensors } from '../checkpoint/tensor-names.js'
 import { type ModelConfig, parseModelConfig } from '../config/model-config.js'
 import { NormalNumbers } from './normal-numbers.js'
 import type { ConfigJson } from './presets.js'
-import { type ExpectedTensor, expectedTensors } from './tensor-names.js'
 
 /**
  * `scaled`: linear weights from N(0, 1 / fan-in), those that end a residual branch (o_proj, down_proj) divided by √(2L) as in

@@ -1,6 +1,6 @@
+import { type ExpectedTensor, expectedTensors } from '../checkpoint/tensor-names.js'
 import type { ModelConfig } from '../config/model-config.js'
 import { aligned } from '../graph/memory-plan.js'
-import { type ExpectedTensor, expectedTensors } from './tensor-names.js'
 
 /** A weight by its Hugging Face name, with its place in the parameter arena (and, the same, in those of gradients and moments). */
 export interface ParameterPart extends ExpectedTensor {

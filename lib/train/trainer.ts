@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { makeFolder, removeStaleTemporaries } from '../checkpoint/atomic-folder.js'
 import { publishFinalModel } from '../checkpoint/final-model.js'
 import { checkTensors, type ModelFolder, openModelFolder } from '../checkpoint/model-folder.js'
+import { expectedTensors } from '../checkpoint/tensor-names.js'
 import {
   type Checkpoint,
   checkResumable,
@@ -14,7 +15,6 @@ import {
 import type { TrainConfig } from '../config/train-config.js'
 import type { StepBatch } from '../data/batch-stream.js'
 import { CheckpointError, NativeError } from '../errors.js'
-import { expectedTensors } from '../model/tensor-names.js'
 import { type Device, openDevice } from '../native/device.js'
 import { type LrSchedule, learningRateAt, warmupStepsOf } from './lr-schedule.js'
 import { MetricsWriter, type StepMetrics } from './metrics.js'

@@ -9,8 +9,8 @@ import {
   writeModelFolder,
 } from '../../../lib/checkpoint/model-folder.js'
 import { writeSafetensors } from '../../../lib/checkpoint/safetensors-writer.js'
+import { expectedTensors } from '../../../lib/checkpoint/tensor-names.js'
 import { parseModelConfig } from '../../../lib/config/model-config.js'
-import { expectedTensors } from '../../../lib/model/tensor-names.js'
 import { sharedPath } from '../../shared-files.js'
 import { configText, countingTensor, failingTensor } from './writers.js'
 

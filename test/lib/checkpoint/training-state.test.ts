@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import { removeStaleTemporaries } from '../../../lib/checkpoint/atomic-folder.js'
 import { publishFinalModel } from '../../../lib/checkpoint/final-model.js'
 import { openModelFolder } from '../../../lib/checkpoint/model-folder.js'
+import { expectedTensors } from '../../../lib/checkpoint/tensor-names.js'
 import {
   type CheckpointContents,
   checkResumable,
@@ -18,7 +19,6 @@ import {
   writeCheckpoint,
 } from '../../../lib/checkpoint/training-state.js'
 import { parseModelConfig } from '../../../lib/config/model-config.js'
-import { expectedTensors } from '../../../lib/model/tensor-names.js'
 import { configText, countingTensor, failingTensor } from './writers.js'
 
 const tensors = expectedTensors(parseModelConfig(JSON.parse(configText), 'config.json')).map(({ name, shape }) =>

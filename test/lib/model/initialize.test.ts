@@ -2,12 +2,12 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { checkTensors, openModelFolder } from '../../../lib/checkpoint/model-folder.js'
+import { expectedTensors } from '../../../lib/checkpoint/tensor-names.js'
 import { parseModelConfig } from '../../../lib/config/model-config.js'
 import { byteLevelTokenizerFiles } from '../../../lib/model/byte-tokenizer.js'
 import { initialWeights, writeInitialModel } from '../../../lib/model/initialize.js'
 import { NormalNumbers } from '../../../lib/model/normal-numbers.js'
 import { presets } from '../../../lib/model/presets.js'
-import { expectedTensors } from '../../../lib/model/tensor-names.js'
 
 const tiny = parseModelConfig(presets.tiny, 'tiny')
 const weightsOf = (seed: number, scheme?: 'huggingface') =>

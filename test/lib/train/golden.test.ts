@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { openModelFolder } from '../../../lib/checkpoint/model-folder.js'
-import { readHeader, type TensorEntry } from '../../../lib/checkpoint/safetensors.js'
+import { readHeader } from '../../../lib/checkpoint/safetensors.js'
 import type { PackedBatch } from '../../../lib/data/packer.js'
 import { openDevice } from '../../../lib/native/device.js'
 import { learningRateAt } from '../../../lib/train/lr-schedule.js'
@@ -10,6 +10,7 @@ import { TrainStep } from '../../../lib/train/step.js'
 import { planStep, type Recompute } from '../../../lib/train/step-plan.js'
 import { loadRegion } from '../../../lib/train/weights.js'
 import { sharedPath } from '../../shared-files.js'
+import { readTensor, relativeL2 } from '../../tensor-files.js'
 
 interface GoldenBatch {
   input_ids: number[]
@@ -52,23 +53,6 @@ function packedBatch(batch: GoldenBatch, scoredTokens: number): PackedBatch {
     scoredTokens: batch.labels.filter((label) => label !== -100).length,
     exampleIndices: [],
   }
-}
-
-function relativeL2(got: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let difference = 0
-  let norm = 0
-  for (let i = 0; i < expected.length; i++) {
-    difference += (got[i]! - expected[i]!) ** 2
-    norm += expected[i]! ** 2
-  }
-  return Math.sqrt(difference / (norm || 1))
-}
-
-async function readTensor(entry: TensorEntry): Promise<Float32Array> {
-  const bytes = await readFile(entry.file)
-  return new Float32Array(
-    bytes.buffer.slice(bytes.byteOffset + entry.byteOffset, bytes.byteOffset + entry.byteOffset + entry.byteLength),
-  )
 }
 
 async function openStep(folder: string, training: Expected['training'], recompute: Recompute) {

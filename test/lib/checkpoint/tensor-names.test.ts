@@ -1,6 +1,6 @@
 import t from 'tap'
+import { expectedTensors } from '../../../lib/checkpoint/tensor-names.js'
 import { parseModelConfig } from '../../../lib/config/model-config.js'
-import { expectedTensors } from '../../../lib/model/tensor-names.js'
 
 const base = {
   vocab_size: 10,
