@@ -1,0 +1,194 @@
+import t from 'tap'
+import { checkOp, type Expected, U, within } from './check-op.js'
+import { normalValues } from './random-values.js'
+import { accumulated, closeDevices, given, instructionSets, type OpCall, runOp, written } from './run-op.js'
+
+t.teardown(closeDevices)
+
+interface Settings {
+  learning_rate: number
+  beta1: number
+  beta2: number
+  eps: number
+  weight_decay: number
+}
+
+interface State {
+  parameters: ArrayLike<number>
+  first_moment: ArrayLike<number>
+  second_moment: ArrayLike<number>
+}
+
+/** One step of PyTorch's AdamW in double, with bounds for one step in float32 from the same start. */
+function adamw(
+  state: State,
+  gradients: Float32Array,
+  clip: number,
+  step: number,
+  settings: Settings,
+): Record<keyof State, Expected> {
+  const { learning_rate: lr, beta1, beta2, eps, weight_decay } = settings
+  const n = gradients.length
+  const empty = () => ({ values: new Float64Array(n), bounds: new Float64Array(n) })
+  const [p, m, v] = [empty(), empty(), empty()]
+  for (let i = 0; i < n; i++) {
+    const g = clip * gradients[i]!
+    const [p0, m0, v0] = [state.parameters[i]!, state.first_moment[i]!, state.second_moment[i]!]
+    m.values[i] = beta1 * m0 + (1 - beta1) * g
+    v.values[i] = beta2 * v0 + (1 - beta2) * g * g
+    const denominator = Math.sqrt(v.values[i]!) / Math.sqrt(1 - beta2 ** step) + eps
+    const change = (lr / (1 - beta1 ** step)) * (m.values[i]! / denominator)
+    p.values[i] = p0 * (1 - lr * weight_decay) - change
+    // The clipped gradient, its square, the rounded constants, a product and a sum: at most six roundings of each term.
+    m.bounds[i] = 6 * U * (Math.abs(beta1 * m0) + Math.abs((1 - beta1) * g))
+    v.bounds[i] = 6 * U * v.values[i]!
+    // The change inherits the errors of m and of √v and has six roundings of its own; the weight has three.
+    const changeOfM = (lr / (1 - beta1 ** step)) * (m.bounds[i]! / denominator)
+    p.bounds[i] = 3 * U * (Math.abs(p0) + Math.abs(change)) + changeOfM + 10 * U * Math.abs(change)
+  }
+  return { parameters: p, first_moment: m, second_moment: v }
+}
+
+function callOf(state: State, gradients: Float32Array, clip: number, attributes: Settings & { step: number }): OpCall {
+  const n = gradients.length
+  return {
+    op: 'adamw',
+    operands: {
+      parameters: accumulated(Float32Array.from(state.parameters), [n]),
+      first_moment: accumulated(Float32Array.from(state.first_moment), [n]),
+      second_moment: accumulated(Float32Array.from(state.second_moment), [n]),
+      gradients: given(gradients, [n]),
+      clip_scale: given(Float32Array.of(clip), [1]),
+    },
+    attributes: { ...attributes },
+  }
+}
+
+const settings: Settings = { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 }
+
+t.test('adamw, step after step', async (t) => {
+  // 2^16 numbers are one task
+  for (const n of [1, 64, 615, (1 << 16) + 9]) {
+    let state: State = { parameters: normalValues(1, n), first_moment: new Float32Array(n), second_moment: new Float32Array(n) }
+    for (const step of n > 1000 ? [1] : [1, 2, 3, 4, 5]) {
+      const gradients = normalValues(10 + step, n, 0.01)
+      const clip = step % 2 ? 1 : 0.25
+      const expected = adamw(state, gradients, clip, step, settings)
+      const call = callOf(state, gradients, clip, { ...settings, step })
+      await checkOp(t, `${n} numbers, step ${step}`, call, { ...expected })
+      state = (await runOp(call, { instructionSet: instructionSets[0]!, threads: 1 })) as unknown as State
+    }
+  }
+})
+
+t.test('ten steps are what ten steps in double are', async (t) => {
+  const n = 200
+  const start = { parameters: normalValues(2, n), first_moment: new Float32Array(n), second_moment: new Float32Array(n) }
+  for (const instructionSet of instructionSets) {
+    let single: State = start
+    let double: State = start
+    // All gradients of a number point the same way, so that no moment is a difference of large numbers.
+    const bounds = new Float64Array(n)
+    for (let step = 1; step <= 10; step++) {
+      const gradients = normalValues(3, n, 0.01).map((g) => g * (1 + step / 10))
+      single = (await runOp(callOf(single, gradients, 1, { ...settings, step }), {
+        instructionSet,
+        threads: 2,
+      })) as unknown as State
+      const want = adamw(double, gradients, 1, step, settings)
+      double = {
+        parameters: want.parameters.values,
+        first_moment: want.first_moment.values,
+        second_moment: want.second_moment.values,
+      }
+      // Moments have lost six roundings in each step before: the change of this one is off by so many more.
+      for (let i = 0; i < n; i++) bounds[i]! += want.parameters.bounds![i]! + 9 * step * U * settings.learning_rate
+    }
+    within(t, single.parameters, double.parameters, bounds, instructionSet)
+  }
+})
+
+t.test('without weight decay and gradient nothing moves', async (t) => {
+  const n = 21
+  const parameters = normalValues(4, n)
+  const zeros = new Float32Array(n)
+  const call = callOf({ parameters, first_moment: zeros, second_moment: zeros }, zeros, 1, {
+    ...settings,
+    weight_decay: 0,
+    step: 1,
+  })
+  await checkOp(t, 'zeros', call, {
+    parameters: { values: parameters },
+    first_moment: { values: zeros },
+    second_moment: { values: zeros },
+  })
+})
+
+t.test('a clip scale of 0 writes nothing, whatever the gradients are', async (t) => {
+  const n = 37
+  const state = {
+    parameters: normalValues(5, n),
+    first_moment: normalValues(6, n),
+    second_moment: normalValues(7, n).map(Math.abs),
+  }
+  const gradients = new Float32Array(n).fill(NaN)
+  await checkOp(t, 'clip 0', callOf(state, gradients, 0, { ...settings, step: 3 }), {
+    parameters: { values: state.parameters },
+    first_moment: { values: state.first_moment },
+    second_moment: { values: state.second_moment },
+  })
+})
+
+t.test('grad_norm', async (t) => {
+  for (const n of [1, 64, 255, 615, 100_003]) {
+    const gradients = normalValues(8, n)
+    const norm = Math.sqrt(gradients.reduce((sum, g) => sum + g * g, 0))
+    for (const max_norm of [0, norm / 3, norm * 3]) {
+      const operands = { gradients: given(gradients, [n]), norm: written([1]), clip_scale: written([1]) }
+      const scale = max_norm === 0 ? 1 : Math.min(1, max_norm / (norm + 1e-6))
+      // Sums are in double: what is left is the rounding to float32.
+      await checkOp(
+        t,
+        `${n}, at most ${max_norm}`,
+        { op: 'grad_norm', operands, attributes: { max_norm } },
+        {
+          norm: { values: [norm], bounds: [1.01 * U * norm] },
+          clip_scale: { values: [scale], bounds: [1.01 * U] },
+        },
+      )
+    }
+  }
+})
+
+t.test('grad_norm of what float32 cannot square', async (t) => {
+  for (const size of [1e30, 1e-30]) {
+    const gradients = new Float32Array(100).fill(size)
+    const operands = { gradients: given(gradients, [100]), norm: written([1]), clip_scale: written([1]) }
+    const norm = 10 * gradients[0]!
+    await checkOp(
+      t,
+      String(size),
+      { op: 'grad_norm', operands, attributes: { max_norm: 1 } },
+      {
+        norm: { values: [norm], bounds: [2 * U * norm] },
+        clip_scale: { values: [Math.min(1, 1 / (norm + 1e-6))], bounds: [2 * U * Math.min(1, 1 / norm)] },
+      },
+    )
+  }
+})
+
+t.test('a NaN or an infinity anywhere gives a clip scale of 0', async (t) => {
+  for (const bad of [NaN, Infinity, -Infinity]) {
+    for (const at of [0, 15, 998]) {
+      const gradients = normalValues(9, 999)
+      gradients[at] = bad
+      const operands = { gradients: given(gradients, [999]), norm: written([1]), clip_scale: written([1]) }
+      for (const max_norm of [0, 1])
+        for (const instructionSet of instructionSets) {
+          const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm } }, { instructionSet, threads: 2 })
+          t.notOk(Number.isFinite(out.norm![0]), `${bad} at ${at}: the norm is not finite`)
+          t.equal(out.clip_scale![0], 0, `${bad} at ${at}: the clip scale is 0`)
+        }
+    }
+  }
+})
