@@ -95,7 +95,7 @@ void attend_block(const Attention& op, const QueryBlock& block, int64_t head, in
   float* row_max = scores + kQueryBlock * kKeyBlock;  // [heads, kQueryBlock]
   float* row_sum = row_max + heads * kQueryBlock;
   for (int64_t i = 0; i < heads * kQueryBlock; ++i) {
-    row_max[i] = -1e30f;
+    row_max[i] = -__builtin_inff();  // a score may be below any finite start; the first block always has one
     row_sum[i] = 0;
   }
   const int64_t end = block.first + block.rows;
