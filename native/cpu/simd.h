@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <cstddef>
 #include <cstdint>
 
 #if defined(__AVX__)
