@@ -57,6 +57,7 @@ export interface NativeDevice {
   allocate(bytes: number): NativeArena
   compile(program: ProgramDescription, arenas: NativeArena[]): NativeProgram
   close(): Promise<void>
+  measureMultiplyAddRate(): Promise<number>
   readonly info: { threads: number; isa: string; scratchBytes: number; closed: boolean }
 }
 

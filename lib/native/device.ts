@@ -156,6 +156,14 @@ export class Device {
     )
   }
 
+  /**
+   * The floating-point operations a second that all threads together reach in multiply-adds on registers, measured now: the
+   * ceiling of this device's matrix products.
+   */
+  measureMultiplyAddRate(): Promise<number> {
+    return guardedAsync(() => this.native.measureMultiplyAddRate())
+  }
+
   /** Finishes what is queued, then gives the memory of all arenas back. Closing twice does no harm. */
   close(): Promise<void> {
     this.closing ??= guardedAsync(() => this.native.close())

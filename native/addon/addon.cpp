@@ -7,6 +7,7 @@
 #include "addon/convert.h"
 #include "addon/device_job.h"
 #include "core/error.h"
+#include "runtime/ceiling.h"
 #include "runtime/cuda_probe.h"
 #include "runtime/device.h"
 #include "runtime/program.h"
@@ -152,7 +153,8 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
  public:
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "Device", {InstanceMethod("allocate", &DeviceObject::Allocate), InstanceMethod("compile", &DeviceObject::Compile),
-                                       InstanceMethod("close", &DeviceObject::Close), InstanceAccessor<&DeviceObject::Info>("info")});
+                                       InstanceMethod("close", &DeviceObject::Close),
+                                       InstanceMethod("measureMultiplyAddRate", &DeviceObject::MeasureMultiplyAddRate), InstanceAccessor<&DeviceObject::Info>("info")});
   }
 
   // new Device({threads, isa})
@@ -225,6 +227,16 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
 
   Napi::Value Close(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value { return close_device(info.Env(), *device_); });
+  }
+
+  Napi::Value MeasureMultiplyAddRate(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      CpuDevice* device = device_.get();
+      return run_on_device(info.Env(), *device, [device]() -> Settle {
+        const double rate = measure_multiply_add_rate(device->isa(), device->context());
+        return [rate](Napi::Env env) { return Napi::Number::New(env, rate); };
+      });
+    });
   }
 
   std::shared_ptr<CpuDevice> device_;

@@ -1,0 +1,30 @@
+#include "cpu/simd.h"
+
+namespace limo::LIMO_ISA {
+
+// Independent sums: two FMA units with a latency of four need eight at least; all of them fit in the registers.
+#if defined(__AVX512F__)
+constexpr int kSums = 24;
+#elif defined(__AVX2__)
+constexpr int kSums = 12;
+#else
+constexpr int kSums = 12;
+#endif
+
+// Multiply-adds on registers alone, as fast as this instruction set goes; returns how many floating-point operations that
+// were. `sink` keeps the compiler from leaving them out.
+double run_multiply_adds(int64_t iterations, float* sink) {
+  Vec sums[kSums];
+  for (int i = 0; i < kSums; ++i) sums[i] = splat(static_cast<float>(i));
+  const Vec factor = splat(*sink), addend = splat(1e-9f);
+  for (int64_t n = 0; n < iterations; ++n) {
+#pragma GCC unroll 24
+    for (int i = 0; i < kSums; ++i) sums[i] = sums[i] * factor + addend;
+  }
+  Vec total = {};
+  for (int i = 0; i < kSums; ++i) total += sums[i];
+  *sink = reduce_add(total);
+  return 2.0 * kSums * kLanes * static_cast<double>(iterations);
+}
+
+}  // namespace limo::LIMO_ISA
