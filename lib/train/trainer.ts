@@ -31,7 +31,10 @@ export type TrainEvent =
   | { type: 'end'; step: number; outputDir: string /** Stopped by the signal; a checkpoint was saved. */; interrupted: boolean }
 
 export interface TrainOptions {
-  /** Ends the run after the step at hand: a checkpoint is saved and the last event says `interrupted`. */
+  /**
+   * Ends the run after the step at hand: a checkpoint is saved and the last event says `interrupted`. Before the event
+   * `start` there is nothing to save, and the iteration throws the signal's reason (an AbortError).
+   */
   signal?: AbortSignal
 }
 
@@ -66,7 +69,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
   let metrics: MetricsWriter | undefined
   try {
     const step = await TrainStep.create(device, run.step)
-    await loadState(step, model, checkpoint)
+    await loadState(step, model, checkpoint, options.signal)
     const resumedStep = checkpoint?.state.step ?? 0
     await makeFolder(outputDir)
     await removeStaleTemporaries(outputDir)
@@ -109,7 +112,6 @@ class Training {
   private readonly schedule: LrSchedule
   private savedStep = -1
   private savedFolder: string | undefined
-  private evaluatedStep = -1
 
   constructor(private readonly context: TrainingContext) {
     const { config, batches } = context.run
@@ -150,12 +152,11 @@ class Training {
         loggedAt = now
       }
       yield { type: 'step', totalSteps, logged, ...row }
-      if (this.isDue(run.config.evalStrategy, run.config.evalSteps, step)) yield await this.evaluate(step, epoch)
+      // Before the checkpoint of this step: a run that resumes from it finds the row in the metrics.
+      if (this.isEvaluationDue(step)) yield await this.evaluate(step, epoch)
       if (this.isDue(run.config.saveStrategy, run.config.saveSteps, step)) yield await this.save(step, epoch)
     }
     const interrupted = step < totalSteps
-    if (!interrupted && run.validation.length > 0 && run.config.evalStrategy !== 'no' && this.evaluatedStep !== step)
-      yield await this.evaluate(step, epoch)
     if (this.savedStep !== step && step > resumedStep) {
       const saved = await this.save(step, epoch)
       if (interrupted || run.config.saveStrategy !== 'no') yield saved
@@ -188,10 +189,15 @@ class Training {
     return strategy === 'steps' ? step % every === 0 : step % this.context.run.batches.stepsPerEpoch === 0
   }
 
+  private isEvaluationDue(step: number): boolean {
+    const { config, batches } = this.context.run
+    const isEnd = step === batches.totalSteps && config.evalStrategy !== 'no'
+    return isEnd || this.isDue(config.evalStrategy, config.evalSteps, step)
+  }
+
   private async evaluate(step: number, epoch: number): Promise<TrainEvent> {
     let evalLoss = 0
     for (const batch of this.context.run.validation) evalLoss += (await this.context.step.evaluate(batch)).loss
-    this.evaluatedStep = step
     await this.context.metrics.append({ step, epoch, evalLoss })
     return { type: 'evaluation', step, epoch, evalLoss }
   }
@@ -278,12 +284,19 @@ async function removeEarlierRun(outputDir: string): Promise<void> {
   }
 }
 
-async function loadState(step: TrainStep, model: ModelFolder, checkpoint: Checkpoint | undefined): Promise<void> {
+async function loadState(
+  step: TrainStep,
+  model: ModelFolder,
+  checkpoint: Checkpoint | undefined,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const { layout } = step.plan
-  await loadRegion({ arena: step.arenas.parameters, offset: 0 }, layout, (checkpoint?.model ?? model).tensors)
+  const { parameters, optimizer: arena } = step.arenas
+  const { tensors } = checkpoint?.model ?? model
+  await loadRegion({ arena: parameters, offset: 0 }, layout, tensors, undefined, signal)
   if (!checkpoint) return
-  await loadRegion({ arena: step.arenas.optimizer, offset: 0 }, layout, checkpoint.optimizer, firstMomentName)
-  await loadRegion({ arena: step.arenas.optimizer, offset: layout.bytes }, layout, checkpoint.optimizer, secondMomentName)
+  await loadRegion({ arena, offset: 0 }, layout, checkpoint.optimizer, firstMomentName, signal)
+  await loadRegion({ arena, offset: layout.bytes }, layout, checkpoint.optimizer, secondMomentName, signal)
 }
 
 /** The settings that change the numbers of a run: those that a resumed run must share. */

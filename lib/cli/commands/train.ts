@@ -10,6 +10,7 @@ import { StepProgress } from '../progress.js'
 
 /** The exit code of a run that Ctrl-C ended. */
 const INTERRUPTED = 130
+const stoppedEarly = 'Stopped before a step was done; there was nothing to save.'
 
 export const trainCommand: CommandModule<object, { config: string | undefined }> = {
   command: 'train [config]',
@@ -52,6 +53,10 @@ async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart
         if (event.interrupted) process.exitCode = INTERRUPTED
       }
     }
+  } catch (error) {
+    if (!interruption.signal.aborted || error !== interruption.signal.reason) throw error
+    console.log(stoppedEarly)
+    process.exitCode = INTERRUPTED
   } finally {
     progress?.stop()
     interruption.stop()
@@ -116,11 +121,12 @@ interface Ending {
 }
 
 function printEnd(event: Extract<TrainEvent, { type: 'end' }>, { last, elapsedMs, quickstart }: Ending): void {
-  if (event.interrupted) {
+  if (event.interrupted && !last) console.log(`\n${stoppedEarly}`)
+  else if (event.interrupted) {
     const how = quickstart ? `limo-native train ${quickstart.configPath}` : 'the same command'
     console.log(`\nStopped after step ${event.step} and saved. Go on with ${how} and --resume_from_checkpoint true.`)
-    return
   }
+  if (event.interrupted) return
   console.log(`\nTrained ${event.step} steps in ${formatDuration(elapsedMs)}${last ? `, loss ${last.loss.toFixed(4)}` : ''}.`)
   console.log(`The model is in ${event.outputDir}: a Hugging Face model folder. metrics.jsonl is beside it.`)
   if (!quickstart) return
