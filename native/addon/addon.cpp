@@ -1,6 +1,7 @@
 #include <napi.h>
 
 #include <atomic>
+#include <climits>
 #include <cstring>
 #include <thread>
 
@@ -27,13 +28,29 @@ auto guarded(Napi::Env env, Body body) -> decltype(body()) {
   }
 }
 
+// Arenas and programs are made by a device alone: JavaScript cannot make the External that their constructors ask for.
+void expect_call_of_addon(const Napi::CallbackInfo& info) {
+  if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Illegal constructor: arenas and programs are made by a device");
+}
+
+Napi::Value own_call(Napi::Env env) {
+  static char nothing;
+  return Napi::External<char>::New(env, &nothing);
+}
+
+// Tells a true arena from an object that only has its prototype.
+constexpr napi_type_tag kArenaTag = {0x6c696d6f2d617265, 0x6e612d6f626a6563};
+
 class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
  public:
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "Arena", {InstanceMethod("write", &ArenaObject::Write), InstanceMethod("read", &ArenaObject::Read),
                                       InstanceMethod("load", &ArenaObject::Load)});
   }
-  explicit ArenaObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ArenaObject>(info) {}
+  explicit ArenaObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ArenaObject>(info) {
+    expect_call_of_addon(info);
+    info.This().As<Napi::Object>().TypeTag(&kArenaTag);
+  }
   ~ArenaObject() override = default;
 
   void adopt(Napi::Env env, std::shared_ptr<CpuDevice> device, std::shared_ptr<Arena> arena) {
@@ -52,49 +69,55 @@ class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
     return guarded(info.Env(), [&]() -> Napi::Value {
       const uint64_t offset = read_size(info[0], "offset");
       if (!info[1].IsTypedArray()) throw Error(ErrorCode::kInputInvalid, "expected a typed array of bytes to write");
-      const auto array = info[1].As<Napi::TypedArray>();
-      arena_->check_range(offset, array.ByteLength());
-      const char* from = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+      const std::string_view given = bytes_of(info[1].As<Napi::TypedArray>());
+      arena_->check_range(offset, given.size());
       // A copy: the caller's buffer may be changed or detached before the device comes to it.
-      std::vector<char> bytes(from, from + array.ByteLength());
+      std::vector<char> bytes(given.begin(), given.end());
       return run_on_device(info.Env(), *device_, [arena = arena_, offset, bytes = std::move(bytes)]() -> Settle {
         if (!bytes.empty()) std::memcpy(arena->data() + offset, bytes.data(), bytes.size());
-        return [](Napi::Env env) { return env.Undefined(); };
+        return [](Napi::Env env, const Napi::Object&) { return env.Undefined(); };
       });
     });
   }
 
+  // read(offset, target): fills the typed array `target`, so that a caller who reads much can use one buffer again.
   Napi::Value Read(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-      const uint64_t offset = read_size(info[0], "offset"), length = read_size(info[1], "length");
+      const uint64_t offset = read_size(info[0], "offset");
+      if (!info[1].IsTypedArray()) throw Error(ErrorCode::kInputInvalid, "expected a typed array of bytes to read into");
+      const uint64_t length = info[1].As<Napi::TypedArray>().ByteLength();
       arena_->check_range(offset, length);
-      return run_on_device(info.Env(), *device_, [arena = arena_, offset, length]() -> Settle {
+      auto work = [arena = arena_, offset, length]() -> Settle {
         auto bytes = std::make_shared<std::vector<char>>(arena->data() + offset, arena->data() + offset + length);
-        return [bytes](Napi::Env env) -> Napi::Value {
-          auto array = Napi::Uint8Array::New(env, bytes->size());
-          if (!bytes->empty()) std::memcpy(array.Data(), bytes->data(), bytes->size());
-          return array;
+        return [bytes](Napi::Env env, const Napi::Object& kept) -> Napi::Value {
+          const auto target = kept.As<Napi::TypedArray>();
+          if (target.ByteLength() != bytes->size()) throw Error(ErrorCode::kInputInvalid, "the array that is read into was detached meanwhile");
+          if (!bytes->empty()) std::memcpy(static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset(), bytes->data(), bytes->size());
+          return env.Undefined();
         };
-      });
+      };
+      return run_on_device(info.Env(), *device_, std::move(work), info[1].As<Napi::Object>());
     });
   }
 
   Napi::Value Load(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       const uint64_t offset = read_size(info[0], "offset");
-      const auto options = info[1].As<Napi::Object>();
+      const auto options = read_object(info[1], "load", ErrorCode::kInputInvalid);
       FileRange range{};
-      range.descriptor = options.Get("fileDescriptor").ToNumber().Int32Value();
+      const uint64_t descriptor = read_size(options.Get("fileDescriptor"), "fileDescriptor");
+      if (descriptor > INT_MAX) throw Error(ErrorCode::kInputInvalid, "expected a file descriptor but received " + std::to_string(descriptor));
+      range.descriptor = static_cast<int>(descriptor);
       range.offset = read_size(options.Get("fileOffset"), "fileOffset");
       range.elements = read_size(options.Get("elements"), "elements");
-      range.dtype = read_dtype(options.Get("dtype"), "load");
+      range.dtype = read_dtype(options.Get("dtype"), "load", ErrorCode::kInputInvalid);
       if (range.dtype == DType::kI32) throw Error(ErrorCode::kInputInvalid, "expected dtype f32, bf16 or f16 to load but received i32");
       if (offset % 4 != 0) throw Error(ErrorCode::kInputInvalid, "expected an offset that is a multiple of 4");
       if (range.elements > arena_->bytes() / 4) throw Error(ErrorCode::kInputInvalid, "expected no more numbers than fit in the arena");
       arena_->check_range(offset, range.elements * 4);
       return run_on_device(info.Env(), *device_, [arena = arena_, offset, range]() -> Settle {
         load_as_float32(reinterpret_cast<float*>(arena->data() + offset), range);
-        return [](Napi::Env env) { return env.Undefined(); };
+        return [](Napi::Env env, const Napi::Object&) { return env.Undefined(); };
       });
     });
   }
@@ -106,7 +129,7 @@ class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
 class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
  public:
   static Napi::Function Define(Napi::Env env) { return DefineClass(env, "Program", {InstanceMethod("run", &ProgramObject::Run)}); }
-  explicit ProgramObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramObject>(info) {}
+  explicit ProgramObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramObject>(info) { expect_call_of_addon(info); }
 
   void adopt(std::shared_ptr<CpuDevice> device, std::shared_ptr<Program> program) {
     device_ = std::move(device);
@@ -123,7 +146,7 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
       auto promise = run_on_device(info.Env(), *device, [device, program = program_, request, cancelled]() -> Settle {
         auto outputs = std::make_shared<RunOutputs>(program->run(*request, device->isa(), device->context(),
                                                                  [&] { return cancelled->load() || device->stopping(); }));
-        return [outputs](Napi::Env env) -> Napi::Value {
+        return [outputs](Napi::Env env, const Napi::Object&) -> Napi::Value {
           auto result = Napi::Object::New(env);
           for (const auto& [name, values] : *outputs) {
             auto array = Napi::Float32Array::New(env, values.size());
@@ -160,7 +183,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
   // new Device({threads, isa})
   explicit DeviceObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DeviceObject>(info) {
     guarded(info.Env(), [&] {
-      const auto options = info[0].As<Napi::Object>();
+      const auto options = read_object(info[0], "a device's options", ErrorCode::kInputInvalid);
       const uint64_t threads = read_size(options.Get("threads"), "threads");
       if (threads < 1 || threads > 1024) throw Error(ErrorCode::kInputInvalid, "expected 1 to 1024 threads but received " + std::to_string(threads));
       Isa isa = best_isa();
@@ -196,7 +219,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
   Napi::Value Allocate(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       auto arena = device_->allocate(static_cast<size_t>(read_size(info[0], "bytes")));
-      auto object = info.Env().GetInstanceData<Classes>()->arena.New({});
+      auto object = info.Env().GetInstanceData<Classes>()->arena.New({own_call(info.Env())});
       ArenaObject::Unwrap(object)->adopt(info.Env(), device_, std::move(arena));
       return object;
     });
@@ -211,7 +234,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
       std::vector<std::shared_ptr<Arena>> arenas;
       for (uint32_t i = 0; i < objects.Length(); ++i) {
         const Napi::Value value = objects.Get(i);
-        if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(classes->arena.Value()))
+        if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kArenaTag))
           throw Error(ErrorCode::kProgramInvalid, "expected an arena at index " + std::to_string(i));
         const ArenaObject* arena = ArenaObject::Unwrap(value.As<Napi::Object>());
         if (arena->device() != device_.get())
@@ -219,7 +242,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
         arenas.push_back(arena->arena());
       }
       auto program = std::make_shared<Program>(read_program_description(info[0]), std::move(arenas));
-      auto object = classes->program.New({});
+      auto object = classes->program.New({own_call(info.Env())});
       ProgramObject::Unwrap(object)->adopt(device_, std::move(program));
       return object;
     });
@@ -234,7 +257,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
       CpuDevice* device = device_.get();
       return run_on_device(info.Env(), *device, [device]() -> Settle {
         const double rate = measure_multiply_add_rate(device->isa(), device->context());
-        return [rate](Napi::Env env) { return Napi::Number::New(env, rate); };
+        return [rate](Napi::Env env, const Napi::Object&) { return Napi::Number::New(env, rate); };
       });
     });
   }

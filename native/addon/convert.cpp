@@ -11,8 +11,7 @@ namespace {
 [[noreturn]] void invalid(const std::string& message) { throw Error(ErrorCode::kProgramInvalid, message); }
 
 Napi::Object read_object(const Napi::Value& value, const std::string& place) {
-  if (!value.IsObject()) invalid("expected an object for " + place);
-  return value.As<Napi::Object>();
+  return limo::read_object(value, place, ErrorCode::kProgramInvalid);
 }
 
 Napi::Array read_array(const Napi::Value& value, const std::string& place) {
@@ -20,8 +19,8 @@ Napi::Array read_array(const Napi::Value& value, const std::string& place) {
   return value.As<Napi::Array>();
 }
 
-std::string read_string(const Napi::Value& value, const std::string& place) {
-  if (!value.IsString()) invalid("expected a string for " + place);
+std::string read_string(const Napi::Value& value, const std::string& place, ErrorCode code = ErrorCode::kProgramInvalid) {
+  if (!value.IsString()) throw Error(code, "expected a string for " + place);
   return value.As<Napi::String>().Utf8Value();
 }
 
@@ -39,7 +38,7 @@ TensorDescription read_tensor(const Napi::Value& value, const std::string& place
   if (arena < 0 || offset < 0) invalid("expected an arena and an offset of at least 0 for " + place);
   tensor.arena = static_cast<size_t>(arena);
   tensor.offset = static_cast<uint64_t>(offset);
-  tensor.dtype = read_dtype(object.Get("dtype"), place.c_str());
+  tensor.dtype = read_dtype(object.Get("dtype"), place, ErrorCode::kProgramInvalid);
   const Napi::Array shape = read_array(object.Get("shape"), place + ".shape");
   for (uint32_t i = 0; i < shape.Length(); ++i) tensor.shape.push_back(read_integer(shape.Get(i), place + ".shape"));
   const Napi::Value stride = object.Get("rowStride");
@@ -68,13 +67,29 @@ std::vector<AttributeDescription> read_attributes(const Napi::Value& value, cons
     attribute.name = names.Get(i).ToString().Utf8Value();
     const Napi::Value given = object.Get(attribute.name);
     if (given.IsNumber()) attribute.value = given.As<Napi::Number>().DoubleValue();
-    else attribute.scalar = read_string(read_object(given, place).Get("scalar"), place + "." + attribute.name);
+    else attribute.scalar = read_string(read_object(given, place + "." + attribute.name).Get("scalar"), place + "." + attribute.name);
+    if (!given.IsNumber() && attribute.scalar.empty()) invalid("expected a number or the name of a scalar for " + place + "." + attribute.name);
     attributes.push_back(attribute);
   }
   return attributes;
 }
 
 }  // namespace
+
+Napi::Object read_object(const Napi::Value& value, const std::string& place, ErrorCode code) {
+  if (!value.IsObject()) throw Error(code, "expected an object for " + place);
+  return value.As<Napi::Object>();
+}
+
+std::string_view bytes_of(const Napi::TypedArray& array) {
+  // Napi::ArrayBuffer takes no SharedArrayBuffer.
+  napi_typedarray_type type;
+  size_t length;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(array.Env(), array, &type, &length, &data, nullptr, nullptr) != napi_ok)
+    throw Error(ErrorCode::kInputInvalid, "cannot read a typed array");
+  return {static_cast<const char*>(data), array.ByteLength()};
+}
 
 uint64_t read_size(const Napi::Value& value, const char* place) {
   const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : NAN;
@@ -83,13 +98,13 @@ uint64_t read_size(const Napi::Value& value, const char* place) {
   return static_cast<uint64_t>(number);
 }
 
-DType read_dtype(const Napi::Value& value, const char* place) {
-  const std::string name = read_string(value, std::string(place) + ".dtype");
+DType read_dtype(const Napi::Value& value, const std::string& place, ErrorCode code) {
+  const std::string name = read_string(value, place + ".dtype", code);
   if (name == "f32") return DType::kF32;
   if (name == "i32") return DType::kI32;
   if (name == "bf16") return DType::kBF16;
   if (name == "f16") return DType::kF16;
-  invalid("expected dtype f32, i32, bf16 or f16 for " + std::string(place) + " but received \"" + name + "\"");
+  throw Error(code, "expected dtype f32, i32, bf16 or f16 for " + place + " but received \"" + name + "\"");
 }
 
 ProgramDescription read_program_description(const Napi::Value& value) {
@@ -111,19 +126,19 @@ ProgramDescription read_program_description(const Napi::Value& value) {
 
 RunRequest read_run_request(const Napi::Value& value) {
   RunRequest request;
-  const Napi::Object object = read_object(value, "run");
-  const Napi::Object inputs = read_object(object.Get("inputs"), "run.inputs");
+  const Napi::Object object = read_object(value, "run", ErrorCode::kInputInvalid);
+  const Napi::Object inputs = read_object(object.Get("inputs"), "run.inputs", ErrorCode::kInputInvalid);
   const Napi::Array names = inputs.GetPropertyNames();
   for (uint32_t i = 0; i < names.Length(); ++i) {
     const std::string name = names.Get(i).ToString().Utf8Value();
     const Napi::Value given = inputs.Get(name);
-    if (!given.IsTypedArray()) throw Error(ErrorCode::kInputInvalid, "expected a typed array for input \"" + name + "\"");
-    const auto array = given.As<Napi::TypedArray>();
-    const char* bytes = static_cast<const char*>(array.ArrayBuffer().Data());
-    request.inputs.emplace(name, array.ByteLength() == 0 ? std::vector<char>()
-                                                         : std::vector<char>(bytes + array.ByteOffset(), bytes + array.ByteOffset() + array.ByteLength()));
+    const napi_typedarray_type type = given.IsTypedArray() ? given.As<Napi::TypedArray>().TypedArrayType() : napi_uint8_array;
+    if (type != napi_int32_array && type != napi_float32_array)
+      throw Error(ErrorCode::kInputInvalid, "expected an Int32Array or a Float32Array for input \"" + name + "\"");
+    const std::string_view bytes = bytes_of(given.As<Napi::TypedArray>());
+    request.inputs[name] = {type == napi_int32_array ? DType::kI32 : DType::kF32, std::vector<char>(bytes.begin(), bytes.end())};
   }
-  const Napi::Object scalars = read_object(object.Get("scalars"), "run.scalars");
+  const Napi::Object scalars = read_object(object.Get("scalars"), "run.scalars", ErrorCode::kInputInvalid);
   const Napi::Array scalar_names = scalars.GetPropertyNames();
   for (uint32_t i = 0; i < scalar_names.Length(); ++i) {
     const std::string name = scalar_names.Get(i).ToString().Utf8Value();

@@ -2,6 +2,10 @@
 
 #include <napi.h>
 
+#include <string>
+#include <string_view>
+
+#include "core/error.h"
 #include "runtime/program.h"
 
 // JavaScript values into the runtime's structs; throws limo::Error with what was expected.
@@ -9,7 +13,10 @@ namespace limo {
 
 ProgramDescription read_program_description(const Napi::Value& value);
 RunRequest read_run_request(const Napi::Value& value);
-DType read_dtype(const Napi::Value& value, const char* place);
+Napi::Object read_object(const Napi::Value& value, const std::string& place, ErrorCode code);
+DType read_dtype(const Napi::Value& value, const std::string& place, ErrorCode code);
+// The bytes of a typed array, also of one on shared memory.
+std::string_view bytes_of(const Napi::TypedArray& array);
 // A whole number in [0, 2^53).
 uint64_t read_size(const Napi::Value& value, const char* place);
 

@@ -7,6 +7,14 @@
 namespace limo {
 namespace {
 
+// While the environment closes every call throws: nothing may leave a callback.
+void reject_quietly(Napi::Env env, Napi::Promise::Deferred& deferred, std::exception_ptr exception) {
+  try {
+    deferred.Reject(to_js_error(env, exception).Value());
+  } catch (...) {
+  }
+}
+
 // A promise that another thread settles. It lives until the thread-safe function's finalizer has run.
 class Pending {
  public:
@@ -28,6 +36,11 @@ class Pending {
 
   Napi::Promise promise() const { return deferred_.Promise(); }
 
+  // On the JavaScript thread, before the job is queued.
+  void keep(Napi::Object object) {
+    if (!object.IsEmpty()) kept_ = Napi::Persistent(object);
+  }
+
   // On any thread, once.
   void settle(Settle settle, std::exception_ptr exception) {
     settle_ = std::move(settle);
@@ -37,29 +50,35 @@ class Pending {
   }
 
   // On the JavaScript thread, when the job was never queued.
-  void drop() { napi_release_threadsafe_function(function_, napi_tsfn_abort); }
+  void drop() {
+    kept_.Reset();
+    napi_release_threadsafe_function(function_, napi_tsfn_abort);
+  }
 
  private:
   static void deliver(napi_env raw, napi_value, void*, void* data) {
-    if (raw == nullptr) return;  // the environment is going away
-    Napi::Env env(raw);
     Pending& pending = *static_cast<Pending*>(data);
+    if (raw == nullptr) {  // the environment is going away, and its references with it
+      pending.kept_.SuppressDestruct();
+      return;
+    }
+    Napi::Env env(raw);
     Napi::HandleScope scope(env);
-    try {  // while the environment closes every call throws: nothing may leave this function
+    try {
       if (pending.exception_) {
         pending.deferred_.Reject(to_js_error(env, pending.exception_).Value());
-        return;
-      }
-      try {
-        pending.deferred_.Resolve(pending.settle_(env));
-      } catch (...) {
-        pending.deferred_.Reject(to_js_error(env, std::current_exception()).Value());
+      } else {
+        pending.deferred_.Resolve(pending.settle_(env, pending.kept_.IsEmpty() ? Napi::Object() : pending.kept_.Value()));
       }
     } catch (...) {
+      reject_quietly(env, pending.deferred_, std::current_exception());
     }
+    // Here and not in the destructor, which the device's thread may run.
+    pending.kept_.Reset();
   }
 
   Napi::Promise::Deferred deferred_;
+  Napi::ObjectReference kept_;
   napi_threadsafe_function function_ = nullptr;
   Settle settle_;
   std::exception_ptr exception_;
@@ -67,8 +86,9 @@ class Pending {
 
 }  // namespace
 
-Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, std::function<Settle()> work) {
+Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, std::function<Settle()> work, Napi::Object kept) {
   const auto pending = Pending::create(env);
+  pending->keep(kept);
   try {
     device.submit([pending, work = std::move(work)] {
       try {
@@ -87,7 +107,7 @@ Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, std::function<Sett
 Napi::Promise close_device(Napi::Env env, CpuDevice& device) {
   const auto pending = Pending::create(env);
   try {
-    device.close([pending] { pending->settle([](Napi::Env settle_env) { return settle_env.Undefined(); }, nullptr); });
+    device.close([pending] { pending->settle([](Napi::Env settle_env, const Napi::Object&) { return settle_env.Undefined(); }, nullptr); });
   } catch (...) {
     pending->drop();
     throw;

@@ -1,7 +1,9 @@
 #include "runtime/program.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "core/error.h"
 
@@ -64,6 +66,12 @@ void match_shape(const OperandInfo& info, const std::vector<int64_t>& shape, std
   invalid("expected shape " + expected + "] for " + place + " but received " + shape_text(shape));
 }
 
+int64_t row_bytes_of(const TensorDescription& tensor) {
+  return (tensor.shape.size() == 2 ? tensor.shape[1] : 1) * dtype_bytes(tensor.dtype);
+}
+
+std::string place_text(size_t step, const std::string& op) { return "op " + std::to_string(step) + " (" + op + ")"; }
+
 // a·b, or the largest number when that overflows.
 uint64_t saturating_multiply(uint64_t a, uint64_t b) {
   return b != 0 && a > std::numeric_limits<uint64_t>::max() / b ? std::numeric_limits<uint64_t>::max() : a * b;
@@ -86,7 +94,8 @@ Program::Program(ProgramDescription description, std::vector<std::shared_ptr<Are
     if (output.tensor.dtype != DType::kF32) invalid("expected dtype f32 for output " + output.name);
   }
   for (size_t i = 0; i < description.ops.size(); ++i)
-    steps_.push_back(compile_step(description.ops[i], "op " + std::to_string(i) + " (" + description.ops[i].op + ")"));
+    steps_.push_back(compile_step(description.ops[i], place_text(i, description.ops[i].op)));
+  check_integers_last();
 }
 
 Program::Step Program::compile_step(const OpDescription& description, const std::string& place) const {
@@ -144,18 +153,57 @@ void Program::check_tensor(const TensorDescription& tensor, const std::string& p
   }
   const uint64_t element = static_cast<uint64_t>(dtype_bytes(tensor.dtype));
   if (tensor.offset % element != 0) invalid("expected an offset that is a multiple of " + std::to_string(element) + " for " + place);
-  const int64_t first = tensor.shape[0];
-  const uint64_t rows = static_cast<uint64_t>(first == kTokens ? max_tokens_ : first == kSequenceBounds ? max_sequences_ + 1 : first);
   const uint64_t cols = static_cast<uint64_t>(tensor.shape.size() == 2 ? tensor.shape[1] : 1);
   if (tensor.row_stride != 0 && (tensor.row_stride < 0 || static_cast<uint64_t>(tensor.row_stride) < cols))
     invalid("expected a row stride of at least " + std::to_string(cols) + " for " + place + " but received " + std::to_string(tensor.row_stride));
-  const uint64_t stride = tensor.row_stride ? static_cast<uint64_t>(tensor.row_stride) : cols;
-  const uint64_t elements = rows == 0 ? 0 : saturating_multiply(rows - 1, stride) + cols;
-  const uint64_t bytes = elements < cols ? std::numeric_limits<uint64_t>::max() : saturating_multiply(elements, element);
+  const uint64_t bytes = largest_extent(tensor);
   const uint64_t available = arenas_[tensor.arena]->bytes();
   if (tensor.offset > available || bytes > available - tensor.offset)
     invalid("expected " + place + " inside its arena of " + std::to_string(available) + " bytes but it takes " + std::to_string(bytes) +
             " bytes at offset " + std::to_string(tensor.offset));
+}
+
+// Bytes from a tensor's first to its last number in the largest run; the largest number when that overflows.
+uint64_t Program::largest_extent(const TensorDescription& tensor) const {
+  const int64_t first = tensor.shape[0];
+  const uint64_t rows = static_cast<uint64_t>(first == kTokens ? max_tokens_ : first == kSequenceBounds ? max_sequences_ + 1 : first);
+  if (rows == 0) return 0;
+  const uint64_t cols = static_cast<uint64_t>(tensor.shape.size() == 2 ? tensor.shape[1] : 1);
+  const uint64_t stride = tensor.row_stride ? static_cast<uint64_t>(tensor.row_stride) : cols;
+  const uint64_t elements = saturating_multiply(rows - 1, stride) + cols;
+  if (elements < cols) return std::numeric_limits<uint64_t>::max();
+  return saturating_multiply(elements, static_cast<uint64_t>(dtype_bytes(tensor.dtype)));
+}
+
+// Token ids, labels and bounds of sequences say where operations read and write. Their values are checked before the first
+// operation of a run, so no operation may write over them.
+void Program::check_integers_last() const {
+  struct Integers {
+    uint64_t end;
+    std::string place;
+  };
+  std::map<std::pair<size_t, uint64_t>, Integers> integers;  // by arena and offset
+  const auto each_operand = [this](const auto& body) {
+    for (size_t s = 0; s < steps_.size(); ++s)
+      for (size_t i = 0; i < steps_[s].operands.size(); ++i) {
+        const OperandInfo& info = steps_[s].entry->operands[i];
+        const Operand& operand = steps_[s].operands[i];
+        if (operand.present) body(info, operand.tensor, std::string(info.name) + " of " + place_text(s, steps_[s].entry->name));
+      }
+  };
+  each_operand([&](const OperandInfo& info, const TensorDescription& tensor, const std::string& place) {
+    if (info.dtype != DType::kI32) return;
+    const uint64_t end = tensor.offset + largest_extent(tensor);
+    Integers& known = integers.try_emplace({tensor.arena, tensor.offset}, Integers{end, place}).first->second;
+    if (known.end < end) known = {end, place};
+  });
+  each_operand([&](const OperandInfo& info, const TensorDescription& tensor, const std::string& place) {
+    if (info.access == Access::kRead) return;
+    const uint64_t end = tensor.offset + largest_extent(tensor);
+    for (const auto& [start, known] : integers)
+      if (start.first == tensor.arena && start.second < end && tensor.offset < known.end)
+        invalid("expected that no operation writes over " + known.place + ", which is checked before a run, but " + place + " writes over it");
+  });
 }
 
 Tensor Program::resolve(const TensorDescription& tensor, const Sizes& sizes) const {
@@ -169,15 +217,15 @@ Tensor Program::resolve(const TensorDescription& tensor, const Sizes& sizes) con
   return view;
 }
 
-Program::Sizes Program::write_inputs(const RunRequest& request) const {
+Program::Sizes Program::check_inputs(const RunRequest& request) const {
   int64_t tokens = -1, bounds = -1;
-  // Sizes first, so that nothing is written when one is wrong.
   for (const auto& [name, tensor] : inputs_) {
     const auto given = request.inputs.find(name);
     if (given == request.inputs.end()) invalid_input("expected input \"" + name + "\" but it is missing");
-    const int64_t cols = tensor.shape.size() == 2 ? tensor.shape[1] : 1;
-    const int64_t row_bytes = cols * dtype_bytes(tensor.dtype);
-    const int64_t bytes = static_cast<int64_t>(given->second.size());
+    if (given->second.dtype != tensor.dtype)
+      invalid_input(std::string("expected ") + (tensor.dtype == DType::kI32 ? "an Int32Array" : "a Float32Array") + " for input \"" + name + "\"");
+    const int64_t row_bytes = row_bytes_of(tensor);
+    const int64_t bytes = static_cast<int64_t>(given->second.bytes.size());
     const int64_t rows = bytes / row_bytes;
     int64_t* size = tensor.shape[0] == kTokens ? &tokens : tensor.shape[0] == kSequenceBounds ? &bounds : nullptr;
     const int64_t expected = size ? *size : tensor.shape[0];
@@ -191,12 +239,20 @@ Program::Sizes Program::write_inputs(const RunRequest& request) const {
   if (tokens > max_tokens_) invalid_input("expected at most " + std::to_string(max_tokens_) + " tokens but received " + std::to_string(tokens));
   if (bounds == 0 || bounds > max_sequences_ + 1)
     invalid_input("expected 1 to " + std::to_string(max_sequences_) + " sequences but received " + std::to_string(bounds - 1));
-  for (const auto& [name, tensor] : inputs_) {
-    const std::vector<char>& bytes = request.inputs.at(name);
-    char* to = arenas_[tensor.arena]->data() + tensor.offset;
-    if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
-  }
   return {tokens < 0 ? max_tokens_ : tokens, bounds < 0 ? max_sequences_ : bounds - 1};
+}
+
+// Swaps an input's bytes with those at its place: doing it again, in the opposite order of inputs, puts everything back.
+void Program::exchange_input(const OperandDescription& input, RunRequest& request) const {
+  std::vector<char>& bytes = request.inputs.at(input.name).bytes;
+  const int64_t row_bytes = row_bytes_of(input.tensor);
+  const int64_t stride_bytes = input.tensor.row_stride ? input.tensor.row_stride * dtype_bytes(input.tensor.dtype) : row_bytes;
+  char* to = arenas_[input.tensor.arena]->data() + input.tensor.offset;
+  const int64_t rows = static_cast<int64_t>(bytes.size()) / row_bytes;
+  for (int64_t r = 0; r < rows; ++r) {
+    char* from = bytes.data() + r * row_bytes;
+    std::swap_ranges(from, from + row_bytes, to + r * stride_bytes);
+  }
 }
 
 Call Program::make_call(const Step& step, const Sizes& sizes, const RunRequest& request) const {
@@ -213,17 +269,21 @@ Call Program::make_call(const Step& step, const Sizes& sizes, const RunRequest& 
   return call;
 }
 
-RunOutputs Program::run(const RunRequest& request, Isa isa, const CpuContext& context, const std::function<bool()>& cancelled) const {
+RunOutputs Program::run(RunRequest& request, Isa isa, const CpuContext& context, const std::function<bool()>& cancelled) const {
   for (const Step& step : steps_)
     for (const AttributeDescription& attribute : step.attributes)
       if (!attribute.scalar.empty() && !request.scalars.contains(attribute.scalar))
         invalid_input("expected scalar \"" + attribute.scalar + "\" but it is missing");
-  const Sizes sizes = write_inputs(request);
+  const Sizes sizes = check_inputs(request);
   std::vector<Call> calls;
   calls.reserve(steps_.size());
-  for (const Step& step : steps_) {
-    calls.push_back(make_call(step, sizes, request));
-    step.entry->check_values(calls.back());
+  for (const Step& step : steps_) calls.push_back(make_call(step, sizes, request));
+  for (const auto& input : inputs_) exchange_input(input, request);
+  try {
+    for (size_t i = 0; i < steps_.size(); ++i) steps_[i].entry->check_values(calls[i]);
+  } catch (...) {
+    for (auto input = inputs_.rbegin(); input != inputs_.rend(); ++input) exchange_input(*input, request);
+    throw;
   }
   for (size_t i = 0; i < steps_.size(); ++i) {
     if (cancelled()) throw Error(ErrorCode::kAborted, "the run was aborted");

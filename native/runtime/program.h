@@ -48,8 +48,13 @@ struct ProgramDescription {
   std::vector<OperandDescription> outputs;  // read after a run
 };
 
+struct InputValues {
+  DType dtype;
+  std::vector<char> bytes;
+};
+
 struct RunRequest {
-  std::map<std::string, std::vector<char>> inputs;
+  std::map<std::string, InputValues> inputs;
   std::map<std::string, double> scalars;
 };
 
@@ -62,9 +67,10 @@ class Program {
   // Throws kProgramInvalid, naming the operation and the operand.
   Program(ProgramDescription description, std::vector<std::shared_ptr<Arena>> arenas);
 
-  // Runs all operations. Checks the inputs before the first of them writes anything. Throws kInputInvalid, or kAborted
-  // when `cancelled` answers true between two operations: then gradients and activations are left half done.
-  RunOutputs run(const RunRequest& request, Isa isa, const CpuContext& context, const std::function<bool()>& cancelled) const;
+  // Runs all operations. Throws kInputInvalid when an input is wrong, and then the arenas are as they were; or kAborted when
+  // `cancelled` answers true between two operations: then gradients and activations are left half done. The request's
+  // inputs are used up.
+  RunOutputs run(RunRequest& request, Isa isa, const CpuContext& context, const std::function<bool()>& cancelled) const;
 
  private:
   struct Operand {
@@ -82,8 +88,11 @@ class Program {
 
   Step compile_step(const OpDescription& description, const std::string& place) const;
   void check_tensor(const TensorDescription& tensor, const std::string& place) const;
+  uint64_t largest_extent(const TensorDescription& tensor) const;
+  void check_integers_last() const;
   Tensor resolve(const TensorDescription& tensor, const Sizes& sizes) const;
-  Sizes write_inputs(const RunRequest& request) const;
+  Sizes check_inputs(const RunRequest& request) const;
+  void exchange_input(const OperandDescription& input, RunRequest& request) const;
   Call make_call(const Step& step, const Sizes& sizes, const RunRequest& request) const;
 
   int64_t max_tokens_, max_sequences_;
