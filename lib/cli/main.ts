@@ -34,13 +34,22 @@ async function main(): Promise<void> {
     .help()
     .alias('help', 'h')
     .wrap(Math.min(120, process.stdout.columns ?? 100))
+    .recommendCommands()
     .fail((message, error, parser) => {
       if (error) throw error
-      parser.showHelp('error')
-      throw new ConfigError('CONFIG_INVALID_VALUE', message)
+      const [command = ''] = hideBin(process.argv)
+      if (command === '') parser.showHelp('error')
+      throw new ConfigError('CONFIG_INVALID_VALUE', wrongUsage(message, command))
     })
   for (const command of commands) parser.command(command)
   await parser.parseAsync()
+}
+
+/** What yargs says, on one line, and where to read on. */
+function wrongUsage(message: string, command: string): string {
+  const isCommand = commands.some((known) => String(known.command).split(' ')[0] === command)
+  const help = `limo-native ${isCommand ? `${command} ` : ''}--help`
+  return `${message.trim().replaceAll(/\s*\n\s*/g, ' ')} (${help} lists what there is)`
 }
 
 // A reader that has seen enough (`| head`) is no error.

@@ -50,7 +50,11 @@ export class StepProgress {
     if (this.bar?.isActive) this.bar.render()
   }
 
+  /** Leaves the line as it is and the terminal as it was. */
   stop(): void {
-    this.bar?.stop()
+    if (!this.bar?.isActive) return
+    // The bar goes back to where it saved the cursor when it began; lines have come above it since.
+    this.output.write('\x1b7')
+    this.bar.stop()
   }
 }

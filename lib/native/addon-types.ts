@@ -45,7 +45,8 @@ export interface RunRequest {
 
 export interface NativeArena {
   write(offset: number, bytes: Uint8Array): Promise<void>
-  read(offset: number, length: number): Promise<Uint8Array>
+  /** Fills `target`. */
+  read(offset: number, target: Uint8Array): Promise<void>
   load(offset: number, source: { fileDescriptor: number; fileOffset: number; elements: number; dtype: Dtype }): Promise<void>
 }
 

@@ -4,7 +4,7 @@ import type { Dtype, NativeArena, NativeDevice, NativeProgram, ProgramDescriptio
 import { loadAddon } from './binding.js'
 
 /** Bytes that cross the border in one call: large tensors go in pieces, so that no second copy of one exists. */
-const CHUNK_BYTES = 16 << 20
+export const CHUNK_BYTES = 4 << 20
 
 /** Working memory of each thread of the CPU backend, in bytes; the native side's kScratchBytesPerThread. */
 export const CPU_SCRATCH_BYTES_PER_THREAD = 4 << 20
@@ -56,20 +56,19 @@ export class Arena {
 
   /** A copy of `length` bytes at a byte offset. */
   async read(offset: number, length: number): Promise<Uint8Array> {
-    if (length <= CHUNK_BYTES) return guardedAsync(async () => this.native.read(offset, length))
     const bytes = new Uint8Array(length)
-    let at = 0
-    for await (const chunk of this.chunks(offset, length)) {
-      bytes.set(chunk, at)
-      at += chunk.length
+    for (let start = 0; start < length || start === 0; start += CHUNK_BYTES) {
+      await guardedAsync(async () => this.native.read(offset + start, bytes.subarray(start, start + CHUNK_BYTES)))
     }
     return bytes
   }
 
-  /** `length` bytes at a byte offset, in pieces of at most 16 MiB. */
-  async *chunks(offset: number, length: number): AsyncGenerator<Uint8Array> {
-    for (let start = 0; start < length; start += CHUNK_BYTES) {
-      yield await guardedAsync(async () => this.native.read(offset + start, Math.min(CHUNK_BYTES, length - start)))
+  /** `length` bytes at a byte offset, in pieces that lie in `buffer`: each is valid until the next one is asked for. */
+  async *chunks(offset: number, length: number, buffer = new Uint8Array(CHUNK_BYTES)): AsyncGenerator<Uint8Array> {
+    for (let start = 0; start < length; start += buffer.length) {
+      const chunk = buffer.subarray(0, Math.min(buffer.length, length - start))
+      await guardedAsync(async () => this.native.read(offset + start, chunk))
+      yield chunk
     }
   }
 

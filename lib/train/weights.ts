@@ -5,7 +5,7 @@ import type { TensorWriter } from '../checkpoint/safetensors-writer.js'
 import { CheckpointError, LimoError } from '../errors.js'
 import type { ParameterLayout, ParameterPart } from '../model/parameters.js'
 import type { Dtype } from '../native/addon-types.js'
-import type { Arena } from '../native/device.js'
+import { type Arena, CHUNK_BYTES } from '../native/device.js'
 
 const nativeDtypes: Partial<Record<string, Dtype>> = { F32: 'f32', BF16: 'bf16', F16: 'f16' }
 
@@ -91,13 +91,15 @@ export function regionWriters(
   layout: ParameterLayout,
   entryName: (name: string) => string = (name) => name,
 ): TensorWriter[] {
+  // One buffer for all of them: a checkpoint must not need memory that the plan does not know of.
+  const buffer = new Uint8Array(CHUNK_BYTES)
   return [...layout.parts.values()].map((part) => ({
     name: entryName(part.name),
     dtype: 'F32',
     shape: part.shape,
     byteLength: part.bytes,
     async write(sink) {
-      for await (const chunk of region.arena.chunks(region.offset + part.offset, part.bytes)) await sink(chunk)
+      for await (const chunk of region.arena.chunks(region.offset + part.offset, part.bytes, buffer)) await sink(chunk)
     },
   }))
 }

@@ -16,7 +16,7 @@ interface InitArguments {
   preset: string | undefined
   config: string | undefined
   tokenizer: string | undefined
-  seed: number
+  seed: string
   scheme: InitScheme
 }
 
@@ -29,7 +29,7 @@ export const initCommand: CommandModule<object, InitArguments> = {
       .option('preset', { choices: Object.keys(presets), describe: 'a small model of ours' })
       .option('config', { type: 'string', describe: 'a config.json, or a folder with one, in place of a preset' })
       .option('tokenizer', { type: 'string', describe: 'a folder whose tokenizer files are copied; byte-level when absent' })
-      .option('seed', { type: 'number', default: 42, describe: 'fixes every bit of the weights' })
+      .option('seed', { type: 'string', default: '42', describe: 'fixes every bit of the weights' })
       .option('scheme', {
         choices: ['scaled', 'huggingface'],
         default: 'scaled',
@@ -39,7 +39,7 @@ export const initCommand: CommandModule<object, InitArguments> = {
       .example('$0 init model --preset tiny', 'a Qwen2-type model of 0.8 million parameters')
       .strict() as unknown as Argv<InitArguments>,
   handler: async ({ folder, preset, config, tokenizer, seed, scheme }) => {
-    if (!Number.isSafeInteger(Number(seed)))
+    if (!/^\d+$/.test(seed) || !Number.isSafeInteger(Number(seed)))
       throw new ConfigError('CONFIG_INVALID_VALUE', `expected a whole number for --seed but received "${seed}"`, { seed })
     if (existsSync(folder))
       throw new CheckpointError(

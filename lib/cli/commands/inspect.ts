@@ -13,7 +13,7 @@ import { formatCount, formatTable } from '../format.js'
 
 interface InspectArguments {
   config: string | undefined
-  row: number
+  row: string
   ids: boolean
 }
 
@@ -22,7 +22,7 @@ export const inspectCommand: CommandModule<object, InspectArguments> = {
   describe: 'one record as the model will see it',
   builder: (yargs: Argv) =>
     withTrainOptions(yargs)
-      .option('row', { type: 'number', default: 1, describe: 'which record, counting from 1' })
+      .option('row', { type: 'string', default: '1', describe: 'which record, counting from 1' })
       .option('ids', { type: 'boolean', default: true, describe: 'print the token ids' }) as Argv<InspectArguments>,
   handler: async (args) => {
     const overrides = configOverrides(args, ['row', 'ids'])
@@ -34,7 +34,7 @@ export const inspectCommand: CommandModule<object, InspectArguments> = {
     if (!Number.isInteger(row) || !record) {
       throw new ConfigError(
         'CONFIG_INVALID_VALUE',
-        `expected --row from 1 to ${loaded.records.length} but received ${args.row}`,
+        `expected --row from 1 to ${loaded.records.length} but received "${args.row}"`,
         { row: args.row },
       )
     }

@@ -42,6 +42,7 @@ async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart
         startedAt = performance.now()
         progress = new StepProgress(process.stdout, event.run.batches.totalSteps, event.resumedStep)
         interruption.onFirst(() => progress!.line('Finishing this step and saving. Press Ctrl-C again to stop at once.'))
+        interruption.onSecond(() => progress!.stop())
       } else if (event.type === 'step') {
         last = event
         progress!.step(event)
@@ -67,8 +68,12 @@ async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart
 function listenForInterrupt() {
   const controller = new AbortController()
   let announce = () => {}
+  let tidyUp = () => {}
   const onSignal = () => {
-    if (controller.signal.aborted) process.exit(INTERRUPTED)
+    if (controller.signal.aborted) {
+      tidyUp()
+      process.exit(INTERRUPTED)
+    }
     controller.abort()
     announce()
   }
@@ -78,6 +83,9 @@ function listenForInterrupt() {
     signal: controller.signal,
     onFirst(callback: () => void) {
       announce = callback
+    },
+    onSecond(callback: () => void) {
+      tidyUp = callback
     },
     stop() {
       process.off('SIGINT', onSignal)
