@@ -25,7 +25,7 @@ ThreadPool::~ThreadPool() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
-    generation_.fetch_add(1);
+    generation_.fetch_add(1, std::memory_order_release);
   }
   start_.notify_all();
   for (auto& worker : workers_) worker.join();
@@ -33,32 +33,33 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::run(int64_t tasks, TaskFunction function, void* argument) {
   if (tasks <= 0) return;
-  if (threads_ == 1 || tasks == 1) {
-    for (int64_t task = 0; task < tasks; ++task) function(argument, task, 0);
-    return;
-  }
-  function_ = function;
-  argument_ = argument;
-  tasks_ = tasks;
+  const Batch batch{function, argument, tasks};
   next_task_.store(0, std::memory_order_relaxed);
-  busy_workers_.store(threads_ - 1, std::memory_order_relaxed);
+  if (threads_ == 1 || tasks == 1) return take_tasks(batch, 0);
   {
     std::lock_guard<std::mutex> lock(mutex_);
+    batch_ = batch;
+    open_ = true;
     generation_.fetch_add(1, std::memory_order_release);
   }
   start_.notify_all();
-  take_tasks(0);
-  for (int spins = 0; busy_workers_.load(std::memory_order_acquire) != 0; ++spins) {
+  take_tasks(batch, 0);
+  // A worker that has not come by now is not waited for: on a busy machine it may not run for milliseconds.
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    open_ = false;
+  }
+  for (int spins = 0; joined_workers_.load(std::memory_order_acquire) != 0; ++spins) {
     if (spins < 2000) pause_briefly();
     else std::this_thread::yield();
   }
 }
 
-void ThreadPool::take_tasks(int thread) {
+void ThreadPool::take_tasks(const Batch& batch, int thread) {
   for (;;) {
     const int64_t task = next_task_.fetch_add(1, std::memory_order_relaxed);
-    if (task >= tasks_) return;
-    function_(argument_, task, thread);
+    if (task >= batch.tasks) return;
+    batch.function(batch.argument, task, thread);
   }
 }
 
@@ -66,16 +67,19 @@ void ThreadPool::work(int thread) {
   uint64_t seen = 0;
   for (;;) {
     const auto deadline = std::chrono::steady_clock::now() + kSpin;
-    while (generation_.load(std::memory_order_acquire) == seen) {
-      pause_briefly();
-      if (std::chrono::steady_clock::now() < deadline) continue;
+    while (generation_.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < deadline) pause_briefly();
+    Batch batch;
+    {
       std::unique_lock<std::mutex> lock(mutex_);
-      start_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
+      start_.wait(lock, [&] { return generation_.load(std::memory_order_relaxed) != seen; });
+      seen = generation_.load(std::memory_order_relaxed);
+      if (stop_) return;
+      if (!open_) continue;
+      batch = batch_;
+      joined_workers_.fetch_add(1, std::memory_order_relaxed);
     }
-    seen = generation_.load(std::memory_order_acquire);
-    if (stop_) return;
-    take_tasks(thread);
-    busy_workers_.fetch_sub(1, std::memory_order_release);
+    take_tasks(batch, thread);
+    joined_workers_.fetch_sub(1, std::memory_order_release);
   }
 }
 

@@ -29,21 +29,27 @@ class ThreadPool {
   void run(int64_t tasks, TaskFunction function, void* argument);
 
  private:
+  struct Batch {
+    TaskFunction function = nullptr;
+    void* argument = nullptr;
+    int64_t tasks = 0;
+  };
+
   void work(int thread);
-  void take_tasks(int thread);
+  void take_tasks(const Batch& batch, int thread);
 
   const int threads_;
   std::vector<std::thread> workers_;
 
-  TaskFunction function_ = nullptr;
-  void* argument_ = nullptr;
-  int64_t tasks_ = 0;
   std::atomic<int64_t> next_task_{0};
-  std::atomic<int> busy_workers_{0};
-  std::atomic<uint64_t> generation_{0};
-  std::atomic<bool> stop_{false};
+  std::atomic<int> joined_workers_{0};
+  std::atomic<uint64_t> generation_{0};  // counts batches; written under the mutex, watched without it
   std::mutex mutex_;
   std::condition_variable start_;
+  // Under the mutex:
+  Batch batch_;
+  bool open_ = false;  // workers may still join the batch
+  bool stop_ = false;
 };
 
 // parallel_for(pool, tasks, [&](int64_t task, int thread) { … })
