@@ -34,7 +34,6 @@ async function main(): Promise<void> {
     .help()
     .alias('help', 'h')
     .wrap(Math.min(120, process.stdout.columns ?? 100))
-    .recommendCommands()
     .fail((message, error, parser) => {
       if (error) throw error
       const [command = ''] = hideBin(process.argv)
@@ -47,9 +46,9 @@ async function main(): Promise<void> {
 
 /** What yargs says, on one line, and where to read on. */
 function wrongUsage(message: string, command: string): string {
-  const isCommand = commands.some((known) => String(known.command).split(' ')[0] === command)
-  const help = `limo-native ${isCommand ? `${command} ` : ''}--help`
-  return `${message.trim().replaceAll(/\s*\n\s*/g, ' ')} (${help} lists what there is)`
+  const names = commands.map((known) => String(known.command).split(' ')[0]!)
+  if (!names.includes(command)) return `expected ${names.join(', ')} but received "${command}"`
+  return `${message.trim().replaceAll(/\s*\n\s*/g, ' ')} (limo-native ${command} --help lists what there is)`
 }
 
 // A reader that has seen enough (`| head`) is no error.

@@ -54,9 +54,10 @@ export async function loadRecords(config: TrainConfig): Promise<LoadedRecords> {
   const dataset = required(config.dataset, 'dataset', 'chains.jsonl')
   const model = await readModelConfig(modelFolder)
   const records: TrainingRecord[] = []
-  for (const source of await resolveDatasets(dataset, config.datasetDir))
-    records.push(...(await readRecords(source.path, source.columns)))
-  if (config.maxSamples !== undefined) records.splice(config.maxSamples)
+  for (const source of await resolveDatasets(dataset, config.datasetDir)) {
+    const all = await readRecords(source.path, source.columns)
+    for (const record of all.slice(0, config.maxSamples)) records.push(record)
+  }
   let tokenizer: TextTokenizer | undefined
   let template: ChatTemplate | undefined
   if (records.some((record) => record.kind === 'chat')) {
