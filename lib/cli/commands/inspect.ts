@@ -3,7 +3,7 @@ import type { Argv, CommandModule } from 'yargs'
 import type { TrainConfig } from '../../config/train-config.js'
 import { loadTrainConfig } from '../../config/train-config.js'
 import { planBatches } from '../../data/batch-stream.js'
-import { type Example, makeExample, renderRecord } from '../../data/example.js'
+import { type Example, makeExample, notScored, renderRecord } from '../../data/example.js'
 import type { TrainingRecord } from '../../data/records.js'
 import { ConfigError, LimoError } from '../../errors.js'
 import { prepareQuickstart } from '../../quickstart/quickstart.js'
@@ -60,8 +60,16 @@ function printText(record: TrainingRecord, example: Example, { options }: Loaded
 }
 
 function printIds({ inputIds, labels }: Example): void {
-  const ids = [...inputIds].map((id, index) => (labels[index] === -100 || index === 0 ? pc.dim(String(id)) : pc.green(`⟦${id}⟧`)))
-  console.log(`\ninput_ids  ${ids.join(' ')}`)
+  const isScored = (index: number) => index > 0 && labels[index] !== notScored
+  const runs: string[] = []
+  for (let start = 0; start < inputIds.length; ) {
+    let end = start + 1
+    while (end < inputIds.length && isScored(end) === isScored(start)) end++
+    const ids = inputIds.subarray(start, end).join(' ')
+    runs.push(isScored(start) ? pc.green(`⟦${ids}⟧`) : pc.dim(ids))
+    start = end
+  }
+  console.log(`\ninput_ids  ${runs.join(' ')}`)
 }
 
 function printNumbers(record: TrainingRecord, { inputIds, scoredTokens }: Example, config: TrainConfig): void {
