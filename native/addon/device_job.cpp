@@ -107,7 +107,14 @@ Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, std::function<Sett
 Napi::Promise close_device(Napi::Env env, CpuDevice& device) {
   const auto pending = Pending::create(env);
   try {
-    device.close([pending] { pending->settle([](Napi::Env settle_env, const Napi::Object&) { return settle_env.Undefined(); }, nullptr); });
+    device.close([pending, device = &device] {
+      pending->settle(
+          [device](Napi::Env settle_env, const Napi::Object&) {
+            device->stop();  // its thread has nothing left to do; a device lives as long as its environment
+            return settle_env.Undefined();
+          },
+          nullptr);
+    });
   } catch (...) {
     pending->drop();
     throw;

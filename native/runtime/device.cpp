@@ -39,6 +39,7 @@ void CpuDevice::submit(std::function<void()> job) {
 
 void CpuDevice::close(std::function<void()> done) {
   submit([this, done = std::move(done)] {
+    pool_.stop();
     for (const auto& known : arenas_)
       if (const auto arena = known.lock()) arena->release();
     scratch_.release();

@@ -24,8 +24,8 @@ class CpuDevice {
   std::shared_ptr<Arena> allocate(size_t bytes);  // throws kOutOfMemory, or kDeviceClosed
   // Queues a job for the device's thread. Throws kDeviceClosed after close().
   void submit(std::function<void()> job);
-  // Takes no more jobs. Those that are queued still run, then the memory of all arenas is given back, then
-  // `done` is called on the device's thread.
+  // Takes no more jobs. Those that are queued still run, then the pool's threads end and the memory of all arenas is given
+  // back, then `done` is called on the device's thread, which stop() ends.
   void close(std::function<void()> done);
   bool closed() const;
   // Ends the thread: a program stops before its next operation, queued jobs are dropped. For the end of the environment.

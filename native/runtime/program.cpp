@@ -178,32 +178,30 @@ uint64_t Program::largest_extent(const TensorDescription& tensor) const {
 // Token ids, labels and bounds of sequences say where operations read and write. Their values are checked before the first
 // operation of a run, so no operation may write over them.
 void Program::check_integers_last() const {
-  struct Integers {
-    uint64_t end;
-    std::string place;
+  struct Range {
+    uint64_t start, end;  // bytes
+    size_t arena, step, operand;
   };
-  std::map<std::pair<size_t, uint64_t>, Integers> integers;  // by arena and offset
-  const auto each_operand = [this](const auto& body) {
-    for (size_t s = 0; s < steps_.size(); ++s)
-      for (size_t i = 0; i < steps_[s].operands.size(); ++i) {
-        const OperandInfo& info = steps_[s].entry->operands[i];
-        const Operand& operand = steps_[s].operands[i];
-        if (operand.present) body(info, operand.tensor, std::string(info.name) + " of " + place_text(s, steps_[s].entry->name));
-      }
+  std::map<std::pair<size_t, uint64_t>, Range> integers;  // by arena and start
+  std::vector<Range> written;
+  for (size_t s = 0; s < steps_.size(); ++s)
+    for (size_t i = 0; i < steps_[s].operands.size(); ++i) {
+      const auto& [present, tensor] = steps_[s].operands[i];
+      if (!present) continue;
+      const Range range{tensor.offset, tensor.offset + largest_extent(tensor), tensor.arena, s, i};
+      if (steps_[s].entry->operands[i].access != Access::kRead) written.push_back(range);
+      if (tensor.dtype != DType::kI32) continue;
+      Range& known = integers.try_emplace({range.arena, range.start}, range).first->second;
+      if (known.end < range.end) known = range;
+    }
+  const auto place = [this](const Range& range) {
+    const OpEntry& entry = *steps_[range.step].entry;
+    return std::string(entry.operands[range.operand].name) + " of " + place_text(range.step, entry.name);
   };
-  each_operand([&](const OperandInfo& info, const TensorDescription& tensor, const std::string& place) {
-    if (info.dtype != DType::kI32) return;
-    const uint64_t end = tensor.offset + largest_extent(tensor);
-    Integers& known = integers.try_emplace({tensor.arena, tensor.offset}, Integers{end, place}).first->second;
-    if (known.end < end) known = {end, place};
-  });
-  each_operand([&](const OperandInfo& info, const TensorDescription& tensor, const std::string& place) {
-    if (info.access == Access::kRead) return;
-    const uint64_t end = tensor.offset + largest_extent(tensor);
-    for (const auto& [start, known] : integers)
-      if (start.first == tensor.arena && start.second < end && tensor.offset < known.end)
-        invalid("expected that no operation writes over " + known.place + ", which is checked before a run, but " + place + " writes over it");
-  });
+  for (const Range& range : written)
+    for (const auto& [key, known] : integers)
+      if (known.arena == range.arena && known.start < range.end && range.start < known.end)
+        invalid("expected that no operation writes over " + place(known) + ", which is checked before a run, but " + place(range) + " writes over it");
 }
 
 Tensor Program::resolve(const TensorDescription& tensor, const Sizes& sizes) const {

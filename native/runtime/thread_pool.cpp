@@ -21,7 +21,9 @@ ThreadPool::ThreadPool(int threads) : threads_(threads < 1 ? 1 : threads) {
   for (int thread = 1; thread < threads_; ++thread) workers_.emplace_back([this, thread] { work(thread); });
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
@@ -29,6 +31,7 @@ ThreadPool::~ThreadPool() {
   }
   start_.notify_all();
   for (auto& worker : workers_) worker.join();
+  workers_.clear();
 }
 
 void ThreadPool::run(int64_t tasks, TaskFunction function, void* argument) {

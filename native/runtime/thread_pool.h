@@ -25,6 +25,9 @@ class ThreadPool {
 
   int threads() const { return threads_; }
 
+  // Ends the threads; `run` must not be called after. Twice does no harm.
+  void stop();
+
   // Runs function(argument, task, thread) for every task in [0, tasks) and returns when all are done.
   void run(int64_t tasks, TaskFunction function, void* argument);
 
