@@ -47,6 +47,7 @@ async function main(): Promise<void> {
 /** What yargs says, on one line, and where to read on. */
 function wrongUsage(message: string, command: string): string {
   const names = commands.map((known) => String(known.command).split(' ')[0]!)
+  if (command === '') return `expected a command: ${names.join(', ')}`
   if (!names.includes(command)) return `expected ${names.join(', ')} but received "${command}"`
   return `${message.trim().replaceAll(/\s*\n\s*/g, ' ')} (limo-native ${command} --help lists what there is)`
 }

@@ -46,7 +46,7 @@ function expectError(t: Tap, { code, stderr }: CliResult, errorCode: string, mes
 t.test('killed at ten random moments and resumed = never stopped', async (t) => {
   const folder = t.testdir()
   const inputs = await writeTinyInputs(folder, { configJson: presets.tiny!, chains: 30 })
-  // 15 steps an epoch: epochs, evaluations and checkpoints fall on different steps.
+  // 28 steps an epoch: epochs, evaluations and checkpoints fall on different steps.
   const settings = {
     ...{ max_steps: 40, save_strategy: 'steps', save_steps: 3, per_device_train_batch_size: 2 },
     weight_decay: 0.1,

@@ -1,0 +1,319 @@
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { readHeader } from '../../lib/checkpoint/safetensors.js'
+import { loadTrainConfig } from '../../lib/config/train-config.js'
+import { openDevice } from '../../lib/native/device.js'
+import { readMetrics } from '../../lib/train/metrics.js'
+import { prepareRun } from '../../lib/train/prepare.js'
+import { TrainStep } from '../../lib/train/step.js'
+import { repositoryRoot } from '../shared-files.js'
+import { tinySettings, writeTinyInputs } from '../tiny-inputs.js'
+import { asOptions, runCli } from './run-cli.js'
+
+t.test('help of every command, and the version', async (t) => {
+  const { version } = JSON.parse(readFileSync(join(repositoryRoot, 'package.json'), 'utf8'))
+  t.match(await runCli(['--version']), { code: 0, stdout: `${version}\n`, stderr: '' })
+  const top = await runCli(['--help'])
+  for (const command of ['train', 'plan', 'inspect', 'init', 'doctor']) {
+    t.match(top.stdout, `limo-native ${command}`)
+    const { code, stdout, stderr } = await runCli([command, '--help'])
+    t.same({ code, stderr }, { code: 0, stderr: '' }, command)
+    t.match(stdout, /--debug/)
+  }
+  const { stdout } = await runCli(['train', '--help'])
+  for (const key of ['learning_rate', 'gradient_accumulation_steps', 'resume_from_checkpoint', 'loss_reduction']) {
+    t.match(stdout, new RegExp(`--${key} .*`), `train --help lists ${key}`)
+  }
+})
+
+t.test('wrong usage exits with 2 and one line', async (t) => {
+  const folder = t.testdir({ 'train.yaml': 'model_name_or_path: model\nlearning_rat: 1e-5\n', 'broken.yaml': 'a: [1\n' })
+  const cases: [string[], RegExp][] = [
+    [['trian'], /expected train, plan, inspect, init, doctor but received "trian"/],
+    [['init'], /limo-native init --help/],
+    [['init', 'new', '--preset', 'huge'], /"huge", Choices: "tiny", "small"/],
+    [['init', 'new', '--seed', '1.5'], /whole number for --seed but received "1\.5"/],
+    [['train', 'absent.yaml'], /absent\.yaml: ENOENT.*\[CONFIG_NOT_FOUND\]/],
+    [['train', 'broken.yaml'], /broken\.yaml.*\[CONFIG_MALFORMED\]/s],
+    [['train', 'train.yaml'], /unknown key learning_rat \(train\.yaml:2\): did you mean learning_rate\? \[CONFIG_UNKNOWN_KEY\]/],
+    [['train', '--learning-rat', '1'], /unknown key learning_rat \(command line\): did you mean learning_rate\?/],
+    [['train', '--learning_rate', 'fast'], /expected a number of at least 0 for learning_rate but received "fast"/],
+    [['train', '--finetuning_type', 'lora'], /expected full for finetuning_type but received "lora"/],
+    [['train', '--model_name_or_path', 'm'], /expected output_dir but it is not set\. Add/],
+    [['inspect', '--output_dir', 'q', '--row', '818'], /expected --row from 1 to 817 but received "818"/],
+    [['inspect', '--output_dir', 'q', '--row', 'x'], /expected --row from 1 to 817 but received "x"/],
+  ]
+  for (const [args, message] of cases) {
+    const { code, stdout, stderr } = await runCli(args, { cwd: folder })
+    t.equal(code, 2, args.join(' '))
+    t.equal(stdout, '')
+    t.match(stderr, message)
+    t.match(stderr, /^limo-native: .*\[CONFIG_[A-Z_]+\]\n$/s)
+    t.notMatch(stderr, /\n +at /, 'no stack trace')
+  }
+  const none = await runCli([], { cwd: folder })
+  t.equal(none.code, 2)
+  t.match(none.stderr, /limo-native train \[config\].*expected a command/s, 'without a command the help is shown')
+
+  const debug = await runCli(['train', 'train.yaml', '--debug'], { cwd: folder })
+  t.equal(debug.code, 2)
+  t.match(debug.stderr, /ConfigError: unknown key learning_rat.*\n +at .*train-config\.[jt]s/s, '--debug prints the stack')
+})
+
+t.test('doctor', async (t) => {
+  const { code, stdout, stderr } = await runCli(['doctor'])
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+  t.match(stdout, new RegExp(`Node +${process.version} `))
+  t.match(stdout, /addon +loads/)
+  t.match(stdout, /instruction sets +portable.*; in use: (portable|avx2|avx512)/)
+  t.match(stdout, /cpu device +opens with \d+ threads/)
+  t.match(stdout, /cuda device +not available: .+/, 'with the reason')
+  const forced = await runCli(['doctor'], { env: { LIMO_CPU: 'portable' } })
+  t.match(forced.stdout, /in use: portable/)
+  const unknown = await runCli(['doctor'], { env: { LIMO_CPU: 'mmx' } })
+  t.match(unknown, { code: 1, stdout: /mmx/ }, 'an instruction set that does not exist')
+})
+
+t.test('init', async (t) => {
+  const folder = t.testdir()
+  const inFolder = (args: string[]) => runCli(['init', ...args], { cwd: folder })
+  const bytesOf = (...path: string[]) => readFileSync(join(folder, ...path))
+
+  const { code, stdout, stderr } = await inFolder(['tiny'])
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+  t.match(stdout, /tiny: qwen2, 822,400 parameters, random weights/)
+  t.same(readdirSync(join(folder, 'tiny')).sort(), [
+    'config.json',
+    'model.safetensors',
+    'tokenizer.json',
+    'tokenizer_config.json',
+  ])
+
+  const before = bytesOf('tiny', 'model.safetensors')
+  const again = await inFolder(['tiny', '--seed', '7'])
+  t.match(again, { code: 1, stderr: /tiny does\. Choose another name\. \[OUTPUT_EXISTS\]/ })
+  t.ok(bytesOf('tiny', 'model.safetensors').equals(before), 'an existing folder is left alone')
+
+  await inFolder(['same', '--preset', 'tiny', '--seed', '42'])
+  t.ok(bytesOf('same', 'model.safetensors').equals(before), 'the seed fixes every bit')
+  await inFolder(['other', '--seed', '7'])
+  t.notOk(bytesOf('other', 'model.safetensors').equals(before))
+
+  const config = {
+    ...{ architectures: ['Qwen3ForCausalLM'], model_type: 'qwen3', vocab_size: 300, hidden_size: 32, intermediate_size: 48 },
+    ...{ num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: 1, head_dim: 16, initializer_range: 0.5 },
+  }
+  writeFileSync(join(folder, 'own.json'), JSON.stringify(config))
+  await inFolder(['own', '--config', 'own.json', '--tokenizer', 'tiny', '--scheme', 'huggingface'])
+  t.match(JSON.parse(String(bytesOf('own', 'config.json'))), config)
+  t.ok(bytesOf('own', 'tokenizer.json').equals(bytesOf('tiny', 'tokenizer.json')), 'tokenizer files are copied unchanged')
+  const { entries } = await readHeader(join(folder, 'own', 'model.safetensors'))
+  t.same(entries.get('lm_head.weight')!.shape, [300, 32])
+  const lm = entries.get('lm_head.weight')!
+  const values = new Float32Array(Uint8Array.from(bytesOf('own', 'model.safetensors').subarray(lm.byteOffset)).buffer, 0, 9600)
+  const deviation = Math.sqrt(values.reduce((sum, value) => sum + value ** 2, 0) / values.length)
+  t.ok(Math.abs(deviation - 0.5) < 0.5 * 0.03, `huggingface: N(0, initializer_range), ${deviation}`)
+
+  await inFolder(['copy', '--config', 'own'])
+  t.ok(bytesOf('copy', 'tokenizer.json').equals(bytesOf('own', 'tokenizer.json')), 'a folder gives its tokenizer too')
+
+  writeFileSync(join(folder, 'gpt2.json'), JSON.stringify({ ...config, model_type: 'gpt2' }))
+  t.match(await inFolder(['g', '--config', 'gpt2.json']), { code: 2, stderr: /gpt2.*\[MODEL_UNSUPPORTED\]/ })
+  t.match(await inFolder(['g', '--config', 'absent']), { code: 2, stderr: /absent.*\[CONFIG_NOT_FOUND\]/ })
+  t.match(await inFolder(['g', '--tokenizer', '.']), { code: 2, stderr: /a folder with a tokenizer\.json/ })
+  t.notOk(existsSync(join(folder, 'g')), 'a refused folder is not made')
+})
+
+t.test('plan says what is allocated, exactly', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  const settings = { ...tinySettings(inputs, join(folder, 'out')), val_size: 3 }
+  for (const recompute of ['none', 'full']) {
+    const args = ['plan', ...asOptions({ ...settings, recompute })]
+    const { code, stdout, stderr } = await runCli([...args, '--json'])
+    t.same({ code, stderr }, { code: 0, stderr: '' })
+    const plan = JSON.parse(stdout)
+    t.match(plan, {
+      totalSteps: 6,
+      stepsPerEpoch: 6,
+      examples: 21,
+      parameters: 8976,
+      recomputedLayers: recompute === 'full' ? 2 : 0,
+    })
+    t.ok(plan.maxTokens <= 1024 && plan.tokensPerStep <= 4 * plan.longest)
+
+    const { config } = await loadTrainConfig(undefined, { ...settings, recompute })
+    const run = await prepareRun(config)
+    const device = await openDevice('cpu', { threads: settings.threads })
+    const step = await TrainStep.create(device, run.step)
+    const arenas = Object.values(step.arenas).reduce((sum, { bytes }) => sum + bytes, 0)
+    t.equal(plan.totalBytes, arenas + device.info.scratchBytes, 'the arenas and the threads’ working memory')
+    for (const [name, { bytes }] of Object.entries(step.arenas)) t.equal(plan.bytes[name], bytes, name)
+    await device.close()
+
+    const text = await runCli(args)
+    t.match(text.stdout, new RegExp(`total .* ${plan.totalBytes.toLocaleString('en-US')} bytes`))
+    t.match(text.stdout, /model +qwen2, 8,976 parameters, 2 layers/)
+  }
+  const { stdout } = await runCli(['plan', ...asOptions(settings), '--program'])
+  for (const program of ['# microStep', '# evaluate', '# update']) t.match(stdout, program)
+  t.match(stdout, /^ +\d+ forward layer 0 +attention +out= layers\.0\.attention\[T, 16\]@activations\+\d+/m)
+  t.notOk(existsSync(join(folder, 'out')), 'plan writes nothing')
+
+  // Weights are not read: the folder may be without them.
+  const bare = join(folder, 'bare')
+  mkdirSync(bare)
+  for (const name of readdirSync(inputs.modelFolder).filter((file) => !file.endsWith('.safetensors')))
+    copyFileSync(join(inputs.modelFolder, name), join(bare, name))
+  t.equal((await runCli(['plan', ...asOptions({ ...settings, model_name_or_path: bare })])).code, 0)
+
+  const small = await runCli(['plan', ...asOptions({ ...settings, memory_limit: '9MB' })])
+  t.match(small, { code: 1, stderr: /expected a run within 0\.01 GiB but it takes .*\[OUT_OF_MEMORY\]/ })
+})
+
+t.test('inspect', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  const tokens = { input_ids: [10, 11, 12, 13, 14], labels: [-100, -100, 12, 13, -100] }
+  const mixed = join(folder, 'mixed.jsonl')
+  writeFileSync(mixed, `${JSON.stringify(tokens)}\n${readFileSync(inputs.dataset, 'utf8')}`)
+  const inspect = (...more: string[]) =>
+    runCli(['inspect', ...asOptions({ ...tinySettings(inputs, join(folder, 'out')), dataset: mixed }), ...more])
+
+  const { code, stdout, stderr } = await inspect('--row', '2')
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+  const chain = JSON.parse(readFileSync(inputs.dataset, 'utf8').split('\n')[0]!)
+  t.ok(
+    stdout.startsWith(`<|im_start|>user\n${chain.question}<|im_end|>\n<|im_start|>assistant\n⟦${chain.solution}<|im_end|>⟧\n`),
+    'the rendered text, the response and its end of turn scored',
+  )
+  const length = Buffer.byteLength(`user\n${chain.question}\nassistant\n${chain.solution}\n`) + 4
+  const scored = Buffer.byteLength(chain.solution) + 1
+  t.match(stdout, `the loss is taken on ${scored} of ${length} tokens`)
+  t.match(stdout, /input_ids {2}257 117 115 101 114 10 .* ⟦[^⟦]* 258⟧ 10\n/)
+  t.match(stdout, /place +mixed\.jsonl:2\n/)
+  t.match(stdout, /packed +epoch 1, step \d+, micro-batch 1 of \d+: .* tokens/)
+  t.match(stdout, / → mixed\.jsonl:2 +tokens \d+…\d+, positions from 0/)
+  t.notMatch(stdout, '\x1b', 'no colour but on a terminal')
+
+  const tokenized = await inspect() // the first row
+  t.match(tokenized.stdout, /already tokenized/)
+  t.match(tokenized.stdout, /input_ids {2}10 11 ⟦12 13⟧ 14\n/)
+  t.match(tokenized.stdout, /the loss is taken on 2 of 5 tokens/)
+  t.notMatch((await inspect('--ids', 'false')).stdout, /input_ids/)
+
+  const long = await inspect('--row', '2', '--cutoff_len', '100')
+  t.match(long, { code: 0, stdout: /over cutoff_len 100: policy error/ }, 'a record that is too long is still worth a look')
+  t.match(await inspect('--row', '26'), { code: 2, stderr: /expected --row from 1 to 25 but received "26"/ })
+  t.match(await inspect('--row', '0'), { code: 2, stderr: /received "0"/ })
+  t.notOk(existsSync(join(folder, 'out')), 'inspect writes nothing')
+})
+
+const hasScript = process.platform === 'linux' && spawnSync('script', ['--version']).status === 0
+t.test('on a terminal', { skip: !hasScript && 'the command script is absent' }, async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  const options = { ...tinySettings(inputs, 'out'), save_strategy: 'steps', save_steps: 2 }
+  const onTerminal = (command: string, settings: Parameters<typeof asOptions>[0]): string => {
+    const main = join(repositoryRoot, 'dist', 'lib', 'cli', 'main.js')
+    const line = [process.execPath, main, command, ...asOptions(settings).map((word) => `'${word}'`)].join(' ')
+    const env = { ...process.env, TERM: 'xterm', NODE_OPTIONS: '', NO_COLOR: undefined, CI: undefined }
+    return String(spawnSync('script', ['-qec', line, '/dev/null'], { cwd: folder, env }).stdout)
+  }
+  t.match(onTerminal('inspect', options), '\x1b[32m⟦', 'inspect marks scored parts in colour')
+
+  const train = onTerminal('train', options)
+  t.match(train, /[█░]+ step 6\/6 {2}loss \d\.\d{4} {2}grad norm \d\.\d{3} {2}lr \S+ {2}\S+ tokens\/s {2}0 s left/)
+  t.match(train, /step 4 {2}saved out\/checkpoint-4/)
+  // The end is written below the progress line, and the cursor is back.
+  t.notMatch(train.slice(train.lastIndexOf('\x1b7'), train.lastIndexOf('\x1b8')), '\n', 'the cursor goes back to the same line')
+  t.ok(train.lastIndexOf('\x1b[?25h') > train.lastIndexOf('\x1b[?25l'), 'the cursor is shown again')
+  t.ok(train.lastIndexOf('Trained 6 steps') > train.lastIndexOf('\x1b8'))
+})
+
+t.test("LIMO's own YAML", async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder, { chains: 6 })
+  // As it is published, but for the paths of model, data and output.
+  const yaml = `
+### model
+model_name_or_path: ${inputs.modelFolder}
+
+### method
+stage: sft
+do_train: true
+finetuning_type: full
+deepspeed: examples/deepspeed/ds_z3_config.json
+
+### dataset
+dataset: limo
+dataset_dir: ${folder}
+template: qwen
+cutoff_len: 16384
+overwrite_cache: true
+preprocessing_num_workers: 16
+
+### output
+output_dir: ${join(folder, 'out')}
+logging_steps: 10
+save_strategy: epoch
+plot_loss: true
+overwrite_output_dir: true
+
+### train
+per_device_train_batch_size: 1
+gradient_accumulation_steps: 1
+learning_rate: 5.0e-6
+num_train_epochs: 15
+lr_scheduler_type: cosine
+warmup_ratio: 0.0
+bf16: true
+flash_attn: fa2
+ddp_timeout: 180000000
+`
+  writeFileSync(join(folder, 'dataset_info.json'), JSON.stringify({ limo: { file_name: 'chains.jsonl', columns: limoColumns } }))
+  writeFileSync(join(folder, 'train_limo.yaml'), yaml)
+  const { code, stdout, stderr } = await runCli(['train', 'train_limo.yaml', '--max_steps', '7'], { cwd: folder })
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+  t.match(stdout, /note: deepspeed: one process needs no sharding/)
+  t.match(stdout, /note: ignored, without effect here: .*ddp_timeout.*flash_attn.*preprocessing_num_workers/)
+  t.match(stdout, /note: bf16: this version computes in float32/)
+  t.match(stdout, /steps +7 of 1 example, 6 an epoch/)
+  const rows = await readMetrics(join(folder, 'out'))
+  t.same(
+    rows.map(({ step }) => step),
+    [7],
+  )
+  t.ok(existsSync(join(folder, 'out', 'checkpoint-6')), 'save_strategy epoch')
+  t.match(JSON.parse(readFileSync(join(folder, 'out', 'config.json'), 'utf8')).model_type, 'qwen2')
+})
+
+const limoColumns = { prompt: 'question', response: 'solution' }
+
+t.test('several datasets, max_samples of each', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  copyFileSync(inputs.dataset, join(folder, 'more.jsonl'))
+  const settings = { ...tinySettings(inputs, join(folder, 'out')), dataset: `${inputs.dataset},${join(folder, 'more.jsonl')}` }
+  const { stdout } = await runCli(['plan', ...asOptions({ ...settings, max_samples: 5 }), '--json'])
+  t.equal(JSON.parse(stdout).examples, 10)
+})
+
+t.test('the embedded default', async (t) => {
+  const folder = t.testdir()
+  const { code, stdout, stderr } = await runCli(['train', '--max_steps', '2', '--logging_steps', '1'], { cwd: folder })
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+  t.match(stdout, /817 generated arithmetic chains, in limo-quickstart\//)
+  t.match(stdout, /The model is in limo-quickstart/)
+  t.match(stdout, /What to try next:/)
+  const [, command] = /npx limo-native (inspect .*--row 1)/.exec(stdout)!
+  const next = await runCli(command!.split(' '), { cwd: folder })
+  t.equal(next.code, 0, `what it proposes works: ${next.stderr}`)
+
+  const other = t.testdir({ notes: 'mine' })
+  const refused = await runCli(['train', '--output_dir', other])
+  t.match(refused, { code: 1, stderr: /expected an empty folder for the quickstart but .*\[OUTPUT_EXISTS\]/ })
+  t.same(readdirSync(other), ['notes'])
+})
