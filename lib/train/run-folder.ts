@@ -1,0 +1,47 @@
+import { readdir, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { type Checkpoint, findLatestCheckpoint, openCheckpoint } from '../checkpoint/training-state.js'
+import type { TrainConfig } from '../config/train-config.js'
+import { CheckpointError } from '../errors.js'
+
+/** The checkpoint that `resume_from_checkpoint` asks for, verified. Throws CHECKPOINT_NOT_FOUND, CHECKPOINT_CORRUPT. */
+export async function findCheckpoint(config: TrainConfig, outputDir: string): Promise<Checkpoint | undefined> {
+  const asked = config.resumeFromCheckpoint
+  if (asked === false) return undefined
+  const folder = asked === true ? await findLatestCheckpoint(outputDir) : asked
+  if (folder === undefined) {
+    throw new CheckpointError(
+      'CHECKPOINT_NOT_FOUND',
+      `expected a complete checkpoint to resume from in ${resolve(outputDir)} but there is none. Start without resume_from_checkpoint.`,
+      { outputDir },
+    )
+  }
+  return openCheckpoint(folder, { verify: true })
+}
+
+/** A run must not write over another one, or over the model it starts from. Throws OUTPUT_EXISTS. */
+export async function checkOutputFolder(config: TrainConfig, outputDir: string, modelFolder: string): Promise<void> {
+  if (resolve(outputDir) === resolve(modelFolder)) {
+    throw new CheckpointError('OUTPUT_EXISTS', `expected an output_dir other than the model's folder ${resolve(modelFolder)}`, {
+      outputDir,
+    })
+  }
+  if (config.overwriteOutputDir) return
+  const names = await readdir(outputDir).catch(() => [] as string[])
+  const traces = names.filter((name) => /^checkpoint-\d+$/.test(name) || name === 'metrics.jsonl' || name === 'config.json')
+  if (traces.length > 0) {
+    throw new CheckpointError(
+      'OUTPUT_EXISTS',
+      `expected an empty output_dir but ${resolve(outputDir)} holds a run (${traces.slice(0, 3).join(', ')}). Go on with it with ` +
+        '--resume_from_checkpoint true, write over it with --overwrite_output_dir true, or choose another output_dir.',
+      { outputDir },
+    )
+  }
+}
+
+/** With overwrite_output_dir: checkpoints of the run before must not be taken for those of this one. */
+export async function removeEarlierRun(outputDir: string): Promise<void> {
+  for (const name of await readdir(outputDir)) {
+    if (/^checkpoint-\d+$/.test(name)) await rm(join(outputDir, name), { recursive: true, force: true })
+  }
+}

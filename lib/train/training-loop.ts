@@ -1,0 +1,164 @@
+import { rm } from 'node:fs/promises'
+import { publishFinalModel } from '../checkpoint/final-model.js'
+import type { ModelFolder } from '../checkpoint/model-folder.js'
+import { pruneCheckpoints, type TrainingState, writeCheckpoint } from '../checkpoint/training-state.js'
+import type { StepBatch } from '../data/batch-stream.js'
+import { NativeError } from '../errors.js'
+import { type LrSchedule, learningRateAt, warmupStepsOf } from './lr-schedule.js'
+import type { MetricsWriter, StepMetrics } from './metrics.js'
+import type { PreparedRun } from './prepare.js'
+import type { TrainStep } from './step.js'
+import { regionWriters } from './weights.js'
+
+/** What a training run tells, in this order: `start`, then steps, evaluations and checkpoints as they come, then `end`. */
+export type TrainEvent =
+  | { type: 'start'; run: PreparedRun; resumedFrom: string | undefined; resumedStep: number }
+  | ({ type: 'step'; totalSteps: number /** Written to metrics.jsonl. */; logged: boolean } & StepMetrics)
+  | { type: 'evaluation'; step: number; epoch: number; evalLoss: number }
+  | { type: 'checkpoint'; step: number; folder: string }
+  | { type: 'end'; step: number; outputDir: string /** Stopped by the signal; a checkpoint was saved. */; interrupted: boolean }
+
+/** What the loop works with: a run whose programs and weights are on a device. */
+export interface TrainingContext {
+  run: PreparedRun
+  step: TrainStep
+  model: ModelFolder
+  outputDir: string
+  /** What a checkpoint says of the run besides step and epoch. */
+  identity: Omit<TrainingState, 'step' | 'epoch'>
+  metrics: MetricsWriter
+  signal: AbortSignal | undefined
+  resumedFolder: string | undefined
+}
+
+/** The loop over the steps of a run that has been loaded. */
+export class TrainingLoop {
+  private readonly startedAt = performance.now()
+  private readonly schedule: LrSchedule
+  private savedStep = -1
+  private savedFolder: string | undefined
+
+  constructor(private readonly context: TrainingContext) {
+    const { config, batches } = context.run
+    this.schedule = {
+      learningRate: config.learningRate,
+      type: config.lrSchedulerType,
+      warmupSteps: warmupStepsOf(config, batches.totalSteps),
+      totalSteps: batches.totalSteps,
+      minLrRate: config.minLrRate,
+    }
+  }
+
+  async *steps(resumedStep: number): AsyncGenerator<TrainEvent, void, undefined> {
+    const { run, outputDir, signal } = this.context
+    const { totalSteps } = run.batches
+    let step = resumedStep
+    let epoch = 0
+    let tokensSinceLog = 0
+    let loggedAt = performance.now()
+    while (step < totalSteps && !signal?.aborted) {
+      const batch = run.batches.step(++step)
+      const { loss, gradNorm, learningRate } = await this.trainOn(batch)
+      epoch = batch.epoch
+      tokensSinceLog += batch.tokens
+      const now = performance.now()
+      const row: StepMetrics = {
+        ...{ step, epoch, loss, gradNorm, learningRate },
+        scoredTokens: batch.scoredTokens,
+        tokens: batch.tokens,
+        elapsedMs: Math.round(now - this.startedAt),
+        tokensPerSecond: Math.round((tokensSinceLog / (now - loggedAt)) * 1000),
+        peakBytes: process.resourceUsage().maxRSS * 1024,
+      }
+      const logged = step % run.config.loggingSteps === 0 || step === totalSteps
+      if (logged) {
+        await this.context.metrics.append(row)
+        tokensSinceLog = 0
+        loggedAt = now
+      }
+      yield { type: 'step', totalSteps, logged, ...row }
+      // Before the checkpoint of this step: a run that resumes from it finds the row in the metrics.
+      if (this.isEvaluationDue(step)) yield await this.evaluate(step, epoch)
+      if (this.isDue(run.config.saveStrategy, run.config.saveSteps, step)) yield await this.save(step, epoch)
+    }
+    const interrupted = step < totalSteps
+    if (this.savedStep !== step && step > resumedStep) {
+      const saved = await this.save(step, epoch)
+      if (interrupted || run.config.saveStrategy !== 'no') yield saved
+    }
+    if (!interrupted) await this.publish(step)
+    yield { type: 'end', step, outputDir, interrupted }
+  }
+
+  private async trainOn(batch: StepBatch): Promise<{ loss: number; gradNorm: number; learningRate: number }> {
+    let loss = 0
+    for (const microBatch of batch.microBatches) loss += (await this.context.step.runMicroStep(microBatch)).loss
+    if (!Number.isFinite(loss)) {
+      const places = batch.microBatches.flatMap(({ exampleIndices }) =>
+        exampleIndices.map((index) => this.context.run.examples[index]!.place),
+      )
+      throw new NativeError(
+        'NON_FINITE',
+        `expected a finite loss at step ${batch.step} but received ${loss} (examples ${places.slice(0, 5).join(', ')}${places.length > 5 ? ', …' : ''}); ` +
+          'the weights were not changed by this step and earlier checkpoints are intact. Lower learning_rate or look at the examples.',
+        { step: batch.step, places },
+      )
+    }
+    const learningRate = learningRateAt(batch.step - 1, this.schedule)
+    return { loss, gradNorm: await this.context.step.update(batch.step, learningRate), learningRate }
+  }
+
+  /** Whether something that happens every `every` steps, or at the end of each epoch, happens after this step. */
+  private isDue(strategy: 'no' | 'steps' | 'epoch', every: number, step: number): boolean {
+    if (strategy === 'no') return false
+    return strategy === 'steps' ? step % every === 0 : step % this.context.run.batches.stepsPerEpoch === 0
+  }
+
+  private isEvaluationDue(step: number): boolean {
+    const { config, batches } = this.context.run
+    const isEnd = step === batches.totalSteps && config.evalStrategy !== 'no'
+    return isEnd || this.isDue(config.evalStrategy, config.evalSteps, step)
+  }
+
+  private async evaluate(step: number, epoch: number): Promise<TrainEvent> {
+    let evalLoss = 0
+    for (const batch of this.context.run.validation) evalLoss += (await this.context.step.evaluate(batch)).loss
+    await this.context.metrics.append({ step, epoch, evalLoss })
+    return { type: 'evaluation', step, epoch, evalLoss }
+  }
+
+  private async save(step: number, epoch: number): Promise<TrainEvent> {
+    const { step: program, run, model, outputDir, identity, metrics } = this.context
+    // A resumed run finds the rows up to its checkpoint.
+    await metrics.sync()
+    const { layout } = program.plan
+    const moments = program.arenas.optimizer
+    const folder = await writeCheckpoint(outputDir, step, {
+      model: {
+        configText: model.configText,
+        tensors: regionWriters({ arena: program.arenas.parameters, offset: 0 }, layout),
+        tokenizer: { folder: run.modelFolder },
+      },
+      state: { step, epoch, ...identity },
+      optimizer: [
+        ...regionWriters({ arena: moments, offset: 0 }, layout, firstMomentName),
+        ...regionWriters({ arena: moments, offset: layout.bytes }, layout, secondMomentName),
+      ],
+    })
+    this.savedStep = step
+    this.savedFolder = folder
+    if (run.config.saveTotalLimit !== undefined) await pruneCheckpoints(outputDir, run.config.saveTotalLimit)
+    return { type: 'checkpoint', step, folder }
+  }
+
+  /** The finished model goes into the output folder itself. */
+  private async publish(step: number): Promise<void> {
+    const { outputDir, run, resumedFolder } = this.context
+    await publishFinalModel(this.savedFolder ?? resumedFolder!, outputDir)
+    if (run.config.saveStrategy === 'no' && this.savedStep === step) await rm(this.savedFolder!, { recursive: true, force: true })
+  }
+}
+
+/** The names of AdamW's moments in a checkpoint, after PyTorch's. */
+export const firstMomentName = (name: string) => `exp_avg.${name}`
+export const secondMomentName = (name: string) => `exp_avg_sq.${name}`
