@@ -1,0 +1,263 @@
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import t from 'tap'
+import { readHeader } from '../../../lib/checkpoint/safetensors.js'
+import { loadTrainConfig, type TrainConfig } from '../../../lib/config/train-config.js'
+import { presets } from '../../../lib/model/presets.js'
+import { readMetrics, type StepMetrics } from '../../../lib/train/metrics.js'
+import { type TrainEvent, train } from '../../../lib/train/trainer.js'
+import { readTensors, relativeL2 } from '../../tensor-files.js'
+import { type TinyInputs, tinySettings, writeTinyInputs } from '../../tiny-inputs.js'
+
+async function configOf(inputs: TinyInputs, outputDir: string, settings: Record<string, unknown> = {}): Promise<TrainConfig> {
+  return (await loadTrainConfig(undefined, { ...tinySettings(inputs, outputDir), ...settings })).config
+}
+
+async function eventsOf(run: AsyncIterable<TrainEvent>): Promise<TrainEvent[]> {
+  const events: TrainEvent[] = []
+  for await (const event of run) events.push(event)
+  return events
+}
+
+const named = ({ type, ...event }: TrainEvent) => ('step' in event ? `${type} ${event.step}` : type)
+const weightsOf = (folder: string) => readFileSync(join(folder, 'model.safetensors'))
+
+t.test('events come in order, with everything that metrics.jsonl has', async (t) => {
+  const folder = t.testdir()
+  const outputDir = join(folder, 'out')
+  const settings = { max_steps: 5, val_size: 2, eval_steps: 2, save_strategy: 'steps', save_steps: 4, logging_steps: 2 }
+  const events = await eventsOf(train(await configOf(await writeTinyInputs(folder), outputDir, settings)))
+  t.same(events.map(named), [
+    ...['start', 'step 1', 'step 2', 'evaluation 2', 'step 3', 'step 4', 'evaluation 4', 'checkpoint 4'],
+    ...['step 5', 'evaluation 5', 'checkpoint 5', 'end 5'],
+  ])
+  const [start] = events
+  t.match(start, { resumedFrom: undefined, resumedStep: 0, run: { batches: { totalSteps: 5 } } })
+  t.match(events.at(-1), { outputDir, interrupted: false })
+  t.match(
+    events.filter(({ type }) => type === 'checkpoint'),
+    [4, 5].map((step) => ({ folder: join(outputDir, `checkpoint-${step}`) })),
+  )
+
+  const steps = events.filter((event) => event.type === 'step')
+  t.same(
+    steps.map(({ logged }) => logged),
+    [false, true, false, true, true],
+  )
+  const logged = steps.filter(({ logged }) => logged).map(({ type: _, logged: __, totalSteps: ___, ...row }) => row)
+  const rows = (await readMetrics(outputDir)).filter((row): row is StepMetrics => 'loss' in row)
+  t.same(rows, logged)
+  for (const row of rows) {
+    t.match(row, { step: Number, epoch: Number, loss: Number, gradNorm: Number, learningRate: Number, scoredTokens: Number })
+    t.ok(row.tokens > row.scoredTokens && row.peakBytes > 1e6 && row.elapsedMs >= 0 && row.tokensPerSecond > 0)
+  }
+})
+
+t.test('a signal ends the run after a step, and it goes on from there', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  await eventsOf(train(await configOf(inputs, join(folder, 'straight'))))
+
+  const stop = new AbortController()
+  const outputDir = join(folder, 'stopped')
+  const seen: string[] = []
+  for await (const event of train(await configOf(inputs, outputDir), { signal: stop.signal })) {
+    seen.push(named(event))
+    if (event.type === 'step' && event.step === 2) stop.abort()
+    if (event.type === 'end') t.ok(event.interrupted)
+  }
+  t.same(seen, ['start', 'step 1', 'step 2', 'checkpoint 2', 'end 2'])
+  t.notOk(existsSync(join(outputDir, 'model.safetensors')))
+
+  const resumed = await eventsOf(train(await configOf(inputs, outputDir, { resume_from_checkpoint: true })))
+  t.match(resumed[0], { type: 'start', resumedStep: 2, resumedFrom: join(outputDir, 'checkpoint-2') })
+  t.equal(named(resumed[1]!), 'step 3')
+  t.ok(weightsOf(outputDir).equals(weightsOf(join(folder, 'straight'))), 'the same bits as a run that was not stopped')
+
+  const atOnce = train(await configOf(inputs, join(folder, 'never')), { signal: AbortSignal.abort() })
+  await t.rejects(eventsOf(atOnce), { name: 'AbortError' }, 'before the start there is nothing to save')
+  t.notOk(existsSync(join(folder, 'never')))
+})
+
+t.test('leaving the loop ends the run', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  for (let round = 0; round < 3; round++) {
+    let steps = 0
+    for await (const event of train(await configOf(inputs, join(folder, 'out'), { overwrite_output_dir: true }))) {
+      if (event.type === 'step' && ++steps === 2) break
+    }
+    t.equal((await readMetrics(join(folder, 'out'))).length, 2)
+  }
+  await t.rejects(async () => {
+    for await (const event of train(await configOf(inputs, join(folder, 'thrown'))))
+      if (event.type === 'step') throw new Error('mine')
+  }, /mine/)
+  t.same(readdirSync(join(folder, 'thrown')), ['metrics.jsonl'], 'nothing is saved')
+  const threads = threadCount()
+  for (let round = 0; round < 3; round++) {
+    const again = await configOf(inputs, join(folder, 'out'), { overwrite_output_dir: true })
+    for await (const event of train(again)) if (event.type === 'step') break
+  }
+  t.ok(threadCount() <= threads, 'the threads of its device are gone')
+})
+
+/** Threads of this process; 0 where the system does not say. */
+function threadCount(): number {
+  return existsSync('/proc/self/task') ? readdirSync('/proc/self/task').length : 0
+}
+
+t.test('the event loop stays free', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder, { configJson: presets.tiny!, chains: 64 })
+  // Four steps of some hundred milliseconds; two threads compete with the event loop for the processors there are.
+  const config = await configOf(inputs, join(folder, 'out'), { per_device_train_batch_size: 32, num_train_epochs: 2 })
+  const gaps: number[] = []
+  let stepMs = 0
+  let last = performance.now()
+  let idleAtStart = performance.eventLoopUtilization()
+  const timer = setInterval(() => {
+    gaps.push(performance.now() - last)
+    last = performance.now()
+  }, 10)
+  for await (const event of train(config)) {
+    if (event.type === 'start') {
+      gaps.length = 0
+      last = performance.now()
+      idleAtStart = performance.eventLoopUtilization()
+    } else if (event.type === 'step') stepMs = event.elapsedMs / event.step
+  }
+  const { utilization } = performance.eventLoopUtilization(idleAtStart)
+  clearInterval(timer)
+  gaps.sort((a, b) => a - b)
+  const median = gaps[Math.floor(gaps.length / 2)]!
+  const p95 = gaps[Math.floor(gaps.length * 0.95)]!
+  t.comment(
+    `10 ms timer while steps take ${stepMs.toFixed(0)} ms: median ${median.toFixed(1)}, 95% ${p95.toFixed(1)}, ` +
+      `worst ${gaps.at(-1)!.toFixed(1)} ms; the event loop is busy for ${(100 * utilization).toFixed(1)}% of the time`,
+  )
+  // Steps that blocked would make gaps as long as a step, and a loop that is always busy. A timer that is late because other
+  // programs have the processors is not of our making, so the bounds on single timers are wide.
+  t.ok(utilization < 0.3, 'the event loop waits most of the time')
+  t.ok(gaps.length > 20 && median < 20, `half of ${gaps.length} timers on time`)
+  t.ok(p95 < Math.max(50, stepMs / 2), `nearly all of them within a fraction of a step: ${p95} ms`)
+})
+
+t.test('packing, micro-batches and recomputation do not change the result; the reduction does', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  const trained = async (name: string, settings: Record<string, unknown>) => {
+    const outputDir = join(folder, name)
+    const events = await eventsOf(train(await configOf(inputs, outputDir, { disable_shuffling: true, ...settings })))
+    const losses = events.flatMap((event) => (event.type === 'step' ? [event.loss] : []))
+    return { losses, weights: await readTensors(join(outputDir, 'model.safetensors')), bytes: weightsOf(outputDir) }
+  }
+  const packed = await trained('packed', { cutoff_len: 1024 })
+  const same = {
+    unpacked: { packing: false },
+    '1 x 4': { packing: false, per_device_train_batch_size: 1, gradient_accumulation_steps: 4 },
+    '2 x 2': { per_device_train_batch_size: 2, gradient_accumulation_steps: 2, cutoff_len: 600 },
+  }
+  for (const [name, settings] of Object.entries(same)) {
+    const other = await trained(name.replaceAll(' ', ''), settings)
+    for (const [step, loss] of packed.losses.entries()) {
+      // Sums of some hundred float32 losses in another order.
+      t.ok(Math.abs(other.losses[step]! - loss) <= 1e-5 * loss, `${name}: loss of step ${step + 1}`)
+    }
+    for (const [tensor, weights] of packed.weights) {
+      // A key's bias has gradients that are almost nothing but rounding, which AdamW divides by their own size.
+      if (tensor.endsWith('k_proj.bias')) continue
+      const error = relativeL2(other.weights.get(tensor)!, weights)
+      t.ok(error <= 1e-4, `${name}: ${tensor}: ${error}`)
+    }
+  }
+  t.ok(
+    (await trained('recomputed', { cutoff_len: 1024, recompute: 'full' })).bytes.equals(packed.bytes),
+    'recomputed: the same bits',
+  )
+  t.ok((await trained('1-thread', { cutoff_len: 1024, threads: 1 })).bytes.equals(packed.bytes), 'one thread: the same bits')
+
+  const sample = await trained('sample', { loss_reduction: 'sample' })
+  t.not(sample.losses[0], packed.losses[0], 'another mean of the same losses')
+  t.ok(Math.abs(sample.losses[0]! - packed.losses[0]!) < 0.1 * packed.losses[0]!)
+})
+
+t.test('a loss that is not finite ends the run and names the examples', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder, { chains: 8 })
+  const outputDir = join(folder, 'out')
+  const settings = { per_device_train_batch_size: 2, num_train_epochs: 1, save_strategy: 'steps', save_steps: 1 }
+  await eventsOf(train(await configOf(inputs, outputDir, { ...settings, max_steps: 2 })))
+  const before = weightsOf(join(outputDir, 'checkpoint-2'))
+
+  const broken = { ...inputs, modelFolder: join(folder, 'broken') }
+  mkdirSync(broken.modelFolder)
+  for (const name of readdirSync(inputs.modelFolder)) copyFileSync(join(inputs.modelFolder, name), join(broken.modelFolder, name))
+  const path = join(broken.modelFolder, 'model.safetensors')
+  const bytes = readFileSync(path)
+  const { entries } = await readHeader(path)
+  bytes.writeFloatLE(Infinity, entries.get('model.norm.weight')!.byteOffset)
+  writeFileSync(path, bytes)
+  const failing = eventsOf(train(await configOf(broken, join(folder, 'failed'), settings)))
+  const places = [/chains\.jsonl:\d/, /chains\.jsonl:\d/]
+  await t.rejects(failing, {
+    code: 'NON_FINITE',
+    message: /finite loss at step 1 but received \S+ \(examples chains\.jsonl:\d, chains\.jsonl:\d\)/,
+    details: { step: 1, places },
+  })
+  t.same(readdirSync(join(folder, 'failed')), ['metrics.jsonl'], 'nothing of it is saved')
+
+  // A run that diverges later leaves its earlier checkpoints.
+  const diverging = { ...settings, learning_rate: 1e30, lr_scheduler_type: 'constant', max_grad_norm: 0, num_train_epochs: 5 }
+  const seen: string[] = []
+  await t.rejects(
+    async () => {
+      for await (const event of train(await configOf(inputs, join(folder, 'diverged'), diverging))) seen.push(named(event))
+    },
+    { code: 'NON_FINITE' },
+  )
+  const saved = seen.filter((event) => event.startsWith('checkpoint')).length
+  t.ok(saved >= 1, 'the first step was still finite')
+  t.same(readdirSync(join(folder, 'diverged')).filter((name) => name.startsWith('checkpoint')).length, saved)
+  t.ok(weightsOf(join(outputDir, 'checkpoint-2')).equals(before))
+})
+
+t.test('two runs at once, and a run in a worker, give what each alone gives', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  await eventsOf(train(await configOf(inputs, join(folder, 'alone'))))
+  const alone = weightsOf(join(folder, 'alone'))
+
+  const both = ['a', 'b'].map(async (name) => eventsOf(train(await configOf(inputs, join(folder, name)))))
+  const counts = (await Promise.all(both)).map((events) => events.length)
+  t.same(counts, [8, 8])
+  for (const name of ['a', 'b']) t.ok(weightsOf(join(folder, name)).equals(alone), `run ${name}`)
+
+  const config = await configOf(inputs, join(folder, 'worker'))
+  const entry = new URL('../../../lib/index.js', import.meta.url).href
+  const source = `
+    import(${JSON.stringify(entry)}).then(async ({ train }) => {
+      const { parentPort, workerData } = require('node:worker_threads')
+      for await (const event of train(workerData)) if (event.type === 'step') parentPort.postMessage(event.step)
+    })`
+  const worker = new Worker(source, { eval: true, workerData: config })
+  const steps: number[] = []
+  worker.on('message', (step: number) => steps.push(step))
+  await eventsOf(train(await configOf(inputs, join(folder, 'beside'))))
+  const code = await new Promise((resolve, reject) => worker.once('exit', resolve).once('error', reject))
+  t.equal(code, 0)
+  t.same(steps, [1, 2, 3, 4, 5, 6])
+  t.ok(weightsOf(join(folder, 'worker')).equals(alone), 'in the worker')
+  t.ok(weightsOf(join(folder, 'beside')).equals(alone), 'beside the worker')
+
+  // A worker that is terminated while it trains takes nothing with it.
+  const doomed = new Worker(source, {
+    eval: true,
+    workerData: { ...config, outputDir: join(folder, 'doomed'), numTrainEpochs: 100 },
+  })
+  await new Promise((resolve, reject) => doomed.once('message', resolve).once('error', reject))
+  await doomed.terminate()
+  await eventsOf(train(await configOf(inputs, join(folder, 'after'))))
+  t.ok(weightsOf(join(folder, 'after')).equals(alone), 'after a worker was terminated')
+})
