@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { shellEnvironment } from '../command-line.js'
 import { repositoryRoot } from '../shared-files.js'
 
 const main = join(repositoryRoot, 'dist', 'lib', 'cli', 'main.js')
@@ -59,12 +60,10 @@ export class RunningCli {
 }
 
 export function startCli(args: readonly string[], options: CliOptions = {}): RunningCli {
-  // What the test runner sets for its own children must not reach the command.
-  const { NODE_OPTIONS: _, FORCE_COLOR: __, ...env } = process.env
   return new RunningCli(
     spawn(process.execPath, [main, ...args], {
       cwd: options.cwd,
-      env: { ...env, ...options.env },
+      env: { ...shellEnvironment(), ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     }),
   )

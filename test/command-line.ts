@@ -1,0 +1,44 @@
+import { spawn } from 'node:child_process'
+import { delimiter } from 'node:path'
+import { repositoryRoot } from './shared-files.js'
+
+export interface CommandResult {
+  /** Null where a signal ended the process. */
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+/** The environment of a user's shell: without what npm and the test runner set for their own children. */
+export function shellEnvironment(): NodeJS.ProcessEnv {
+  const own =
+    /^(npm_(lifecycle|package|config_local_prefix|command|execpath|node_execpath)|INIT_CWD|NODE_OPTIONS|FORCE_COLOR|_?TAP|LIMO_)/
+  const kept = Object.entries(process.env).filter(([name]) => !own.test(name))
+  const path = (process.env.PATH ?? '').split(delimiter).filter((folder) => !folder.startsWith(repositoryRoot))
+  return { ...Object.fromEntries(kept), PATH: path.join(delimiter) }
+}
+
+/** Runs a line of the README, or of one's own, in a shell. */
+export function runInShell(line: string, options: { cwd: string; env?: Record<string, string> }): Promise<CommandResult> {
+  const child = spawn('bash', ['-c', line], {
+    cwd: options.cwd,
+    env: { ...shellEnvironment(), ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code) => resolve({ code, stdout, stderr }))
+  })
+}
+
+/** Set by `npm run check`; without it, tests that take minutes are skipped. */
+export const slowTests = process.env.LIMO_SLOW_TESTS === '1'
+export const whySlowTestsAreSkipped = 'takes minutes: set LIMO_SLOW_TESTS=1, as npm run check does'
