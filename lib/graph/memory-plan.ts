@@ -50,16 +50,11 @@ interface Block {
  */
 export function planMemory(graph: Graph, bounds: Bounds): MemoryPlan {
   const aliases = findAliases(graph)
-  const root = (tensor: Tensor): Tensor => {
-    let storage = tensor.storage
-    for (let alias = aliases.get(storage); alias; alias = aliases.get(storage)) storage = alias.storage
-    return storage
-  }
   const blocks = new Map<Tensor, Block>()
   graph.nodes.forEach((node, index) => {
     for (const tensor of [...readTensors(node), ...writtenTensors(node)]) {
       if (tensor.kind !== 'activation' && tensor.kind !== 'output') continue
-      const owner = root(tensor)
+      const owner = locate(tensor, aliases).storage
       const block = blocks.get(owner)
       // Outputs are read after the run.
       const last = tensor.kind === 'output' ? graph.nodes.length : index
@@ -71,15 +66,20 @@ export function planMemory(graph: Graph, bounds: Bounds): MemoryPlan {
   return { bounds, bytes, place: (tensor) => placeOf(tensor, aliases, blocks) }
 }
 
-function placeOf(tensor: Tensor, aliases: Map<Tensor, Tensor>, blocks: Map<Tensor, Block>): Placement {
+/** The storage that holds a tensor once memory has been taken over, and the tensor's first column in it. */
+function locate(tensor: Tensor, aliases: Map<Tensor, Tensor>): { storage: Tensor; column: number } {
   let storage = tensor.storage
   let column = tensor.columnOffset
   for (let alias = aliases.get(storage); alias; alias = aliases.get(storage)) {
     column += alias.columnOffset
     storage = alias.storage
   }
-  const rowStride = storage.shape[1] ?? 1
-  return { offset: blocks.get(storage)!.offset + column * dtypeBytes(tensor.dtype), rowStride }
+  return { storage, column }
+}
+
+function placeOf(tensor: Tensor, aliases: Map<Tensor, Tensor>, blocks: Map<Tensor, Block>): Placement {
+  const { storage, column } = locate(tensor, aliases)
+  return { offset: blocks.get(storage)!.offset + column * dtypeBytes(tensor.dtype), rowStride: storage.shape[1] ?? 1 }
 }
 
 function assignOffsets(blocks: Block[]): number {
@@ -102,51 +102,86 @@ function assignOffsets(blocks: Block[]): number {
   return total
 }
 
+interface Use {
+  tensor: Tensor
+  /** The node's number. */
+  index: number
+}
+
 /** Storage → the tensor whose memory it takes over. */
 function findAliases(graph: Graph): Map<Tensor, Tensor> {
   const aliases = new Map<Tensor, Tensor>()
-  const lastUse = new Map<Tensor, number>()
-  const firstUse = new Map<Tensor, number>()
-  const uses = new Map<Tensor, { tensor: Tensor; index: number }[]>()
-  graph.nodes.forEach((node, index) => {
-    for (const tensor of [...readTensors(node), ...writtenTensors(node)]) {
-      lastUse.set(tensor.storage, index)
-      if (!firstUse.has(tensor.storage)) firstUse.set(tensor.storage, index)
-      const list = uses.get(tensor.storage) ?? []
-      list.push({ tensor, index })
-      uses.set(tensor.storage, list)
-    }
-  })
-  // An operand that takes over memory must not be taken over itself while its new owner lives: one taker for each storage.
-  const taken = new Set<Tensor>()
+  const uses = usesByStorage(graph)
+  // A storage is taken over once as a whole, or in disjoint parts, never both: the takers live on independently.
+  const taken = new Map<Tensor, 'whole' | 'part'>()
 
-  const tryAlias = (node: Node, index: number, writtenName: string, readName: string) => {
-    const written = node.operands[writtenName]
-    const source = node.operands[readName]
-    if (!written || !source || written.kind !== 'activation' || source.kind !== 'activation') return
+  /** The memory that the storage of `written` may take over from `source`, if it is the last to read it. */
+  const memoryToTake = (written: Tensor, source: Tensor, index: number): Tensor | undefined => {
+    if (written.kind !== 'activation' || source.kind !== 'activation' || written.dtype !== source.dtype) return undefined
     const target = written.storage
-    if (aliases.has(target) || firstUse.get(target) !== index || target === source.storage || taken.has(source.storage)) return
-    if (written.dtype !== source.dtype) return
-    // Another operand of the same operation must not read what is overwritten, unless it is the same tensor.
-    const usedLater = uses.get(source.storage)!.some((use) => use.index > index && use.tensor.overlaps(source))
+    if (
+      taken.get(source.storage) === 'whole' ||
+      aliases.has(target) ||
+      uses.get(target)![0]!.index !== index ||
+      target === source.storage
+    )
+      return undefined
+    const usesOfSource = uses.get(source.storage)!
     if (written.base) {
       // A view takes over a view only together with its siblings, so the bases must match column by column.
       const sameLayout =
-        source.base !== undefined &&
-        written.columnOffset === source.columnOffset &&
-        String(target.shape) === String(source.storage.shape) &&
-        lastUse.get(source.storage) === index
-      if (!sameLayout) return
-      aliases.set(target, source.storage)
-      taken.add(source.storage)
-    } else if (!usedLater && String(written.shape) === String(source.shape)) {
-      aliases.set(target, source)
-      // Disjoint views of one storage may each be taken over; a whole one only once.
-      if (!source.base) taken.add(source.storage)
+        source.base && written.columnOffset === source.columnOffset && String(target.shape) === String(source.storage.shape)
+      return sameLayout && usesOfSource.at(-1)!.index === index && !taken.has(source.storage) ? source.storage : undefined
     }
+    const usedLater = usesOfSource.some((use) => use.index > index && use.tensor.overlaps(source))
+    return usedLater || String(written.shape) !== String(source.shape) ? undefined : source
   }
+
   graph.nodes.forEach((node, index) => {
-    for (const [written, source] of node.op.inPlace ?? []) tryAlias(node, index, written, source)
+    for (const [writtenName, sourceName] of node.op.inPlace ?? []) {
+      const [written, source] = [node.operands[writtenName], node.operands[sourceName]]
+      const memory = written && source && memoryToTake(written, source, index)
+      if (!memory) continue
+      aliases.set(written.storage, memory)
+      if (writesOverWhatItReads(node, aliases)) aliases.delete(written.storage)
+      else taken.set(memory.storage, memory.base ? 'part' : 'whole')
+    }
   })
   return aliases
+}
+
+function usesByStorage(graph: Graph): Map<Tensor, Use[]> {
+  const uses = new Map<Tensor, Use[]>()
+  graph.nodes.forEach((node, index) => {
+    for (const tensor of [...readTensors(node), ...writtenTensors(node)]) {
+      const list = uses.get(tensor.storage)
+      if (list) list.push({ tensor, index })
+      else uses.set(tensor.storage, [{ tensor, index }])
+    }
+  })
+  return uses
+}
+
+/** Whether an operation would write over an operand other than element for element as its `inPlace` allows. */
+function writesOverWhatItReads(node: Node, aliases: Map<Tensor, Tensor>): boolean {
+  const operands = Object.entries(node.operands).map(([name, tensor]) => ({
+    ...locate(tensor, aliases),
+    name,
+    width: tensor.shape[1] ?? 1,
+    isWritten: node.op.operands[name]!.access !== 'read',
+  }))
+  type Place = (typeof operands)[number]
+  const overlap = (a: Place, b: Place) =>
+    a.storage === b.storage && a.column < b.column + b.width && b.column < a.column + a.width
+  const same = (a: Place, b: Place) => a.storage === b.storage && a.column === b.column && a.width === b.width
+  const mayLieOver = (written: Place, other: Place) =>
+    !other.isWritten &&
+    same(written, other) &&
+    operands.some(
+      (source) => same(written, source) && node.op.inPlace?.some(([to, from]) => to === written.name && from === source.name),
+    )
+  return operands.some(
+    (written) =>
+      written.isWritten && operands.some((other) => other !== written && overlap(written, other) && !mayLieOver(written, other)),
+  )
 }
