@@ -18,9 +18,12 @@ export function shellEnvironment(): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(kept), PATH: path.join(delimiter) }
 }
 
+/** The test runner puts its own hooks into NODE_OPTIONS of every child, even of one that is given another environment. */
+export const withoutHooks = ['env', '-u', 'NODE_OPTIONS'] as const
+
 /** Runs a line of the README, or of one's own, in a shell. */
 export function runInShell(line: string, options: { cwd: string; env?: Record<string, string> }): Promise<CommandResult> {
-  const child = spawn('bash', ['-c', line], {
+  const child = spawn(withoutHooks[0], [...withoutHooks.slice(1), 'bash', '-c', line], {
     cwd: options.cwd,
     env: { ...shellEnvironment(), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],

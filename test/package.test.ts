@@ -23,9 +23,28 @@ async function pack(destination: string): Promise<Packed> {
   return JSON.parse(stdout)[0]
 }
 
+/** Installs the tarball into an empty project; undefined where no registry can be reached. */
+async function install(): Promise<{ project: string; reason?: undefined } | { reason: string }> {
+  if (!slowTests) return { reason: whySlowTestsAreSkipped }
+  const { filename } = await pack(folder)
+  const project = join(folder, 'project')
+  mkdirSync(project)
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true }))
+  const line = `npm install --no-audit --no-fund "${join(folder, filename)}"`
+  const { code, stderr } = await runInShell(line, { cwd: project })
+  if (code === 0) return { project }
+  if (/ENOTFOUND|ECONNREFUSED|ECONNRESET|EAI_AGAIN|ETIMEDOUT|ENETUNREACH|network/.test(stderr))
+    return { reason: 'no npm registry can be reached' }
+  throw new Error(`npm install ended with ${code}: ${stderr}`)
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'limo-package-'))
 t.teardown(() => rmSync(folder, { recursive: true }))
 t.setTimeout(15 * 60_000)
+
+// Before the first test: tap ends a file that waits between two tests.
+const installed = await install()
+const project = 'project' in installed ? installed.project : ''
 
 t.test('npm pack takes what the package needs, and no more', async (t) => {
   const { files } = await pack(folder)
@@ -52,24 +71,6 @@ t.test('npm pack takes what the package needs, and no more', async (t) => {
     [],
   )
 })
-
-/** Installs the tarball into an empty project; undefined where no registry can be reached. */
-async function install(): Promise<{ project: string; reason?: undefined } | { reason: string }> {
-  if (!slowTests) return { reason: whySlowTestsAreSkipped }
-  const { filename } = await pack(folder)
-  const project = join(folder, 'project')
-  mkdirSync(project)
-  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true }))
-  const line = `npm install --no-audit --no-fund "${join(folder, filename)}"`
-  const { code, stderr } = await runInShell(line, { cwd: project })
-  if (code === 0) return { project }
-  if (/ENOTFOUND|ECONNREFUSED|ECONNRESET|EAI_AGAIN|ETIMEDOUT|ENETUNREACH|network/.test(stderr))
-    return { reason: 'no npm registry can be reached' }
-  throw new Error(`npm install ended with ${code}: ${stderr}`)
-}
-
-const installed = await install()
-const project = 'project' in installed ? installed.project : ''
 
 t.test('installed in another project', { skip: installed.reason ?? false }, async (t) => {
   const imported = await runInShell(
@@ -107,7 +108,7 @@ export {}
 `,
   )
   const tsc = join(repositoryRoot, 'node_modules', 'typescript', 'bin', 'tsc')
-  const options = '--noEmit --strict --module nodenext --target es2022 --skipLibCheck --types ""'
+  const options = '--noEmit --strict --module nodenext --target es2022 --skipLibCheck'
   const types = await runInShell(`node "${tsc}" ${options} types.ts`, { cwd: project })
   t.same({ code: types.code, stdout: types.stdout }, { code: 0, stdout: '' }, 'its types are found')
 })

@@ -20,6 +20,26 @@ const blockWith = (language: string, part: string): string => {
 
 t.setTimeout(30 * 60_000)
 
+/** A fresh clone with the changes of the working tree, or why there is none. */
+async function makeClone(): Promise<{ clone: string } | { reason: string }> {
+  if (!slowTests) return { reason: whySlowTestsAreSkipped }
+  const isCheckout = await runInShell('git rev-parse --verify HEAD', { cwd: repositoryRoot })
+  if (isCheckout.code !== 0) return { reason: 'not a git checkout' }
+  const folder = mkdtempSync(join(tmpdir(), 'limo-clone-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const clone = join(folder, 'limo-native')
+  const line = `git clone -q "${repositoryRoot}" "${clone}" && git diff --binary HEAD > "${folder}/changes" && cd "${clone}" &&
+    if test -s ../changes; then git apply ../changes; fi`
+  const { code, stderr } = await runInShell(line, { cwd: repositoryRoot })
+  if (code !== 0) throw new Error(`no clone: ${stderr}`)
+  return { clone }
+}
+
+// Before the first test: tap ends a file that waits between two tests.
+const cloned = await makeClone()
+const clone = 'clone' in cloned ? cloned.clone : ''
+const whyNoClone = 'reason' in cloned ? cloned.reason : false
+
 /** An empty project that has the package of this repository installed. */
 function makeProject(t: Tap): string {
   const folder = mkdtempSync(join(tmpdir(), 'limo-readme-'))
@@ -69,25 +89,6 @@ t.test('the commands for one’s own model and chains', async (t) => {
   t.same({ code, stderr }, { code: 0, stderr: '' })
   t.match(stdout, /memory on cpu.*input_ids.*The model is in out/s, 'plan, inspect, train')
 })
-
-/** A fresh clone with the changes of the working tree, or why there is none. */
-async function makeClone(): Promise<{ clone: string } | { reason: string }> {
-  if (!slowTests) return { reason: whySlowTestsAreSkipped }
-  const isCheckout = await runInShell('git rev-parse --verify HEAD', { cwd: repositoryRoot })
-  if (isCheckout.code !== 0) return { reason: 'not a git checkout' }
-  const folder = mkdtempSync(join(tmpdir(), 'limo-clone-'))
-  t.teardown(() => rmSync(folder, { recursive: true }))
-  const clone = join(folder, 'limo-native')
-  const line = `git clone -q "${repositoryRoot}" "${clone}" && git diff --binary HEAD > "${folder}/changes" && cd "${clone}" &&
-    if test -s ../changes; then git apply ../changes; fi`
-  const { code, stderr } = await runInShell(line, { cwd: repositoryRoot })
-  if (code !== 0) throw new Error(`no clone: ${stderr}`)
-  return { clone }
-}
-
-const cloned = await makeClone()
-const clone = 'clone' in cloned ? cloned.clone : ''
-const whyNoClone = 'reason' in cloned ? cloned.reason : false
 
 t.test('from a clone: set-up and training', { skip: whyNoClone, timeout: 25 * 60_000 }, async (t) => {
   const startedAt = performance.now()

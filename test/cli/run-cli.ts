@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { shellEnvironment } from '../command-line.js'
+import { shellEnvironment, withoutHooks } from '../command-line.js'
 import { repositoryRoot } from '../shared-files.js'
 
 const main = join(repositoryRoot, 'dist', 'lib', 'cli', 'main.js')
@@ -61,7 +61,7 @@ export class RunningCli {
 
 export function startCli(args: readonly string[], options: CliOptions = {}): RunningCli {
   return new RunningCli(
-    spawn(process.execPath, [main, ...args], {
+    spawn(withoutHooks[0], [...withoutHooks.slice(1), process.execPath, main, ...args], {
       cwd: options.cwd,
       env: { ...shellEnvironment(), ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
