@@ -1,7 +1,7 @@
 import { NativeError } from '../errors.js'
 import { type Graph, writtenTensors } from './graph.js'
 import type { GradientContext, Node } from './op.js'
-import { addOp } from './ops/elementwise.js'
+import { addOp, copyOp } from './ops/elementwise.js'
 import type { Tensor } from './tensor.js'
 
 /** The gradients of one walk backward. */
@@ -15,9 +15,16 @@ class BackwardContext implements GradientContext {
 
   gradientOf(tensor: Tensor): Tensor | undefined {
     const own = this.gradients.get(tensor)
-    if (own || tensor.base) return own
     const views = this.writtenViews.get(tensor)
-    if (!views) return undefined
+    if (!views) return own
+    if (own)
+      throw new NativeError(
+        'PROGRAM_INVALID',
+        `expected ${tensor.name} to be used as a whole or by its views but it is used by both`,
+        {
+          tensor: tensor.name,
+        },
+      )
     this.checkCover(tensor, views)
     return this.baseGradients.get(tensor)
   }
@@ -38,7 +45,11 @@ class BackwardContext implements GradientContext {
   flow(tensor: Tensor, gradient: Tensor): void {
     const before = this.gradients.get(tensor)
     if (!before) {
-      this.gradients.set(tensor, gradient)
+      this.place(tensor, gradient)
+      return
+    }
+    if (tensor.base) {
+      this.graph.append(addOp, { out: before, a: before, b: gradient })
       return
     }
     const out = this.graph.activation(`d.${tensor.name}`, [...tensor.shape])
@@ -47,7 +58,22 @@ class BackwardContext implements GradientContext {
   }
 
   replace(tensor: Tensor, gradient: Tensor): void {
-    this.gradients.set(tensor, gradient)
+    const before = this.gradients.get(tensor)
+    if (before && tensor.base) this.graph.append(copyOp, { out: before, x: gradient })
+    else this.place(tensor, gradient)
+  }
+
+  /** Makes `gradient` that of `tensor`. The gradient of a view has to lie in that of its base, which is where its base looks for it. */
+  private place(tensor: Tensor, gradient: Tensor): void {
+    const isInPlace =
+      gradient.base && gradient.base === this.baseGradients.get(tensor.base!) && gradient.columnOffset === tensor.columnOffset
+    if (!tensor.base || isInPlace) {
+      this.gradients.set(tensor, gradient)
+      return
+    }
+    const own = this.newGradient(tensor)
+    this.graph.append(copyOp, { out: own, x: gradient })
+    this.gradients.set(tensor, own)
   }
 
   parameterGradient(parameter: Tensor): Tensor {
