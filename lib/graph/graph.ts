@@ -130,7 +130,7 @@ function checkOperand(op: OpDefinition, name: string, rule: OperandRule, tensor:
   for (let i = 0; holds && i < letters.length; i++) {
     const letter = letters[i]!
     const size = tensor.shape[i]!
-    holds = size >= 1 || (i === 0 && (size === TOKENS || size === SEQUENCE_BOUNDS))
+    holds = (Number.isInteger(size) && size >= 1) || (i === 0 && (size === TOKENS || size === SEQUENCE_BOUNDS))
     if (/^\d/.test(letter)) holds &&= size === Number(letter)
     else if (sizes.has(letter)) holds &&= sizes.get(letter) === size
     else sizes.set(letter, size)
