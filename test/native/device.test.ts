@@ -58,12 +58,10 @@ t.test('arenas', async (t) => {
   const device = await open(t)
   const MiB = 1 << 20
   const arena = device.allocate(40 * MiB)
-  t.ok(
-    (await arena.read(0, 40 * MiB)).every((byte) => byte === 0),
-    'zero at first',
-  )
+  t.ok(Buffer.from(await arena.read(0, 40 * MiB)).equals(Buffer.alloc(40 * MiB)), 'zero at first')
   // More than the 16 MiB that cross the border at a time, at an odd place.
-  const bytes = Uint8Array.from({ length: 33 * MiB + 5 }, (_, i) => (i * 31) ^ (i >> 16))
+  const bytes = new Uint8Array(33 * MiB + 5)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = (i * 31) ^ (i >> 16)
   await arena.write(MiB + 3, bytes)
   t.ok(Buffer.from(await arena.read(MiB + 3, bytes.length)).equals(bytes), 'what is written is read')
   t.same(await arena.read(MiB - 5, 9), Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, bytes[0]!), 'and nothing before it')
@@ -209,7 +207,7 @@ t.test('an abort stops a long program, and the device goes on', async (t) => {
 
 t.test('the event loop stays responsive', async (t) => {
   const device = await open(t, 1)
-  const { program, x } = longProgram(device, 300)
+  const { program, x } = longProgram(device, 800)
   let [ticks, longest, last] = [0, 0, performance.now()]
   const timer = setInterval(() => {
     const now = performance.now()

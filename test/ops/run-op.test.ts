@@ -1,0 +1,47 @@
+import t from 'tap'
+import { normalValues } from './random-values.js'
+import { accumulated, closeDevices, given, instructionSets, runOp, written } from './run-op.js'
+
+t.teardown(closeDevices)
+
+// The tests of operations rest on this: what an operation does beside its work is noticed.
+const place = { instructionSet: instructionSets[0]!, threads: 1 }
+const x = normalValues(1, 12)
+
+t.test('outputs by name, from the rows of the run alone', async (t) => {
+  const operands = { x: given(x, ['T', 4], { rowStride: 6 }), out: written(['T', 4], { rowStride: 5 }) }
+  t.same(await runOp({ op: 'copy', tokens: 3, operands }, place), { out: x })
+})
+
+t.test('what is not written stays NaN', async (t) => {
+  const operands = { out: written([8]), rest: written([4]) }
+  await t.rejects(runOp({ op: 'zero', operands }, place), /no operand "rest"/)
+  const half = { logits: written([8, 3]), hidden_rows: written([8, 2]), token_loss: written(['T']), loss: written([1]) }
+  const inputs = {
+    hidden: given(normalValues(2, 4), ['T', 2]),
+    weight: given(normalValues(3, 6), [3, 2]),
+    labels: given(Int32Array.of(-100, 2), ['T']),
+    loss_weights: given(Float32Array.of(0, 1), ['T']),
+  }
+  const { logits } = await runOp({ op: 'linear_cross_entropy', tokens: 2, operands: { ...half, ...inputs } }, place)
+  t.same(
+    Array.from(logits!, Number.isNaN),
+    Array.from({ length: 24 }, (_, i) => i >= 3),
+    'one row of eight is used',
+  )
+})
+
+t.test('a changed operand, and a changed byte beside an operand', async (t) => {
+  const readOnly = {
+    x: given(x, ['T', 4]),
+    out: { ...written(['T', 4]), access: 'read' as const, values: x.map((value) => -value) },
+  }
+  await t.rejects(
+    runOp({ op: 'copy', tokens: 3, operands: readOnly }, place),
+    /copy on portable changed byte .* of x@68\+3x16 out@/,
+  )
+  // An operand that has twelve numbers when its place is laid out, and thirteen when the program is described.
+  const shapes = [[12], [13]]
+  const growing = Object.defineProperty(accumulated(x, [12]), 'shape', { get: () => shapes.shift() })
+  await t.rejects(runOp({ op: 'zero', operands: { out: growing } }, place), /zero on portable changed byte 116 of out@68\+12x4/)
+})
