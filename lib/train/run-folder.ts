@@ -1,5 +1,5 @@
-import { readdir, rm } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { readdir, realpath, rm } from 'node:fs/promises'
+import { join, relative, resolve } from 'node:path'
 import { type Checkpoint, findLatestCheckpoint, openCheckpoint } from '../checkpoint/training-state.js'
 import type { TrainConfig } from '../config/train-config.js'
 import { CheckpointError } from '../errors.js'
@@ -19,16 +19,27 @@ export async function findCheckpoint(config: TrainConfig, outputDir: string): Pr
   return openCheckpoint(folder, { verify: true })
 }
 
-/** A run must not write over another one, or over the model it starts from. Throws OUTPUT_EXISTS. */
-export async function checkOutputFolder(config: TrainConfig, outputDir: string, modelFolder: string): Promise<void> {
-  if (resolve(outputDir) === resolve(modelFolder)) {
-    throw new CheckpointError('OUTPUT_EXISTS', `expected an output_dir other than the model's folder ${resolve(modelFolder)}`, {
-      outputDir,
-    })
-  }
+/** A run must not write over the model it starts from, or remove it. Throws OUTPUT_EXISTS. */
+export async function checkModelIsApart(outputDir: string, modelFolder: string): Promise<void> {
+  const output = await realpath(outputDir).catch(() => resolve(outputDir))
+  const model = await realpath(modelFolder)
+  const problem =
+    output === model
+      ? "an output_dir other than the model's folder"
+      : isCheckpoint(relative(output, model))
+        ? 'an output_dir other than that of the checkpoint to start from (copy it elsewhere, or go on with resume_from_checkpoint)'
+        : undefined
+  if (problem)
+    throw new CheckpointError('OUTPUT_EXISTS', `expected ${problem} but received ${output}`, { outputDir, modelFolder })
+}
+
+const isCheckpoint = (name: string) => /^checkpoint-\d+$/.test(name)
+
+/** A run must not write over another one. Throws OUTPUT_EXISTS. */
+export async function checkOutputFolder(config: TrainConfig, outputDir: string): Promise<void> {
   if (config.overwriteOutputDir) return
   const names = await readdir(outputDir).catch(() => [] as string[])
-  const traces = names.filter((name) => /^checkpoint-\d+$/.test(name) || name === 'metrics.jsonl' || name === 'config.json')
+  const traces = names.filter((name) => isCheckpoint(name) || name === 'metrics.jsonl' || name === 'config.json')
   if (traces.length > 0) {
     throw new CheckpointError(
       'OUTPUT_EXISTS',
@@ -42,6 +53,6 @@ export async function checkOutputFolder(config: TrainConfig, outputDir: string, 
 /** With overwrite_output_dir: checkpoints of the run before must not be taken for those of this one. */
 export async function removeEarlierRun(outputDir: string): Promise<void> {
   for (const name of await readdir(outputDir)) {
-    if (/^checkpoint-\d+$/.test(name)) await rm(join(outputDir, name), { recursive: true, force: true })
+    if (isCheckpoint(name)) await rm(join(outputDir, name), { recursive: true, force: true })
   }
 }

@@ -6,7 +6,7 @@ import type { TrainConfig } from '../config/train-config.js'
 import { openDevice } from '../native/device.js'
 import { MetricsWriter } from './metrics.js'
 import { prepareRun, required } from './prepare.js'
-import { checkOutputFolder, findCheckpoint, removeEarlierRun } from './run-folder.js'
+import { checkModelIsApart, checkOutputFolder, findCheckpoint, removeEarlierRun } from './run-folder.js'
 import { TrainStep } from './step.js'
 import { firstMomentName, secondMomentName, type TrainEvent, TrainingLoop } from './training-loop.js'
 import { loadRegion } from './weights.js'
@@ -63,7 +63,8 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
   // What is wrong with the model, the output folder or the device is said before a long tokenization.
   const model = await openTrainableModel(required(config.modelNameOrPath, 'model_name_or_path', './Qwen2.5-0.5B-Instruct'))
   const checkpoint = await findCheckpoint(config, outputDir)
-  if (!checkpoint) await checkOutputFolder(config, outputDir, model.folder)
+  await checkModelIsApart(outputDir, model.folder)
+  if (!checkpoint) await checkOutputFolder(config, outputDir)
 
   const device = await openDevice(config.device, { threads: config.threads })
   let metrics: MetricsWriter | undefined
@@ -71,7 +72,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     const run = await prepareRun(config, options.signal)
     const identity = {
       totalSteps: run.batches.totalSteps,
-      settings: Object.fromEntries(lastingSettings.map((key) => [key, config[key] ?? null])),
+      settings: { ...run.model, ...Object.fromEntries(lastingSettings.map((key) => [key, config[key] ?? null])) },
       examples: { count: run.examples.length, digest: run.examplesDigest },
     }
     if (checkpoint) checkResumable(checkpoint.state, identity, checkpoint.folder)

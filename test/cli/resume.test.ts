@@ -1,10 +1,10 @@
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs'
+import { appendFileSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Random } from '../../lib/data/random.js'
 import { presets } from '../../lib/model/presets.js'
 import { readMetrics } from '../../lib/train/metrics.js'
-import { type TinyInputs, tinySettings, writeTinyInputs } from '../tiny-inputs.js'
+import { microConfig, type TinyInputs, tinySettings, writeTinyInputs } from '../tiny-inputs.js'
 import { asOptions, type CliResult, runCli, startCli } from './run-cli.js'
 
 type Settings = Record<string, string | number | boolean>
@@ -180,10 +180,22 @@ t.test('what cannot be resumed is refused, and nothing is changed', async (t) =>
   expectError(t, await runCli(trainArguments(inputs, outputDir)), 'OUTPUT_EXISTS', /holds a run .*--resume_from_checkpoint true/)
   const inModel = await runCli(trainArguments(inputs, inputs.modelFolder, { overwrite_output_dir: true }))
   expectError(t, inModel, 'OUTPUT_EXISTS', /other than the model's folder/)
+  for (const settings of [{ overwrite_output_dir: true }, { resume_from_checkpoint: true }]) {
+    const fromOwn = { ...inputs, modelFolder: join(outputDir, 'checkpoint-4') }
+    const result = await runCli(trainArguments(fromOwn, outputDir, settings))
+    expectError(t, result, 'OUTPUT_EXISTS', /other than that of the checkpoint to start from/)
+  }
+  const intoModel = { resume_from_checkpoint: join(outputDir, 'checkpoint-4') }
+  expectError(t, await runCli(trainArguments(inputs, inputs.modelFolder, intoModel)), 'OUTPUT_EXISTS', /the model's folder/)
 
   const resume = { ...settings, resume_from_checkpoint: true }
   const changed = await runCli(trainArguments(inputs, outputDir, { ...resume, learning_rate: 2e-3, num_train_epochs: 2 }))
   expectError(t, changed, 'CHECKPOINT_MISMATCH', /learningRate: 0.001 then, 0.002 now; total steps: 6 then, 12 now/)
+  const otherModel = join(folder, 'other-model')
+  cpSync(inputs.modelFolder, otherModel, { recursive: true })
+  writeFileSync(join(otherModel, 'config.json'), JSON.stringify({ ...microConfig, rope_theta: 10_000 }))
+  const withOther = await runCli(trainArguments({ ...inputs, modelFolder: otherModel }, outputDir, resume))
+  expectError(t, withOther, 'CHECKPOINT_MISMATCH', /ropeTheta: 1000 then, 10000 now/)
   const otherRows = join(folder, 'other.jsonl')
   await writeOtherRows(inputs.dataset, otherRows)
   const otherData = await runCli(trainArguments({ ...inputs, dataset: otherRows }, outputDir, resume))
