@@ -3,13 +3,14 @@ import yargs, { type CommandModule } from 'yargs'
 import { hideBin } from 'yargs/helpers'
 import { ConfigError, LimoError } from '../errors.js'
 import { packageVersion } from '../package-root.js'
+import { benchCommand } from './commands/bench.js'
 import { doctorCommand } from './commands/doctor.js'
 import { initCommand } from './commands/init.js'
 import { inspectCommand } from './commands/inspect.js'
 import { planCommand } from './commands/plan.js'
 import { trainCommand } from './commands/train.js'
 
-const commands = [trainCommand, planCommand, inspectCommand, initCommand, doctorCommand] as CommandModule[]
+const commands = [trainCommand, planCommand, inspectCommand, initCommand, benchCommand, doctorCommand] as CommandModule[]
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage or config, 130 interrupted and saved. */
 const FAILED = 1
@@ -21,13 +22,12 @@ async function main(): Promise<void> {
     .usage('$0 <command>\n\nFine-tunes language models on long reasoning chains.')
     .version(packageVersion)
     .option('debug', { type: 'boolean', default: false, describe: 'print the stack trace of an error', global: true })
-    // Keys are config keys: --learning_rate 1e-5 stays as it was typed, and the last one wins.
+    // Keys are config keys: --learning_rate 1e-5 stays as it was typed.
     .parserConfiguration({
       'camel-case-expansion': false,
       'dot-notation': false,
       'boolean-negation': false,
       'parse-positional-numbers': false,
-      'duplicate-arguments-array': false,
     })
     .demandCommand(1, 'expected a command: one of those above')
     .strictCommands()

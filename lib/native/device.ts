@@ -163,6 +163,11 @@ export class Device {
     return guardedAsync(() => this.native.measureMultiplyAddRate())
   }
 
+  /** The bytes a second that all threads together move in z ← z/2 + x over large arrays, measured now. */
+  measureUpdateRate(): Promise<number> {
+    return guardedAsync(() => this.native.measureUpdateRate())
+  }
+
   /** Finishes what is queued, then gives the memory of all arenas back. Closing twice does no harm. */
   close(): Promise<void> {
     this.closing ??= guardedAsync(() => this.native.close())

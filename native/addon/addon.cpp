@@ -177,7 +177,8 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "Device", {InstanceMethod("allocate", &DeviceObject::Allocate), InstanceMethod("compile", &DeviceObject::Compile),
                                        InstanceMethod("close", &DeviceObject::Close),
-                                       InstanceMethod("measureMultiplyAddRate", &DeviceObject::MeasureMultiplyAddRate), InstanceAccessor<&DeviceObject::Info>("info")});
+                                       InstanceMethod("measureMultiplyAddRate", &DeviceObject::Measure<measure_multiply_add_rate>),
+                                       InstanceMethod("measureUpdateRate", &DeviceObject::Measure<measure_update_rate>), InstanceAccessor<&DeviceObject::Info>("info")});
   }
 
   // new Device({threads, isa})
@@ -252,11 +253,12 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
     return guarded(info.Env(), [&]() -> Napi::Value { return close_device(info.Env(), *device_); });
   }
 
-  Napi::Value MeasureMultiplyAddRate(const Napi::CallbackInfo& info) {
+  template <double (*measure)(Isa, const CpuContext&)>
+  Napi::Value Measure(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       CpuDevice* device = device_.get();
       return run_on_device(info.Env(), *device, [device]() -> Settle {
-        const double rate = measure_multiply_add_rate(device->isa(), device->context());
+        const double rate = measure(device->isa(), device->context());
         return [rate](Napi::Env env, const Napi::Object&) { return Napi::Number::New(env, rate); };
       });
     });

@@ -27,4 +27,12 @@ double run_multiply_adds(int64_t iterations, float* sink) {
   return 2.0 * kSums * kLanes * static_cast<double>(iterations);
 }
 
+// z ← z/2 + x for n floats: two reads and a write, the traffic of an optimizer.
+void run_update(float* z, const float* x, int64_t n) {
+  const Vec half = splat(0.5f);
+  for_lanes(
+      n, [&](int64_t i) { store(z + i, load(z + i) * half + load(x + i)); },
+      [&](int64_t i, int64_t rest) { store_partial(z + i, load_partial(z + i, rest) * half + load_partial(x + i, rest), rest); });
+}
+
 }  // namespace limo::LIMO_ISA

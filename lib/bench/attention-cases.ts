@@ -1,0 +1,148 @@
+import { attentionBackwardOp, attentionOp } from '../graph/ops/attention.js'
+import { randomValues } from './measure.js'
+import { expectClose, type OpCase } from './op-case.js'
+
+/** Query and key/value heads of Qwen2.5-0.5B. */
+const [H, K, D] = [14, 2, 64]
+const GROUP = H / K
+const SCALE = 1 / Math.sqrt(D)
+
+/** One causal sequence of T tokens, forward and backward. */
+export function* attentionCases(): Generator<OpCase> {
+  for (const T of [2048, 8192, 16384]) yield* casesOf(T)
+}
+
+function* casesOf(T: number): Generator<OpCase> {
+  const q = randomValues(T * H * D, 1)
+  const k = randomValues(T * K * D, 2)
+  const v = randomValues(T * K * D, 3)
+  const dOut = randomValues(T * H * D, 4)
+  const cu_seqlens = { shape: [2], dtype: 'i32' as const, values: Int32Array.of(0, T) }
+  const inputs = {
+    q: { shape: [T, H * D], values: q },
+    k: { shape: [T, K * D], values: k },
+    v: { shape: [T, K * D], values: v },
+    cu_seqlens,
+  }
+  const attributes = { head_dim: D, scale: SCALE }
+  // Causal: half of the scores. Two products forward, five backward.
+  const product = T * T * H * D
+  const shape = { T, H, K, D }
+  const row = (t: number, h: number) => attendRow({ q, k, v }, t, h)
+
+  yield {
+    ...{ op: attentionOp, direction: 'forward', shape, attributes, flops: 2 * product },
+    operands: { out: { shape: [T, H * D] }, lse: { shape: [T, H] }, ...inputs },
+    async check(read) {
+      const out = await read('out')
+      const lse = await read('lse')
+      for (const [t, h] of sampledRows(T)) {
+        const expected = row(t, h)
+        expectClose(`lse[${t}, ${h}]`, lse[t * H + h]!, expected.lse, 1e-5)
+        for (let i = 0; i < D; i += 7) expectClose(`out[${t}, ${h}, ${i}]`, out[(t * H + h) * D + i]!, expected.out[i]!, 1e-5)
+      }
+    },
+  }
+
+  yield {
+    ...{ op: attentionBackwardOp, before: attentionOp, direction: 'backward', shape, attributes, flops: 5 * product },
+    operands: {
+      d_q: { shape: [T, H * D] },
+      d_k: { shape: [T, K * D] },
+      d_v: { shape: [T, K * D] },
+      delta: { shape: [T, H] },
+      d_out: { shape: [T, H * D], values: dOut },
+      out: { shape: [T, H * D] },
+      lse: { shape: [T, H] },
+      ...inputs,
+    },
+    async check(read) {
+      const [out, lse] = [await read('out'), await read('lse')]
+      const [dQ, dK, dV] = [await read('d_q'), await read('d_k'), await read('d_v')]
+      const forward = { q, k, v, dOut, out, lse }
+      for (const [t, h] of sampledRows(T)) {
+        const expected = queryGradient(forward, t, h)
+        for (let i = 0; i < D; i += 7) expectClose(`d_q[${t}, ${h}, ${i}]`, dQ[(t * H + h) * D + i]!, expected[i]!, 1e-5)
+      }
+      for (const u of [0, 143, T >> 1, T - 1]) {
+        const kv = u % K
+        const expected = keyGradients(forward, u, kv, T)
+        for (let i = 0; i < D; i += 7) {
+          const at = (u * K + kv) * D + i
+          // The sums over all later queries grow with their number.
+          expectClose(`d_k[${u}, ${kv}, ${i}]`, dK[at]!, expected.dK[i]!, 2e-5 * (1 + Math.log(T)))
+          expectClose(`d_v[${u}, ${kv}, ${i}]`, dV[at]!, expected.dV[i]!, 2e-5 * (1 + Math.log(T)))
+        }
+      }
+    },
+  }
+}
+
+interface Inputs {
+  q: Float32Array
+  k: Float32Array
+  v: Float32Array
+}
+
+function sampledRows(T: number): [number, number][] {
+  return [0, 1, 63, 64, 145, T >> 1, T - 1].map((t, n) => [t, (n * 5) % H])
+}
+
+function dot(a: Float32Array, i: number, b: Float32Array, j: number): number {
+  let sum = 0
+  for (let c = 0; c < D; c++) sum += a[i + c]! * b[j + c]!
+  return sum
+}
+
+function attendRow({ q, k, v }: Inputs, t: number, h: number): { out: Float64Array; lse: number } {
+  const kv = Math.floor(h / GROUP)
+  const scores = Float64Array.from({ length: t + 1 }, (_, u) => SCALE * dot(q, (t * H + h) * D, k, (u * K + kv) * D))
+  const max = scores.reduce((a, b) => Math.max(a, b))
+  const total = scores.reduce((sum, score) => sum + Math.exp(score - max), 0)
+  const out = new Float64Array(D)
+  for (let u = 0; u <= t; u++) {
+    const p = Math.exp(scores[u]! - max) / total
+    for (let i = 0; i < D; i++) out[i]! += p * v[(u * K + kv) * D + i]!
+  }
+  return { out, lse: max + Math.log(total) }
+}
+
+interface Forward extends Inputs {
+  dOut: Float32Array
+  out: Float32Array
+  lse: Float32Array
+}
+
+/** p and d_s of one pair of query and key, from the forward result. */
+function pair({ q, k, v, dOut, out, lse }: Forward, t: number, h: number, u: number): { p: number; dS: number } {
+  const row = (t * H + h) * D
+  const key = (u * K + Math.floor(h / GROUP)) * D
+  const p = Math.exp(SCALE * dot(q, row, k, key) - lse[t * H + h]!)
+  return { p, dS: p * (dot(dOut, row, v, key) - dot(dOut, row, out, row)) * SCALE }
+}
+
+function queryGradient(forward: Forward, t: number, h: number): Float64Array {
+  const dQ = new Float64Array(D)
+  for (let u = 0; u <= t; u++) {
+    const { dS } = pair(forward, t, h, u)
+    const key = (u * K + Math.floor(h / GROUP)) * D
+    for (let i = 0; i < D; i++) dQ[i]! += dS * forward.k[key + i]!
+  }
+  return dQ
+}
+
+function keyGradients(forward: Forward, u: number, kv: number, T: number): { dK: Float64Array; dV: Float64Array } {
+  const dK = new Float64Array(D)
+  const dV = new Float64Array(D)
+  for (let t = u; t < T; t++) {
+    for (let h = kv * GROUP; h < (kv + 1) * GROUP; h++) {
+      const { p, dS } = pair(forward, t, h, u)
+      const row = (t * H + h) * D
+      for (let i = 0; i < D; i++) {
+        dK[i]! += dS * forward.q[row + i]!
+        dV[i]! += p * forward.dOut[row + i]!
+      }
+    }
+  }
+  return { dK, dV }
+}

@@ -1,0 +1,36 @@
+/** Times of the runs of one thing, in milliseconds. */
+export interface Timing {
+  medianMs: number
+  runs: number
+}
+
+/** Runs `body` for at least `minMs` and `minRuns` times, after one run that is not counted, and gives the median. */
+export async function timeRuns(body: () => Promise<unknown>, options: { minRuns: number; minMs: number }): Promise<Timing> {
+  await body()
+  const times: number[] = []
+  let total = 0
+  while (times.length < options.minRuns || total < options.minMs) {
+    const start = performance.now()
+    await body()
+    const elapsed = performance.now() - start
+    times.push(elapsed)
+    total += elapsed
+  }
+  return { medianMs: medianOf(times), runs: times.length }
+}
+
+export function medianOf(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)]!
+}
+
+/** Numbers in [-1, 1) that depend on the seed alone: a benchmark on zeros measures nothing. */
+export function randomValues(length: number, seed: number): Float32Array {
+  const values = new Float32Array(length)
+  let state = (seed * 2654435761 + 12345) | 0
+  for (let i = 0; i < length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0
+    values[i] = state / 2 ** 31
+  }
+  return values
+}
