@@ -48,14 +48,26 @@ export class Arena {
 
   /** Copies bytes into the arena at a byte offset. */
   async write(offset: number, data: ArrayBufferView): Promise<void> {
+    this.checkRange(offset, data.byteLength)
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     for (let start = 0; start < bytes.length || start === 0; start += CHUNK_BYTES) {
       await guardedAsync(async () => this.native.write(offset + start, bytes.subarray(start, start + CHUNK_BYTES)))
     }
   }
 
+  /** Before anything is copied, or allocated for it: what crosses in pieces must not be half done. */
+  private checkRange(offset: number, length: number): void {
+    const received = `but received ${length} bytes at offset ${offset}`
+    const details = { offset, length, bytes: this.bytes }
+    if (![offset, length].every((size) => Number.isSafeInteger(size) && size >= 0))
+      throw new NativeError('INPUT_INVALID', `expected a whole number of at least 0 for offset and length ${received}`, details)
+    if (offset + length > this.bytes)
+      throw new NativeError('INPUT_INVALID', `expected a range inside the arena of ${this.bytes} bytes ${received}`, details)
+  }
+
   /** A copy of `length` bytes at a byte offset. */
   async read(offset: number, length: number): Promise<Uint8Array> {
+    this.checkRange(offset, length)
     const bytes = new Uint8Array(length)
     for (let start = 0; start < length || start === 0; start += CHUNK_BYTES) {
       await guardedAsync(async () => this.native.read(offset + start, bytes.subarray(start, start + CHUNK_BYTES)))

@@ -73,7 +73,7 @@ class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
       arena_->check_range(offset, given.size());
       // A copy: the caller's buffer may be changed or detached before the device comes to it.
       std::vector<char> bytes(given.begin(), given.end());
-      return run_on_device(info.Env(), *device_, [arena = arena_, offset, bytes = std::move(bytes)]() -> Settle {
+      return run_on_device(info.Env(), *device_, {info.This().As<Napi::Object>(), {}}, [arena = arena_, offset, bytes = std::move(bytes)]() -> Settle {
         if (!bytes.empty()) std::memcpy(arena->data() + offset, bytes.data(), bytes.size());
         return [](Napi::Env env, const Napi::Object&) { return env.Undefined(); };
       });
@@ -89,14 +89,14 @@ class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
       arena_->check_range(offset, length);
       auto work = [arena = arena_, offset, length]() -> Settle {
         auto bytes = std::make_shared<std::vector<char>>(arena->data() + offset, arena->data() + offset + length);
-        return [bytes](Napi::Env env, const Napi::Object& kept) -> Napi::Value {
-          const auto target = kept.As<Napi::TypedArray>();
+        return [bytes](Napi::Env env, const Napi::Object& object) -> Napi::Value {
+          const auto target = object.As<Napi::TypedArray>();
           if (target.ByteLength() != bytes->size()) throw Error(ErrorCode::kInputInvalid, "the array that is read into was detached meanwhile");
           if (!bytes->empty()) std::memcpy(static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset(), bytes->data(), bytes->size());
           return env.Undefined();
         };
       };
-      return run_on_device(info.Env(), *device_, std::move(work), info[1].As<Napi::Object>());
+      return run_on_device(info.Env(), *device_, {info.This().As<Napi::Object>(), info[1].As<Napi::Object>()}, std::move(work));
     });
   }
 
@@ -115,7 +115,7 @@ class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
       if (offset % 4 != 0) throw Error(ErrorCode::kInputInvalid, "expected an offset that is a multiple of 4");
       if (range.elements > arena_->bytes() / 4) throw Error(ErrorCode::kInputInvalid, "expected no more numbers than fit in the arena");
       arena_->check_range(offset, range.elements * 4);
-      return run_on_device(info.Env(), *device_, [arena = arena_, offset, range]() -> Settle {
+      return run_on_device(info.Env(), *device_, {info.This().As<Napi::Object>(), {}}, [arena = arena_, offset, range]() -> Settle {
         load_as_float32(reinterpret_cast<float*>(arena->data() + offset), range);
         return [](Napi::Env env, const Napi::Object&) { return env.Undefined(); };
       });
@@ -143,7 +143,7 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
       auto request = std::make_shared<RunRequest>(read_run_request(info[0]));
       auto cancelled = std::make_shared<std::atomic<bool>>(false);
       CpuDevice* device = device_.get();
-      auto promise = run_on_device(info.Env(), *device, [device, program = program_, request, cancelled]() -> Settle {
+      auto promise = run_on_device(info.Env(), *device, {info.This().As<Napi::Object>(), {}}, [device, program = program_, request, cancelled]() -> Settle {
         auto outputs = std::make_shared<RunOutputs>(program->run(*request, device->isa(), device->context(),
                                                                  [&] { return cancelled->load() || device->stopping(); }));
         return [outputs](Napi::Env env, const Napi::Object&) -> Napi::Value {
@@ -197,15 +197,15 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
       }
       device_ = std::make_shared<CpuDevice>(static_cast<int>(threads), isa);
     });
-    napi_add_env_cleanup_hook(info.Env(), &DeviceObject::OnTeardown, new std::shared_ptr<CpuDevice>(device_));
+    napi_add_env_cleanup_hook(info.Env(), &DeviceObject::OnTeardown, new std::weak_ptr<CpuDevice>(device_));
   }
 
  private:
   // The end of the environment (process exit, worker.terminate) must not wait for a long program.
   static void OnTeardown(void* data) {
-    auto* device = static_cast<std::shared_ptr<CpuDevice>*>(data);
-    (*device)->stop();
-    delete device;
+    auto* known = static_cast<std::weak_ptr<CpuDevice>*>(data);
+    if (const auto device = known->lock()) device->stop();
+    delete known;
   }
 
   Napi::Value Info(const Napi::CallbackInfo& info) {
@@ -250,14 +250,14 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
   }
 
   Napi::Value Close(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value { return close_device(info.Env(), *device_); });
+    return guarded(info.Env(), [&]() -> Napi::Value { return close_device(info.Env(), *device_, {info.This().As<Napi::Object>(), {}}); });
   }
 
   template <double (*measure)(Isa, const CpuContext&)>
   Napi::Value Measure(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       CpuDevice* device = device_.get();
-      return run_on_device(info.Env(), *device, [device]() -> Settle {
+      return run_on_device(info.Env(), *device, {info.This().As<Napi::Object>(), {}}, [device]() -> Settle {
         const double rate = measure(device->isa(), device->context());
         return [rate](Napi::Env env, const Napi::Object&) { return Napi::Number::New(env, rate); };
       });

@@ -37,8 +37,9 @@ class Pending {
   Napi::Promise promise() const { return deferred_.Promise(); }
 
   // On the JavaScript thread, before the job is queued.
-  void keep(Napi::Object object) {
-    if (!object.IsEmpty()) kept_ = Napi::Persistent(object);
+  void keep(const Kept& kept) {
+    owner_ = Napi::Persistent(kept.owner);
+    if (!kept.target.IsEmpty()) target_ = Napi::Persistent(kept.target);
   }
 
   // On any thread, once.
@@ -51,15 +52,21 @@ class Pending {
 
   // On the JavaScript thread, when the job was never queued.
   void drop() {
-    kept_.Reset();
+    let_go();
     napi_release_threadsafe_function(function_, napi_tsfn_abort);
   }
 
  private:
+  void let_go() {
+    owner_.Reset();
+    target_.Reset();
+  }
+
   static void deliver(napi_env raw, napi_value, void*, void* data) {
     Pending& pending = *static_cast<Pending*>(data);
     if (raw == nullptr) {  // the environment is going away, and its references with it
-      pending.kept_.SuppressDestruct();
+      pending.owner_.SuppressDestruct();
+      pending.target_.SuppressDestruct();
       return;
     }
     Napi::Env env(raw);
@@ -68,17 +75,17 @@ class Pending {
       if (pending.exception_) {
         pending.deferred_.Reject(to_js_error(env, pending.exception_).Value());
       } else {
-        pending.deferred_.Resolve(pending.settle_(env, pending.kept_.IsEmpty() ? Napi::Object() : pending.kept_.Value()));
+        pending.deferred_.Resolve(pending.settle_(env, pending.target_.IsEmpty() ? Napi::Object() : pending.target_.Value()));
       }
     } catch (...) {
       reject_quietly(env, pending.deferred_, std::current_exception());
     }
     // Here and not in the destructor, which the device's thread may run.
-    pending.kept_.Reset();
+    pending.let_go();
   }
 
   Napi::Promise::Deferred deferred_;
-  Napi::ObjectReference kept_;
+  Napi::ObjectReference owner_, target_;
   napi_threadsafe_function function_ = nullptr;
   Settle settle_;
   std::exception_ptr exception_;
@@ -86,7 +93,7 @@ class Pending {
 
 }  // namespace
 
-Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, std::function<Settle()> work, Napi::Object kept) {
+Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, const Kept& kept, std::function<Settle()> work) {
   const auto pending = Pending::create(env);
   pending->keep(kept);
   try {
@@ -104,8 +111,9 @@ Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, std::function<Sett
   return pending->promise();
 }
 
-Napi::Promise close_device(Napi::Env env, CpuDevice& device) {
+Napi::Promise close_device(Napi::Env env, CpuDevice& device, const Kept& kept) {
   const auto pending = Pending::create(env);
+  pending->keep(kept);
   try {
     device.close([pending, device = &device] {
       pending->settle(
