@@ -1,5 +1,5 @@
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import {
   activeTemporary,
   isActiveTemporary,
@@ -61,9 +61,29 @@ export async function publishFolder(
 
 /** Makes a folder and its parents. Throws a CheckpointError `WRITE_FAILED`. */
 export async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((cause) => {
+  await makeWithParents(resolve(path)).catch((cause) => {
     throw writeFailed(cause, path)
   })
+}
+
+/** Not Node's own `recursive`, which never returns where a file system denies a folder with ENOENT, as /proc does. */
+async function makeWithParents(path: string): Promise<void> {
+  if ((await makeUnderParent(path)) === undefined) return
+  if (dirname(path) !== path) await makeWithParents(dirname(path))
+  const denied = await makeUnderParent(path)
+  if (denied) throw denied
+}
+
+/** Returns the error that says there is no parent, if there is none. */
+async function makeUnderParent(path: string): Promise<NodeJS.ErrnoException | undefined> {
+  try {
+    await mkdir(path)
+  } catch (cause) {
+    const error = cause as NodeJS.ErrnoException
+    if (error.code === 'ENOENT') return error
+    if (error.code !== 'EEXIST' || !(await stat(path)).isDirectory()) throw cause
+  }
+  return undefined
 }
 
 /** A rename cannot replace a folder that has files: the old one steps aside first, and comes back if it was the last word. */

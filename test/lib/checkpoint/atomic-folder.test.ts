@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { publishFolder, removeStaleTemporaries } from '../../../lib/checkpoint/atomic-folder.js'
+import { makeFolder, publishFolder, removeStaleTemporaries } from '../../../lib/checkpoint/atomic-folder.js'
 import { writeFileAtomically } from '../../../lib/checkpoint/durable-file.js'
 
 const bytes = (text: string) => Buffer.from(text)
@@ -116,3 +116,12 @@ t.test('a file is replaced as one', async (t) => {
   t.equal(readFileSync(path, 'utf8'), 'again', 'a torn file of a dead run is no obstacle')
   t.same(readdirSync(folder).sort(), ['file', 'taken'])
 })
+
+t.test(
+  'a folder that a file system denies with ENOENT',
+  { skip: process.platform !== 'linux' && 'only Linux has /proc' },
+  async (t) => {
+    // Node's own recursive mkdir never returned here.
+    await t.rejects(makeFolder('/proc/no-such-folder/inside'), { code: 'WRITE_FAILED' })
+  },
+)
