@@ -52,10 +52,9 @@ function wrongUsage(message: string, command: string): string {
   return `${message.trim().replaceAll(/\s*\n\s*/g, ' ')} (limo-native ${command} --help lists what there is)`
 }
 
-// A reader that has seen enough (`| head`) is no error.
+// A reader that has seen enough (`| head`) is no error, and no reason to end a training run.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0)
-  throw error
+  if (error.code !== 'EPIPE') throw error
 })
 
 try {

@@ -25,6 +25,7 @@ constexpr int64_t kFarRowBytes = 4096;
 static_assert((kBlockK * kBlockN + kBlockK * kBlockM) * 4 <= kScratchForProducts);
 
 LIMO_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+LIMO_INLINE int64_t blocks_of(int64_t total, int64_t block) { return (total + block - 1) / block; }
 
 // C[Rows, columns] (+)= A·B over one panel; `columns` ≤ Vectors·kLanes of it are stored.
 template <int Rows, int Vectors>
@@ -172,35 +173,38 @@ BlockOfA prepare_a(const Gemm& g, float* packed, int64_t row, int64_t rows, int6
   return {packed, 1, rows};
 }
 
-LIMO_INLINE int64_t blocks_of(int64_t total, int64_t block) { return (total + block - 1) / block; }
+// Vectors of the next panel when so many are left: as many panels as it takes, of like width, because a panel of one
+// vector is bound by loads (64 columns are 2 + 2 vectors rather than 3 + 1).
+LIMO_INLINE int64_t next_panel(int64_t vectors) { return blocks_of(vectors, blocks_of(vectors, kTileVectors)); }
 
 }  // namespace
 
 void pack_b(float* packed, const float* b, int64_t k_stride, int64_t col_stride, int64_t k, int64_t n) {
-  for (int64_t panel = 0; panel < n; panel += kTileCols) {
-    const int64_t columns = smaller(kTileCols, n - panel);
-    const int64_t width = blocks_of(columns, kLanes) * kLanes;
+  for (int64_t panel = 0; panel < n;) {
+    const int64_t width = next_panel(blocks_of(n - panel, kLanes)) * kLanes;
     for (int64_t v = 0; v < width; v += kLanes) {
-      const int64_t here = smaller(kLanes, columns - v);
+      const int64_t here = smaller(kLanes, n - panel - v);
       if (col_stride == 1) pack_rows(packed + v, width, b + panel + v, k_stride, k, here);
       else pack_transposed(packed + v, width, b + (panel + v) * col_stride, col_stride, k, here);
     }
     packed += width * k;
+    panel += width;
   }
 }
 
 void multiply_packed(const PackedProduct& p) {
-  const float* panel = p.packed_b;
-  for (int64_t j = 0; j < p.n; j += kTileCols) {
-    const int64_t columns = smaller(kTileCols, p.n - j);
-    const float* bias = p.bias ? p.bias + j : nullptr;
-    const int64_t vectors = blocks_of(columns, kLanes);
-    if (vectors == 1) multiply_panel<1>(p, panel, p.c + j, columns, bias);
-    else if (vectors == 2) multiply_panel<2>(p, panel, p.c + j, columns, bias);
+  const float* packed = p.packed_b;
+  for (int64_t panel = 0; panel < p.n;) {
+    const int64_t vectors = next_panel(blocks_of(p.n - panel, kLanes)), width = vectors * kLanes;
+    const int64_t columns = smaller(width, p.n - panel);
+    const float* bias = p.bias ? p.bias + panel : nullptr;
+    if (vectors == 1) multiply_panel<1>(p, packed, p.c + panel, columns, bias);
+    else if (vectors == 2) multiply_panel<2>(p, packed, p.c + panel, columns, bias);
 #if defined(__AVX512F__)
-    else multiply_panel<3>(p, panel, p.c + j, columns, bias);
+    else multiply_panel<3>(p, packed, p.c + panel, columns, bias);
 #endif
-    panel += vectors * kLanes * p.k;
+    packed += width * p.k;
+    panel += width;
   }
 }
 
