@@ -101,7 +101,7 @@ function checkProduct(
 }
 
 function* memoryBoundCases(): Generator<OpCase> {
-  const N = 32 << 20
+  const N = 33_333_333
   const [p, m, g] = [randomValues(N, 1), randomValues(N, 2), randomValues(N, 3)]
   const v = randomValues(N, 4).map(Math.abs)
   const settings = { learning_rate: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, step: 3 }

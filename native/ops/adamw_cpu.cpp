@@ -8,8 +8,8 @@
 namespace limo::LIMO_ISA {
 namespace {
 
-// Floats a task updates; four arrays of it pass through L2.
-constexpr int64_t kBlock = 1 << 16;
+// Floats a task updates: long enough for the processor to fetch four streams ahead.
+constexpr int64_t kBlock = 1 << 18;
 // Partial sums of the norm: each covers N / kPartialSums gradients, whatever the number of threads.
 constexpr int64_t kPartialSums = 256;
 
@@ -59,11 +59,15 @@ void run(const AdamW& op, const CpuContext& context) {
   const Vec denominator_scale = splat(static_cast<float>(1 / ::sqrt(correction2)));
   const Vec eps = splat(static_cast<float>(op.eps));
   const Vec keep = splat(static_cast<float>(1 - op.learning_rate * op.weight_decay));
-  float *p = op.parameters.f32(), *m = op.first_moment.f32(), *v = op.second_moment.f32();
-  const float* g = op.gradients.f32();
 
   parallel_for(context.pool, (n + kBlock - 1) / kBlock, [&](int64_t task, int) {
     const int64_t start = task * kBlock, count = block_end(start, kBlock, n) - start;
+    // Pointers of this task's own, so that they stay in registers: what the lambda captures lies in memory that stores
+    // might change, as far as the compiler knows.
+    float* const p = op.parameters.f32() + start;
+    float* const m = op.first_moment.f32() + start;
+    float* const v = op.second_moment.f32() + start;
+    const float* const g = op.gradients.f32() + start;
     const auto update = [&](Vec& parameter, Vec& first, Vec& second, Vec gradient) __attribute__((always_inline)) {
       gradient *= scale;
       first = rest1 * gradient + beta1 * first;
@@ -73,16 +77,14 @@ void run(const AdamW& op, const CpuContext& context) {
     };
     for_lanes(
         count,
-        [&](int64_t j) {
-          const int64_t i = start + j;
+        [&](int64_t i) {
           Vec parameter = load(p + i), first = load(m + i), second = load(v + i);
           update(parameter, first, second, load(g + i));
           store(p + i, parameter);
           store(m + i, first);
           store(v + i, second);
         },
-        [&](int64_t j, int64_t rest) {
-          const int64_t i = start + j;
+        [&](int64_t i, int64_t rest) {
           Vec parameter = load_partial(p + i, rest), first = load_partial(m + i, rest), second = load_partial(v + i, rest);
           update(parameter, first, second, load_partial(g + i, rest));
           store_partial(p + i, parameter, rest);
