@@ -177,6 +177,15 @@ BlockOfA prepare_a(const Gemm& g, float* packed, int64_t row, int64_t rows, int6
 // vector is bound by loads (64 columns are 2 + 2 vectors rather than 3 + 1).
 LIMO_INLINE int64_t next_panel(int64_t vectors) { return blocks_of(vectors, blocks_of(vectors, kTileVectors)); }
 
+// Few large tasks would leave threads idle at the end: with less than four for each thread, their number is made a
+// multiple of the threads, as long as a task keeps kFewestRows rows to share a packing of B.
+int64_t rows_of_a_task(int64_t m, int64_t n_blocks, int64_t threads) {
+  constexpr int64_t kFewestRows = 12 * kTileRows;
+  int64_t blocks = blocks_of(m, kBlockM);
+  while (blocks * n_blocks < 4 * threads && blocks * n_blocks % threads != 0 && m / (blocks + 1) >= kFewestRows) ++blocks;
+  return blocks_of(blocks_of(m, blocks), kTileRows) * kTileRows;
+}
+
 }  // namespace
 
 void pack_b(float* packed, const float* b, int64_t k_stride, int64_t col_stride, int64_t k, int64_t n) {
@@ -210,12 +219,14 @@ void multiply_packed(const PackedProduct& p) {
 
 void gemm(const Gemm& g, const CpuContext& context) {
   if (g.m == 0 || g.n == 0) return;
-  // Blocks of equal size, so that no thread is left with a sliver; all of this depends on the shape alone.
+  // The blocks of k depend on the shape alone, since they fix the order of every sum. How rows and columns are shared out
+  // may depend on the threads: each element is summed in the same way wherever it falls.
   const int64_t k_blocks = g.k == 0 ? 1 : blocks_of(g.k, kBlockK);
   const int64_t k_block = blocks_of(g.k, k_blocks);
-  const int64_t m_block = blocks_of(blocks_of(g.m, blocks_of(g.m, kBlockM)), kTileRows) * kTileRows;
   const int64_t n_block = blocks_of(blocks_of(g.n, blocks_of(g.n, kBlockN)), kTileCols) * kTileCols;
-  const int64_t m_blocks = blocks_of(g.m, m_block), n_blocks = blocks_of(g.n, n_block);
+  const int64_t n_blocks = blocks_of(g.n, n_block);
+  const int64_t m_block = rows_of_a_task(g.m, n_blocks, context.pool.threads());
+  const int64_t m_blocks = blocks_of(g.m, m_block);
 
   parallel_for(context.pool, m_blocks * n_blocks, [&](int64_t task, int thread) {
     const int64_t row = task % m_blocks * m_block, col = task / m_blocks * n_block;
