@@ -5,7 +5,7 @@
 namespace limo {
 
 // norm = sqrt(Σ g²), summed in double in an order that depends on N alone; clip_scale = min(1, max_norm / (norm + 1e-6)) as
-// PyTorch's clip_grad_norm_, 1 when max_norm is 0, and 0 where the norm is not finite, which AdamW takes as "do nothing".
+// PyTorch's clip_grad_norm_, 1 when max_norm is 0, and 0 where the norm is no finite float32, which AdamW takes as "do nothing".
 struct GradNorm {
   static constexpr const char* kName = "grad_norm";
   Tensor norm;        // [1], written

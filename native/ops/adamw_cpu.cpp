@@ -41,10 +41,11 @@ void run(const GradNorm& op, const CpuContext& context) {
   double total = 0;
   for (double sum : sums) total += sum;
   const double norm = ::sqrt(total);
-  op.norm.f32()[0] = static_cast<float>(norm);
+  const float written = static_cast<float>(norm);  // infinite from 3.4e38 on
+  op.norm.f32()[0] = written;
   double scale = 1;
   if (op.max_norm > 0 && norm + 1e-6 > op.max_norm) scale = op.max_norm / (norm + 1e-6);
-  op.clip_scale.f32()[0] = norm - norm == 0 ? static_cast<float>(scale) : 0.0f;
+  op.clip_scale.f32()[0] = written - written == 0 ? static_cast<float>(scale) : 0.0f;
 }
 
 void run(const AdamW& op, const CpuContext& context) {

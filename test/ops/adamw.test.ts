@@ -192,3 +192,12 @@ t.test('a NaN or an infinity anywhere gives a clip scale of 0', async (t) => {
     }
   }
 })
+
+t.test('a norm above the largest float32 gives a clip scale of 0', async (t) => {
+  const operands = { gradients: given(new Float32Array(4).fill(3e38), [4]), norm: written([1]), clip_scale: written([1]) }
+  for (const max_norm of [0, 1])
+    for (const instructionSet of instructionSets) {
+      const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm } }, { instructionSet, threads: 1 })
+      t.same([out.norm![0], out.clip_scale![0]], [Infinity, 0], 'what is reported as not finite changes no weight')
+    }
+})
