@@ -1,6 +1,10 @@
 #include "runtime/thread_pool.h"
 
 #include <chrono>
+#include <string>
+#include <system_error>
+
+#include "core/error.h"
 
 namespace limo {
 namespace {
@@ -18,7 +22,12 @@ inline void pause_briefly() {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) : threads_(threads < 1 ? 1 : threads) {
-  for (int thread = 1; thread < threads_; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+  try {
+    for (int thread = 1; thread < threads_; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+  } catch (const std::system_error& error) {
+    stop();  // the destructor of an object that was never made does not run, and the threads wait on its members
+    throw Error(ErrorCode::kOutOfMemory, "cannot start " + std::to_string(threads) + " threads (" + error.what() + "); ask for fewer");
+  }
 }
 
 ThreadPool::~ThreadPool() { stop(); }

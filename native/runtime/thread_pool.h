@@ -18,7 +18,7 @@ class ThreadPool {
  public:
   using TaskFunction = void (*)(void* argument, int64_t task, int thread);
 
-  explicit ThreadPool(int threads);
+  explicit ThreadPool(int threads);  // throws kOutOfMemory when the system gives no more threads
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

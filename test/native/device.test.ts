@@ -259,6 +259,18 @@ t.test('a process ends in whatever way while a device works', async (t) => {
     t.same(await end(how), expected, how)
 })
 
+t.test('a system that gives no more threads', { skip: process.platform !== 'linux' && 'needs ulimit -v' }, async (t) => {
+  const script = fileURLToPath(new URL('./endings.js', import.meta.url))
+  // The stacks of a thousand threads do not fit into 3 GB of address space.
+  const line = `ulimit -v 3000000 && exec "${process.execPath}" "${script}" "too many threads"`
+  const output = await new Promise((resolve) =>
+    execFile('sh', ['-c', line], { timeout: 30_000, killSignal: 'SIGKILL' }, (error, stdout) =>
+      resolve(error?.message ?? stdout),
+    ),
+  )
+  t.match(output, /^OUT_OF_MEMORY cannot start 1000 threads .*\n2\n$/, 'an error, and then a device with fewer')
+})
+
 t.test('file descriptors are the caller’s', async (t) => {
   const device = await open(t)
   const arena = device.allocate(16)

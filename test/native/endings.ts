@@ -39,6 +39,12 @@ const endings: Record<string, () => Promise<void>> = {
     const { program, x } = longProgram(await openDevice('cpu', { threads: 2 }), 20)
     program.run({ inputs: { x } }).then(() => console.log('finished'))
   },
+  async 'too many threads'() {
+    await openDevice('cpu', { threads: 1000 }).catch(({ code, message }) => console.log(code, message))
+    const device = await openDevice('cpu', { threads: 2 })
+    console.log(device.info.threads)
+    await device.close()
+  },
 }
 
 async function startRun(): Promise<void> {
