@@ -1,5 +1,6 @@
 import type { Argv } from 'yargs'
-import { trainKeys } from '../config/train-config.js'
+import { type LoadedTrainConfig, loadTrainConfig, trainKeys } from '../config/train-config.js'
+import { prepareQuickstart, type Quickstart } from '../quickstart/quickstart.js'
 
 /** Options of every command that are not keys of the training config. */
 const ownOptions = new Set(['_', '$0', 'config', 'debug', 'help', 'version', 'h'])
@@ -7,22 +8,39 @@ const ownOptions = new Set(['_', '$0', 'config', 'debug', 'help', 'version', 'h'
 /** Declares the config file and every key of the training config as an option, for `--help`. */
 export function withTrainOptions(yargs: Argv): Argv<{ config: string | undefined }> {
   let declared = yargs.positional('config', { type: 'string', describe: 'YAML or JSON file with LLaMA-Factory’s key names' })
-  for (const { key, description, default: value, choices } of trainKeys) {
+  for (const { key, type, description, default: value, choices } of trainKeys) {
     const defaultText = value === undefined || value === '' ? undefined : String(value)
     declared = declared.option(key, {
       describe: choices ? `${description} [${choices.join(', ')}]` : description,
       group: 'Settings (each can be in the config file):',
       ...(defaultText !== undefined && { defaultDescription: defaultText }),
+      // As it was typed: a folder named 1e3 is not 1000.
+      ...(type === 'string' && { string: true }),
     })
   }
   return declared as Argv<{ config: string | undefined }>
 }
 
 /** What was given on the command line for the config: every option that is not the command's own, the last of each. */
-export function configOverrides(args: Record<string, unknown>, own: readonly string[] = []): Record<string, unknown> {
+function configOverrides(args: Record<string, unknown>, own: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(args)
       .filter(([key, value]) => value !== undefined && !ownOptions.has(key) && !own.includes(key))
-      .map(([key, value]) => [key, Array.isArray(value) ? value.at(-1) : value]),
+      .map(([key, value]) => [key.replaceAll('-', '_'), Array.isArray(value) ? value.at(-1) : value]),
   )
+}
+
+/**
+ * The config of a command: its file and its options, or the embedded default when neither names a model or data. `own` are
+ * the options of the command that are not keys of the config.
+ */
+export async function loadCommandConfig(
+  args: { config: string | undefined },
+  own: readonly string[] = [],
+): Promise<LoadedTrainConfig & { quickstart?: Quickstart }> {
+  const overrides = configOverrides(args, own)
+  const embedded = args.config === undefined && overrides.model_name_or_path === undefined && overrides.dataset === undefined
+  if (!embedded) return loadTrainConfig(args.config, overrides)
+  const quickstart = await prepareQuickstart(overrides)
+  return { ...quickstart, quickstart }
 }

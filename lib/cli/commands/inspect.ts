@@ -1,14 +1,12 @@
 import pc from 'picocolors'
 import type { Argv, CommandModule } from 'yargs'
 import type { TrainConfig } from '../../config/train-config.js'
-import { loadTrainConfig } from '../../config/train-config.js'
 import { planBatches } from '../../data/batch-stream.js'
 import { type Example, makeExample, notScored, renderRecord } from '../../data/example.js'
 import type { TrainingRecord } from '../../data/records.js'
 import { ConfigError, LimoError } from '../../errors.js'
-import { prepareQuickstart } from '../../quickstart/quickstart.js'
 import { type LoadedRecords, loadRecords } from '../../train/prepare.js'
-import { configOverrides, withTrainOptions } from '../config-options.js'
+import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { formatCount, formatTable } from '../format.js'
 
 interface InspectArguments {
@@ -25,9 +23,7 @@ export const inspectCommand: CommandModule<object, InspectArguments> = {
       .option('row', { type: 'string', default: '1', describe: 'which record, counting from 1' })
       .option('ids', { type: 'boolean', default: true, describe: 'print the token ids' }) as Argv<InspectArguments>,
   handler: async (args) => {
-    const overrides = configOverrides(args, ['row', 'ids'])
-    const embedded = args.config === undefined && overrides.model_name_or_path === undefined && overrides.dataset === undefined
-    const { config } = embedded ? await prepareQuickstart(overrides) : await loadTrainConfig(args.config, overrides)
+    const { config } = await loadCommandConfig(args, ['row', 'ids'])
     const loaded = await loadRecords(config)
     const row = Number(args.row)
     const record = loaded.records[row - 1]

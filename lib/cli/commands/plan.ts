@@ -1,9 +1,7 @@
 import type { Argv, CommandModule } from 'yargs'
-import { loadTrainConfig } from '../../config/train-config.js'
 import { countParameters } from '../../model/parameters.js'
-import { prepareQuickstart } from '../../quickstart/quickstart.js'
 import { prepareRun } from '../../train/prepare.js'
-import { configOverrides, withTrainOptions } from '../config-options.js'
+import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { formatBytes, formatCount, formatTable } from '../format.js'
 
 interface PlanArguments {
@@ -20,9 +18,7 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       .option('program', { type: 'boolean', default: false, describe: 'print the compiled programs, one operation a line' })
       .option('json', { type: 'boolean', default: false, describe: 'print the plan as one JSON object' }) as Argv<PlanArguments>,
   handler: async (args) => {
-    const overrides = configOverrides(args, ['program', 'json'])
-    const embedded = args.config === undefined && overrides.model_name_or_path === undefined && overrides.dataset === undefined
-    const { config, notes } = embedded ? await prepareQuickstart(overrides) : await loadTrainConfig(args.config, overrides)
+    const { config, notes } = await loadCommandConfig(args, ['program', 'json'])
     const { model, batches, step, report, examples } = await prepareRun(config)
     if (args.program) {
       for (const [name, { text }] of Object.entries(step.programs)) process.stdout.write(`# ${name}\n${text}`)

@@ -1,10 +1,9 @@
 import type { Argv, CommandModule } from 'yargs'
 import type { LoadedTrainConfig } from '../../config/train-config.js'
-import { loadTrainConfig } from '../../config/train-config.js'
 import { countParameters } from '../../model/parameters.js'
-import { prepareQuickstart, type Quickstart } from '../../quickstart/quickstart.js'
+import type { Quickstart } from '../../quickstart/quickstart.js'
 import { type TrainEvent, train } from '../../train/trainer.js'
-import { configOverrides, withTrainOptions } from '../config-options.js'
+import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { formatBytes, formatCount, formatDuration } from '../format.js'
 import { StepProgress } from '../progress.js'
 
@@ -20,12 +19,10 @@ export const trainCommand: CommandModule<object, { config: string | undefined }>
       .example('$0 train', 'generate chains and a tiny model, and train it in minutes')
       .example('$0 train train.yaml --learning_rate 1e-5', 'train by a config, with one key changed'),
   handler: async (args) => {
-    const overrides = configOverrides(args)
-    const embedded = args.config === undefined && overrides.model_name_or_path === undefined && overrides.dataset === undefined
-    if (!embedded) return run(await loadTrainConfig(args.config, overrides))
-    const quickstart = await prepareQuickstart(overrides)
-    console.log(`No config given: training a tiny model on 817 generated arithmetic chains, in ${quickstart.folder}/`)
-    await run(quickstart, quickstart)
+    const { quickstart, ...loaded } = await loadCommandConfig(args)
+    if (quickstart)
+      console.log(`No config given: training a tiny model on 817 generated arithmetic chains, in ${quickstart.folder}/`)
+    await run(loaded, quickstart)
   },
 }
 
