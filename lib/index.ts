@@ -9,6 +9,7 @@ export { CheckpointError, ConfigError, DataError, type ErrorCode, errorCodes, Li
 export { appendBackward } from './graph/backward.js'
 export { type AttributeValue, Graph, type Node } from './graph/graph.js'
 export { type Bounds, type MemoryPlan, planMemory } from './graph/memory-plan.js'
+export type { GradientContext, OpDefinition } from './graph/op.js'
 export { adamw, gradNorm } from './graph/ops/adamw.js'
 export { attention } from './graph/ops/attention.js'
 export { add } from './graph/ops/elementwise.js'
@@ -19,16 +20,23 @@ export { linearCrossEntropy } from './graph/ops/linear-cross-entropy.js'
 export { rmsNorm } from './graph/ops/rms-norm.js'
 export { rope, rotaryTable } from './graph/ops/rope.js'
 export { swiglu } from './graph/ops/swiglu.js'
-export { describeProgram, programText } from './graph/program.js'
+export { describeProgram, type FixedPlace, type ProgramOptions, programText } from './graph/program.js'
 export { recomputeLayers } from './graph/recompute.js'
 export { Tensor } from './graph/tensor.js'
 export { appendDecoder } from './model/decoder.js'
 export { layOutParameters, type ParameterLayout } from './model/parameters.js'
-export { type ProgramDescription, SEQUENCE_BOUNDS, TOKENS } from './native/addon-types.js'
-export { Arena, CompiledProgram, Device, openDevice } from './native/device.js'
+export {
+  type Dtype,
+  type OpDescription,
+  type ProgramDescription,
+  SEQUENCE_BOUNDS,
+  type TensorDescription,
+  TOKENS,
+} from './native/addon-types.js'
+export { Arena, CompiledProgram, Device, type DeviceOptions, openDevice, type RunOptions } from './native/device.js'
 export { type ArithmeticChain, generateChains } from './quickstart/chains.js'
-export { prepareQuickstart } from './quickstart/quickstart.js'
-export type { EvalMetrics, StepMetrics } from './train/metrics.js'
+export { prepareQuickstart, type Quickstart } from './quickstart/quickstart.js'
+export { type EvalMetrics, readMetrics, type StepMetrics } from './train/metrics.js'
 export { type PreparedRun, prepareRun } from './train/prepare.js'
-export { planStep, type StepPlan } from './train/step-plan.js'
+export { planStep, type StepPlan, type StepPlanOptions } from './train/step-plan.js'
 export { type TrainEvent, type TrainOptions, train } from './train/trainer.js'

@@ -145,6 +145,8 @@ export class Device {
 
   /** @throws NativeError OUT_OF_MEMORY, DEVICE_CLOSED */
   allocate(bytes: number): Arena {
+    if (bytes > Number.MAX_SAFE_INTEGER)
+      throw new NativeError('OUT_OF_MEMORY', `cannot allocate an arena of ${bytes} bytes`, { bytes })
     return new Arena(
       guarded(() => this.native.allocate(bytes)),
       bytes,
@@ -156,12 +158,13 @@ export class Device {
    *
    * @throws NativeError PROGRAM_INVALID naming the operation and the operand
    */
-  compile(program: ProgramDescription, arenas: Arena[]): CompiledProgram {
+  compile(program: ProgramDescription, arenas: readonly Arena[]): CompiledProgram {
+    if (!Array.isArray(arenas)) throw new NativeError('PROGRAM_INVALID', 'expected an array of arenas')
     return new CompiledProgram(
       guarded(() =>
         this.native.compile(
           program,
-          arenas.map((arena) => arena.native),
+          arenas.map((arena: Arena) => arena.native),
         ),
       ),
     )

@@ -102,9 +102,9 @@ t.test('ranges outside an arena', async (t) => {
 
 t.test('sizes that cannot be', async (t) => {
   const device = await open(t)
-  for (const bytes of [2 ** 47, 2 ** 52, 2 ** 53 - 1])
+  for (const bytes of [2 ** 47, 2 ** 52, 2 ** 53 - 1, 2 ** 53, 1e18, Infinity])
     t.throws(() => device.allocate(bytes), native('OUT_OF_MEMORY', new RegExp(`${bytes} bytes`)), `${bytes} bytes`)
-  for (const bytes of [-1, 0.5, NaN, Infinity, 2 ** 53, '8' as unknown as number, undefined as unknown as number])
+  for (const bytes of [-1, 0.5, NaN, '8' as unknown as number, undefined as unknown as number])
     t.throws(() => device.allocate(bytes), native('INPUT_INVALID', /whole number/), `${bytes} bytes`)
   t.same(await device.allocate(0).read(0, 0), new Uint8Array(0), 'an empty arena')
 })

@@ -46,7 +46,7 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
       .option('json', { type: 'boolean', default: false, describe: 'print one object a line' })
       .strict() as unknown as Argv<BenchArguments>,
   handler: async ({ what = [], threads, json }) => {
-    const known = [...choices, ...stepCases.map(({ name }) => name)]
+    const known = [...new Set([...choices, ...stepCases.map(({ name }) => name)])]
     for (const name of what) {
       if (!known.includes(name))
         throw new ConfigError('CONFIG_INVALID_VALUE', `expected one of ${known.join(', ')} to bench but received "${name}"`, {

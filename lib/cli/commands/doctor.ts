@@ -9,6 +9,7 @@ import { formatBytes, formatTable } from '../format.js'
 export const doctorCommand: CommandModule = {
   command: 'doctor',
   describe: 'what this machine has, and why something was not found',
+  builder: (yargs) => yargs.strict(),
   handler: async () => {
     const rows: [string, string][] = [
       ['limo-native', packageVersion],
