@@ -5,7 +5,7 @@ import { type BatchPlan, planBatches } from '../data/batch-stream.js'
 import { type ChatTemplate, loadChatTemplate } from '../data/chat-template.js'
 import { resolveDatasets } from '../data/dataset-info.js'
 import { type Example, type ExampleOptions, type ExampleReport, makeExamples } from '../data/example.js'
-import { type PackedBatch, packStep } from '../data/packer.js'
+import { type PackedBatch, type PackOptions, packStep } from '../data/packer.js'
 import { readRecords, type TrainingRecord } from '../data/records.js'
 import { loadTokenizer, type TextTokenizer } from '../data/tokenizer.js'
 import { splitValidation } from '../data/validation-split.js'
@@ -80,14 +80,11 @@ export async function loadRecords(config: TrainConfig): Promise<LoadedRecords> {
   }
 }
 
-/**
- * Prepares a training run without opening a device or reading weights.
- *
- * @throws ConfigError, DataError, CheckpointError; NativeError OUT_OF_MEMORY when the plan does not fit the memory limit
- */
-export async function prepareRun(config: TrainConfig, signal?: AbortSignal): Promise<PreparedRun> {
-  const { modelFolder, model, records, options } = await loadRecords(config)
-  const { examples: all, report } = await makeExamples(records, options, signal)
+/** The examples to train on, those held out for evaluation, and how the former come in steps. Throws DATA_EMPTY. */
+export function planExamples(
+  all: readonly Example[],
+  config: TrainConfig,
+): { examples: Example[]; validation: Example[]; pack: PackOptions; batches: BatchPlan } {
   const { train: examples, validation } = splitValidation(all, config.valSize, config.dataSeed)
   const pack = {
     packing: config.packing,
@@ -103,6 +100,18 @@ export async function prepareRun(config: TrainConfig, signal?: AbortSignal): Pro
     disableShuffling: config.disableShuffling,
     pack,
   })
+  return { examples, validation, pack, batches }
+}
+
+/**
+ * Prepares a training run without opening a device or reading weights.
+ *
+ * @throws ConfigError, DataError, CheckpointError; NativeError OUT_OF_MEMORY when the plan does not fit the memory limit
+ */
+export async function prepareRun(config: TrainConfig, signal?: AbortSignal): Promise<PreparedRun> {
+  const { modelFolder, model, records, options } = await loadRecords(config)
+  const { examples: all, report } = await makeExamples(records, options, signal)
+  const { examples, validation, pack, batches } = planExamples(all, config)
   // One loss over all held out tokens, packed like training data.
   const validationBatches =
     validation.length === 0

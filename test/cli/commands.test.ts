@@ -211,6 +211,32 @@ t.test('inspect', async (t) => {
   t.notOk(existsSync(join(folder, 'out')), 'inspect writes nothing')
 })
 
+t.test('inspect shows what training does with val_size and with files of one name', async (t) => {
+  const folder = t.testdir({ more: {} })
+  const inputs = await writeTinyInputs(folder)
+  copyFileSync(inputs.dataset, join(folder, 'more', 'chains.jsonl'))
+  const settings = {
+    ...tinySettings(inputs, join(folder, 'out')),
+    dataset: `${inputs.dataset},${join(folder, 'more', 'chains.jsonl')}`,
+    ...{ val_size: 8, max_samples: 10, ids: false },
+  }
+  const { ids: _, ...keys } = settings
+  const { batches, examples } = await prepareRun((await loadTrainConfig(undefined, keys)).config)
+  t.equal(examples.length, 12)
+  const shown: string[] = []
+  for (let row = 1; row <= 20; row++) {
+    const { code, stdout, stderr } = await runCli(['inspect', ...asOptions(settings), '--row', String(row)])
+    t.equal(code, 0, stderr)
+    shown.push(/^packed +(?:never: (held out for evaluation)|epoch 1, step (\d+))/m.exec(stdout)!.slice(1).join(''))
+  }
+  t.equal(shown.filter((what) => what === 'held out for evaluation').length, 8)
+  const stepsInOrder = examples.map((_, index) => {
+    const holds = (step: number) => batches.step(step).microBatches.some((micro) => micro.exampleIndices.includes(index))
+    return [1, 2, 3].find(holds)
+  })
+  t.same(shown.filter((what) => what !== 'held out for evaluation').map(Number), stepsInOrder)
+})
+
 const hasScript = process.platform === 'linux' && spawnSync('script', ['--version']).status === 0
 t.test('on a terminal', { skip: !hasScript && 'the command script is absent' }, async (t) => {
   const folder = t.testdir()

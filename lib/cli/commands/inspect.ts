@@ -1,11 +1,10 @@
 import pc from 'picocolors'
 import type { Argv, CommandModule } from 'yargs'
 import type { TrainConfig } from '../../config/train-config.js'
-import { planBatches } from '../../data/batch-stream.js'
 import { type Example, makeExample, notScored, renderRecord } from '../../data/example.js'
 import type { TrainingRecord } from '../../data/records.js'
 import { ConfigError, LimoError } from '../../errors.js'
-import { type LoadedRecords, loadRecords } from '../../train/prepare.js'
+import { type LoadedRecords, loadRecords, planExamples } from '../../train/prepare.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { formatCount, formatTable } from '../format.js'
 
@@ -39,7 +38,7 @@ export const inspectCommand: CommandModule<object, InspectArguments> = {
     printText(record, example, loaded)
     if (args.ids) printIds(example)
     printNumbers(record, example, config)
-    printPacking(example, loaded, config)
+    printPacking(row - 1, loaded, config)
   },
 }
 
@@ -82,32 +81,27 @@ function printNumbers(record: TrainingRecord, { inputIds, scoredTokens }: Exampl
   )
 }
 
-/** The first micro-batch that the example is in, with its neighbours. */
-function printPacking(example: Example, { records, options }: LoadedRecords, config: TrainConfig): void {
-  const examples: Example[] = []
-  for (const record of records) {
+/** The first micro-batch that the record is in, with its neighbours. */
+function printPacking(recordIndex: number, { records, options }: LoadedRecords, config: TrainConfig): void {
+  const kept: Example[] = []
+  let example: Example | undefined
+  for (const [index, record] of records.entries()) {
     try {
-      examples.push(makeExample(record, options))
+      kept.push(makeExample(record, options))
+      if (index === recordIndex) example = kept.at(-1)
     } catch (error) {
       if (!(error instanceof LimoError) || error.code === 'TOKENIZER_MALFORMED') throw error
     }
   }
-  const index = examples.findIndex(({ place }) => place === example.place)
-  if (index < 0) return
-  const plan = planBatches(examples, {
-    examplesPerStep: config.perDeviceTrainBatchSize * config.gradientAccumulationSteps,
-    numTrainEpochs: 1,
-    seed: config.dataSeed,
-    disableShuffling: config.disableShuffling,
-    pack: {
-      packing: config.packing,
-      capacity: config.cutoffLen,
-      examplesPerMicroBatch: config.perDeviceTrainBatchSize,
-      lossReduction: config.lossReduction,
-    },
-  })
-  for (let step = 1; step <= plan.stepsPerEpoch; step++) {
-    const { microBatches } = plan.step(step)
+  if (example === undefined) return
+  const { examples, batches } = planExamples(kept, config)
+  const index = examples.indexOf(example)
+  if (index < 0) {
+    console.log(`\npacked     never: held out for evaluation (val_size ${config.valSize})`)
+    return
+  }
+  for (let step = 1; step <= batches.stepsPerEpoch; step++) {
+    const { microBatches } = batches.step(step)
     const micro = microBatches.findIndex(({ exampleIndices }) => exampleIndices.includes(index))
     if (micro < 0) continue
     const { exampleIndices, cuSeqlens, inputIds } = microBatches[micro]!
