@@ -90,7 +90,7 @@ export const trainKeys: readonly {
  * a key that asks for something that is not done here and would change the result.
  */
 export function parseTrainConfig(values: Record<string, unknown>, place: string): LoadedTrainConfig {
-  return parseWritten(new Map(Object.entries(values).map(([key, value]) => [key.replaceAll('-', '_'), { value, place }])))
+  return parseWritten(new Map(Object.entries(values).map(([key, value]) => [canonicalKey(key), { value, place }])))
 }
 
 /**
@@ -102,8 +102,8 @@ export async function loadTrainConfig(path: string | undefined, overrides: Recor
   const written = path === undefined ? (new Map() as Written) : await readConfigFile(path)
   for (const [key, value] of Object.entries(overrides)) {
     if (value === undefined) continue
-    const name = canonicalName(key.replaceAll('-', '_'))
-    for (const earlier of written.keys()) if (canonicalName(earlier) === name) written.delete(earlier)
+    const name = canonicalKey(key)
+    for (const earlier of written.keys()) if (canonicalKey(earlier) === name) written.delete(earlier)
     written.set(name, { value, place: 'command line' })
   }
   return parseWritten(written)
@@ -121,7 +121,9 @@ export function requireKeys(loaded: LoadedTrainConfig, required: readonly TrainK
   }
 }
 
-function canonicalName(key: string): string {
+/** The name of a key however it was spelled: `output-dir` is output_dir, `evaluation_strategy` is eval_strategy. */
+export function canonicalKey(spelled: string): string {
+  const key = spelled.replaceAll('-', '_')
   return Object.hasOwn(aliases, key) ? aliases[key]! : key
 }
 
@@ -132,7 +134,7 @@ function parseWritten(written: Written): LoadedTrainConfig {
   const given = new Set<string>()
   const ignored: string[] = []
   for (const [name, { value, place }] of written) {
-    const key = canonicalName(name)
+    const key = canonicalKey(name)
     if (!Object.hasOwn(keys, key)) {
       checkForeign(key, value, place)
       ignored.push(key)

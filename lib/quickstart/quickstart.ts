@@ -4,11 +4,12 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { makeFolder } from '../checkpoint/atomic-folder.js'
 import { writeFileAtomically } from '../checkpoint/durable-file.js'
-import { type LoadedTrainConfig, loadTrainConfig } from '../config/train-config.js'
+import { canonicalKey, type LoadedTrainConfig, loadTrainConfig, parseTrainConfig } from '../config/train-config.js'
 import { CheckpointError } from '../errors.js'
 import { byteLevelTokenizerFiles } from '../model/byte-tokenizer.js'
 import { writeInitialModel } from '../model/initialize.js'
 import { presets } from '../model/presets.js'
+import { openDevice } from '../native/device.js'
 import { defaultChains, generateChains } from './chains.js'
 
 /** Where the embedded default goes unless told otherwise. */
@@ -42,33 +43,50 @@ export interface Quickstart extends LoadedTrainConfig {
 }
 
 /**
- * Writes everything that a first training run needs into `<folder>/inputs`: chains about arithmetic, a tiny model with
- * random weights and its tokenizer, and the config. The run's output goes to the folder itself. `overrides` are keys of the
- * config, as from a command line.
+ * Writes what a first training run needs into `<folder>/inputs`: chains about arithmetic, a tiny model with random weights and
+ * its tokenizer, and the config. What is there already stays as it is, with every edit. The run's output goes to the folder
+ * itself. `overrides` are keys of the config, as from a command line; what is wrong with them is said before anything is
+ * written.
  *
- * @throws CheckpointError OUTPUT_EXISTS when the folder holds something else, WRITE_FAILED
+ * @throws ConfigError; CheckpointError OUTPUT_EXISTS when the folder holds something else, WRITE_FAILED; NativeError
+ * DEVICE_UNAVAILABLE
  */
 export async function prepareQuickstart(overrides: Record<string, unknown>): Promise<Quickstart> {
-  const folder = String(overrides.output_dir ?? quickstartFolder)
+  const given = Object.fromEntries(
+    Object.entries(overrides)
+      .filter(([, value]) => value !== undefined)
+      .map(([key, value]) => [canonicalKey(key), value]),
+  )
+  const folder = String(given.output_dir ?? quickstartFolder)
   const inputs = join(folder, 'inputs')
   const configPath = join(inputs, 'train.yaml')
-  const entries = await readdir(folder).catch(() => [] as string[])
-  if (entries.length > 0 && !existsSync(configPath)) {
-    throw new CheckpointError(
-      'OUTPUT_EXISTS',
-      `expected an empty folder for the quickstart but ${folder} holds other files. Choose another with --output_dir.`,
-      {
-        folder,
-      },
-    )
-  }
-  await makeFolder(inputs)
   const chainsPath = join(inputs, 'chains.jsonl')
   const modelFolder = join(inputs, 'base-model')
-  const rows = generateChains(defaultChains).map((chain) => `${JSON.stringify(chain)}\n`)
-  await writeFileAtomically(chainsPath, (sink) => sink(Buffer.from(rows.join(''))))
-  await writeInitialModel(modelFolder, { configJson: presets.tiny!, seed: 42, tokenizer: { files: byteLevelTokenizerFiles() } })
-  const config = { model_name_or_path: modelFolder, dataset: chainsPath, output_dir: folder, ...recipe }
-  await writeFileAtomically(configPath, (sink) => sink(Buffer.from(stringify(config))))
-  return { folder, configPath, ...(await loadTrainConfig(configPath, overrides)) }
+  const settings = { model_name_or_path: modelFolder, dataset: chainsPath, output_dir: folder, ...recipe }
+  const { config } = existsSync(configPath)
+    ? await loadTrainConfig(configPath, given)
+    : parseTrainConfig({ ...settings, ...given }, 'command line')
+  await checkFolder(folder, [configPath, chainsPath, modelFolder])
+  if (config.device !== 'cpu') await (await openDevice(config.device)).close()
+
+  await makeFolder(inputs)
+  if (!existsSync(chainsPath)) {
+    const rows = generateChains(defaultChains).map((chain) => `${JSON.stringify(chain)}\n`)
+    await writeFileAtomically(chainsPath, (sink) => sink(Buffer.from(rows.join(''))))
+  }
+  if (!existsSync(modelFolder))
+    await writeInitialModel(modelFolder, { configJson: presets.tiny!, seed: 42, tokenizer: { files: byteLevelTokenizerFiles() } })
+  if (!existsSync(configPath)) await writeFileAtomically(configPath, (sink) => sink(Buffer.from(stringify(settings))))
+  return { folder, configPath, ...(await loadTrainConfig(configPath, given)) }
+}
+
+/** A quickstart goes into a folder that is new, or that holds one, perhaps of a run that was killed while it wrote. */
+async function checkFolder(folder: string, inputPaths: string[]): Promise<void> {
+  const entries = await readdir(folder).catch(() => [] as string[])
+  if (entries.every((name) => name === 'inputs') || inputPaths.some((path) => existsSync(path))) return
+  throw new CheckpointError(
+    'OUTPUT_EXISTS',
+    `expected an empty folder for the quickstart but ${folder} holds other files. Choose another with --output_dir.`,
+    { folder },
+  )
 }
