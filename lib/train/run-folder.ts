@@ -1,5 +1,5 @@
 import { readdir, realpath, rm } from 'node:fs/promises'
-import { join, relative, resolve } from 'node:path'
+import { isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { type Checkpoint, findLatestCheckpoint, openCheckpoint } from '../checkpoint/training-state.js'
 import type { TrainConfig } from '../config/train-config.js'
 import { CheckpointError } from '../errors.js'
@@ -34,6 +34,13 @@ export async function checkModelIsApart(outputDir: string, modelFolder: string):
 }
 
 const isCheckpoint = (name: string) => /^checkpoint-\d+$/.test(name)
+
+/** Whether a folder lies in the output folder, whatever links lead to either. */
+export async function liesIn(outputDir: string, folder: string): Promise<boolean> {
+  const real = (path: string) => realpath(path).catch(() => resolve(path))
+  const path = relative(await real(outputDir), await real(folder))
+  return path !== '' && !isAbsolute(path) && path.split(sep)[0] !== '..'
+}
 
 /** A run must not write over another one. Throws OUTPUT_EXISTS. */
 export async function checkOutputFolder(config: TrainConfig, outputDir: string): Promise<void> {

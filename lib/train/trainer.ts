@@ -6,7 +6,7 @@ import type { TrainConfig } from '../config/train-config.js'
 import { openDevice } from '../native/device.js'
 import { MetricsWriter } from './metrics.js'
 import { prepareRun, required } from './prepare.js'
-import { checkModelIsApart, checkOutputFolder, findCheckpoint, removeEarlierRun } from './run-folder.js'
+import { checkModelIsApart, checkOutputFolder, findCheckpoint, liesIn, removeEarlierRun } from './run-folder.js'
 import { TrainStep } from './step.js'
 import { firstMomentName, secondMomentName, type TrainEvent, TrainingLoop } from './training-loop.js'
 import { loadRegion } from './weights.js'
@@ -64,7 +64,9 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
   const model = await openTrainableModel(required(config.modelNameOrPath, 'model_name_or_path', './Qwen2.5-0.5B-Instruct'))
   const checkpoint = await findCheckpoint(config, outputDir)
   await checkModelIsApart(outputDir, model.folder)
-  if (!checkpoint) await checkOutputFolder(config, outputDir)
+  // A checkpoint of another folder is where a run starts from; what is in this folder is another run's.
+  const continues = checkpoint !== undefined && (await liesIn(outputDir, checkpoint.folder))
+  if (!continues) await checkOutputFolder(config, outputDir)
 
   const device = await openDevice(config.device, { threads: config.threads })
   let metrics: MetricsWriter | undefined
@@ -81,8 +83,8 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     const resumedStep = checkpoint?.state.step ?? 0
     await makeFolder(outputDir)
     await removeStaleTemporaries(outputDir)
-    if (!checkpoint) await removeEarlierRun(outputDir)
-    metrics = await MetricsWriter.open(outputDir, checkpoint ? resumedStep : undefined)
+    if (!continues) await removeEarlierRun(outputDir)
+    metrics = await MetricsWriter.open(outputDir, continues ? resumedStep : undefined)
     yield { type: 'start', run, resumedFrom: checkpoint?.folder, resumedStep }
     const { signal } = options
     const loop = new TrainingLoop({ run, step, model, outputDir, identity, metrics, signal, resumedFolder: checkpoint?.folder })

@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
@@ -78,6 +78,38 @@ t.test('a signal ends the run after a step, and it goes on from there', async (t
   const atOnce = train(await configOf(inputs, join(folder, 'never')), { signal: AbortSignal.abort() })
   await t.rejects(eventsOf(atOnce), { name: 'AbortError' }, 'before the start there is nothing to save')
   t.notOk(existsSync(join(folder, 'never')))
+})
+
+t.test('a checkpoint of another folder does not open a folder that holds a run', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  const saving = { save_strategy: 'steps', save_steps: 3 }
+  for (const name of ['a', 'b']) await eventsOf(train(await configOf(inputs, join(folder, name), saving)))
+  const [a, b] = [join(folder, 'a'), join(folder, 'b')]
+  const fromA = { ...saving, resume_from_checkpoint: join(a, 'checkpoint-3') }
+  const before = readdirSync(b)
+  await t.rejects(eventsOf(train(await configOf(inputs, b, fromA))), { code: 'OUTPUT_EXISTS', message: /holds a run/ })
+  t.same(readdirSync(b), before)
+
+  symlinkSync(a, join(folder, 'link'))
+  const linked = await eventsOf(train(await configOf(inputs, join(folder, 'link'), fromA)))
+  t.match(linked[0], { resumedStep: 3 }, 'a folder is known through a link')
+
+  await eventsOf(train(await configOf(inputs, b, { ...fromA, overwrite_output_dir: true })))
+  t.same(
+    readdirSync(b).filter((name) => name.startsWith('checkpoint')),
+    ['checkpoint-6'],
+    'the checkpoints of the run before are gone',
+  )
+  t.same(
+    (await readMetrics(b)).map(({ step }) => step),
+    [4, 5, 6],
+    'and so are its rows',
+  )
+  t.ok(weightsOf(b).equals(weightsOf(a)))
+  const fresh = join(folder, 'fresh')
+  await eventsOf(train(await configOf(inputs, fresh, fromA)))
+  t.ok(weightsOf(fresh).equals(weightsOf(a)), 'a new folder takes it without a question')
 })
 
 t.test('leaving the loop ends the run', async (t) => {
