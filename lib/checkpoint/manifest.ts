@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import * as v from 'valibot'
 import { CheckpointError } from '../errors.js'
 import { readChunks } from './read-chunks.js'
@@ -68,7 +68,8 @@ export async function checkHashes(folder: string, manifest: Manifest): Promise<v
   }
 }
 
-function corrupt(path: string, problem: string, cause?: unknown): CheckpointError {
+/** `CHECKPOINT_CORRUPT` for a file of a checkpoint that is not what was written. */
+export function corrupt(path: string, problem: string, cause?: unknown): CheckpointError {
   const message = `${path}: ${problem}. Resume from an earlier checkpoint`
-  return new CheckpointError('CHECKPOINT_CORRUPT', message, { file: path }, { cause })
+  return new CheckpointError('CHECKPOINT_CORRUPT', message, { file: path, problem: `${basename(path)}: ${problem}` }, { cause })
 }

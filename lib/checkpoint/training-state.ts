@@ -1,10 +1,10 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import * as v from 'valibot'
-import { CheckpointError } from '../errors.js'
+import { CheckpointError, LimoError } from '../errors.js'
 import { makeFolder, publishFolder } from './atomic-folder.js'
 import { activeTemporary, moveInPlace, temporaryName } from './durable-file.js'
-import { checkHashes, checkSizes, manifestName, readManifest } from './manifest.js'
+import { checkHashes, checkSizes, corrupt, manifestName, readManifest } from './manifest.js'
 import { type ModelContents, type ModelFolder, openModelFolder, writeModelFiles } from './model-folder.js'
 import { readHeader, type TensorEntry } from './safetensors.js'
 import { produceSafetensors, type TensorWriter } from './safetensors-writer.js'
@@ -62,12 +62,26 @@ export async function writeCheckpoint(outputDir: string, step: number, contents:
   return folder
 }
 
-/** The newest complete checkpoint of an output folder: its manifest is there and every file has its size. */
-export async function findLatestCheckpoint(outputDir: string): Promise<string | undefined> {
+/** A checkpoint folder that cannot be resumed from, and why. */
+export interface SkippedCheckpoint {
+  folder: string
+  reason: string
+}
+
+/**
+ * The newest complete checkpoint of an output folder: its manifest is there and every file has its size. `skipped` are the
+ * newer ones that are not complete.
+ */
+export async function findLatestCheckpoint(
+  outputDir: string,
+): Promise<{ folder: string | undefined; skipped: SkippedCheckpoint[] }> {
+  const skipped: SkippedCheckpoint[] = []
   for (const { folder } of await listCheckpoints(outputDir)) {
-    if (await isComplete(folder)) return folder
+    const reason = await whyIncomplete(folder)
+    if (reason === undefined) return { folder, skipped }
+    skipped.push({ folder, reason })
   }
-  return undefined
+  return { folder: undefined, skipped }
 }
 
 /** Folders named `checkpoint-<step>`, newest first. */
@@ -81,12 +95,12 @@ async function listCheckpoints(outputDir: string): Promise<{ folder: string; ste
     .sort((a, b) => b.step - a.step)
 }
 
-async function isComplete(folder: string): Promise<boolean> {
+async function whyIncomplete(folder: string): Promise<string | undefined> {
   try {
     await checkSizes(folder, await readManifest(folder))
-    return true
-  } catch {
-    return false
+    return undefined
+  } catch (error) {
+    return error instanceof LimoError ? String(error.details.problem) : (error as Error).message
   }
 }
 
@@ -177,19 +191,11 @@ function canonicalJson(value: unknown): string {
  */
 export async function pruneCheckpoints(outputDir: string, keep: number): Promise<void> {
   const complete: string[] = []
-  for (const { folder } of await listCheckpoints(outputDir)) if (await isComplete(folder)) complete.push(folder)
+  for (const { folder } of await listCheckpoints(outputDir))
+    if ((await whyIncomplete(folder)) === undefined) complete.push(folder)
   for (const folder of complete.slice(Math.max(1, keep))) {
     // Out of sight first: a folder half removed must not pass for a checkpoint.
     const doomed = temporaryName(folder)
     await activeTemporary(doomed, () => moveInPlace(folder, doomed))
   }
-}
-
-function corrupt(path: string, problem: string, cause?: unknown): CheckpointError {
-  return new CheckpointError(
-    'CHECKPOINT_CORRUPT',
-    `${path}: ${problem}. Resume from an earlier checkpoint`,
-    { file: path },
-    { cause },
-  )
 }

@@ -1,22 +1,33 @@
 import { readdir, realpath, rm } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve, sep } from 'node:path'
-import { type Checkpoint, findLatestCheckpoint, openCheckpoint } from '../checkpoint/training-state.js'
+import { type Checkpoint, findLatestCheckpoint, openCheckpoint, type SkippedCheckpoint } from '../checkpoint/training-state.js'
 import type { TrainConfig } from '../config/train-config.js'
 import { CheckpointError } from '../errors.js'
 
+/** A checkpoint to go on from, and the newer ones that were passed over because they are damaged. */
+export interface FoundCheckpoint extends Checkpoint {
+  skipped: SkippedCheckpoint[]
+}
+
 /** The checkpoint that `resume_from_checkpoint` asks for, verified. Throws CHECKPOINT_NOT_FOUND, CHECKPOINT_CORRUPT. */
-export async function findCheckpoint(config: TrainConfig, outputDir: string): Promise<Checkpoint | undefined> {
+export async function findCheckpoint(config: TrainConfig, outputDir: string): Promise<FoundCheckpoint | undefined> {
   const asked = config.resumeFromCheckpoint
   if (asked === false) return undefined
-  const folder = asked === true ? await findLatestCheckpoint(outputDir) : asked
-  if (folder === undefined) {
-    throw new CheckpointError(
-      'CHECKPOINT_NOT_FOUND',
-      `expected a complete checkpoint to resume from in ${resolve(outputDir)} but there is none. Start without resume_from_checkpoint.`,
-      { outputDir },
-    )
-  }
-  return openCheckpoint(folder, { verify: true })
+  const { folder, skipped } = asked === true ? await findLatestCheckpoint(outputDir) : { folder: asked, skipped: [] }
+  if (folder !== undefined) return { ...(await openCheckpoint(folder, { verify: true })), skipped }
+  const damaged = skipped.map((checkpoint) => `; ${checkpoint.folder} is damaged (${checkpoint.reason})`).join('')
+  const traces = await tracesOfRun(outputDir)
+  throw new CheckpointError(
+    'CHECKPOINT_NOT_FOUND',
+    `expected a complete checkpoint to resume from in ${resolve(outputDir)} but there is none${damaged}. ` +
+      `Start without resume_from_checkpoint${traces.length > 0 ? ', and with --overwrite_output_dir true' : ''}.`,
+    { outputDir, skipped },
+  )
+}
+
+/** What a start says of the checkpoints that were passed over. */
+export function skippedNotes(skipped: readonly SkippedCheckpoint[]): string[] {
+  return skipped.map(({ folder, reason }) => `${folder} is damaged and was passed over (${reason})`)
 }
 
 /** A run must not write over the model it starts from, or remove it. Throws OUTPUT_EXISTS. */
@@ -45,16 +56,24 @@ export async function liesIn(outputDir: string, folder: string): Promise<boolean
 /** A run must not write over another one. Throws OUTPUT_EXISTS. */
 export async function checkOutputFolder(config: TrainConfig, outputDir: string): Promise<void> {
   if (config.overwriteOutputDir) return
+  const traces = await tracesOfRun(outputDir)
+  if (traces.length === 0) return
+  // A run that died before its first checkpoint has nothing to go on from.
+  const { folder } = await findLatestCheckpoint(outputDir)
+  const choices = ['write over it with --overwrite_output_dir true', 'choose another output_dir']
+  if (folder !== undefined) choices.unshift('go on with it with --resume_from_checkpoint true')
+  const remedy = `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`
+  throw new CheckpointError(
+    'OUTPUT_EXISTS',
+    `expected an empty output_dir but ${resolve(outputDir)} holds a run (${traces.slice(0, 3).join(', ')}): ${remedy}`,
+    { outputDir },
+  )
+}
+
+/** The names by which a folder shows that a run has written to it. */
+async function tracesOfRun(outputDir: string): Promise<string[]> {
   const names = await readdir(outputDir).catch(() => [] as string[])
-  const traces = names.filter((name) => isCheckpoint(name) || name === 'metrics.jsonl' || name === 'config.json')
-  if (traces.length > 0) {
-    throw new CheckpointError(
-      'OUTPUT_EXISTS',
-      `expected an empty output_dir but ${resolve(outputDir)} holds a run (${traces.slice(0, 3).join(', ')}). Go on with it with ` +
-        '--resume_from_checkpoint true, write over it with --overwrite_output_dir true, or choose another output_dir.',
-      { outputDir },
-    )
-  }
+  return names.filter((name) => isCheckpoint(name) || name === 'metrics.jsonl' || name === 'config.json')
 }
 
 /** With overwrite_output_dir: checkpoints of the run before must not be taken for those of this one. */

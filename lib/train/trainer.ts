@@ -6,7 +6,7 @@ import type { TrainConfig } from '../config/train-config.js'
 import { openDevice } from '../native/device.js'
 import { MetricsWriter } from './metrics.js'
 import { prepareRun, required } from './prepare.js'
-import { checkModelIsApart, checkOutputFolder, findCheckpoint, liesIn, removeEarlierRun } from './run-folder.js'
+import { checkModelIsApart, checkOutputFolder, findCheckpoint, liesIn, removeEarlierRun, skippedNotes } from './run-folder.js'
 import { TrainStep } from './step.js'
 import { firstMomentName, secondMomentName, type TrainEvent, TrainingLoop } from './training-loop.js'
 import { loadRegion } from './weights.js'
@@ -85,7 +85,8 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     await removeStaleTemporaries(outputDir)
     if (!continues) await removeEarlierRun(outputDir)
     metrics = await MetricsWriter.open(outputDir, continues ? resumedStep : undefined)
-    yield { type: 'start', run, resumedFrom: checkpoint?.folder, resumedStep }
+    const notes = skippedNotes(checkpoint?.skipped ?? [])
+    yield { type: 'start', run, resumedFrom: checkpoint?.folder, resumedStep, notes }
     const { signal } = options
     const loop = new TrainingLoop({ run, step, model, outputDir, identity, metrics, signal, resumedFolder: checkpoint?.folder })
     yield* loop.steps(resumedStep)

@@ -12,7 +12,14 @@ import { regionWriters } from './weights.js'
 
 /** What a training run tells, in this order: `start`, then steps, evaluations and checkpoints as they come, then `end`. */
 export type TrainEvent =
-  | { type: 'start'; run: PreparedRun; resumedFrom: string | undefined; resumedStep: number }
+  | {
+      type: 'start'
+      run: PreparedRun
+      resumedFrom: string | undefined
+      resumedStep: number
+      /** What a user should know, a line each. */
+      notes: string[]
+    }
   | ({ type: 'step'; totalSteps: number /** Written to metrics.jsonl. */; logged: boolean } & StepMetrics)
   | { type: 'evaluation'; step: number; epoch: number; evalLoss: number }
   | { type: 'checkpoint'; step: number; folder: string }

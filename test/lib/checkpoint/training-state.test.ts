@@ -50,7 +50,7 @@ async function outputWith(test: Test, ...steps: number[]): Promise<string> {
 t.test('a checkpoint comes back as it went', async (t) => {
   const output = await outputWith(t, 8)
   const folder = join(output, 'checkpoint-8')
-  t.equal(await findLatestCheckpoint(output), folder)
+  t.same(await findLatestCheckpoint(output), { folder, skipped: [] })
   const checkpoint = await openCheckpoint(folder, { verify: true })
   t.same(checkpoint.state, state(8))
   t.equal(checkpoint.model.tensors.size, tensors.length)
@@ -61,14 +61,18 @@ t.test('a checkpoint comes back as it went', async (t) => {
 
 t.test('the newest complete checkpoint counts', async (t) => {
   const output = await outputWith(t, 9, 10, 100)
-  t.equal(basename((await findLatestCheckpoint(output))!), 'checkpoint-100', 'by number, not by name')
+  const newest = async () => {
+    const { folder, skipped } = await findLatestCheckpoint(output)
+    return [folder && basename(folder), ...skipped.map(({ folder, reason }) => `${basename(folder)}: ${reason}`)]
+  }
+  t.same(await newest(), ['checkpoint-100'], 'by number, not by name')
   truncateSync(join(output, 'checkpoint-100', 'model.safetensors'), 100)
-  t.equal(basename((await findLatestCheckpoint(output))!), 'checkpoint-10')
+  t.match(await newest(), ['checkpoint-10', /^checkpoint-100: model\.safetensors: expected \d+ bytes but it has 100$/])
   rmSync(join(output, 'checkpoint-10', 'manifest.json'))
-  t.equal(basename((await findLatestCheckpoint(output))!), 'checkpoint-9')
+  t.match(await newest(), ['checkpoint-9', /^checkpoint-100/, /^checkpoint-10: manifest\.json: .* not written to its end$/])
   rmSync(join(output, 'checkpoint-9', 'training-state'), { recursive: true })
-  t.equal(await findLatestCheckpoint(output), undefined)
-  t.equal(await findLatestCheckpoint(join(output, 'absent')), undefined)
+  t.match(await newest(), [undefined, /^checkpoint-100/, /^checkpoint-10/, /^checkpoint-9: .*\.\w+: the manifest lists it/])
+  t.same(await findLatestCheckpoint(join(output, 'absent')), { folder: undefined, skipped: [] })
 })
 
 t.test('a checkpoint that is not what was written is named by file', async (t) => {

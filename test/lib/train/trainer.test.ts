@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
@@ -110,6 +110,34 @@ t.test('a checkpoint of another folder does not open a folder that holds a run',
   const fresh = join(folder, 'fresh')
   await eventsOf(train(await configOf(inputs, fresh, fromA)))
   t.ok(weightsOf(fresh).equals(weightsOf(a)), 'a new folder takes it without a question')
+})
+
+t.test('a damaged checkpoint is not passed over in silence', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  const outputDir = join(folder, 'out')
+  const saving = { save_strategy: 'steps', save_steps: 2, max_steps: 4 }
+  const [start] = await eventsOf(train(await configOf(inputs, outputDir, saving)))
+  t.match(start, { notes: [] })
+  truncateSync(join(outputDir, 'checkpoint-4', 'model.safetensors'), 9)
+  const resume = { ...saving, resume_from_checkpoint: true }
+  const [resumed] = await eventsOf(train(await configOf(inputs, outputDir, resume)))
+  t.match(resumed, { resumedStep: 2, notes: [/checkpoint-4 is damaged and was passed over \(model\.safetensors: expected/] })
+  for (const name of ['checkpoint-2', 'checkpoint-4']) truncateSync(join(outputDir, name, 'config.json'), 9)
+  await t.rejects(eventsOf(train(await configOf(inputs, outputDir, resume))), {
+    code: 'CHECKPOINT_NOT_FOUND',
+    message: /checkpoint-4 is damaged .*checkpoint-2 is damaged .* Start without .* and with --overwrite_output_dir true/,
+  })
+})
+
+t.test('a run without a checkpoint is not proposed to be resumed', async (t) => {
+  const folder = t.testdir()
+  const config = await configOf(await writeTinyInputs(folder), join(folder, 'out'))
+  for await (const event of train(config)) if (event.type === 'step') break
+  await t.rejects(eventsOf(train(config)), {
+    code: 'OUTPUT_EXISTS',
+    message: /holds a run \(metrics\.jsonl\): write over it with --overwrite_output_dir true or choose another output_dir$/,
+  })
 })
 
 t.test('leaving the loop ends the run', async (t) => {
