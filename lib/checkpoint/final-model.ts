@@ -1,8 +1,9 @@
-import { link, rm } from 'node:fs/promises'
+import { link, readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { makeFolder } from './atomic-folder.js'
 import { activeTemporary, moveInPlace, syncFolder, temporaryName, writeFailed, writeFileAtomically } from './durable-file.js'
 import { type Manifest, manifestName, readManifest } from './manifest.js'
+import { isWeightsFile, tokenizerFiles } from './model-folder.js'
 import { readChunks } from './read-chunks.js'
 
 /**
@@ -25,6 +26,18 @@ export async function publishFinalModel(checkpointFolder: string, outputDir: str
   for (const folder of folders) await syncFolder(folder)
   const manifest = Buffer.from(`${JSON.stringify({ files }, null, 2)}\n`)
   await writeFileAtomically(join(outputDir, manifestName), (sink) => sink(manifest))
+}
+
+/**
+ * The names in an output folder that a finished model would replace and that the folder's own manifest does not list: files of
+ * someone else. `modelFolder` is where the run takes its tokenizer files from.
+ */
+export async function findForeignFiles(outputDir: string, modelFolder: string): Promise<string[]> {
+  const names = await readdir(outputDir).catch(() => [] as string[])
+  const published = new Set(['config.json', 'training-state', manifestName, ...(await tokenizerFiles(modelFolder))])
+  const manifest = await readManifest(outputDir).catch(() => undefined)
+  const own = new Set(manifest && [manifestName, ...Object.keys(manifest.files).map((name) => name.split('/')[0])])
+  return names.filter((name) => (published.has(name) || isWeightsFile(name)) && !own.has(name))
 }
 
 /** Without its manifest a model is no longer vouched for; files that the new one lacks, such as further shards, go too. */

@@ -21,6 +21,11 @@ export interface ModelFolder {
 const singleName = 'model.safetensors'
 const indexName = 'model.safetensors.index.json'
 
+/** Whether a model folder may have its weights under that name, or their index. */
+export function isWeightsFile(name: string): boolean {
+  return name === indexName || /^model(-\d+-of-\d+)?\.safetensors$/.test(name)
+}
+
 /**
  * Opens a model folder with `model.safetensors`, or shards and their index.
  *

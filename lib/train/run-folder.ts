@@ -1,5 +1,6 @@
 import { readdir, realpath, rm } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { findForeignFiles } from '../checkpoint/final-model.js'
 import { type Checkpoint, findLatestCheckpoint, openCheckpoint, type SkippedCheckpoint } from '../checkpoint/training-state.js'
 import type { TrainConfig } from '../config/train-config.js'
 import { CheckpointError } from '../errors.js'
@@ -53,10 +54,19 @@ export async function liesIn(outputDir: string, folder: string): Promise<boolean
   return path !== '' && !isAbsolute(path) && path.split(sep)[0] !== '..'
 }
 
-/** A run must not write over another one. Throws OUTPUT_EXISTS. */
-export async function checkOutputFolder(config: TrainConfig, outputDir: string): Promise<void> {
+/** A run must not write over another one, or over files of someone else. Throws OUTPUT_EXISTS. */
+export async function checkOutputFolder(config: TrainConfig, outputDir: string, modelFolder: string): Promise<void> {
   if (config.overwriteOutputDir) return
-  const traces = await tracesOfRun(outputDir)
+  const foreign = await findForeignFiles(outputDir, modelFolder)
+  const traces = (await tracesOfRun(outputDir)).filter((name) => !foreign.includes(name))
+  if (traces.length === 0 && foreign.length > 0) {
+    throw new CheckpointError(
+      'OUTPUT_EXISTS',
+      `expected an output_dir without files that the trained model would replace but ${resolve(outputDir)} has ` +
+        `${foreign.join(', ')}: choose another output_dir, or replace them with --overwrite_output_dir true`,
+      { outputDir, foreign },
+    )
+  }
   if (traces.length === 0) return
   // A run that died before its first checkpoint has nothing to go on from.
   const { folder } = await findLatestCheckpoint(outputDir)

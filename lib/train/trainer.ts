@@ -66,7 +66,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
   await checkModelIsApart(outputDir, model.folder)
   // A checkpoint of another folder is where a run starts from; what is in this folder is another run's.
   const continues = checkpoint !== undefined && (await liesIn(outputDir, checkpoint.folder))
-  if (!continues) await checkOutputFolder(config, outputDir)
+  if (!continues) await checkOutputFolder(config, outputDir, model.folder)
 
   const device = await openDevice(config.device, { threads: config.threads })
   let metrics: MetricsWriter | undefined

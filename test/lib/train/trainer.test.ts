@@ -140,6 +140,29 @@ t.test('a run without a checkpoint is not proposed to be resumed', async (t) => 
   })
 })
 
+t.test('files of someone else are not replaced by the trained model', async (t) => {
+  const folder = t.testdir({ out: { 'notes.txt': '', LICENSE: 'mine', 'manifest.json': '{"name": "my web app"}' } })
+  const inputs = await writeTinyInputs(folder)
+  writeFileSync(join(inputs.modelFolder, 'LICENSE'), 'of the model')
+  const outputDir = join(folder, 'out')
+  const license = () => readFileSync(join(outputDir, 'LICENSE'), 'utf8')
+  await t.rejects(eventsOf(train(await configOf(inputs, outputDir))), {
+    code: 'OUTPUT_EXISTS',
+    message: /files that the trained model would replace but .*out has LICENSE, manifest\.json: choose another output_dir/,
+    details: { foreign: ['LICENSE', 'manifest.json'] },
+  })
+  t.same(readdirSync(outputDir).sort(), ['LICENSE', 'manifest.json', 'notes.txt'])
+  await eventsOf(train(await configOf(inputs, outputDir, { overwrite_output_dir: true })))
+  t.equal(license(), 'of the model')
+  await t.rejects(eventsOf(train(await configOf(inputs, outputDir))), { message: /holds a run/ }, 'now it is a run of ours')
+
+  const beside = join(folder, 'beside')
+  mkdirSync(beside)
+  writeFileSync(join(beside, 'notes.txt'), 'mine')
+  await eventsOf(train(await configOf(inputs, beside)))
+  t.equal(readFileSync(join(beside, 'notes.txt'), 'utf8'), 'mine', 'other files are no obstacle')
+})
+
 t.test('leaving the loop ends the run', async (t) => {
   const folder = t.testdir()
   const inputs = await writeTinyInputs(folder)
