@@ -40,6 +40,9 @@ const families = {
   llama: { architecture: 'LlamaForCausalLM', attentionBias: false, qkNorm: false, keyValueHeads: undefined, maxPositions: 2048 },
 } as const
 
+/** What the attention kernel holds of a head at once; the native side's kMaxHeadDim. */
+const MAX_HEAD_DIM = 512
+
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
 const tokenId = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const positive = v.pipe(v.number(), v.finite(), v.gtValue(0))
@@ -203,6 +206,7 @@ function checkShape(config: ModelConfig, place: string): void {
     throw malformed(place, `expected hidden_size to be a multiple of num_attention_heads (${numAttentionHeads})`, 'hidden_size')
   }
   if (headDim % 2 !== 0) throw unsupported('head_dim', headDim, place, 'an even number')
+  if (headDim > MAX_HEAD_DIM) throw unsupported('head_dim', headDim, place, `at most ${MAX_HEAD_DIM}`)
   if (numAttentionHeads % numKeyValueHeads !== 0) {
     throw malformed(
       place,

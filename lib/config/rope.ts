@@ -15,24 +15,37 @@ export type RopeScaling =
     }
   | { type: 'linear'; factor: number }
 
-/** Reads RoPE's settings: `rope_theta` and `rope_scaling` (Transformers 4), or both inside `rope_parameters` (Transformers 5). */
-export function readRope(
-  json: JsonObject,
-  ropeTheta: number | undefined,
-  place: string,
-): { theta: number; scaling?: RopeScaling } {
-  const name = json.rope_parameters == null ? 'rope_scaling' : 'rope_parameters'
-  const rope = json[name] ?? {}
+interface Rope {
+  theta: number
+  scaling?: RopeScaling
+}
+
+/**
+ * Reads RoPE's settings: `rope_theta` and `rope_scaling` (Transformers 4), or both inside `rope_parameters` (Transformers 5).
+ * A file may have both, as long as they say the same: which one counts depends on the release of Transformers.
+ */
+export function readRope(json: JsonObject, ropeTheta: number | undefined, place: string): Rope {
+  if (json.rope_parameters == null) return readSettings('rope_scaling', json.rope_scaling ?? {}, ropeTheta, place)
+  const rope = readSettings('rope_parameters', json.rope_parameters, ropeTheta, place)
+  if (ropeTheta !== undefined && ropeTheta !== rope.theta)
+    throw unsupported('rope_theta', ropeTheta, place, `the ${rope.theta} of rope_parameters`)
+  if (json.rope_scaling != null) {
+    const other = readSettings('rope_scaling', json.rope_scaling, rope.theta, place)
+    if (JSON.stringify(other) !== JSON.stringify(rope))
+      throw unsupported('rope_scaling', json.rope_scaling, place, 'the same as in rope_parameters')
+  }
+  return rope
+}
+
+function readSettings(name: string, settings: unknown, ropeTheta: number | undefined, place: string): Rope {
+  // Transformers 5 can hold one set per kind of layer; with full attention alone there is one kind.
+  const rope = isJsonObject(settings) && isJsonObject(settings.full_attention) ? settings.full_attention : settings
   if (!isJsonObject(rope)) throw invalid(name, 'an object', rope, place)
   const number = (field: string, fallback?: number): number => {
     const value = rope[field] ?? fallback
     const result = v.safeParse(positive, value)
     if (!result.success) throw invalid(`${name}.${field}`, 'a positive number', value, place)
     return result.output
-  }
-  // Transformers 5 can hold one set per kind of layer; with full attention alone there is one kind.
-  if (isJsonObject(rope.full_attention)) {
-    return readRope({ ...json, rope_parameters: rope.full_attention }, ropeTheta, place)
   }
   if ((rope.partial_rotary_factor ?? 1) !== 1) {
     throw unsupported(`${name}.partial_rotary_factor`, rope.partial_rotary_factor, place, '1')

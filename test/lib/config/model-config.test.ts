@@ -70,6 +70,17 @@ t.test('a model that would be computed otherwise is refused by field and value',
     [{ ...llama, quantization_config: { bits: 4 } }, 'quantization_config'],
     [{ ...llama, partial_rotary_factor: 0.5 }, 'partial_rotary_factor'],
     [{ ...llama, head_dim: 15 }, 'head_dim'],
+    [{ ...llama, head_dim: 514 }, 'head_dim'],
+    [{ ...llama, rope_theta: 10000, rope_parameters: { rope_theta: 500000 } }, 'rope_theta'],
+    [{ ...llama, rope_parameters: { rope_theta: 1 }, rope_scaling: { type: 'linear', factor: 2 } }, 'rope_scaling'],
+    [
+      {
+        ...llama,
+        rope_parameters: { rope_type: 'linear', factor: 2 },
+        rope_scaling: { rope_type: 'linear', factor: 4 },
+      },
+      'rope_scaling',
+    ],
     [{ ...llama, rope_scaling: { rope_type: 'yarn', factor: 4 } }, 'rope_scaling.rope_type'],
     [{ ...llama, rope_scaling: { type: 'dynamic', factor: 4 } }, 'rope_scaling.rope_type'],
     [{ ...llama, rope_parameters: { rope_type: 'longrope' } }, 'rope_parameters.rope_type'],
@@ -82,6 +93,7 @@ t.test('a model that would be computed otherwise is refused by field and value',
 })
 
 t.test('what is off does not matter', async (t) => {
+  t.equal(parse({ ...llama, head_dim: 512 }).headDim, 512)
   t.ok(parse({ ...qwen2, use_sliding_window: false, sliding_window: 8, max_window_layers: 0, attention_dropout: 0.0 }))
   t.ok(parse({ ...qwen2, use_sliding_window: true, sliding_window: 8, max_window_layers: 2 }), 'no layer is windowed')
   t.ok(
@@ -93,6 +105,13 @@ t.test('what is off does not matter', async (t) => {
       pretraining_tp: 1,
     }),
   )
+})
+
+t.test('RoPE said twice, in the words of both releases', async (t) => {
+  const rope_parameters = { rope_type: 'linear', factor: 2, rope_theta: 5000 }
+  const both = { ...llama, rope_theta: 5000, rope_scaling: { type: 'linear', factor: 2 }, rope_parameters }
+  t.match(parse(both), { ropeTheta: 5000, ropeScaling: { type: 'linear', factor: 2 } })
+  t.match(parse({ ...llama, rope_scaling: null, rope_parameters }), { ropeTheta: 5000 })
 })
 
 t.test('a config.json that makes no sense is named', async (t) => {
