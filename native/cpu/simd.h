@@ -63,6 +63,8 @@ LIMO_INLINE Vec splat(float x) {
 #endif
 }
 
+LIMO_INLINE float first_lane(Vec v) { return v[0]; }
+
 LIMO_INLINE Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
 LIMO_INLINE Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
 
@@ -79,34 +81,49 @@ LIMO_INLINE Vec square_root(Vec v) {
 
 // Sums the lanes pairwise, always in the same order.
 LIMO_INLINE float reduce_add(Vec v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_ps(v);
+#else
   float lanes[kLanes];
   store(lanes, v);
   for (int width = kLanes / 2; width > 0; width /= 2)
     for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
   return lanes[0];
+#endif
 }
 
 LIMO_INLINE float reduce_max(Vec v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_max_ps(v);
+#else
   float lanes[kLanes];
   store(lanes, v);
   for (int width = kLanes / 2; width > 0; width /= 2)
     for (int i = 0; i < width; ++i) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
   return lanes[0];
+#endif
 }
 
-// e^x: x = n·ln 2 + r with |r| ≤ ln(2)/2, then a polynomial of degree 6 in r (Cody and Waite's reduction, minimax
-// coefficients as in Cephes' expf) times 2^n. Relative error below 2e-7 (about 1.5 units in the last place) for
-// x in [-87.3, 88.3]; below that it gives 0, above it the value at 88.3. NaN gives NaN.
+// e^x: x = n·ln 2 + r with |r| ≤ ln(2)/2, then a polynomial of degree 7 in r (Cody and Waite's reduction, minimax
+// coefficients as in Cephes' expf) times 2^n. Relative error below 2e-7 (about 1.5 units in the last place). Results that
+// would be below the smallest normal number may be 0; above x = 88.3 the result is at least e^88.3. NaN gives NaN.
 LIMO_INLINE Vec exponential(Vec x) {
-  const Vec low = splat(-87.3f);
-  const VecI underflow = x < low;
-  Vec clamped = x < low ? low : x;
+  const Vec log2_e = splat(1.44269504088896341f);
+#if defined(__AVX512F__)
+  // Clamped so that infinities stay numbers in r; with NaN both give their second operand.
+  x = _mm512_min_ps(splat(90.0f), _mm512_max_ps(splat(-105.0f), x));
+  const Vec n = _mm512_roundscale_ps(x * log2_e, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+  Vec clamped = splat(-87.3f) > x ? splat(-87.3f) : x;
   clamped = clamped > splat(88.3f) ? splat(88.3f) : clamped;
+  const VecI underflow = x < splat(-87.3f);
+  x = clamped;
   // Adding and subtracting 1.5·2^23 rounds to the nearest integer, whose bits are then in the low part of the sum.
   const Vec magic = splat(12582912.0f);
-  const Vec shifted = clamped * splat(1.44269504088896341f) + magic;
+  const Vec shifted = x * log2_e + magic;
   const Vec n = shifted - magic;
-  Vec r = clamped - n * splat(0.693359375f);
+#endif
+  Vec r = x - n * splat(0.693359375f);
   r = r - n * splat(-2.12194440e-4f);
   Vec p = splat(1.9875691500e-4f);
   p = p * r + splat(1.3981999507e-3f);
@@ -115,9 +132,12 @@ LIMO_INLINE Vec exponential(Vec x) {
   p = p * r + splat(1.6666665459e-1f);
   p = p * r + splat(5.0000001201e-1f);
   p = p * (r * r) + r + splat(1.0f);
+#if defined(__AVX512F__)
+  return _mm512_scalef_ps(p, n);  // p·2^n, 0 and infinity included
+#else
   const VecI scale_bits = ((VecI)shifted + 127) << 23;
-  const Vec scaled = p * (Vec)scale_bits;
-  return underflow ? Vec{} : scaled;
+  return underflow ? Vec{} : p * (Vec)scale_bits;
+#endif
 }
 
 // Calls body(i, n) for columns [i, i + n): whole vectors first, with n = kLanes, then the rest with n < kLanes.

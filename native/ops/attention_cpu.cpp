@@ -46,17 +46,26 @@ int64_t count_query_blocks(const Tensor& cu_seqlens) {
 }
 
 // One step of the online softmax for a row: turns scores into exp(scale·score − max), zero from `visible` on, and brings
-// the row's running maximum and sum up to date. Returns the factor for what was summed before.
-LIMO_INLINE float softmax_step(float* scores, int64_t visible, int64_t keys, float scale, float& row_max, float& row_sum) {
-  Vec largest = splat(row_max);
+// the row's running maximum and its sum, lane by lane, up to date. Returns the factor for what was summed before.
+LIMO_INLINE float softmax_step(float* scores, int64_t visible, int64_t keys, float scale, float& row_max, float* row_sum) {
   const Vec scale_vec = splat(scale);
+  // The largest score before scaling: the scale is positive.
+  Vec largest = splat(scores[0]);
   int64_t i = 0;
-  for (; i + kLanes <= visible; i += kLanes) largest = maximum(largest, load(scores + i) * scale_vec);
+  for (; i + kLanes <= visible; i += kLanes) largest = maximum(largest, load(scores + i));
   float max = reduce_max(largest);
-  for (; i < visible; ++i) max = scores[i] * scale > max ? scores[i] * scale : max;
+  for (; i < visible; ++i) max = scores[i] > max ? scores[i] : max;
+  max *= scale;
+  float factor = 1;
+  if (row_max >= max) {
+    max = row_max;
+  } else {
+    factor = first_lane(exponential(splat(row_max - max)));
+    row_max = max;
+  }
 
   const Vec shift = splat(max);
-  Vec sum = {};
+  Vec sum = load(row_sum) * splat(factor);
   for (i = 0; i + kLanes <= visible; i += kLanes) {
     const Vec e = exponential(load(scores + i) * scale_vec - shift);
     store(scores + i, e);
@@ -71,10 +80,7 @@ LIMO_INLINE float softmax_step(float* scores, int64_t visible, int64_t keys, flo
     sum += e;
   }
   for (i = visible; i < keys; ++i) scores[i] = 0;
-
-  const float factor = reduce_max(exponential(splat(row_max - max)));
-  row_sum = row_sum * factor + reduce_add(sum);
-  row_max = max;
+  store(row_sum, sum);
   return factor;
 }
 
@@ -93,10 +99,10 @@ void attend_block(const Attention& op, const QueryBlock& block, int64_t head, in
   float* packed_v = packed_k + kKeyBlock * dim;
   float* scores = packed_v + packed_size(dim, kKeyBlock);
   float* row_max = scores + kQueryBlock * kKeyBlock;  // [heads, kQueryBlock]
-  float* row_sum = row_max + heads * kQueryBlock;
+  float* row_sum = row_max + heads * kQueryBlock;  // [heads, kQueryBlock, kLanes]
   for (int64_t i = 0; i < heads * kQueryBlock; ++i) {
     row_max[i] = -__builtin_inff();  // a score may be below any finite start; the first block always has one
-    row_sum[i] = 0;
+    store(row_sum + i * kLanes, Vec{});
   }
   const int64_t end = block.first + block.rows;
   for (int64_t first_key = block.sequence_start; first_key < end; first_key += kKeyBlock) {
@@ -116,7 +122,7 @@ void attend_block(const Attention& op, const QueryBlock& block, int64_t head, in
           __builtin_memset(scores + r * kKeyBlock, 0, static_cast<size_t>(keys) * 4);
           continue;
         }
-        const float factor = softmax_step(scores + r * kKeyBlock, visible, keys, scale, row_max[row], row_sum[row]);
+        const float factor = softmax_step(scores + r * kKeyBlock, visible, keys, scale, row_max[row], row_sum + row * kLanes);
         if (!first_block && factor != 1.0f) scale_row(sum + r * dim, dim, factor);
       }
       multiply_packed({.m = block.rows, .n = dim, .k = keys, .a = scores, .a_row_stride = kKeyBlock, .a_k_stride = 1,
@@ -128,8 +134,9 @@ void attend_block(const Attention& op, const QueryBlock& block, int64_t head, in
       const int64_t row = h * kQueryBlock + r;
       float* out = op.out.row(block.first + r) + (head + h) * dim;
       __builtin_memcpy(out, sums + row * dim, static_cast<size_t>(dim) * 4);
-      scale_row(out, dim, 1.0f / row_sum[row]);
-      op.lse.row(block.first + r)[head + h] = row_max[row] + ::logf(row_sum[row]);
+      const float sum = reduce_add(load(row_sum + row * kLanes));
+      scale_row(out, dim, 1.0f / sum);
+      op.lse.row(block.first + r)[head + h] = row_max[row] + ::logf(sum);
     }
 }
 
@@ -205,7 +212,7 @@ void backward_head(const AttentionBackward& op, int64_t start, int64_t end, int6
 void run(const Attention& op, const CpuContext& context) {
   const int64_t dim = static_cast<int64_t>(op.head_dim);
   const int64_t kv_heads = op.k.cols / dim, group = op.q.cols / op.k.cols;
-  const int64_t together = smaller(group, kSumFloats / (kQueryBlock * (dim + 2)));
+  const int64_t together = smaller(group, kSumFloats / (kQueryBlock * (dim + kLanes + 1)));
   const int64_t parts = blocks_of(group, together);
   const int64_t blocks = count_query_blocks(op.cu_seqlens);
   parallel_for(context.pool, blocks * kv_heads * parts, [&](int64_t task, int thread) {

@@ -20,7 +20,7 @@ void check_heads(int64_t q_columns, int64_t kv_columns, int64_t lse_columns, dou
          "expected columns of q to be a multiple of those of k, and both of head_dim " + std::to_string(dim) + ", but received " +
              std::to_string(q_columns) + " and " + std::to_string(kv_columns));
   expect(lse_columns == q_columns / dim, "expected one column of lse for each query head");
-  expect(std::isfinite(scale), "expected a finite scale");
+  expect(std::isfinite(scale) && scale > 0, "expected a scale above 0");
 }
 
 void check_head_columns(int64_t columns, int64_t heads, int64_t dim) {

@@ -208,7 +208,8 @@ t.test('relations between operands', async (t) => {
   await refuses(t, 'head_dim by a scalar', attribute('attention', 'head_dim', { scalar: 'dim' }), /whole head_dim/)
   await refuses(t, 'head_dim that does not divide', attribute('attention', 'head_dim', 3), /multiple of those of k/)
   await refuses(t, 'columns of lse', attribute('attention', 'head_dim', 8), /one column of lse/)
-  await refuses(t, 'infinite scale', attribute('attention', 'scale', Infinity), /finite scale/)
+  for (const scale of [Infinity, 0, -1])
+    await refuses(t, `scale ${scale}`, attribute('attention', 'scale', scale), /scale above 0/)
   const narrow = (p: ProgramDescription) => {
     for (const name of ['k', 'v']) operand('attention', name, (x) => set(x, 'shape', [-1, 12]))(p)
   }
