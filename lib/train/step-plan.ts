@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../config/model-config.js'
 import { type LimoError, NativeError } from '../errors.js'
+import { formatBytes } from '../format-bytes.js'
 import { appendBackward } from '../graph/backward.js'
 import { Graph } from '../graph/graph.js'
 import { aligned, type Bounds, type MemoryPlan, planMemory, tensorBytes } from '../graph/memory-plan.js'
@@ -156,10 +157,9 @@ function chooseRecomputation(
 }
 
 function doesNotFit(bytes: number, limit: number, options: StepPlanOptions): LimoError {
-  const gib = (size: number) => `${(size / 2 ** 30).toFixed(2)} GiB`
   return new NativeError(
     'OUT_OF_MEMORY',
-    `expected a run within ${gib(limit)} but it takes ${gib(bytes)} for ${options.maxTokens} tokens a micro-batch` +
+    `expected a run within ${formatBytes(limit)} but it takes ${formatBytes(bytes)} for ${options.maxTokens} tokens a micro-batch` +
       `${options.recompute === 'none' ? ' without recomputation' : ' even with every layer recomputed'}. Lower cutoff_len, ` +
       `${options.recompute === 'none' ? 'set recompute: auto, ' : ''}take a smaller model or raise memory_limit.`,
     { bytes, limit },
