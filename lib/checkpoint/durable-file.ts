@@ -116,6 +116,7 @@ const remedies: Record<string, string> = {
   EACCES: 'no permission to write there: choose another output_dir or change its owner',
   EPERM: 'no permission to write there: choose another output_dir or change its owner',
   EROFS: 'the file system is read-only: choose another output_dir',
+  EEXIST: 'a file has that name already: choose another output_dir',
   ENOTDIR: 'a part of the path is a file, not a folder: choose another output_dir',
   EMFILE: 'too many open files: raise the limit (ulimit -n)',
 }

@@ -109,18 +109,6 @@ export async function loadTrainConfig(path: string | undefined, overrides: Recor
   return parseWritten(written)
 }
 
-/**
- * Checks that every one of these keys was given a value, for a command that cannot do without.
- * Throws a ConfigError `CONFIG_INVALID_VALUE`.
- */
-export function requireKeys(loaded: LoadedTrainConfig, required: readonly TrainKeyName[], place: string): void {
-  for (const key of required) {
-    if (loaded.given.has(key)) continue
-    const message = `expected ${keys[key].expected} for ${key} but received nothing (${place}): add "${key}: ..." or --${key} ...`
-    throw new ConfigError('CONFIG_INVALID_VALUE', message, { key, place })
-  }
-}
-
 /** The name of a key however it was spelled: `output-dir` is output_dir, `evaluation_strategy` is eval_strategy. */
 export function canonicalKey(spelled: string): string {
   const key = spelled.replaceAll('-', '_')

@@ -32,11 +32,13 @@ function toNumber(value: unknown): unknown {
   return typeof value === 'string' && /^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(value) ? Number(value) : value
 }
 
-function text<D>(defaultValue: D, description: string): TrainKey<string, D> {
+function text<D>(defaultValue: D, description: string, { mayBeEmpty } = { mayBeEmpty: false }): TrainKey<string, D> {
   // The command line may have turned a path such as 2024 into a number.
   const toText = (value: unknown) => (typeof value === 'number' ? String(value) : value)
-  const schema = v.pipe(v.unknown(), v.transform(toText), v.string())
-  return { type: 'string', expected: 'a string', schema, default: defaultValue, description }
+  const check = v.check((value: string) => mayBeEmpty || value.trim() !== '')
+  const schema = v.pipe(v.unknown(), v.transform(toText), v.string(), check)
+  const expected = mayBeEmpty ? 'a string' : 'a string that is not empty'
+  return { type: 'string', expected, schema, default: defaultValue, description }
 }
 
 function flag<D>(defaultValue: D, description: string): TrainKey<boolean, D> {
@@ -170,7 +172,7 @@ export const keys = {
   dataset: custom('a name or path, or a list of them', readNames, undefined, 'names in dataset_info.json or paths of files'),
   dataset_dir: text('data', 'folder of dataset_info.json'),
   template: text(undefined, "chat template by name, instead of the model folder's own"),
-  default_system: text(limoPrompt, 'system prompt of records without one; empty for none'),
+  default_system: text(limoPrompt, 'system prompt of records without one; empty for none', { mayBeEmpty: true }),
   cutoff_len: integer({ min: 2 }, 16384, 'most tokens of an example, and of a packed micro-batch'),
   over_length: choice(['error', 'drop', 'truncate'], 'error', 'what happens to examples longer than cutoff_len'),
   max_samples: integer({ min: 1 }, undefined, 'take only the first so many records of each dataset'),

@@ -1,4 +1,4 @@
-import { readdir, realpath, rm } from 'node:fs/promises'
+import { readdir, realpath, rm, stat } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { findForeignFiles } from '../checkpoint/final-model.js'
 import { type Checkpoint, findLatestCheckpoint, openCheckpoint, type SkippedCheckpoint } from '../checkpoint/training-state.js'
@@ -29,6 +29,14 @@ export async function findCheckpoint(config: TrainConfig, outputDir: string): Pr
 /** What a start says of the checkpoints that were passed over. */
 export function skippedNotes(skipped: readonly SkippedCheckpoint[]): string[] {
   return skipped.map(({ folder, reason }) => `${folder} is damaged and was passed over (${reason})`)
+}
+
+/** Throws WRITE_FAILED where a file has the name of the output folder. */
+export async function checkIsNoFile(outputDir: string): Promise<void> {
+  const status = await stat(outputDir).catch(() => undefined)
+  if (!status || status.isDirectory()) return
+  const message = `expected a folder for output_dir but ${resolve(outputDir)} is a file: choose another output_dir`
+  throw new CheckpointError('WRITE_FAILED', message, { file: outputDir })
 }
 
 /** A run must not write over the model it starts from, or remove it. Throws OUTPUT_EXISTS. */

@@ -6,7 +6,15 @@ import type { TrainConfig } from '../config/train-config.js'
 import { openDevice } from '../native/device.js'
 import { MetricsWriter } from './metrics.js'
 import { prepareRun, required } from './prepare.js'
-import { checkModelIsApart, checkOutputFolder, findCheckpoint, liesIn, removeEarlierRun, skippedNotes } from './run-folder.js'
+import {
+  checkIsNoFile,
+  checkModelIsApart,
+  checkOutputFolder,
+  findCheckpoint,
+  liesIn,
+  removeEarlierRun,
+  skippedNotes,
+} from './run-folder.js'
 import { TrainStep } from './step.js'
 import { firstMomentName, secondMomentName, type TrainEvent, TrainingLoop } from './training-loop.js'
 import { loadRegion } from './weights.js'
@@ -62,6 +70,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
   const outputDir = required(config.outputDir, 'output_dir', './output')
   // What is wrong with the model, the output folder or the device is said before a long tokenization.
   const model = await openTrainableModel(required(config.modelNameOrPath, 'model_name_or_path', './Qwen2.5-0.5B-Instruct'))
+  await checkIsNoFile(outputDir)
   const checkpoint = await findCheckpoint(config, outputDir)
   await checkModelIsApart(outputDir, model.folder)
   // A checkpoint of another folder is where a run starts from; what is in this folder is another run's.

@@ -163,7 +163,20 @@ const cases: Case[] = [
   {
     name: 'an output folder that is a file',
     make: ({ dataset }) => ({ output_dir: dataset }),
-    ...{ code: 'WRITE_FAILED', message: /chains\.jsonl/ },
+    ...{
+      code: 'WRITE_FAILED',
+      message: /expected a folder for output_dir but .*chains\.jsonl is a file: choose another output_dir/,
+    },
+  },
+  {
+    name: 'an output folder that is a file, to be resumed',
+    make: ({ dataset }) => ({ output_dir: dataset, resume_from_checkpoint: true }),
+    ...{ code: 'WRITE_FAILED', message: /chains\.jsonl is a file/ },
+  },
+  {
+    name: 'an output folder with an empty name',
+    make: () => ({ output_dir: '' }),
+    ...{ exit: 2, code: 'CONFIG_INVALID_VALUE', message: /a string that is not empty for output_dir but received ""/ },
   },
   {
     name: 'a CUDA device without one',
@@ -173,7 +186,7 @@ const cases: Case[] = [
   {
     name: 'a memory limit that is too small',
     make: () => ({ memory_limit: '9MiB' }),
-    ...{ code: 'OUT_OF_MEMORY', message: /but it takes .* Lower cutoff_len/ },
+    ...{ code: 'OUT_OF_MEMORY', message: /within 9\.00 MiB but it takes \d+\.\d+ MiB .* Lower cutoff_len/ },
   },
 ]
 

@@ -65,6 +65,11 @@ t.test('what fails leaves nothing behind', async (t) => {
   )
 })
 
+t.test('a file in the place of a folder', async (t) => {
+  const folder = t.testdir({ taken: '' })
+  await t.rejects(makeFolder(join(folder, 'taken')), { code: 'WRITE_FAILED', message: /a file has that name already/ })
+})
+
 t.test('the same name cannot be written twice at once', async (t) => {
   const target = join(t.testdir(), 'out')
   await publishFolder(target, async (writer) => {

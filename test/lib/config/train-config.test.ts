@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadTrainConfig, parseTrainConfig, requireKeys, trainKeys } from '../../../lib/config/train-config.js'
+import { loadTrainConfig, parseTrainConfig, trainKeys } from '../../../lib/config/train-config.js'
 
 const parse = (values: Record<string, unknown>) => parseTrainConfig(values, 'train.yaml')
 
@@ -315,6 +315,13 @@ t.test('recomputation has three names', async (t) => {
   t.equal(parse({ gradient_checkpointing: true, recompute: 'none' }).config.recompute, 'none')
 })
 
+t.test('an empty text is no folder, no data set and no template', async (t) => {
+  for (const key of ['model_name_or_path', 'dataset', 'dataset_dir', 'template', 'output_dir']) {
+    for (const value of ['', ' ']) t.throws(() => parse({ [key]: value }), { code: 'CONFIG_INVALID_VALUE', details: { key } })
+  }
+  t.equal(parse({ default_system: '' }).config.defaultSystem, '', 'but there may be no system prompt')
+})
+
 t.test('evaluation follows from what is given', async (t) => {
   t.match(parse({ val_size: 0.1, eval_steps: 50 }).config, { evalStrategy: 'steps', evalSteps: 50 })
   t.match(parse({ val_size: 0.1, eval_strategy: 'steps', logging_steps: 5 }).config, { evalStrategy: 'steps', evalSteps: 5 })
@@ -326,15 +333,6 @@ t.test('evaluation follows from what is given', async (t) => {
 t.test('a constant rate with warm-up says that it warms up', async (t) => {
   t.match(parse({ lr_scheduler_type: 'constant', warmup_steps: 3 }).notes, [/constant: the warm-up is done/])
   t.same(parse({ lr_scheduler_type: 'constant' }).notes, [])
-})
-
-t.test('a command can require keys', async (t) => {
-  const loaded = parse({ dataset: 'limo' })
-  t.doesNotThrow(() => requireKeys(loaded, ['dataset'], 'train.yaml'))
-  t.throws(() => requireKeys(loaded, ['dataset', 'output_dir'], 'train.yaml'), {
-    code: 'CONFIG_INVALID_VALUE',
-    message: /expected a string for output_dir but received nothing \(train\.yaml\)/,
-  })
 })
 
 t.test('files that are no config', async (t) => {
