@@ -67,9 +67,9 @@ export async function loadChatTemplate(
         { folder, token: missing },
       )
     }
-    return compile({ name, source: qwenTemplate }, specialTokens, [...qwenMarkers, ...markers])
+    return compile(folder, { name, source: qwenTemplate }, specialTokens, [...qwenMarkers, ...markers])
   }
-  return compile(await findTemplate(folder, name, tokenizerConfig), specialTokens, markers)
+  return compile(folder, await findTemplate(folder, name, tokenizerConfig), specialTokens, markers)
 }
 
 async function findTemplate(folder: string, name: string | undefined, config: Record<string, unknown>): Promise<TemplateSource> {
@@ -116,16 +116,41 @@ async function addedTokensOf(folder: string, tokenizerConfig: Record<string, unk
   return (Array.isArray(listed) ? listed : []).map((token) => token?.content).filter((token) => typeof token === 'string')
 }
 
-function compile({ name, source }: TemplateSource, specialTokens: Record<string, string>, markers: string[]): ChatTemplate {
+/** What a template may loop over while it renders one conversation: more than any conversation has, and done in a second. */
+const MAX_RANGE = 1e6
+
+/** Jinja's range, but a template that asks for more than MAX_RANGE numbers in all fails instead of taking all memory. */
+function boundedRange(): (from: number, to?: number, by?: number) => number[] {
+  let asked = 0
+  return (from, to, by) => {
+    const [start, stop, step] = [to === undefined ? 0 : from, to ?? from, by ?? 1]
+    if (step === 0) throw new Error('range() with a step of 0')
+    const length = Math.max(0, Math.ceil((stop - start) / step))
+    asked += length
+    if (asked > MAX_RANGE) throw new Error(`it loops over more than ${MAX_RANGE} numbers`)
+    return Array.from({ length }, (_, index) => start + index * step)
+  }
+}
+
+/** The library lets no variable take the name of a function of its own; a template may. Trimming takes the line break. */
+const withBoundedRange = (source: string) => `{% set range = limo_range %}\n${source}`
+
+function compile(
+  folder: string,
+  { name, source }: TemplateSource,
+  specialTokens: Record<string, string>,
+  markers: string[],
+): ChatTemplate {
   let template: Template
   try {
-    template = new Template(source)
+    template = new Template(withBoundedRange(source))
   } catch (cause) {
-    const { message } = cause as Error
+    // A TypeError is the parser running past the end: its words are about the parser.
+    const why = cause instanceof TypeError ? 'a statement is not closed' : (cause as Error).message
     throw new DataError(
       'TEMPLATE_FAILED',
-      `${name}: expected a Jinja template but it does not parse (${message}).`,
-      {},
+      `the chat template (${name}, in ${folder}) is malformed: expected Jinja but ${why}. Mend it, or name another with template.`,
+      { folder, name },
       { cause },
     )
   }
@@ -141,7 +166,12 @@ function compile({ name, source }: TemplateSource, specialTokens: Record<string,
     render: (turns, place) => {
       const run: RunTemplate = (messages, addGenerationPrompt) => {
         try {
-          return template.render({ ...variables, messages, add_generation_prompt: addGenerationPrompt })
+          return template.render({
+            ...variables,
+            limo_range: boundedRange(),
+            messages,
+            add_generation_prompt: addGenerationPrompt,
+          })
         } catch (cause) {
           throw templateFailed(place, `the chat template (${name}) refused it: ${(cause as Error).message}`, cause)
         }

@@ -171,7 +171,35 @@ t.test('templates that fail', async (t) => {
     /renders turn 3 otherwise when turns follow it/,
     twoSums,
   )
-  await t.rejects(templateOf(t, '{% for m in %}'), { code: 'TEMPLATE_FAILED', message: /chat_template\.jinja: .*does not parse/ })
+  const huge = '{% for i in range(1000000000) %}{% endfor %}'
+  await fails(
+    huge,
+    /^chains\.jsonl:7: the chat template \(chat_template\.jinja\) refused it: it loops over more than 1000000 num/,
+  )
+  const nested = '{% for i in range(2000) %}{% for j in range(2000) %}{% endfor %}{% endfor %}'
+  await fails(nested, /loops over more than 1000000/)
+  for (const malformed of ['{% for %}', '{% for m in %}', '{% for m in messages %}', '{{ a b }}', '{{ "a']) {
+    await t.rejects(
+      templateOf(t, malformed),
+      { code: 'TEMPLATE_FAILED', message: /^the chat template \(chat_template\.jinja, in .*\) is malformed: (?!.*Cannot read)/ },
+      malformed,
+    )
+  }
+})
+
+t.test('range is as in Jinja', async (t) => {
+  const rendered = async (source: string) => {
+    const end = '{% for m in messages %}{{ m.content }}{% endfor %}'
+    return (await templateOf(t, source + end)).render(sum, 'chains.jsonl:1').text.replace('1+1?It is 2.', '')
+  }
+  t.equal(await rendered('{% for i in range(3) %}{{ i }} {% endfor %}'), '0 1 2 ')
+  t.equal(await rendered('{% for i in range(1, 6, 2) %}{{ i }} {% endfor %}'), '1 3 5 ')
+  t.equal(await rendered('{% for i in range(3, 0, -1) %}{{ i }} {% endfor %}'), '3 2 1 ')
+  t.equal(await rendered('{% for i in range("ab" | length - 1, -1, -1) %}{{ i }} {% endfor %}'), '1 0 ')
+  t.equal(await rendered('{% for i in range(0) %}{{ i }}{% endfor %}none'), 'none')
+  t.equal(await rendered('{%- macro m() %}{{ range(2) | length }}{% endmacro %}{{ m() }}'), '2', 'inside of a macro')
+  t.equal(await rendered('\n  first'), '\n  first', 'the beginning of a template stays as it is')
+  t.equal(await rendered('  {%- if true %} x{% endif %}'), ' x')
 })
 
 t.test('where a template comes from', async (t) => {
