@@ -19,6 +19,8 @@ constexpr int64_t kBlockK = 448;
 constexpr int64_t kBlockN = 240;
 // Rows of A that share one packed block of B; packing costs about 1/kBlockM of the product.
 constexpr int64_t kBlockM = 576;
+// Columns up to which a task may take all of them.
+constexpr int64_t kNarrow = 1536;
 // Rows of A further apart than this (bytes) touch a page each: they are copied together first.
 constexpr int64_t kFarRowBytes = 4096;
 
@@ -155,6 +157,8 @@ void pack_rows(float* panel, int64_t width, const float* b, int64_t k_stride, in
     for (int64_t p = 0; p < k; ++p) store(panel + p * width, load_partial(b + p * k_stride, columns));
 }
 
+LIMO_INLINE bool copies_a(const Gemm& g) { return g.a_k_stride != 1 || g.a_row_stride * 4 > kFarRowBytes; }
+
 // A in a form the kernel reads well: as it lies, or copied into `packed` when its rows are far apart or it is transposed.
 struct BlockOfA {
   const float* a;
@@ -163,8 +167,8 @@ struct BlockOfA {
 
 BlockOfA prepare_a(const Gemm& g, float* packed, int64_t row, int64_t rows, int64_t k_start, int64_t k) {
   const float* a = g.a + row * g.a_row_stride + k_start * g.a_k_stride;
+  if (!copies_a(g)) return {a, g.a_row_stride, 1};
   if (g.a_k_stride == 1) {
-    if (g.a_row_stride * 4 <= kFarRowBytes) return {a, g.a_row_stride, 1};
     for (int64_t i = 0; i < rows; ++i) __builtin_memcpy(packed + i * k, a + i * g.a_row_stride, static_cast<size_t>(k) * 4);
     return {packed, k, 1};
   }
@@ -184,6 +188,23 @@ int64_t rows_of_a_task(int64_t m, int64_t n_blocks, int64_t threads) {
   int64_t blocks = blocks_of(m, kBlockM);
   while (blocks * n_blocks < 4 * threads && blocks * n_blocks % threads != 0 && m / (blocks + 1) >= kFewestRows) ++blocks;
   return blocks_of(blocks_of(m, blocks), kTileRows) * kTileRows;
+}
+
+// How a product is cut into tasks: each has `rows` rows and `cols` columns, the columns in blocks of `col_block`.
+struct Tasks {
+  int64_t rows, cols, col_block, row_tasks, col_tasks;
+};
+
+Tasks share_out(const Gemm& g, int64_t threads) {
+  const int64_t col_block = blocks_of(blocks_of(g.n, blocks_of(g.n, kBlockN)), kTileCols) * kTileCols;
+  // Where A has to be copied, a task takes all columns of a narrow product, so that a block of A is copied once.
+  if (copies_a(g) && g.n > col_block && g.n <= kNarrow) {
+    const int64_t rows = rows_of_a_task(g.m, 1, threads), row_tasks = blocks_of(g.m, rows);
+    if (row_tasks >= threads) return {rows, g.n, col_block, row_tasks, 1};
+  }
+  const int64_t col_tasks = blocks_of(g.n, col_block);
+  const int64_t rows = rows_of_a_task(g.m, col_tasks, threads);
+  return {rows, col_block, col_block, blocks_of(g.m, rows), col_tasks};
 }
 
 }  // namespace
@@ -223,24 +244,25 @@ void gemm(const Gemm& g, const CpuContext& context) {
   // may depend on the threads: each element is summed in the same way wherever it falls.
   const int64_t k_blocks = g.k == 0 ? 1 : blocks_of(g.k, kBlockK);
   const int64_t k_block = blocks_of(g.k, k_blocks);
-  const int64_t n_block = blocks_of(blocks_of(g.n, blocks_of(g.n, kBlockN)), kTileCols) * kTileCols;
-  const int64_t n_blocks = blocks_of(g.n, n_block);
-  const int64_t m_block = rows_of_a_task(g.m, n_blocks, context.pool.threads());
-  const int64_t m_blocks = blocks_of(g.m, m_block);
+  const Tasks tasks = share_out(g, context.pool.threads());
 
-  parallel_for(context.pool, m_blocks * n_blocks, [&](int64_t task, int thread) {
-    const int64_t row = task % m_blocks * m_block, col = task / m_blocks * n_block;
-    const int64_t rows = smaller(m_block, g.m - row), cols = smaller(n_block, g.n - col);
+  parallel_for(context.pool, tasks.row_tasks * tasks.col_tasks, [&](int64_t task, int thread) {
+    // Tasks that follow each other share the block of the larger operand, which then comes from a cache.
+    const int64_t row = (g.m > g.n ? task / tasks.col_tasks : task % tasks.row_tasks) * tasks.rows;
+    const int64_t first_col = (g.m > g.n ? task % tasks.col_tasks : task / tasks.row_tasks) * tasks.cols;
+    const int64_t rows = smaller(tasks.rows, g.m - row), end_col = smaller(first_col + tasks.cols, g.n);
     float* packed_b = context.thread_scratch(thread);
     float* packed_a = packed_b + kBlockK * kBlockN;
-    float* c = g.c + row * g.c_stride + col;
     for (int64_t block = 0; block < k_blocks; ++block) {
       const int64_t k_start = block * k_block, k = smaller(k_block, g.k - k_start);
-      pack_b(packed_b, g.b + k_start * g.b_k_stride + col * g.b_col_stride, g.b_k_stride, g.b_col_stride, k, cols);
       const BlockOfA a = prepare_a(g, packed_a, row, rows, k_start, k);
-      multiply_packed({.m = rows, .n = cols, .k = k, .a = a.a, .a_row_stride = a.row_stride, .a_k_stride = a.k_stride,
-                       .packed_b = packed_b, .c = c, .c_stride = g.c_stride, .accumulate = g.accumulate || block > 0,
-                       .bias = g.bias && block == 0 ? g.bias + col : nullptr});
+      for (int64_t col = first_col; col < end_col; col += tasks.col_block) {
+        const int64_t cols = smaller(tasks.col_block, end_col - col);
+        pack_b(packed_b, g.b + k_start * g.b_k_stride + col * g.b_col_stride, g.b_k_stride, g.b_col_stride, k, cols);
+        multiply_packed({.m = rows, .n = cols, .k = k, .a = a.a, .a_row_stride = a.row_stride, .a_k_stride = a.k_stride,
+                         .packed_b = packed_b, .c = g.c + row * g.c_stride + col, .c_stride = g.c_stride,
+                         .accumulate = g.accumulate || block > 0, .bias = g.bias && block == 0 ? g.bias + col : nullptr});
+      }
     }
   });
 }
