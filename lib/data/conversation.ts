@@ -175,6 +175,14 @@ function checkTurns(turns: Turn[], place: RowPlace): void {
         { ...place.details, turn: index + 1, role },
       )
     }
+    // A tokenizer would make U+FFFD of it in silence.
+    if (/\p{Surrogate}/u.test(content)) {
+      throw invalidRecord(
+        place,
+        `expected Unicode text in turn ${index + 1} (${role}) but received half a surrogate pair (\\ud800 to \\udfff)`,
+        'Mend the text: a program has cut a character in two.',
+      )
+    }
     previous = role
   }
   if (previous === 'assistant') return

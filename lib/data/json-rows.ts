@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { open, readFile } from 'node:fs/promises'
+import { open, readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { DataError } from '../errors.js'
 
@@ -71,6 +71,9 @@ async function* readLines(path: string): AsyncGenerator<{ bytes: Buffer; line: n
 /** The first character of a file that is not white space or a byte order mark; '' where there is none in its first 64 KiB. */
 async function firstCharacter(path: string): Promise<string> {
   try {
+    // Before it is opened, which waits for a writer at a pipe.
+    const status = await stat(path)
+    if (!status.isFile()) throw notReadable(path, status.isDirectory() ? 'it is a folder' : notAFile)
     const file = await open(path)
     try {
       const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(65536), position: 0 })
@@ -79,15 +82,20 @@ async function firstCharacter(path: string): Promise<string> {
       await file.close()
     }
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code
-    const problem = code === 'ENOENT' ? 'it does not exist' : code === 'EISDIR' ? 'it is a folder' : String(cause)
-    throw new DataError(
-      'DATA_NOT_FOUND',
-      `expected a JSONL file, or a JSON file with one array, at ${path}, but ${problem}. Check the path, and dataset_dir.`,
-      { file: path },
-      { cause },
-    )
+    if (cause instanceof DataError) throw cause
+    throw notReadable(path, (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'it does not exist' : String(cause), cause)
   }
+}
+
+const notAFile = 'it is a pipe or a device, which cannot be read more than once: write its rows to a file'
+
+function notReadable(path: string, problem: string, cause?: unknown): DataError {
+  return new DataError(
+    'DATA_NOT_FOUND',
+    `expected a JSONL file, or a JSON file with one array, at ${path}, but ${problem}. Check the path, and dataset_dir.`,
+    { file: path },
+    { cause },
+  )
 }
 
 function decodeUtf8(bytes: Buffer, place: RowPlace): string {

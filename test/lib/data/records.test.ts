@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -99,6 +100,12 @@ t.test('files that cannot be read', async (t) => {
   mkdirSync(join(folder, 'sub'))
   await t.rejects(readRecords(join(folder, 'absent.jsonl')), { code: 'DATA_NOT_FOUND', message: /does not exist/ })
   await t.rejects(readRecords(join(folder, 'sub')), { code: 'DATA_NOT_FOUND', message: /folder/ })
+  if (process.platform !== 'win32') {
+    await t.rejects(readRecords('/dev/null'), { code: 'DATA_NOT_FOUND', message: /is a pipe or a device/ })
+    const pipe = join(folder, 'pipe.jsonl')
+    execFileSync('mkfifo', [pipe])
+    await t.rejects(readRecords(pipe), { code: 'DATA_NOT_FOUND', message: /pipe\.jsonl, but it is a pipe or a device/ })
+  }
   await t.rejects(readRecords(fileOf(t, '')), { code: 'DATA_EMPTY' })
   await t.rejects(readRecords(fileOf(t, '\n \r\n')), { code: 'DATA_EMPTY' })
   await t.rejects(readRecords(fileOf(t, '[]', 'chains.json')), { code: 'DATA_EMPTY' })
@@ -115,6 +122,23 @@ t.test('malformed files name the line', async (t) => {
   const latin1 = Buffer.concat([Buffer.from(`${good}\n{"question": "caf`), Buffer.from([0xe9]), Buffer.from('"}')])
   await t.rejects(readRecords(fileOf(t, latin1)), { code: 'DATA_MALFORMED', message: /chains\.jsonl:2: .*UTF-8/ })
   await t.rejects(readRecords(fileOf(t, `[\n${good},\n${good}`, 'c.json')), { code: 'DATA_MALFORMED', details: { line: 3 } })
+})
+
+t.test('half a surrogate pair is no text', async (t) => {
+  const good = JSON.stringify(limo)
+  const rows = {
+    LIMO: '{"question": "a", "solution": "b \\ud83d c"}',
+    history: '{"instruction": "a", "output": "b", "history": [["\\ude00", "c"]]}',
+    messages: '{"messages": [{"role": "user", "content": "\\ude00\\ud83d"}, {"role": "assistant", "content": "b"}]}',
+  }
+  for (const [layout, row] of Object.entries(rows)) {
+    const path = fileOf(t, `${good}\n${row}\n`)
+    const message = /^chains\.jsonl:2: expected Unicode text in turn [12] \((user|assistant)\) but received half a surrogate pair/
+    await t.rejects(readRecords(path), { code: 'DATA_INVALID_RECORD', message, details: { file: path, line: 2 } }, layout)
+  }
+  t.match(await readRecords(fileOf(t, '{"question": "\\ud83d\\ude00", "solution": "😀"}\n')), [
+    { turns: [{ content: '😀' }, {}] },
+  ])
 })
 
 t.test('bad records name file, line, what was expected and what came', async (t) => {
