@@ -36,6 +36,7 @@ async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart
     for await (const event of train(config, { signal: interruption.signal })) {
       if (event.type === 'start') {
         printStart(event)
+        for (const note of event.notes) console.log(`note: ${note}`)
         startedAt = performance.now()
         progress = new StepProgress(process.stdout, event.run.batches.totalSteps, event.resumedStep)
         interruption.onFirst(() => progress!.line('Finishing this step and saving. Press Ctrl-C again to stop at once.'))
@@ -128,7 +129,7 @@ interface Ending {
 function printEnd(event: Extract<TrainEvent, { type: 'end' }>, { last, elapsedMs, quickstart }: Ending): void {
   if (event.interrupted && !last) console.log(`\n${stoppedEarly}`)
   else if (event.interrupted) {
-    const how = quickstart ? `limo-native train ${quickstart.configPath}` : 'the same command'
+    const how = quickstart ? `limo-native train ${quickstart.configPath} with the same options` : 'the same command'
     console.log(`\nStopped after step ${event.step} and saved. Go on with ${how} and --resume_from_checkpoint true.`)
   }
   if (event.interrupted) return
