@@ -4,7 +4,7 @@ import { countParameters } from '../../model/parameters.js'
 import type { Quickstart } from '../../quickstart/quickstart.js'
 import { type TrainEvent, train } from '../../train/trainer.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
-import { formatBytes, formatCount, formatDuration } from '../format.js'
+import { formatBytes, formatCount, formatDuration, formatTable } from '../format.js'
 import { StepProgress } from '../progress.js'
 
 /** The exit code of a run that Ctrl-C ended. */
@@ -136,9 +136,15 @@ function printEnd(event: Extract<TrainEvent, { type: 'end' }>, { last, elapsedMs
   console.log(`\nTrained ${event.step} steps in ${formatDuration(elapsedMs)}${last ? `, loss ${last.loss.toFixed(4)}` : ''}.`)
   console.log(`The model is in ${event.outputDir}: a Hugging Face model folder. metrics.jsonl is beside it.`)
   if (!quickstart) return
-  console.log(`
-What to try next:
-  npx limo-native inspect ${quickstart.configPath} --row 1          see a chain as the model sees it
-  npx limo-native train ${quickstart.configPath} --num_train_epochs 5   change a setting (or edit the file)
-  npx limo-native train --model_name_or_path DIR --dataset chains.jsonl --output_dir OUT   your own model and chains`)
+  console.log('\nWhat to try next:')
+  console.log(
+    formatTable(
+      [
+        [`npx limo-native inspect ${quickstart.configPath} --row 1`, 'a chain as the model sees it'],
+        [`npx limo-native train ${quickstart.configPath} --num_train_epochs 5`, 'change a setting (or edit the file)'],
+        ['npx limo-native train --model_name_or_path DIR --dataset chains.jsonl --output_dir OUT', 'your own model and chains'],
+      ],
+      '  ',
+    ),
+  )
 }
