@@ -7,12 +7,12 @@ type StepEvent = Extract<TrainEvent, { type: 'step' }>
 /** Shows the steps of a run: one line that is rewritten on a terminal, plain lines of the logged steps otherwise. */
 export class StepProgress {
   private readonly bar: cliProgress.SingleBar | undefined
-  private firstStep: number | undefined
+  private readonly startedAt = performance.now()
 
   constructor(
     private readonly output: NodeJS.WriteStream,
     totalSteps: number,
-    resumedStep: number,
+    private readonly resumedStep: number,
   ) {
     if (!output.isTTY) return
     this.bar = new cliProgress.SingleBar({
@@ -30,8 +30,8 @@ export class StepProgress {
   }
 
   step(event: StepEvent): void {
-    this.firstStep ??= event.step
-    const perStepMs = event.elapsedMs / (event.step - this.firstStep + 1)
+    // By its own clock: the run's counts what was done before it was resumed.
+    const perStepMs = (performance.now() - this.startedAt) / (event.step - this.resumedStep)
     const left = formatDuration(perStepMs * (event.totalSteps - event.step))
     const numbers = { loss: event.loss.toFixed(4), gradNorm: event.gradNorm.toFixed(3), lr: event.learningRate.toExponential(2) }
     const speed = formatCount(event.tokensPerSecond)

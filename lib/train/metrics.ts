@@ -2,6 +2,7 @@ import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeFolder } from '../checkpoint/atomic-folder.js'
 import { writeFailed, writeFileAtomically } from '../checkpoint/durable-file.js'
+import { CheckpointError } from '../errors.js'
 
 /** One logged step. */
 export interface StepMetrics {
@@ -15,6 +16,7 @@ export interface StepMetrics {
   learningRate: number
   scoredTokens: number
   tokens: number
+  /** Since the first step, without the time between a stop and its resumption. */
   elapsedMs: number
   tokensPerSecond: number
   peakBytes: number
@@ -34,11 +36,14 @@ export class MetricsWriter {
   private constructor(
     private readonly path: string,
     private readonly file: FileHandle,
+    /** What the kept rows say that the run had taken; 0 where none are. */
+    readonly keptElapsedMs: number,
   ) {}
 
   /**
    * Opens the metrics of an output folder: anew, or, where a run resumes after `resumedStep` steps, with the rows up to that
-   * step kept and later ones dropped, so that every step is there once. Throws a CheckpointError `WRITE_FAILED`.
+   * step kept and later ones dropped, so that every step is there once. Throws a CheckpointError: `WRITE_FAILED`, and
+   * `IO_FAILED` where the rows cannot be read, which then stay.
    */
   static async open(outputDir: string, resumedStep?: number): Promise<MetricsWriter> {
     const path = join(outputDir, metricsName)
@@ -46,7 +51,7 @@ export class MetricsWriter {
     const kept = resumedStep === undefined ? '' : await rowsUpTo(path, resumedStep)
     await writeFileAtomically(path, (sink) => sink(Buffer.from(kept)))
     try {
-      return new MetricsWriter(path, await open(path, 'a'))
+      return new MetricsWriter(path, await open(path, 'a'), elapsedMsOf(kept))
     } catch (cause) {
       throw writeFailed(cause, path)
     }
@@ -77,12 +82,27 @@ export class MetricsWriter {
 
 /** Lines that are no rows are dropped: a kill can tear the last one, and a crash of the machine more. */
 async function rowsUpTo(path: string, step: number): Promise<string> {
-  const text = await readFile(path, 'utf8').catch(() => '')
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return ''
+    throw new CheckpointError('IO_FAILED', `cannot read ${path}: ${cause.message}`, { file: path }, { cause })
+  })
   return text
     .split('\n')
     .filter((line) => isRowUpTo(line, step))
     .map((line) => `${line}\n`)
     .join('')
+}
+
+function elapsedMsOf(rows: string): number {
+  const times = parseRows(rows).map((row) => ('elapsedMs' in row && Number.isFinite(row.elapsedMs) ? row.elapsedMs : 0))
+  return times.reduce((most, time) => Math.max(most, time), 0)
+}
+
+function parseRows(rows: string): (StepMetrics | EvalMetrics)[] {
+  return rows
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as StepMetrics | EvalMetrics)
 }
 
 function isRowUpTo(line: string, step: number): boolean {
@@ -94,11 +114,7 @@ function isRowUpTo(line: string, step: number): boolean {
   }
 }
 
-/** Reads the rows of an output folder, without a torn last line. */
+/** Reads the rows of an output folder, without a torn last line. Throws a CheckpointError `IO_FAILED`. */
 export async function readMetrics(outputDir: string): Promise<(StepMetrics | EvalMetrics)[]> {
-  const rows = await rowsUpTo(join(outputDir, metricsName), Infinity)
-  return rows
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as StepMetrics | EvalMetrics)
+  return parseRows(await rowsUpTo(join(outputDir, metricsName), Infinity))
 }

@@ -73,7 +73,7 @@ export class TrainingLoop {
         ...{ step, epoch, loss, gradNorm, learningRate },
         scoredTokens: batch.scoredTokens,
         tokens: batch.tokens,
-        elapsedMs: Math.round(now - this.startedAt),
+        elapsedMs: this.context.metrics.keptElapsedMs + Math.round(now - this.startedAt),
         tokensPerSecond: Math.round((tokensSinceLog / (now - loggedAt)) * 1000),
         peakBytes: process.resourceUsage().maxRSS * 1024,
       }

@@ -50,6 +50,26 @@ t.test('a run resumed where no metrics are', async (t) => {
   t.same(await readMetrics(output), [])
 })
 
+t.test('rows that cannot be read are not replaced', async (t) => {
+  const output = t.testdir()
+  mkdirSync(join(output, 'metrics.jsonl'))
+  await t.rejects(MetricsWriter.open(output, 3), { code: 'IO_FAILED', message: /cannot read .*metrics\.jsonl/ })
+  await t.rejects(readMetrics(output), { code: 'IO_FAILED' })
+  t.same(readdirSync(output), ['metrics.jsonl'])
+})
+
+t.test('the time that the kept rows took is known', async (t) => {
+  const output = t.testdir()
+  const first = await MetricsWriter.open(output)
+  t.equal(first.keptElapsedMs, 0)
+  for (let step = 1; step <= 5; step++) await first.append({ ...row(step), elapsedMs: 100 * step })
+  await first.append({ step: 3, epoch: 0.3, evalLoss: 1 })
+  await first.close()
+  const second = await MetricsWriter.open(output, 3)
+  t.equal(second.keptElapsedMs, 300)
+  await second.close()
+})
+
 t.test('metrics that cannot be written', async (t) => {
   const output = t.testdir()
   mkdirSync(join(output, 'metrics.jsonl', 'x'), { recursive: true })

@@ -73,6 +73,12 @@ t.test('a signal ends the run after a step, and it goes on from there', async (t
   const resumed = await eventsOf(train(await configOf(inputs, outputDir, { resume_from_checkpoint: true })))
   t.match(resumed[0], { type: 'start', resumedStep: 2, resumedFrom: join(outputDir, 'checkpoint-2') })
   t.equal(named(resumed[1]!), 'step 3')
+  const times = (await readMetrics(outputDir)).map((row) => (row as StepMetrics).elapsedMs)
+  t.same(
+    times.toSorted((a, b) => a - b),
+    times,
+    'time goes on as well',
+  )
   t.ok(weightsOf(outputDir).equals(weightsOf(join(folder, 'straight'))), 'the same bits as a run that was not stopped')
 
   const atOnce = train(await configOf(inputs, join(folder, 'never')), { signal: AbortSignal.abort() })
