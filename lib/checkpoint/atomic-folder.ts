@@ -59,7 +59,7 @@ export async function publishFolder(
   })
 }
 
-/** Makes a folder and its parents. Throws a CheckpointError `WRITE_FAILED`. */
+/** Makes a folder and its parents, durably. Throws a CheckpointError `WRITE_FAILED`. */
 export async function makeFolder(path: string): Promise<void> {
   await makeWithParents(resolve(path)).catch((cause) => {
     throw writeFailed(cause, path)
@@ -78,6 +78,7 @@ async function makeWithParents(path: string): Promise<void> {
 async function makeUnderParent(path: string): Promise<NodeJS.ErrnoException | undefined> {
   try {
     await mkdir(path)
+    await syncFolder(dirname(path))
   } catch (cause) {
     const error = cause as NodeJS.ErrnoException
     if (error.code === 'ENOENT') return error

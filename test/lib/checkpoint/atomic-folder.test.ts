@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { makeFolder, publishFolder, removeStaleTemporaries } from '../../../lib/checkpoint/atomic-folder.js'
@@ -64,6 +65,30 @@ t.test('what fails leaves nothing behind', async (t) => {
     { code: 'WRITE_FAILED', message: /not a folder/ },
   )
 })
+
+t.test(
+  'folders are made durable in their parents',
+  { skip: process.platform !== 'linux' && 'only Linux tells the path of an open file' },
+  async (t) => {
+    const folder = t.testdir()
+    const handle = await open(folder)
+    const prototype = Object.getPrototypeOf(handle) as FileHandle
+    await handle.close()
+    const { sync } = prototype
+    const synced: string[] = []
+    prototype.sync = async function (this: FileHandle) {
+      synced.push(readlinkSync(`/proc/self/fd/${this.fd}`))
+      return sync.call(this)
+    }
+    t.teardown(() => {
+      prototype.sync = sync
+    })
+    await makeFolder(join(folder, 'a', 'b'))
+    t.same(synced, [folder, join(folder, 'a')])
+    await makeFolder(join(folder, 'a', 'b'))
+    t.equal(synced.length, 2, 'what was there is durable already')
+  },
+)
 
 t.test('a file in the place of a folder', async (t) => {
   const folder = t.testdir({ taken: '' })
