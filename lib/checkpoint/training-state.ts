@@ -20,6 +20,8 @@ export interface TrainingState {
   settings: Record<string, unknown>
   /** How many examples there are, and a digest of their tokens in order. */
   examples: { count: number; digest: string }
+  /** Of the device; another one adds in another order. Checkpoints of earlier releases do not tell. */
+  instructionSet?: string | undefined
 }
 
 /** What a checkpoint is written from. */
@@ -137,6 +139,7 @@ const stateSchema = v.object({
   totalSteps: count,
   settings: v.record(v.string(), v.unknown()),
   examples: v.object({ count, digest: v.string() }),
+  instructionSet: v.optional(v.string()),
 })
 
 async function readState(path: string): Promise<TrainingState> {
@@ -155,6 +158,8 @@ async function readState(path: string): Promise<TrainingState> {
   return state
 }
 
+const totalStepsName = 'total steps'
+
 /**
  * Checks that going on from `saved` gives what a run of `current` would have given without a stop.
  * Throws a CheckpointError `CHECKPOINT_MISMATCH` naming every setting that differs, with both values.
@@ -164,7 +169,7 @@ export function checkResumable(saved: TrainingState, current: Omit<TrainingState
     ...settings,
     'number of examples': examples.count,
     'digest of the examples': examples.digest,
-    'total steps': totalSteps,
+    [totalStepsName]: totalSteps,
   })
   const before = facts(saved)
   const now = facts(current)
@@ -173,7 +178,11 @@ export function checkResumable(saved: TrainingState, current: Omit<TrainingState
   )
   if (differing.length === 0) return
   const list = differing.map((key) => `${key}: ${canonicalJson(before[key])} then, ${canonicalJson(now[key])} now`).join('; ')
-  const message = `${folder} was made by a run with other settings (${list}): set them back, or choose another output_dir`
+  const remedy = differing.includes(totalStepsName)
+    ? 'The learning rate of every step depends on the total steps, so a run of another length is another run. Set them back, or ' +
+      `start a new run with model_name_or_path: ${folder} and an output_dir of its own`
+    : 'Set them back, or choose another output_dir'
+  const message = `${folder} was made by a run with other settings (${list}). ${remedy}.`
   throw new CheckpointError('CHECKPOINT_MISMATCH', message, { folder, differing })
 }
 

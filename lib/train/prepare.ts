@@ -33,6 +33,8 @@ export interface PreparedRun {
   report: ExampleReport
   batches: BatchPlan
   step: StepPlan
+  /** What a user should know of data and model, a line each. */
+  notes: string[]
   /** A digest of all examples, in order: a resumed run must have the same. */
   examplesDigest: string
 }
@@ -144,8 +146,21 @@ export async function prepareRun(config: TrainConfig, signal?: AbortSignal): Pro
     report,
     batches,
     step,
+    notes: positionNotes(all, model),
     examplesDigest: digestOf(all),
   }
+}
+
+/** Not an error: RoPE has an angle for every position, and some models are trained on longer chains on purpose. */
+function positionNotes(examples: readonly Example[], { maxPositionEmbeddings }: ModelConfig): string[] {
+  const beyond = examples.filter(({ inputIds }) => inputIds.length > maxPositionEmbeddings)
+  if (beyond.length === 0) return []
+  const longest = beyond.reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0)
+  const which = beyond.length === 1 ? '1 example is' : `${beyond.length} examples are`
+  return [
+    `${which} longer than the model's max_position_embeddings of ${maxPositionEmbeddings} (the longest has ${longest} tokens, ` +
+      `${beyond[0]!.place} is the first): the model may never have seen such positions`,
+  ]
 }
 
 function digestOf(examples: Example[]): string {

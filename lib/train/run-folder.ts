@@ -26,9 +26,16 @@ export async function findCheckpoint(config: TrainConfig, outputDir: string): Pr
   )
 }
 
-/** What a start says of the checkpoints that were passed over. */
-export function skippedNotes(skipped: readonly SkippedCheckpoint[]): string[] {
-  return skipped.map(({ folder, reason }) => `${folder} is damaged and was passed over (${reason})`)
+/** What a user should know of a checkpoint that a run goes on from, a line each. */
+export function resumeNotes({ folder, state, skipped }: FoundCheckpoint, instructionSet: string): string[] {
+  const notes = skipped.map(({ folder, reason }) => `${folder} is damaged and was passed over (${reason})`)
+  if (state.instructionSet !== undefined && state.instructionSet !== instructionSet) {
+    notes.push(
+      `${folder} was made with ${state.instructionSet} and this run computes with ${instructionSet}: the last bits of its ` +
+        `numbers may differ from those of a run that was never stopped (LIMO_CPU=${state.instructionSet} forces the former)`,
+    )
+  }
+  return notes
 }
 
 /** Throws WRITE_FAILED where a file has the name of the output folder. */

@@ -13,7 +13,7 @@ import {
   findCheckpoint,
   liesIn,
   removeEarlierRun,
-  skippedNotes,
+  resumeNotes,
 } from './run-folder.js'
 import { TrainStep } from './step.js'
 import { firstMomentName, secondMomentName, type TrainEvent, TrainingLoop } from './training-loop.js'
@@ -85,6 +85,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
       totalSteps: run.batches.totalSteps,
       settings: { ...run.model, ...Object.fromEntries(lastingSettings.map((key) => [key, config[key] ?? null])) },
       examples: { count: run.examples.length, digest: run.examplesDigest },
+      instructionSet: device.info.instructionSet,
     }
     if (checkpoint) checkResumable(checkpoint.state, identity, checkpoint.folder)
     const step = await TrainStep.create(device, run.step)
@@ -94,7 +95,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     await removeStaleTemporaries(outputDir)
     if (!continues) await removeEarlierRun(outputDir)
     metrics = await MetricsWriter.open(outputDir, continues ? resumedStep : undefined)
-    const notes = skippedNotes(checkpoint?.skipped ?? [])
+    const notes = [...run.notes, ...(checkpoint ? resumeNotes(checkpoint, identity.instructionSet) : [])]
     yield { type: 'start', run, resumedFrom: checkpoint?.folder, resumedStep, notes }
     const { signal } = options
     const loop = new TrainingLoop({ run, step, model, outputDir, identity, metrics, signal, resumedFolder: checkpoint?.folder })

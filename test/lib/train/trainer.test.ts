@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
@@ -5,10 +6,11 @@ import t from 'tap'
 import { readHeader } from '../../../lib/checkpoint/safetensors.js'
 import { loadTrainConfig, type TrainConfig } from '../../../lib/config/train-config.js'
 import { presets } from '../../../lib/model/presets.js'
+import { openDevice } from '../../../lib/native/device.js'
 import { readMetrics, type StepMetrics } from '../../../lib/train/metrics.js'
 import { type TrainEvent, train } from '../../../lib/train/trainer.js'
 import { readTensors, relativeL2 } from '../../tensor-files.js'
-import { type TinyInputs, tinySettings, writeTinyInputs } from '../../tiny-inputs.js'
+import { microConfig, type TinyInputs, tinySettings, writeTinyInputs } from '../../tiny-inputs.js'
 
 async function configOf(inputs: TinyInputs, outputDir: string, settings: Record<string, unknown> = {}): Promise<TrainConfig> {
   return (await loadTrainConfig(undefined, { ...tinySettings(inputs, outputDir), ...settings })).config
@@ -134,6 +136,52 @@ t.test('a damaged checkpoint is not passed over in silence', async (t) => {
     code: 'CHECKPOINT_NOT_FOUND',
     message: /checkpoint-4 is damaged .*checkpoint-2 is damaged .* Start without .* and with --overwrite_output_dir true/,
   })
+})
+
+t.test('a run resumed with another instruction set says so', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  const outputDir = join(folder, 'out')
+  const resume = await configOf(inputs, outputDir, { resume_from_checkpoint: true, save_strategy: 'steps' })
+  const { LIMO_CPU } = process.env
+  t.teardown(() => {
+    if (LIMO_CPU === undefined) delete process.env.LIMO_CPU
+    else process.env.LIMO_CPU = LIMO_CPU
+  })
+  process.env.LIMO_CPU = 'portable'
+  await eventsOf(train(await configOf(inputs, outputDir, { save_strategy: 'steps' })))
+  const [same] = await eventsOf(train(resume))
+  t.match(same, { notes: [] })
+  if (LIMO_CPU === undefined) delete process.env.LIMO_CPU
+  else process.env.LIMO_CPU = LIMO_CPU
+  const device = await openDevice('cpu')
+  const { instructionSet } = device.info
+  await device.close()
+  const [other] = await eventsOf(train(resume))
+  const message = new RegExp(`checkpoint-6 was made with portable and this run computes with ${instructionSet}: the last bits`)
+  t.match(other, { notes: instructionSet === 'portable' ? [] : [message] })
+
+  // As an earlier release wrote it.
+  const statePath = join(outputDir, 'checkpoint-6', 'training-state', 'state.json')
+  const { instructionSet: _, ...state } = JSON.parse(readFileSync(statePath, 'utf8'))
+  const text = JSON.stringify(state)
+  writeFileSync(statePath, text)
+  const manifestPath = join(outputDir, 'checkpoint-6', 'manifest.json')
+  const manifest = JSON.parse(readFileSync(manifestPath, 'utf8'))
+  const sha256 = createHash('sha256').update(text).digest('hex')
+  manifest.files['training-state/state.json'] = { bytes: text.length, sha256 }
+  writeFileSync(manifestPath, JSON.stringify(manifest))
+  const [earlier] = await eventsOf(train(resume))
+  t.match(earlier, { resumedStep: 6, notes: [] })
+})
+
+t.test('examples beyond the positions of the model are noted', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder, { configJson: { ...microConfig, max_position_embeddings: 300 } })
+  const [start] = await eventsOf(train(await configOf(inputs, join(folder, 'out'), { max_steps: 1 })))
+  const note =
+    /^\d+ examples are longer than the model's max_position_embeddings of 300 \(the longest has \d+ tokens, chains\.jsonl:\d+ is/
+  t.match(start, { notes: [note], run: { notes: [note] } })
 })
 
 t.test('a run without a checkpoint is not proposed to be resumed', async (t) => {
