@@ -1,6 +1,7 @@
+import { isJsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
 import type { RowPlace } from './json-rows.js'
-import { describe, hasContent, invalidRecord, isObject, optionalText, type Row, requiredText } from './row-fields.js'
+import { describe, hasContent, invalidRecord, optionalText, type Row, requiredText } from './row-fields.js'
 
 export type Role = 'system' | 'user' | 'assistant' | 'tool'
 
@@ -117,7 +118,7 @@ function parseMessages(row: Row, { column, tags }: { column: string; tags: TurnT
 }
 
 function parseMessage(message: unknown, where: string, tags: TurnTags, place: RowPlace): Turn {
-  if (!isObject(message)) {
+  if (!isJsonObject(message)) {
     throw invalidRecord(place, `expected ${where} to be an object but received ${describe(message)}`, 'Mend the record.')
   }
   for (const key of ['tool_calls', 'function_call', 'reasoning_content']) {

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { distance } from 'fastest-levenshtein'
+import { isJsonObject, type JsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
 import { type ColumnMapping, type Role, shareGptTags, type TurnTags } from './conversation.js'
-import { isObject } from './row-fields.js'
 
 /** A file of records and, where `dataset_info.json` has one, the mapping of its columns. */
 export interface DatasetSource {
@@ -13,7 +13,7 @@ export interface DatasetSource {
   columns?: ColumnMapping | undefined
 }
 
-type Entry = Record<string, unknown>
+type Entry = JsonObject
 
 // LLaMA-Factory's keys. Those of an entry that only matter for a download are accepted and have no effect on a file.
 const entryKeys = ['file_name', 'formatting', 'columns', 'tags', 'subset', 'split', 'folder', 'cloud_file_name']
@@ -52,7 +52,7 @@ async function readDatasetInfo(path: string): Promise<Entry | undefined> {
   const text = await readFile(path, 'utf8')
   try {
     const info: unknown = JSON.parse(text.replace(/^\uFEFF/, ''))
-    if (isObject(info)) return info
+    if (isJsonObject(info)) return info
   } catch (cause) {
     const { message } = cause as Error
     throw new DataError('DATA_MALFORMED', `${path}: expected JSON but received text that is not (${message}). Mend it.`, {
@@ -67,7 +67,7 @@ async function readDatasetInfo(path: string): Promise<Entry | undefined> {
 function parseEntry(name: string, entry: unknown, infoPath: string, datasetDir: string): DatasetSource {
   const where = `${infoPath}: ${name}`
   const fail = (problem: string) => new DataError('DATA_MALFORMED', `${where}: ${problem}`, { file: infoPath, dataset: name })
-  if (!isObject(entry)) throw fail('expected an object with file_name. Mend the entry.')
+  if (!isJsonObject(entry)) throw fail('expected an object with file_name. Mend the entry.')
 
   const download = downloadKeys.find((key) => key in entry)
   if (download !== undefined && entry.file_name === undefined) {
@@ -106,7 +106,7 @@ function checkTexts(
   fail: (problem: string) => DataError,
 ): Record<string, string> | undefined {
   if (value == null) return undefined
-  if (!isObject(value)) throw fail(`expected ${key} to be an object.`)
+  if (!isJsonObject(value)) throw fail(`expected ${key} to be an object.`)
   for (const [name, text] of Object.entries(value)) {
     if (!known.includes(name)) throw fail(`expected ${key} to have only ${known.join(', ')} but received ${name}. Remove it.`)
     if (typeof text !== 'string') throw fail(`expected ${key}.${name} to be a string but received ${JSON.stringify(text)}.`)

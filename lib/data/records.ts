@@ -1,7 +1,8 @@
+import { isJsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
 import { type ColumnMapping, parseConversation, type Turn } from './conversation.js'
 import { type JsonRow, type RowPlace, readJsonRows } from './json-rows.js'
-import { describe, invalidRecord, isObject, type Row } from './row-fields.js'
+import { describe, invalidRecord, type Row } from './row-fields.js'
 
 export type { ColumnMapping, Role, Turn } from './conversation.js'
 
@@ -47,7 +48,7 @@ export async function readRecords(path: string, columns?: ColumnMapping): Promis
 }
 
 function parseRecord({ place, value }: JsonRow, mapping: ColumnMapping | undefined): TrainingRecord {
-  if (!isObject(value)) {
+  if (!isJsonObject(value)) {
     throw invalidRecord(place, `expected a JSON object but received ${describe(value)}`, 'Mend or remove the record.')
   }
   if (mapping === undefined && 'input_ids' in value) return parseTokens(value, place)

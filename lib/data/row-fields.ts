@@ -1,8 +1,9 @@
+import type { JsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
 import type { RowPlace } from './json-rows.js'
 
 /** A record as its file has it. */
-export type Row = Record<string, unknown>
+export type Row = JsonObject
 
 export function requiredText(row: Row, column: string, place: RowPlace): string {
   const value = row[column]
@@ -12,10 +13,6 @@ export function requiredText(row: Row, column: string, place: RowPlace): string 
 
 export function optionalText(row: Row, column: string, place: RowPlace): string {
   return row[column] == null ? '' : requiredText(row, column, place)
-}
-
-export function isObject(value: unknown): value is Row {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 export function hasContent(value: unknown): boolean {

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as library from '@huggingface/tokenizers'
+import { isJsonObject, type JsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
 
 /** Text to token ids and back, as a model folder's `tokenizer.json` defines it. */
@@ -22,7 +23,7 @@ export interface TextTokenizer {
   isSpecial(id: number): boolean
 }
 
-type Json = Record<string, unknown>
+type Json = JsonObject
 
 // What is used of the library. Its own types import without file endings, which this module resolution does not follow.
 type TextPart = (text: string) => unknown
@@ -169,7 +170,7 @@ export async function readJsonObject(path: string): Promise<Json | undefined> {
   }
   try {
     const value: unknown = JSON.parse(text)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json
+    if (isJsonObject(value)) return value
   } catch (cause) {
     throw malformed(path, `it is not valid JSON (${(cause as Error).message})`, cause)
   }
