@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import { ConfigError } from '../errors.js'
 import { readConfigFile, type Written } from './config-file.js'
 import { foreignKey, foreignKeys } from './foreign-keys.js'
+import { isJsonObject } from './json-object.js'
 import { showValue } from './show-value.js'
 import { aliases, keys, type TrainKeyName, type TrainValues } from './train-keys.js'
 
@@ -90,6 +91,7 @@ export const trainKeys: readonly {
  * a key that asks for something that is not done here and would change the result.
  */
 export function parseTrainConfig(values: Record<string, unknown>, place: string): LoadedTrainConfig {
+  expectSettings(values, place)
   return parseWritten(new Map(Object.entries(values).map(([key, value]) => [canonicalKey(key), { value, place }])))
 }
 
@@ -99,6 +101,7 @@ export function parseTrainConfig(values: Record<string, unknown>, place: string)
  * Throws a ConfigError: `CONFIG_NOT_FOUND`, `CONFIG_MALFORMED`, and those of {@link parseTrainConfig}, with line numbers.
  */
 export async function loadTrainConfig(path: string | undefined, overrides: Record<string, unknown>): Promise<LoadedTrainConfig> {
+  expectSettings(overrides, 'overrides')
   const written = path === undefined ? (new Map() as Written) : await readConfigFile(path)
   for (const [key, value] of Object.entries(overrides)) {
     if (value === undefined) continue
@@ -107,6 +110,13 @@ export async function loadTrainConfig(path: string | undefined, overrides: Recor
     written.set(name, { value, place: 'command line' })
   }
   return parseWritten(written)
+}
+
+/** Callers in JavaScript have no types that would tell them. */
+function expectSettings(values: unknown, place: string): void {
+  if (isJsonObject(values)) return
+  const message = `expected an object with keys of the config but received ${showValue(values)} (${place})`
+  throw new ConfigError('CONFIG_INVALID_VALUE', message, { place, received: values })
 }
 
 /** The name of a key however it was spelled: `output-dir` is output_dir, `evaluation_strategy` is eval_strategy. */

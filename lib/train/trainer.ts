@@ -2,7 +2,9 @@ import { makeFolder, removeStaleTemporaries } from '../checkpoint/atomic-folder.
 import { checkTensors, type ModelFolder, openModelFolder } from '../checkpoint/model-folder.js'
 import { expectedTensors } from '../checkpoint/tensor-names.js'
 import { type Checkpoint, checkResumable } from '../checkpoint/training-state.js'
+import { isJsonObject } from '../config/json-object.js'
 import type { TrainConfig } from '../config/train-config.js'
+import { ConfigError } from '../errors.js'
 import { openDevice } from '../native/device.js'
 import { MetricsWriter } from './metrics.js'
 import { prepareRun, required } from './prepare.js'
@@ -67,6 +69,10 @@ const lastingSettings = [
  * }
  */
 export async function* train(config: TrainConfig, options: TrainOptions = {}): AsyncGenerator<TrainEvent, void, undefined> {
+  if (!isJsonObject(config)) {
+    const message = 'expected the config of a run but received none: loadTrainConfig and parseTrainConfig give one'
+    throw new ConfigError('CONFIG_INVALID_VALUE', message)
+  }
   const outputDir = required(config.outputDir, 'output_dir', './output')
   // What is wrong with the model, the output folder or the device is said before a long tokenization.
   const model = await openTrainableModel(required(config.modelNameOrPath, 'model_name_or_path', './Qwen2.5-0.5B-Instruct'))

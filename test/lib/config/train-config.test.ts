@@ -335,6 +335,14 @@ t.test('a constant rate with warm-up says that it warms up', async (t) => {
   t.same(parse({ lr_scheduler_type: 'constant' }).notes, [])
 })
 
+t.test('what is no object of settings', async (t) => {
+  for (const values of [null, undefined, 'train.yaml', [1]] as never[]) {
+    const error = { name: 'ConfigError', code: 'CONFIG_INVALID_VALUE', message: /expected an object with keys of the config/ }
+    t.throws(() => parse(values), error)
+    await t.rejects(loadTrainConfig(undefined, values), error)
+  }
+})
+
 t.test('files that are no config', async (t) => {
   const folder = t.testdir({
     'broken.yaml': 'a: [1\nb: 2\n',

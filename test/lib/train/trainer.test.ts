@@ -217,6 +217,11 @@ t.test('files of someone else are not replaced by the trained model', async (t) 
   t.equal(readFileSync(join(beside, 'notes.txt'), 'utf8'), 'mine', 'other files are no obstacle')
 })
 
+t.test('a run without a config', async (t) => {
+  for (const config of [undefined, null] as never[])
+    await t.rejects(eventsOf(train(config)), { name: 'ConfigError', code: 'CONFIG_INVALID_VALUE', message: /loadTrainConfig/ })
+})
+
 t.test('leaving the loop ends the run', async (t) => {
   const folder = t.testdir()
   const inputs = await writeTinyInputs(folder)
