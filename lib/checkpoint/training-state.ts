@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import * as v from 'valibot'
+import { isJsonObject } from '../config/json-object.js'
 import { CheckpointError, LimoError } from '../errors.js'
 import { makeFolder, publishFolder } from './atomic-folder.js'
 import { activeTemporary, moveInPlace, temporaryName } from './durable-file.js'
@@ -188,9 +189,7 @@ export function checkResumable(saved: TrainingState, current: Omit<TrainingState
 
 function canonicalJson(value: unknown): string {
   const sortKeys = (_key: string, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner
+    isJsonObject(inner) ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1))) : inner
   return JSON.stringify(value, sortKeys) ?? 'nothing'
 }
 
