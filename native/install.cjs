@@ -28,7 +28,9 @@ if (!addonLoads()) {
     isMissing('make') && isMissing('ninja') && 'make or ninja',
   ].filter(Boolean)
   if (missing.length > 0) {
-    console.error(`limo-native: expected ${missing.join(' and ')} to build the addon. On Debian or Ubuntu: apt-get install cmake g++ make`)
+    console.error(
+      `limo-native: expected ${missing.join(' and ')} to build the addon. On Debian or Ubuntu: apt-get install cmake g++ make`,
+    )
     process.exit(1)
   }
   const cmakeJs = require.resolve('cmake-js/bin/cmake-js')

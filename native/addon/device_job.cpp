@@ -10,6 +10,7 @@ namespace {
 // While the environment closes every call throws: nothing may leave a callback.
 void reject_quietly(Napi::Env env, Napi::Promise::Deferred& deferred, std::exception_ptr exception) {
   try {
+    Napi::HandleScope scope(env);
     deferred.Reject(to_js_error(env, exception).Value());
   } catch (...) {
   }
@@ -37,9 +38,9 @@ class Pending {
   Napi::Promise promise() const { return deferred_.Promise(); }
 
   // On the JavaScript thread, before the job is queued.
-  void keep(const Kept& kept) {
-    owner_ = Napi::Persistent(kept.owner);
-    if (!kept.target.IsEmpty()) target_ = Napi::Persistent(kept.target);
+  void keep(napi_env env, const Kept& kept) {
+    napi_create_reference(env, kept.owner, 1, &owner_);
+    if (!kept.target.IsEmpty()) napi_create_reference(env, kept.target, 1, &target_);
   }
 
   // On any thread, once.
@@ -51,41 +52,46 @@ class Pending {
   }
 
   // On the JavaScript thread, when the job was never queued.
-  void drop() {
-    let_go();
+  void drop(napi_env env) {
+    let_go(env);
     napi_release_threadsafe_function(function_, napi_tsfn_abort);
   }
 
  private:
-  void let_go() {
-    owner_.Reset();
-    target_.Reset();
+  // References by hand: those of Napi throw while a worker is terminated, and delete themselves on whichever thread ends
+  // their owner. What is not let go goes with the environment.
+  void let_go(napi_env env) {
+    for (napi_ref* reference : {&owner_, &target_}) {
+      if (*reference) napi_delete_reference(env, *reference);
+      *reference = nullptr;
+    }
+  }
+
+  Napi::Object target(napi_env env) const {
+    napi_value value = nullptr;
+    if (target_) napi_get_reference_value(env, target_, &value);
+    return value ? Napi::Object(env, value) : Napi::Object();
   }
 
   static void deliver(napi_env raw, napi_value, void*, void* data) {
+    if (raw == nullptr) return;  // the environment is going away
     Pending& pending = *static_cast<Pending*>(data);
-    if (raw == nullptr) {  // the environment is going away, and its references with it
-      pending.owner_.SuppressDestruct();
-      pending.target_.SuppressDestruct();
-      return;
-    }
     Napi::Env env(raw);
-    Napi::HandleScope scope(env);
     try {
+      Napi::HandleScope scope(env);
       if (pending.exception_) {
         pending.deferred_.Reject(to_js_error(env, pending.exception_).Value());
       } else {
-        pending.deferred_.Resolve(pending.settle_(env, pending.target_.IsEmpty() ? Napi::Object() : pending.target_.Value()));
+        pending.deferred_.Resolve(pending.settle_(env, pending.target(env)));
       }
     } catch (...) {
       reject_quietly(env, pending.deferred_, std::current_exception());
     }
-    // Here and not in the destructor, which the device's thread may run.
-    pending.let_go();
+    pending.let_go(env);
   }
 
   Napi::Promise::Deferred deferred_;
-  Napi::ObjectReference owner_, target_;
+  napi_ref owner_ = nullptr, target_ = nullptr;
   napi_threadsafe_function function_ = nullptr;
   Settle settle_;
   std::exception_ptr exception_;
@@ -95,7 +101,7 @@ class Pending {
 
 Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, const Kept& kept, std::function<Settle()> work) {
   const auto pending = Pending::create(env);
-  pending->keep(kept);
+  pending->keep(env, kept);
   try {
     device.submit([pending, work = std::move(work)] {
       try {
@@ -105,7 +111,7 @@ Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, const Kept& kept, 
       }
     });
   } catch (...) {
-    pending->drop();
+    pending->drop(env);
     throw;
   }
   return pending->promise();
@@ -113,18 +119,18 @@ Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, const Kept& kept, 
 
 Napi::Promise close_device(Napi::Env env, CpuDevice& device, const Kept& kept) {
   const auto pending = Pending::create(env);
-  pending->keep(kept);
+  pending->keep(env, kept);
   try {
     device.close([pending, device = &device] {
       pending->settle(
           [device](Napi::Env settle_env, const Napi::Object&) {
-            device->stop();  // its thread has nothing left to do; a device lives as long as its environment
+            device->stop();  // its thread has nothing left to do; the device's owner is kept until after this
             return settle_env.Undefined();
           },
           nullptr);
     });
   } catch (...) {
-    pending->drop();
+    pending->drop(env);
     throw;
   }
   return pending->promise();
