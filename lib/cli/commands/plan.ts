@@ -19,7 +19,7 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       .option('json', { type: 'boolean', default: false, describe: 'print the plan as one JSON object' }) as Argv<PlanArguments>,
   handler: async (args) => {
     const { config, notes } = await loadCommandConfig(args, ['program', 'json'])
-    const { model, batches, step, report, examples } = await prepareRun(config)
+    const { model, batches, step, report, examples, notes: runNotes } = await prepareRun(config)
     if (args.program) {
       for (const [name, { text }] of Object.entries(step.programs)) process.stdout.write(`# ${name}\n${text}`)
       return
@@ -37,7 +37,7 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       )
       return
     }
-    for (const note of notes) console.log(`note: ${note}`)
+    for (const note of [...notes, ...runNotes]) console.log(`note: ${note}`)
     const bytes = (name: keyof typeof step.bytes) =>
       `${formatBytes(step.bytes[name]).padStart(10)}  ${formatCount(step.bytes[name])} bytes`
     console.log(
