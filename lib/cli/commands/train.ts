@@ -21,7 +21,7 @@ export const trainCommand: CommandModule<object, { config: string | undefined }>
   handler: async (args) => {
     const { quickstart, ...loaded } = await loadCommandConfig(args)
     if (quickstart)
-      console.log(`No config given: training a tiny model on 817 generated arithmetic chains, in ${quickstart.folder}/`)
+      console.log(`No config given: training a tiny model on generated arithmetic chains, in ${quickstart.folder}/`)
     await run(loaded, quickstart)
   },
 }
