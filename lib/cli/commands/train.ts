@@ -20,8 +20,7 @@ export const trainCommand: CommandModule<object, { config: string | undefined }>
       .example('$0 train train.yaml --learning_rate 1e-5', 'train by a config, with one key changed'),
   handler: async (args) => {
     const { quickstart, ...loaded } = await loadCommandConfig(args)
-    if (quickstart)
-      console.log(`No config given: training a tiny model on generated arithmetic chains, in ${quickstart.folder}/`)
+    if (quickstart) console.log(`No config given: training a tiny model on generated arithmetic chains, in ${quickstart.folder}/`)
     await run(loaded, quickstart)
   },
 }
