@@ -255,7 +255,13 @@ function resolveEvalStrategy(values: TrainValues, places: (key: TrainKeyName) =>
 
 function makeNotes(config: TrainConfig, given: Set<string>, ignored: string[]): string[] {
   const notes: string[] = []
-  if (ignored.includes('deepspeed')) notes.push('deepspeed: one process needs no sharding, the file is not read')
+  if (ignored.includes('deepspeed')) {
+    const examples = config.perDeviceTrainBatchSize * config.gradientAccumulationSteps
+    notes.push(
+      `deepspeed: one process needs no sharding, the file is not read; a step takes ${examples} ` +
+        `${examples === 1 ? 'example' : 'examples'} where N ranks took N times as many: gradient_accumulation_steps makes up for them`,
+    )
+  }
   const others = ignored.filter((key) => key !== 'deepspeed').sort()
   if (others.length > 0) notes.push(`ignored, without effect here: ${others.join(', ')}`)
   if (config.bf16) notes.push('bf16: this version computes in float32, which takes more memory and time and loses nothing')
