@@ -35,6 +35,8 @@ export interface OpCase {
 
 /** A case whose program is compiled, with its operands in place. */
 export interface PreparedCase {
+  /** Bytes of all its operands. */
+  bytes: number
   run: () => Promise<unknown>
   check: () => Promise<void>
 }
@@ -68,6 +70,7 @@ export async function prepareCase(device: Device, opCase: OpCase): Promise<Prepa
   }
   await fill()
   return {
+    bytes,
     run: () => program.run(),
     async check() {
       await fill()

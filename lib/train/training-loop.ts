@@ -20,10 +20,21 @@ export type TrainEvent =
       /** What a user should know, a line each. */
       notes: string[]
     }
-  | ({ type: 'step'; totalSteps: number /** Written to metrics.jsonl. */; logged: boolean } & StepMetrics)
+  | ({
+      type: 'step'
+      totalSteps: number
+      /** Whether the step is one of those written to metrics.jsonl. */
+      logged: boolean
+    } & StepMetrics)
   | { type: 'evaluation'; step: number; epoch: number; evalLoss: number }
   | { type: 'checkpoint'; step: number; folder: string }
-  | { type: 'end'; step: number; outputDir: string /** Stopped by the signal; a checkpoint was saved. */; interrupted: boolean }
+  | {
+      type: 'end'
+      step: number
+      outputDir: string
+      /** Stopped by the signal, after a checkpoint was saved. */
+      interrupted: boolean
+    }
 
 /** What the loop works with: a run whose programs and weights are on a device. */
 export interface TrainingContext {

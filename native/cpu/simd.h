@@ -66,7 +66,6 @@ LIMO_INLINE Vec splat(float x) {
 LIMO_INLINE float first_lane(Vec v) { return v[0]; }
 
 LIMO_INLINE Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
-LIMO_INLINE Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
 
 LIMO_INLINE Vec square_root(Vec v) {
 #if defined(__AVX512F__)

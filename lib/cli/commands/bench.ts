@@ -121,7 +121,8 @@ async function benchDevice(device: Device, what: string[], print: (row: BenchRow
           ...base,
           shape: opCase.shape,
           medianMs,
-          peakBytes: process.resourceUsage().maxRSS * 1024,
+          // Of this case: the process's own peak would be that of the largest case so far.
+          peakBytes: prepared.bytes + own.info.scratchBytes,
         }
         if (opCase.flops !== undefined) {
           const gflops = opCase.flops / medianMs / 1e6
