@@ -59,6 +59,7 @@ export interface NativeDevice {
   compile(program: ProgramDescription, arenas: NativeArena[]): NativeProgram
   close(): Promise<void>
   measureMultiplyAddRate(): Promise<number>
+  measureBf16MultiplyAddRate(): Promise<number>
   measureUpdateRate(): Promise<number>
   readonly info: { threads: number; isa: string; scratchBytes: number; closed: boolean }
 }

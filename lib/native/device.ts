@@ -137,7 +137,7 @@ export class Device {
     readonly name: string,
   ) {}
 
-  /** What the device is: threads, instruction set (`avx512`, `avx2` or `portable`), bytes of working memory. */
+  /** What the device is: threads, instruction set (`avx512bf16`, `avx512`, `avx2` or `portable`), bytes of working memory. */
   get info(): { threads: number; instructionSet: string; scratchBytes: number } {
     const { threads, isa, scratchBytes } = this.native.info
     return { threads, instructionSet: isa, scratchBytes }
@@ -172,10 +172,10 @@ export class Device {
 
   /**
    * The floating-point operations a second that all threads together reach in multiply-adds on registers, measured now: the
-   * ceiling of this device's matrix products.
+   * ceiling of this device's matrix products. For bf16, of bfloat16 numbers summed in float32.
    */
-  measureMultiplyAddRate(): Promise<number> {
-    return guardedAsync(() => this.native.measureMultiplyAddRate())
+  measureMultiplyAddRate(dtype: 'f32' | 'bf16' = 'f32'): Promise<number> {
+    return guardedAsync(() => (dtype === 'bf16' ? this.native.measureBf16MultiplyAddRate() : this.native.measureMultiplyAddRate()))
   }
 
   /** The bytes a second that all threads together move in z ← z/2 + x over large arrays, measured now. */
@@ -193,7 +193,7 @@ export class Device {
 /**
  * Opens a device: `cpu`, or `cuda`, `cuda:1`, … There is no silent change to another device.
  *
- * The environment variable LIMO_CPU (`portable`, `avx2`, `avx512`) forces an instruction set of the CPU backend.
+ * The environment variable LIMO_CPU (`portable`, `avx2`, `avx512`, `avx512bf16`) forces an instruction set of the CPU backend.
  *
  * @throws NativeError ADDON_UNAVAILABLE, DEVICE_UNAVAILABLE
  * @example

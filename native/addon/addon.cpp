@@ -178,6 +178,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
     return DefineClass(env, "Device", {InstanceMethod("allocate", &DeviceObject::Allocate), InstanceMethod("compile", &DeviceObject::Compile),
                                        InstanceMethod("close", &DeviceObject::Close),
                                        InstanceMethod("measureMultiplyAddRate", &DeviceObject::Measure<measure_multiply_add_rate>),
+                                       InstanceMethod("measureBf16MultiplyAddRate", &DeviceObject::Measure<measure_bf16_multiply_add_rate>),
                                        InstanceMethod("measureUpdateRate", &DeviceObject::Measure<measure_update_rate>), InstanceAccessor<&DeviceObject::Info>("info")});
   }
 
@@ -191,7 +192,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
       if (options.Get("isa").IsString()) {
         const std::string name = options.Get("isa").As<Napi::String>().Utf8Value();
         bool found = false;
-        for (Isa candidate : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512})
+        for (Isa candidate : kAllIsas)
           if (name == isa_name(candidate) && isa_supported(candidate)) isa = candidate, found = true;
         if (!found) throw Error(ErrorCode::kDeviceUnavailable, "this processor or this build has no instruction set \"" + name + "\"");
       }
@@ -270,7 +271,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
 Napi::Value DescribeCpu(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(info.Env());
   auto supported = Napi::Array::New(info.Env());
-  for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512})
+  for (Isa isa : kAllIsas)
     if (isa_supported(isa)) supported.Set(supported.Length(), isa_name(isa));
   result.Set("instructionSets", supported);
   result.Set("best", isa_name(best_isa()));

@@ -10,6 +10,11 @@ namespace limo {
 
 enum class DType : int32_t { kF32 = 0, kI32 = 1, kBF16 = 2, kF16 = 3 };
 
+// A bfloat16: the upper half of a float32. Kernels compute in float32 and round once, when they store.
+struct Bf16 {
+  uint16_t bits;
+};
+
 LIMO_INLINE int64_t dtype_bytes(DType dtype) { return dtype == DType::kF32 || dtype == DType::kI32 ? 4 : 2; }
 
 // A dense row-major view of one or two dimensions inside an arena, the last one contiguous.
@@ -24,7 +29,11 @@ struct Tensor {
   LIMO_INLINE explicit operator bool() const { return data != nullptr; }
   LIMO_INLINE float* f32() const { return static_cast<float*>(data); }
   LIMO_INLINE int32_t* i32() const { return static_cast<int32_t*>(data); }
-  LIMO_INLINE float* row(int64_t r) const { return f32() + r * row_stride; }
+  // The first element of row r; T is float unless it is said to be Bf16.
+  template <class T = float>
+  LIMO_INLINE T* row(int64_t r) const {
+    return static_cast<T*>(data) + r * row_stride;
+  }
 };
 
 }  // namespace limo

@@ -14,6 +14,13 @@ LIMO_INLINE int64_t block_end(int64_t start, int64_t size, int64_t total) {
   return start + size < total ? start + size : total;
 }
 
+// body(T{}) with T the type of the elements: float or Bf16.
+template <class Body>
+LIMO_INLINE void with_element(DType dtype, const Body& body) {
+  if (dtype == DType::kBF16) body(Bf16{});
+  else body(float{});
+}
+
 // body(row) for every row.
 template <class Body>
 LIMO_INLINE void for_rows(const CpuContext& context, int64_t rows, const Body& body) {

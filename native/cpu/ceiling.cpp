@@ -27,6 +27,27 @@ double run_multiply_adds(int64_t iterations, float* sink) {
   return 2.0 * kSums * kLanes * static_cast<double>(iterations);
 }
 
+// The same with products of bfloat16 summed in float32.
+double run_bf16_multiply_adds(int64_t iterations, float* sink) {
+#if defined(__AVX512BF16__)
+  __m512 sums[kSums];
+  for (int i = 0; i < kSums; ++i) sums[i] = splat(static_cast<float>(i));
+  const __m512bh factor = _mm512_cvtne2ps_pbh(splat(*sink), splat(-*sink));
+  for (int64_t n = 0; n < iterations; ++n) {
+#pragma GCC unroll 24
+    for (int i = 0; i < kSums; ++i) sums[i] = _mm512_dpbf16_ps(sums[i], factor, factor);
+    // The products do not depend on the sums: without this the loop could be left out.
+    __asm__ volatile("" : "+v"(sums[0]));
+  }
+  Vec total = {};
+  for (int i = 0; i < kSums; ++i) total += sums[i];
+  *sink = reduce_add(total);
+  return 4.0 * kSums * kLanes * static_cast<double>(iterations);
+#else
+  return run_multiply_adds(iterations, sink);
+#endif
+}
+
 // z ← z/2 + x for n floats: two reads and a write, the traffic of an optimizer.
 void run_update(float* z, const float* x, int64_t n) {
   const Vec half = splat(0.5f);

@@ -11,7 +11,7 @@ namespace limo {
 // lib/native/device.ts has the same number, so that a plan is exact on a machine without the addon.
 constexpr int64_t kScratchBytesPerThread = 4 << 20;
 // What a matrix product takes of it, from its start.
-constexpr int64_t kScratchForProducts = 3 << 20;
+constexpr int64_t kScratchForProducts = kScratchBytesPerThread - (16 << 10);
 
 // What an operation on the CPU may use besides its tensors.
 struct CpuContext {

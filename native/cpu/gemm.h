@@ -1,49 +1,112 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "cpu/context.h"
 #include "cpu/simd.h"
 
-// The float32 matrix product of this instruction set: register tiles of kTileRows × (kTileVectors vectors), over B packed
-// into panels, in cache-sized blocks (the scheme of Goto and van de Geijn, "Anatomy of High-Performance Matrix
-// Multiplication", 2008). Each element of C is summed over k in one order that depends on the shape alone.
+// The matrix product of this instruction set: register tiles over B packed into panels, in cache-sized blocks (the scheme
+// of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008). Sums are float32, whatever the
+// factors; each is taken over k in one order that depends on the shape alone.
 namespace limo::LIMO_ISA {
 
-// C[m,n] (= or +=) Σ_k A(i,k)·B(k,j) (+ bias[j]); A and B are given by their strides in elements, one of each is 1.
+// Two bfloat16 factors of neighbouring k, which the processor multiplies and adds in one instruction (vdpbf16ps).
+struct Pair {
+  Bf16 first, second;
+};
+
+// What a register tile multiplies for factors of type T: a unit has 32 bits. Where there is no instruction for pairs,
+// bfloat16 is widened to float32 when it is packed.
+#if defined(__AVX512BF16__)
+template <class T>
+using Unit = std::conditional_t<std::is_same_v<T, Bf16>, Pair, float>;
+#else
+template <class T>
+using Unit = float;
+#endif
+
+// Units that k numbers take.
+template <class U>
+LIMO_INLINE int64_t units_of(int64_t k) {
+  if constexpr (std::is_same_v<U, Pair>) return (k + 1) / 2;
+  else return k;
+}
+
+// C[m,n] = Σ_k A(i,k)·B(k,j) + bias[j], or C += where it accumulates, which only float32 does. A and B are given by their
+// strides in elements, one of each is 1.
+template <class In, class Out>
 struct Gemm {
   int64_t m, n, k;
-  const float* a;
+  const In* a;
   int64_t a_row_stride, a_k_stride;
-  const float* b;
+  const In* b;
   int64_t b_k_stride, b_col_stride;
-  float* c;
+  Out* c;
   int64_t c_stride;
   bool accumulate = false;
-  const float* bias = nullptr;  // [n], added once; only when not accumulating
+  const Out* bias = nullptr;  // [n], may be null; only when not accumulating
 };
 
 // Runs over all threads of the context.
-void gemm(const Gemm& product, const CpuContext& context);
+void gemm(const Gemm<float, float>& product, const CpuContext& context);
+void gemm(const Gemm<Bf16, float>& product, const CpuContext& context);
+void gemm(const Gemm<Bf16, Bf16>& product, const CpuContext& context);
 
 // The parts below run on the calling thread, for operations with a blocking of their own (attention).
 
-// Floats that a packed block of B with n columns and k rows needs.
-LIMO_INLINE int64_t packed_size(int64_t n, int64_t k) { return (n + kLanes - 1) / kLanes * kLanes * k; }
+// Units that a packed block of B with n columns and `units` rows needs.
+LIMO_INLINE int64_t packed_size(int64_t n, int64_t units) { return (n + kLanes - 1) / kLanes * kLanes * units; }
 
-// Packs B(k,j) = b[k·k_stride + j·col_stride] into panels of up to kTileVectors vectors, each [k][width], padded with zeros.
+// A block of A whose rows are contiguous in k; strides in units.
+template <class U>
+struct BlockOfA {
+  const U* a;
+  int64_t row_stride, k_stride;
+};
+
+// Whether rows of k numbers can be read as units where they lie: float32 always; bfloat16 as pairs, if no pair is cut.
+template <class T>
+LIMO_INLINE bool reads_in_place(int64_t row_stride, int64_t k) {
+  if constexpr (std::is_same_v<Unit<T>, Pair>) return k % 2 == 0 && row_stride % 2 == 0;
+  else return std::is_same_v<Unit<T>, T>;
+}
+
+// Copies rows of k numbers as units, [rows][units_of(k)].
+void copy_rows(float* to, const float* from, int64_t row_stride, int64_t rows, int64_t k);
+void copy_rows(Unit<Bf16>* to, const Bf16* from, int64_t row_stride, int64_t rows, int64_t k);
+
+// The rows where they lie, or copied to `room` when they cannot be read there.
+template <class T>
+LIMO_INLINE BlockOfA<Unit<T>> read_rows(const T* from, int64_t row_stride, int64_t rows, int64_t k, Unit<T>* room) {
+  using U = Unit<T>;
+  if (reads_in_place<T>(row_stride, k))
+    return {reinterpret_cast<const U*>(from), row_stride * static_cast<int64_t>(sizeof(T)) / static_cast<int64_t>(sizeof(U)), 1};
+  copy_rows(room, from, row_stride, rows, k);
+  return {room, units_of<U>(k), 1};
+}
+
+// Packs B(k,j) = b[k·k_stride + j·col_stride] into panels of whole vectors, each [units][width], padded with zeros.
 void pack_b(float* packed, const float* b, int64_t k_stride, int64_t col_stride, int64_t k, int64_t n);
+void pack_b(Unit<Bf16>* packed, const Bf16* b, int64_t k_stride, int64_t col_stride, int64_t k, int64_t n);
 
+// C[m,n] = Σ_k A(i,k)·B(k,j) + addend + bias, with k and the strides of A in units. The addend may be C itself.
+template <class U, class Out>
 struct PackedProduct {
   int64_t m, n, k;
-  const float* a;
+  const U* a;
   int64_t a_row_stride, a_k_stride;
-  const float* packed_b;
-  float* c;
+  const U* packed_b;
+  Out* c;
   int64_t c_stride;
-  bool accumulate;
-  const float* bias = nullptr;
+  const float* addend = nullptr;  // [m, n] float32, may be null
+  int64_t addend_stride = 0;
+  const Out* bias = nullptr;  // [n], may be null
 };
-void multiply_packed(const PackedProduct& product);
+void multiply_packed(const PackedProduct<float, float>& product);
+void multiply_packed(const PackedProduct<Unit<Bf16>, Bf16>& product);
+#if defined(__AVX512BF16__)
+void multiply_packed(const PackedProduct<Pair, float>& product);
+#endif
 
 }  // namespace limo::LIMO_ISA

@@ -6,7 +6,8 @@
 namespace limo::LIMO_ISA {
 
 // Σ x²
-LIMO_INLINE float sum_of_squares(const float* x, int64_t n) {
+template <class T>
+LIMO_INLINE float sum_of_squares(const T* x, int64_t n) {
   Vec sum = {};
   for_lanes(
       n, [&](int64_t i) { const Vec v = load(x + i); sum = v * v + sum; },
@@ -15,7 +16,8 @@ LIMO_INLINE float sum_of_squares(const float* x, int64_t n) {
 }
 
 // out = x · rstd · weight; returns rstd.
-LIMO_INLINE float norm_row(float* out, const float* x, const float* weight, int64_t n, float eps) {
+template <class T>
+LIMO_INLINE float norm_row(T* out, const T* x, const T* weight, int64_t n, float eps) {
   const float rstd = 1.0f / __builtin_sqrtf(sum_of_squares(x, n) / static_cast<float>(n) + eps);
   const Vec scale = splat(rstd);
   for_lanes(
@@ -26,17 +28,19 @@ LIMO_INLINE float norm_row(float* out, const float* x, const float* weight, int6
   return rstd;
 }
 
+template <class T>
 struct NormRowBackward {
-  float* d_x;
-  const float* d_out;
-  const float* d_sum;  // may be null
-  const float* x;
-  const float* weight;
+  T* d_x;
+  const T* d_out;
+  const T* d_sum;  // may be null
+  const T* x;
+  const T* weight;
   float rstd;
 };
 
 // d_x = rstd·(d_out·weight − x·rstd·mean(d_out·weight·x·rstd)) + d_sum
-LIMO_INLINE void norm_row_backward(const NormRowBackward& r, int64_t n) {
+template <class T>
+LIMO_INLINE void norm_row_backward(const NormRowBackward<T>& r, int64_t n) {
   Vec dot = {};
   for_lanes(
       n, [&](int64_t i) { dot = load(r.d_out + i) * load(r.weight + i) * load(r.x + i) + dot; },

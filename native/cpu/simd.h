@@ -23,6 +23,8 @@ constexpr int kLanes = 4;
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef int32_t VecI __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t VecU __attribute__((vector_size(kLanes * 4)));
+typedef uint16_t VecHalf __attribute__((vector_size(kLanes * 2)));
 
 LIMO_INLINE Vec load(const float* p) {
   Vec v;
@@ -48,6 +50,51 @@ LIMO_INLINE void store_partial(float* p, Vec v, int64_t n) {
   _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
 #else
   __builtin_memcpy(p, &v, static_cast<size_t>(n) * 4);
+#endif
+}
+
+// bfloat16: widened when loaded, which is exact, and rounded to the nearest (ties to even) when stored.
+
+LIMO_INLINE Vec widen(VecHalf bits) { return (Vec)(__builtin_convertvector(bits, VecU) << 16); }
+
+LIMO_INLINE VecHalf round_to_bf16(Vec v) {
+#if defined(__AVX512BF16__)
+  return (VecHalf)_mm512_cvtneps_pbh(v);  // a subnormal number becomes 0
+#else
+  const VecU bits = (VecU)v;
+  const VecU rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const VecU quiet = (bits >> 16) | 0x40;
+  return __builtin_convertvector(v == v ? rounded : quiet, VecHalf);
+#endif
+}
+
+LIMO_INLINE Vec load(const Bf16* p) {
+  VecHalf bits;
+  __builtin_memcpy(&bits, p, sizeof bits);
+  return widen(bits);
+}
+
+LIMO_INLINE void store(Bf16* p, Vec v) {
+  const VecHalf bits = round_to_bf16(v);
+  __builtin_memcpy(p, &bits, sizeof bits);
+}
+
+LIMO_INLINE Vec load_partial(const Bf16* p, int64_t n) {
+#if defined(__AVX512F__)
+  return widen((VecHalf)_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), p));
+#else
+  VecHalf bits = {};
+  __builtin_memcpy(&bits, p, static_cast<size_t>(n) * 2);
+  return widen(bits);
+#endif
+}
+
+LIMO_INLINE void store_partial(Bf16* p, Vec v, int64_t n) {
+  const VecHalf bits = round_to_bf16(v);
+#if defined(__AVX512F__)
+  _mm256_mask_storeu_epi16(p, static_cast<__mmask16>((1u << n) - 1), (__m256i)bits);
+#else
+  __builtin_memcpy(p, &bits, static_cast<size_t>(n) * 2);
 #endif
 }
 

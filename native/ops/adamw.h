@@ -14,9 +14,9 @@ struct GradNorm {
   double max_norm = 0;
 
   static constexpr OperandSpec<GradNorm> kOperands[] = {
-      {"norm", &GradNorm::norm, Access::kWrite, "1"},
-      {"clip_scale", &GradNorm::clip_scale, Access::kWrite, "1"},
-      {"gradients", &GradNorm::gradients, Access::kRead, "N"},
+      {"norm", &GradNorm::norm, Access::kWrite, "1", ElementType::kF32},
+      {"clip_scale", &GradNorm::clip_scale, Access::kWrite, "1", ElementType::kF32},
+      {"gradients", &GradNorm::gradients, Access::kRead, "N", ElementType::kF32},
   };
   static constexpr AttributeSpec<GradNorm> kAttributes[] = {{"max_norm", &GradNorm::max_norm}};
 };
@@ -33,14 +33,16 @@ struct AdamW {
   Tensor second_moment;  // [N], read and written
   Tensor gradients;      // [N]
   Tensor clip_scale;     // [1]
+  Tensor rounded;        // [N] bfloat16, written: the parameters rounded, for products in bfloat16
   double learning_rate = 0, beta1 = 0, beta2 = 0, eps = 0, weight_decay = 0, step = 1;
 
   static constexpr OperandSpec<AdamW> kOperands[] = {
-      {"parameters", &AdamW::parameters, Access::kReadWrite, "N"},
-      {"first_moment", &AdamW::first_moment, Access::kReadWrite, "N"},
-      {"second_moment", &AdamW::second_moment, Access::kReadWrite, "N"},
-      {"gradients", &AdamW::gradients, Access::kRead, "N"},
-      {"clip_scale", &AdamW::clip_scale, Access::kRead, "1"},
+      {"parameters", &AdamW::parameters, Access::kReadWrite, "N", ElementType::kF32},
+      {"first_moment", &AdamW::first_moment, Access::kReadWrite, "N", ElementType::kF32},
+      {"second_moment", &AdamW::second_moment, Access::kReadWrite, "N", ElementType::kF32},
+      {"gradients", &AdamW::gradients, Access::kRead, "N", ElementType::kF32},
+      {"clip_scale", &AdamW::clip_scale, Access::kRead, "1", ElementType::kF32},
+      {"rounded", &AdamW::rounded, Access::kWrite, "N", ElementType::kBF16, true},
   };
   static constexpr AttributeSpec<AdamW> kAttributes[] = {
       {"learning_rate", &AdamW::learning_rate}, {"beta1", &AdamW::beta1}, {"beta2", &AdamW::beta2},

@@ -28,6 +28,58 @@ double sum_of_squares_in_double(const float* x, int64_t n) {
   return total;
 }
 
+// kRounds: the parameters are also stored as bfloat16.
+template <bool kRounds>
+void update_all(const AdamW& op, const CpuContext& context) {
+  const float clip = op.clip_scale.f32()[0];
+  if (clip == 0) return;
+  const int64_t n = op.parameters.rows;
+  const double correction1 = 1 - ::pow(op.beta1, op.step), correction2 = 1 - ::pow(op.beta2, op.step);
+  const Vec scale = splat(clip);
+  const Vec beta1 = splat(static_cast<float>(op.beta1)), rest1 = splat(static_cast<float>(1 - op.beta1));
+  const Vec beta2 = splat(static_cast<float>(op.beta2)), rest2 = splat(static_cast<float>(1 - op.beta2));
+  const Vec rate = splat(static_cast<float>(op.learning_rate / correction1));
+  const Vec denominator_scale = splat(static_cast<float>(1 / ::sqrt(correction2)));
+  const Vec eps = splat(static_cast<float>(op.eps));
+  const Vec keep = splat(static_cast<float>(1 - op.learning_rate * op.weight_decay));
+
+  parallel_for(context.pool, (n + kBlock - 1) / kBlock, [&](int64_t task, int) {
+    const int64_t start = task * kBlock, count = block_end(start, kBlock, n) - start;
+    // Pointers of this task's own, so that they stay in registers: what the lambda captures lies in memory that stores
+    // might change, as far as the compiler knows.
+    float* const p = op.parameters.f32() + start;
+    float* const m = op.first_moment.f32() + start;
+    float* const v = op.second_moment.f32() + start;
+    const float* const g = op.gradients.f32() + start;
+    Bf16* const rounded = kRounds ? op.rounded.row<Bf16>(start) : nullptr;
+    const auto update = [&](Vec& parameter, Vec& first, Vec& second, Vec gradient) __attribute__((always_inline)) {
+      gradient *= scale;
+      first = rest1 * gradient + beta1 * first;
+      second = rest2 * (gradient * gradient) + beta2 * second;
+      const Vec denominator = square_root(second) * denominator_scale + eps;
+      parameter = parameter * keep - rate * (first / denominator);
+    };
+    for_lanes(
+        count,
+        [&](int64_t i) {
+          Vec parameter = load(p + i), first = load(m + i), second = load(v + i);
+          update(parameter, first, second, load(g + i));
+          store(p + i, parameter);
+          if constexpr (kRounds) store(rounded + i, parameter);
+          store(m + i, first);
+          store(v + i, second);
+        },
+        [&](int64_t i, int64_t rest) {
+          Vec parameter = load_partial(p + i, rest), first = load_partial(m + i, rest), second = load_partial(v + i, rest);
+          update(parameter, first, second, load_partial(g + i, rest));
+          store_partial(p + i, parameter, rest);
+          if constexpr (kRounds) store_partial(rounded + i, parameter, rest);
+          store_partial(m + i, first, rest);
+          store_partial(v + i, second, rest);
+        });
+  });
+}
+
 }  // namespace
 
 void run(const GradNorm& op, const CpuContext& context) {
@@ -49,50 +101,8 @@ void run(const GradNorm& op, const CpuContext& context) {
 }
 
 void run(const AdamW& op, const CpuContext& context) {
-  const float clip = op.clip_scale.f32()[0];
-  if (clip == 0) return;
-  const int64_t n = op.parameters.rows;
-  const double correction1 = 1 - ::pow(op.beta1, op.step), correction2 = 1 - ::pow(op.beta2, op.step);
-  const Vec scale = splat(clip);
-  const Vec beta1 = splat(static_cast<float>(op.beta1)), rest1 = splat(static_cast<float>(1 - op.beta1));
-  const Vec beta2 = splat(static_cast<float>(op.beta2)), rest2 = splat(static_cast<float>(1 - op.beta2));
-  const Vec rate = splat(static_cast<float>(op.learning_rate / correction1));
-  const Vec denominator_scale = splat(static_cast<float>(1 / ::sqrt(correction2)));
-  const Vec eps = splat(static_cast<float>(op.eps));
-  const Vec keep = splat(static_cast<float>(1 - op.learning_rate * op.weight_decay));
-
-  parallel_for(context.pool, (n + kBlock - 1) / kBlock, [&](int64_t task, int) {
-    const int64_t start = task * kBlock, count = block_end(start, kBlock, n) - start;
-    // Pointers of this task's own, so that they stay in registers: what the lambda captures lies in memory that stores
-    // might change, as far as the compiler knows.
-    float* const p = op.parameters.f32() + start;
-    float* const m = op.first_moment.f32() + start;
-    float* const v = op.second_moment.f32() + start;
-    const float* const g = op.gradients.f32() + start;
-    const auto update = [&](Vec& parameter, Vec& first, Vec& second, Vec gradient) __attribute__((always_inline)) {
-      gradient *= scale;
-      first = rest1 * gradient + beta1 * first;
-      second = rest2 * (gradient * gradient) + beta2 * second;
-      const Vec denominator = square_root(second) * denominator_scale + eps;
-      parameter = parameter * keep - rate * (first / denominator);
-    };
-    for_lanes(
-        count,
-        [&](int64_t i) {
-          Vec parameter = load(p + i), first = load(m + i), second = load(v + i);
-          update(parameter, first, second, load(g + i));
-          store(p + i, parameter);
-          store(m + i, first);
-          store(v + i, second);
-        },
-        [&](int64_t i, int64_t rest) {
-          Vec parameter = load_partial(p + i, rest), first = load_partial(m + i, rest), second = load_partial(v + i, rest);
-          update(parameter, first, second, load_partial(g + i, rest));
-          store_partial(p + i, parameter, rest);
-          store_partial(m + i, first, rest);
-          store_partial(v + i, second, rest);
-        });
-  });
+  if (op.rounded) update_all<true>(op, context);
+  else update_all<false>(op, context);
 }
 
 }  // namespace limo::LIMO_ISA

@@ -23,11 +23,11 @@ struct Attention {
 
   static constexpr OperandSpec<Attention> kOperands[] = {
       {"out", &Attention::out, Access::kWrite, "T Q"},
-      {"lse", &Attention::lse, Access::kWrite, "T H"},
+      {"lse", &Attention::lse, Access::kWrite, "T H", ElementType::kF32},
       {"q", &Attention::q, Access::kRead, "T Q"},
       {"k", &Attention::k, Access::kRead, "T W"},
       {"v", &Attention::v, Access::kRead, "T W"},
-      {"cu_seqlens", &Attention::cu_seqlens, Access::kRead, "S", DType::kI32},
+      {"cu_seqlens", &Attention::cu_seqlens, Access::kRead, "S", ElementType::kI32},
   };
   static constexpr AttributeSpec<Attention> kAttributes[] = {{"head_dim", &Attention::head_dim},
                                                              {"scale", &Attention::scale}};
@@ -42,6 +42,7 @@ struct AttentionBackward {
   Tensor d_k;    // [T, W], written
   Tensor d_v;    // [T, W], written
   Tensor delta;  // [T, H], written; working memory
+  Tensor d_q_sum;  // [T, Q] float32, written; working memory, present exactly when d_q is bfloat16
   Tensor d_out;  // [T, Q]
   Tensor out;    // [T, Q]
   Tensor lse;    // [T, H]
@@ -56,14 +57,15 @@ struct AttentionBackward {
       {"d_q", &AttentionBackward::d_q, Access::kWrite, "T Q"},
       {"d_k", &AttentionBackward::d_k, Access::kWrite, "T W"},
       {"d_v", &AttentionBackward::d_v, Access::kWrite, "T W"},
-      {"delta", &AttentionBackward::delta, Access::kWrite, "T H"},
+      {"delta", &AttentionBackward::delta, Access::kWrite, "T H", ElementType::kF32},
+      {"d_q_sum", &AttentionBackward::d_q_sum, Access::kWrite, "T Q", ElementType::kF32, true},
       {"d_out", &AttentionBackward::d_out, Access::kRead, "T Q"},
       {"out", &AttentionBackward::out, Access::kRead, "T Q"},
-      {"lse", &AttentionBackward::lse, Access::kRead, "T H"},
+      {"lse", &AttentionBackward::lse, Access::kRead, "T H", ElementType::kF32},
       {"q", &AttentionBackward::q, Access::kRead, "T Q"},
       {"k", &AttentionBackward::k, Access::kRead, "T W"},
       {"v", &AttentionBackward::v, Access::kRead, "T W"},
-      {"cu_seqlens", &AttentionBackward::cu_seqlens, Access::kRead, "S", DType::kI32},
+      {"cu_seqlens", &AttentionBackward::cu_seqlens, Access::kRead, "S", ElementType::kI32},
   };
   static constexpr AttributeSpec<AttentionBackward> kAttributes[] = {{"head_dim", &AttentionBackward::head_dim},
                                                                      {"scale", &AttentionBackward::scale}};

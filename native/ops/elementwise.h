@@ -30,12 +30,24 @@ struct Copy {
   };
 };
 
+// out = x, rounded to the nearest bfloat16, ties to even
+struct Cast {
+  static constexpr const char* kName = "cast";
+  Tensor out;  // [N] bfloat16, written
+  Tensor x;    // [N] float32
+
+  static constexpr OperandSpec<Cast> kOperands[] = {
+      {"out", &Cast::out, Access::kWrite, "N", ElementType::kBF16},
+      {"x", &Cast::x, Access::kRead, "N", ElementType::kF32},
+  };
+};
+
 // out = 0
 struct Zero {
   static constexpr const char* kName = "zero";
   Tensor out;  // [N], written
 
-  static constexpr OperandSpec<Zero> kOperands[] = {{"out", &Zero::out, Access::kWrite, "N"}};
+  static constexpr OperandSpec<Zero> kOperands[] = {{"out", &Zero::out, Access::kWrite, "N", ElementType::kF32}};
 };
 
 }  // namespace limo

@@ -14,7 +14,7 @@ struct Embedding {
   static constexpr OperandSpec<Embedding> kOperands[] = {
       {"out", &Embedding::out, Access::kWrite, "T C"},
       {"table", &Embedding::table, Access::kRead, "V C"},
-      {"ids", &Embedding::ids, Access::kRead, "T", DType::kI32},
+      {"ids", &Embedding::ids, Access::kRead, "T", ElementType::kI32},
   };
 };
 
@@ -26,9 +26,9 @@ struct EmbeddingBackward {
   Tensor ids;      // [T] int32, each in [0, V)
 
   static constexpr OperandSpec<EmbeddingBackward> kOperands[] = {
-      {"d_table", &EmbeddingBackward::d_table, Access::kAccumulate, "V C"},
+      {"d_table", &EmbeddingBackward::d_table, Access::kAccumulate, "V C", ElementType::kF32},
       {"d_out", &EmbeddingBackward::d_out, Access::kRead, "T C"},
-      {"ids", &EmbeddingBackward::ids, Access::kRead, "T", DType::kI32},
+      {"ids", &EmbeddingBackward::ids, Access::kRead, "T", ElementType::kI32},
   };
 };
 

@@ -16,7 +16,7 @@ struct HeadNorm {
 
   static constexpr OperandSpec<HeadNorm> kOperands[] = {
       {"out", &HeadNorm::out, Access::kWrite, "T Q"},
-      {"rstd", &HeadNorm::rstd, Access::kWrite, "T H"},
+      {"rstd", &HeadNorm::rstd, Access::kWrite, "T H", ElementType::kF32},
       {"x", &HeadNorm::x, Access::kRead, "T Q"},
       {"weight", &HeadNorm::weight, Access::kRead, "D"},
   };
@@ -35,10 +35,10 @@ struct HeadNormBackward {
 
   static constexpr OperandSpec<HeadNormBackward> kOperands[] = {
       {"d_x", &HeadNormBackward::d_x, Access::kWrite, "T Q"},
-      {"d_weight", &HeadNormBackward::d_weight, Access::kAccumulate, "D"},
+      {"d_weight", &HeadNormBackward::d_weight, Access::kAccumulate, "D", ElementType::kF32},
       {"d_out", &HeadNormBackward::d_out, Access::kRead, "T Q"},
       {"x", &HeadNormBackward::x, Access::kRead, "T Q"},
-      {"rstd", &HeadNormBackward::rstd, Access::kRead, "T H"},
+      {"rstd", &HeadNormBackward::rstd, Access::kRead, "T H", ElementType::kF32},
       {"weight", &HeadNormBackward::weight, Access::kRead, "D"},
   };
 };

@@ -16,7 +16,7 @@ struct Linear {
       {"y", &Linear::y, Access::kWrite, "T N"},
       {"x", &Linear::x, Access::kRead, "T K"},
       {"weight", &Linear::weight, Access::kRead, "N K"},
-      {"bias", &Linear::bias, Access::kRead, "N", DType::kF32, true},
+      {"bias", &Linear::bias, Access::kRead, "N", ElementType::kCompute, true},
   };
 };
 
@@ -43,8 +43,8 @@ struct LinearBackwardWeight {
   Tensor x;         // [T, K]
 
   static constexpr OperandSpec<LinearBackwardWeight> kOperands[] = {
-      {"d_weight", &LinearBackwardWeight::d_weight, Access::kAccumulate, "N K"},
-      {"d_bias", &LinearBackwardWeight::d_bias, Access::kAccumulate, "N", DType::kF32, true},
+      {"d_weight", &LinearBackwardWeight::d_weight, Access::kAccumulate, "N K", ElementType::kF32},
+      {"d_bias", &LinearBackwardWeight::d_bias, Access::kAccumulate, "N", ElementType::kF32, true},
       {"d_y", &LinearBackwardWeight::d_y, Access::kRead, "T N"},
       {"x", &LinearBackwardWeight::x, Access::kRead, "T K"},
   };

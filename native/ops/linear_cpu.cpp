@@ -4,44 +4,61 @@
 #include "cpu/gemm.h"
 
 namespace limo::LIMO_ISA {
+namespace {
 
-void run(const Linear& op, const CpuContext& context) {
-  gemm({.m = op.y.rows, .n = op.y.cols, .k = op.x.cols,
-        .a = op.x.f32(), .a_row_stride = op.x.row_stride, .a_k_stride = 1,
-        .b = op.weight.f32(), .b_k_stride = 1, .b_col_stride = op.weight.row_stride,
-        .c = op.y.f32(), .c_stride = op.y.row_stride, .bias = op.bias ? op.bias.f32() : nullptr},
-       context);
-}
-
-void run(const LinearBackwardInput& op, const CpuContext& context) {
-  gemm({.m = op.d_x.rows, .n = op.d_x.cols, .k = op.d_y.cols,
-        .a = op.d_y.f32(), .a_row_stride = op.d_y.row_stride, .a_k_stride = 1,
-        .b = op.weight.f32(), .b_k_stride = op.weight.row_stride, .b_col_stride = 1,
-        .c = op.d_x.f32(), .c_stride = op.d_x.row_stride},
-       context);
-}
-
-void run(const LinearBackwardWeight& op, const CpuContext& context) {
-  gemm({.m = op.d_weight.rows, .n = op.d_weight.cols, .k = op.x.rows,
-        .a = op.d_y.f32(), .a_row_stride = 1, .a_k_stride = op.d_y.row_stride,
-        .b = op.x.f32(), .b_k_stride = op.x.row_stride, .b_col_stride = 1,
-        .c = op.d_weight.f32(), .c_stride = op.d_weight.row_stride, .accumulate = true},
-       context);
-  if (!op.d_bias) return;
+// d_bias[n] += Σ_t d_y[t,n]
+template <class T>
+void add_to_bias(const LinearBackwardWeight& op, const CpuContext& context) {
   for_column_blocks(context, op.d_y.cols, [&](int64_t first, int64_t columns) {
     float* d_bias = op.d_bias.f32() + first;
     for_lanes(
         columns,
         [&](int64_t i) {
           Vec sum = {};
-          for (int64_t t = 0; t < op.d_y.rows; ++t) sum += load(op.d_y.row(t) + first + i);
+          for (int64_t t = 0; t < op.d_y.rows; ++t) sum += load(op.d_y.row<T>(t) + first + i);
           store(d_bias + i, load(d_bias + i) + sum);
         },
         [&](int64_t i, int64_t n) {
           Vec sum = {};
-          for (int64_t t = 0; t < op.d_y.rows; ++t) sum += load_partial(op.d_y.row(t) + first + i, n);
+          for (int64_t t = 0; t < op.d_y.rows; ++t) sum += load_partial(op.d_y.row<T>(t) + first + i, n);
           store_partial(d_bias + i, load_partial(d_bias + i, n) + sum, n);
         });
+  });
+}
+
+}  // namespace
+
+void run(const Linear& op, const CpuContext& context) {
+  with_element(op.y.dtype, [&](auto element) {
+    using T = decltype(element);
+    gemm(Gemm<T, T>{.m = op.y.rows, .n = op.y.cols, .k = op.x.cols,
+                    .a = op.x.row<T>(0), .a_row_stride = op.x.row_stride, .a_k_stride = 1,
+                    .b = op.weight.row<T>(0), .b_k_stride = 1, .b_col_stride = op.weight.row_stride,
+                    .c = op.y.row<T>(0), .c_stride = op.y.row_stride, .bias = op.bias ? op.bias.row<T>(0) : nullptr},
+         context);
+  });
+}
+
+void run(const LinearBackwardInput& op, const CpuContext& context) {
+  with_element(op.d_x.dtype, [&](auto element) {
+    using T = decltype(element);
+    gemm(Gemm<T, T>{.m = op.d_x.rows, .n = op.d_x.cols, .k = op.d_y.cols,
+                    .a = op.d_y.row<T>(0), .a_row_stride = op.d_y.row_stride, .a_k_stride = 1,
+                    .b = op.weight.row<T>(0), .b_k_stride = op.weight.row_stride, .b_col_stride = 1,
+                    .c = op.d_x.row<T>(0), .c_stride = op.d_x.row_stride},
+         context);
+  });
+}
+
+void run(const LinearBackwardWeight& op, const CpuContext& context) {
+  with_element(op.x.dtype, [&](auto element) {
+    using T = decltype(element);
+    gemm(Gemm<T, float>{.m = op.d_weight.rows, .n = op.d_weight.cols, .k = op.x.rows,
+                        .a = op.d_y.row<T>(0), .a_row_stride = 1, .a_k_stride = op.d_y.row_stride,
+                        .b = op.x.row<T>(0), .b_k_stride = op.x.row_stride, .b_col_stride = 1,
+                        .c = op.d_weight.f32(), .c_stride = op.d_weight.row_stride, .accumulate = true},
+         context);
+    if (op.d_bias) add_to_bias<T>(op, context);
   });
 }
 

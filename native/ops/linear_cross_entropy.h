@@ -29,17 +29,17 @@ struct LinearCrossEntropy {
   Tensor loss_weights;   // [T]
 
   static constexpr OperandSpec<LinearCrossEntropy> kOperands[] = {
-      {"loss", &LinearCrossEntropy::loss, Access::kWrite, "1"},
-      {"token_loss", &LinearCrossEntropy::token_loss, Access::kWrite, "T"},
-      {"d_hidden", &LinearCrossEntropy::d_hidden, Access::kWrite, "T C", DType::kF32, true},
-      {"d_weight", &LinearCrossEntropy::d_weight, Access::kAccumulate, "V C", DType::kF32, true},
-      {"logits", &LinearCrossEntropy::logits, Access::kWrite, "R V"},
+      {"loss", &LinearCrossEntropy::loss, Access::kWrite, "1", ElementType::kF32},
+      {"token_loss", &LinearCrossEntropy::token_loss, Access::kWrite, "T", ElementType::kF32},
+      {"d_hidden", &LinearCrossEntropy::d_hidden, Access::kWrite, "T C", ElementType::kCompute, true},
+      {"d_weight", &LinearCrossEntropy::d_weight, Access::kAccumulate, "V C", ElementType::kF32, true},
+      {"logits", &LinearCrossEntropy::logits, Access::kWrite, "R V", ElementType::kF32},
       {"hidden_rows", &LinearCrossEntropy::hidden_rows, Access::kWrite, "R C"},
-      {"d_hidden_rows", &LinearCrossEntropy::d_hidden_rows, Access::kWrite, "R C", DType::kF32, true},
+      {"d_hidden_rows", &LinearCrossEntropy::d_hidden_rows, Access::kWrite, "R C", ElementType::kCompute, true},
       {"hidden", &LinearCrossEntropy::hidden, Access::kRead, "T C"},
       {"weight", &LinearCrossEntropy::weight, Access::kRead, "V C"},
-      {"labels", &LinearCrossEntropy::labels, Access::kRead, "T", DType::kI32},
-      {"loss_weights", &LinearCrossEntropy::loss_weights, Access::kRead, "T"},
+      {"labels", &LinearCrossEntropy::labels, Access::kRead, "T", ElementType::kI32},
+      {"loss_weights", &LinearCrossEntropy::loss_weights, Access::kRead, "T", ElementType::kF32},
   };
 };
 

@@ -10,7 +10,9 @@ namespace {
 
 constexpr int32_t kNotScored = -100;
 
-// Turns a row of logits into loss_weight·(softmax − one-hot of the label) in place; returns the row's loss.
+// Turns a row of logits into loss_weight·(softmax − one-hot of the label) in place, as numbers of type T from the row's
+// start; returns the row's loss.
+template <class T>
 float softmax_row(float* z, int64_t vocabulary, int32_t label, float loss_weight, bool with_gradient) {
   Vec largest = splat(z[0]);
   for_lanes(
@@ -46,11 +48,13 @@ float softmax_row(float* z, int64_t vocabulary, int32_t label, float loss_weight
     total += reduce_add(sum);
   }
   if (with_gradient) {
-    const Vec scale = splat(static_cast<float>(loss_weight / total));
+    const float scale = static_cast<float>(loss_weight / total);
+    const float at_label = z[label] * scale - loss_weight;
+    T* const d_z = reinterpret_cast<T*>(z);
     for_lanes(
-        vocabulary, [&](int64_t i) { store(z + i, load(z + i) * scale); },
-        [&](int64_t i, int64_t n) { store_partial(z + i, load_partial(z + i, n) * scale, n); });
-    z[label] -= loss_weight;
+        vocabulary, [&](int64_t i) { store(d_z + i, load(z + i) * splat(scale)); },
+        [&](int64_t i, int64_t n) { store_partial(d_z + i, load_partial(z + i, n) * splat(scale), n); });
+    store_partial(d_z + label, splat(at_label), 1);
   }
   return static_cast<float>(::log(total) + (static_cast<double>(max) - static_cast<double>(label_logit)));
 }
@@ -63,16 +67,15 @@ int64_t next_rows(const int32_t* labels, int64_t rows, int64_t limit, int64_t& t
   return count;
 }
 
-}  // namespace
-
-void run(const LinearCrossEntropy& op, const CpuContext& context) {
+template <class T>
+void project_and_score(const LinearCrossEntropy& op, const CpuContext& context) {
   const int64_t tokens = op.hidden.rows, columns = op.hidden.cols, vocabulary = op.weight.rows, limit = op.logits.rows;
-  const size_t row_bytes = static_cast<size_t>(columns) * 4;
+  const size_t row_bytes = static_cast<size_t>(columns) * sizeof(T);
   const int32_t* labels = op.labels.i32();
   const bool with_gradient = static_cast<bool>(op.d_hidden);
   for_rows(context, tokens, [&](int64_t t) {
     op.token_loss.f32()[t] = 0;
-    if (with_gradient && labels[t] == kNotScored) __builtin_memset(op.d_hidden.row(t), 0, row_bytes);
+    if (with_gradient && labels[t] == kNotScored) __builtin_memset(op.d_hidden.row<T>(t), 0, row_bytes);
   });
 
   // The numbers of a chunk's rows lie in thread 0's working memory, past what a matrix product uses.
@@ -81,27 +84,30 @@ void run(const LinearCrossEntropy& op, const CpuContext& context) {
   for (;;) {
     const int64_t rows = next_rows(labels, tokens, limit < kMaxScoredRows ? limit : kMaxScoredRows, t, chunk);
     if (rows == 0) break;
-    for_rows(context, rows, [&](int64_t r) { __builtin_memcpy(op.hidden_rows.row(r), op.hidden.row(chunk[r]), row_bytes); });
-    gemm({.m = rows, .n = vocabulary, .k = columns,
-          .a = op.hidden_rows.f32(), .a_row_stride = op.hidden_rows.row_stride, .a_k_stride = 1,
-          .b = op.weight.f32(), .b_k_stride = 1, .b_col_stride = op.weight.row_stride,
-          .c = op.logits.f32(), .c_stride = op.logits.row_stride},
+    for_rows(context, rows, [&](int64_t r) { __builtin_memcpy(op.hidden_rows.row<T>(r), op.hidden.row<T>(chunk[r]), row_bytes); });
+    gemm(Gemm<T, float>{.m = rows, .n = vocabulary, .k = columns,
+                        .a = op.hidden_rows.row<T>(0), .a_row_stride = op.hidden_rows.row_stride, .a_k_stride = 1,
+                        .b = op.weight.row<T>(0), .b_k_stride = 1, .b_col_stride = op.weight.row_stride,
+                        .c = op.logits.f32(), .c_stride = op.logits.row_stride},
          context);
     parallel_for(context.pool, rows, [&](int64_t r, int) {
       const int32_t row = chunk[r];
-      op.token_loss.f32()[row] = softmax_row(op.logits.row(r), vocabulary, labels[row], op.loss_weights.f32()[row], with_gradient);
+      op.token_loss.f32()[row] = softmax_row<T>(op.logits.row(r), vocabulary, labels[row], op.loss_weights.f32()[row], with_gradient);
     });
     if (!with_gradient) continue;
-    gemm({.m = rows, .n = columns, .k = vocabulary,
-          .a = op.logits.f32(), .a_row_stride = op.logits.row_stride, .a_k_stride = 1,
-          .b = op.weight.f32(), .b_k_stride = op.weight.row_stride, .b_col_stride = 1,
-          .c = op.d_hidden_rows.f32(), .c_stride = op.d_hidden_rows.row_stride},
+    // The gradients of the logits lie in their rows.
+    const T* const d_z = reinterpret_cast<const T*>(op.logits.f32());
+    const int64_t d_z_stride = op.logits.row_stride * static_cast<int64_t>(sizeof(float) / sizeof(T));
+    gemm(Gemm<T, T>{.m = rows, .n = columns, .k = vocabulary,
+                    .a = d_z, .a_row_stride = d_z_stride, .a_k_stride = 1,
+                    .b = op.weight.row<T>(0), .b_k_stride = op.weight.row_stride, .b_col_stride = 1,
+                    .c = op.d_hidden_rows.row<T>(0), .c_stride = op.d_hidden_rows.row_stride},
          context);
-    for_rows(context, rows, [&](int64_t r) { __builtin_memcpy(op.d_hidden.row(chunk[r]), op.d_hidden_rows.row(r), row_bytes); });
-    gemm({.m = vocabulary, .n = columns, .k = rows,
-          .a = op.logits.f32(), .a_row_stride = 1, .a_k_stride = op.logits.row_stride,
-          .b = op.hidden_rows.f32(), .b_k_stride = op.hidden_rows.row_stride, .b_col_stride = 1,
-          .c = op.d_weight.f32(), .c_stride = op.d_weight.row_stride, .accumulate = true},
+    for_rows(context, rows, [&](int64_t r) { __builtin_memcpy(op.d_hidden.row<T>(chunk[r]), op.d_hidden_rows.row<T>(r), row_bytes); });
+    gemm(Gemm<T, float>{.m = vocabulary, .n = columns, .k = rows,
+                        .a = d_z, .a_row_stride = 1, .a_k_stride = d_z_stride,
+                        .b = op.hidden_rows.row<T>(0), .b_k_stride = op.hidden_rows.row_stride, .b_col_stride = 1,
+                        .c = op.d_weight.f32(), .c_stride = op.d_weight.row_stride, .accumulate = true},
          context);
   }
 
@@ -109,6 +115,12 @@ void run(const LinearCrossEntropy& op, const CpuContext& context) {
   for (int64_t row = 0; row < tokens; ++row)
     if (labels[row] != kNotScored) loss += static_cast<double>(op.loss_weights.f32()[row]) * op.token_loss.f32()[row];
   op.loss.f32()[0] = static_cast<float>(loss);
+}
+
+}  // namespace
+
+void run(const LinearCrossEntropy& op, const CpuContext& context) {
+  with_element(op.hidden.dtype, [&](auto element) { project_and_score<decltype(element)>(op, context); });
 }
 
 }  // namespace limo::LIMO_ISA

@@ -77,6 +77,7 @@ void check(const Attention& op) {
 
 template <>
 void check(const AttentionBackward& op) {
+  expect(static_cast<bool>(op.d_q_sum) == (op.d_q.dtype == DType::kBF16), "expected d_q_sum exactly when d_q is bf16");
   check_heads(op.q.cols, op.k.cols, op.lse.cols, op.head_dim, op.scale);
 }
 

@@ -31,6 +31,7 @@
   X(LinearCrossEntropy)     \
   X(Add)                    \
   X(Copy)                   \
+  X(Cast)                   \
   X(Zero)                   \
   X(GradNorm)               \
   X(AdamW)

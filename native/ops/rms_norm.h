@@ -19,10 +19,10 @@ struct RmsNorm {
 
   static constexpr OperandSpec<RmsNorm> kOperands[] = {
       {"out", &RmsNorm::out, Access::kWrite, "T C"},
-      {"rstd", &RmsNorm::rstd, Access::kWrite, "T"},
-      {"sum", &RmsNorm::sum, Access::kWrite, "T C", DType::kF32, true},
+      {"rstd", &RmsNorm::rstd, Access::kWrite, "T", ElementType::kF32},
+      {"sum", &RmsNorm::sum, Access::kWrite, "T C", ElementType::kCompute, true},
       {"x", &RmsNorm::x, Access::kRead, "T C"},
-      {"residual", &RmsNorm::residual, Access::kRead, "T C", DType::kF32, true},
+      {"residual", &RmsNorm::residual, Access::kRead, "T C", ElementType::kCompute, true},
       {"weight", &RmsNorm::weight, Access::kRead, "C"},
   };
   static constexpr AttributeSpec<RmsNorm> kAttributes[] = {{"eps", &RmsNorm::eps}};
@@ -43,11 +43,11 @@ struct RmsNormBackward {
 
   static constexpr OperandSpec<RmsNormBackward> kOperands[] = {
       {"d_x", &RmsNormBackward::d_x, Access::kWrite, "T C"},
-      {"d_weight", &RmsNormBackward::d_weight, Access::kAccumulate, "C"},
+      {"d_weight", &RmsNormBackward::d_weight, Access::kAccumulate, "C", ElementType::kF32},
       {"d_out", &RmsNormBackward::d_out, Access::kRead, "T C"},
-      {"d_sum", &RmsNormBackward::d_sum, Access::kRead, "T C", DType::kF32, true},
+      {"d_sum", &RmsNormBackward::d_sum, Access::kRead, "T C", ElementType::kCompute, true},
       {"x", &RmsNormBackward::x, Access::kRead, "T C"},
-      {"rstd", &RmsNormBackward::rstd, Access::kRead, "T"},
+      {"rstd", &RmsNormBackward::rstd, Access::kRead, "T", ElementType::kF32},
       {"weight", &RmsNormBackward::weight, Access::kRead, "C"},
   };
 };

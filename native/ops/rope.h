@@ -14,10 +14,10 @@ struct RotaryTable {
   Tensor inverse_frequency;  // [P]
 
   static constexpr OperandSpec<RotaryTable> kOperands[] = {
-      {"cos", &RotaryTable::cos, Access::kWrite, "T P"},
-      {"sin", &RotaryTable::sin, Access::kWrite, "T P"},
-      {"positions", &RotaryTable::positions, Access::kRead, "T", DType::kI32},
-      {"inverse_frequency", &RotaryTable::inverse_frequency, Access::kRead, "P"},
+      {"cos", &RotaryTable::cos, Access::kWrite, "T P", ElementType::kF32},
+      {"sin", &RotaryTable::sin, Access::kWrite, "T P", ElementType::kF32},
+      {"positions", &RotaryTable::positions, Access::kRead, "T", ElementType::kI32},
+      {"inverse_frequency", &RotaryTable::inverse_frequency, Access::kRead, "P", ElementType::kF32},
   };
 };
 
@@ -36,8 +36,8 @@ struct Rope {
   static constexpr OperandSpec<Rope> kOperands[] = {
       {"out", &Rope::out, Access::kWrite, "T Q"},
       {"x", &Rope::x, Access::kRead, "T Q"},
-      {"cos", &Rope::cos, Access::kRead, "T P"},
-      {"sin", &Rope::sin, Access::kRead, "T P"},
+      {"cos", &Rope::cos, Access::kRead, "T P", ElementType::kF32},
+      {"sin", &Rope::sin, Access::kRead, "T P", ElementType::kF32},
   };
   static constexpr AttributeSpec<Rope> kAttributes[] = {{"direction", &Rope::direction}};
 };

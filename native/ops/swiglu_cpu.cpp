@@ -8,12 +8,11 @@ namespace {
 
 LIMO_INLINE Vec sigmoid(Vec x) { return splat(1.0f) / (splat(1.0f) + exponential(-x)); }
 
-}  // namespace
-
-void run(const Swiglu& op, const CpuContext& context) {
+template <class T>
+void swiglu_rows(const Swiglu& op, const CpuContext& context) {
   for_rows(context, op.out.rows, [&](int64_t t) {
-    const float *gate = op.gate.row(t), *up = op.up.row(t);
-    float* out = op.out.row(t);
+    const T *gate = op.gate.row<T>(t), *up = op.up.row<T>(t);
+    T* out = op.out.row<T>(t);
     for_lanes(
         op.out.cols,
         [&](int64_t i) {
@@ -27,10 +26,11 @@ void run(const Swiglu& op, const CpuContext& context) {
   });
 }
 
-void run(const SwigluBackward& op, const CpuContext& context) {
+template <class T>
+void swiglu_rows_backward(const SwigluBackward& op, const CpuContext& context) {
   for_rows(context, op.d_out.rows, [&](int64_t t) {
-    const float *gate = op.gate.row(t), *up = op.up.row(t), *d_out = op.d_out.row(t);
-    float *d_gate = op.d_gate.row(t), *d_up = op.d_up.row(t);
+    const T *gate = op.gate.row<T>(t), *up = op.up.row<T>(t), *d_out = op.d_out.row<T>(t);
+    T *d_gate = op.d_gate.row<T>(t), *d_up = op.d_up.row<T>(t);
     for_lanes(
         op.d_out.cols,
         [&](int64_t i) {
@@ -44,6 +44,16 @@ void run(const SwigluBackward& op, const CpuContext& context) {
           store_partial(d_gate + i, d * u * s * (splat(1.0f) + g * (splat(1.0f) - s)), n);
         });
   });
+}
+
+}  // namespace
+
+void run(const Swiglu& op, const CpuContext& context) {
+  with_element(op.out.dtype, [&](auto element) { swiglu_rows<decltype(element)>(op, context); });
+}
+
+void run(const SwigluBackward& op, const CpuContext& context) {
+  with_element(op.d_out.dtype, [&](auto element) { swiglu_rows_backward<decltype(element)>(op, context); });
 }
 
 }  // namespace limo::LIMO_ISA

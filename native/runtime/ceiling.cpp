@@ -11,31 +11,42 @@ namespace limo {
 #define LIMO_DECLARE_CEILINGS(isa)                                  \
   namespace isa {                                                   \
   double run_multiply_adds(int64_t iterations, float* sink);        \
+  double run_bf16_multiply_adds(int64_t iterations, float* sink);   \
   void run_update(float* z, const float* x, int64_t n);             \
   }
 LIMO_DECLARE_CEILINGS(portable)
 #ifdef LIMO_X86
 LIMO_DECLARE_CEILINGS(avx2)
 LIMO_DECLARE_CEILINGS(avx512)
+LIMO_DECLARE_CEILINGS(avx512bf16)
 #endif
 #undef LIMO_DECLARE_CEILINGS
 
 namespace {
 
+using MultiplyAdds = double (*)(int64_t, float*);
+
+struct CeilingKernels {
+  MultiplyAdds multiply_adds, bf16_multiply_adds;
+  void (*update)(float*, const float*, int64_t);
+};
+
+CeilingKernels kernels_of(Isa isa) {
+  switch (isa) {
+#ifdef LIMO_X86
+    case Isa::kAvx2: return {avx2::run_multiply_adds, avx2::run_bf16_multiply_adds, avx2::run_update};
+    case Isa::kAvx512: return {avx512::run_multiply_adds, avx512::run_bf16_multiply_adds, avx512::run_update};
+    case Isa::kAvx512Bf16: return {avx512bf16::run_multiply_adds, avx512bf16::run_bf16_multiply_adds, avx512bf16::run_update};
+#endif
+    default: return {portable::run_multiply_adds, portable::run_bf16_multiply_adds, portable::run_update};
+  }
+}
+
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-}  // namespace
-
-double measure_multiply_add_rate(Isa isa, const CpuContext& context) {
-  auto* run = &portable::run_multiply_adds;
-#ifdef LIMO_X86
-  if (isa == Isa::kAvx2) run = &avx2::run_multiply_adds;
-  if (isa == Isa::kAvx512) run = &avx512::run_multiply_adds;
-#else
-  (void)isa;
-#endif
+double measure_rate(MultiplyAdds run, const CpuContext& context) {
   // Several short pieces for each thread, so that one that is held up does not hold up the measurement.
   constexpr int kPieces = 64;
   constexpr int64_t kIterations = 200000;
@@ -52,14 +63,16 @@ double measure_multiply_add_rate(Isa isa, const CpuContext& context) {
   return total / seconds;
 }
 
+}  // namespace
+
+double measure_multiply_add_rate(Isa isa, const CpuContext& context) { return measure_rate(kernels_of(isa).multiply_adds, context); }
+
+double measure_bf16_multiply_add_rate(Isa isa, const CpuContext& context) {
+  return measure_rate(kernels_of(isa).bf16_multiply_adds, context);
+}
+
 double measure_update_rate(Isa isa, const CpuContext& context) {
-  auto* run = &portable::run_update;
-#ifdef LIMO_X86
-  if (isa == Isa::kAvx2) run = &avx2::run_update;
-  if (isa == Isa::kAvx512) run = &avx512::run_update;
-#else
-  (void)isa;
-#endif
+  const auto run = kernels_of(isa).update;
   constexpr int64_t kElements = 64 << 20, kBlock = 1 << 16;
   Arena z(kElements * 4), x(kElements * 4);
   const auto pass = [&] {

@@ -9,6 +9,10 @@ namespace limo {
 // matrix products are measured against. Takes about a tenth of a second.
 double measure_multiply_add_rate(Isa isa, const CpuContext& context);
 
+// The same for multiply-adds of bfloat16 summed in float32: where there is an instruction for them (avx512bf16) its rate,
+// elsewhere that of float32, to which bfloat16 is widened.
+double measure_bf16_multiply_add_rate(Isa isa, const CpuContext& context);
+
 // The bytes a second that all threads together move in z ← z/2 + x over arrays far larger than the caches (12 bytes for
 // each element): the ceiling of operations that memory bounds.
 double measure_update_rate(Isa isa, const CpuContext& context);

@@ -16,6 +16,9 @@ LIMO_FOR_EACH_OP(LIMO_DECLARE)
 namespace avx512 {
 LIMO_FOR_EACH_OP(LIMO_DECLARE)
 }
+namespace avx512bf16 {
+LIMO_FOR_EACH_OP(LIMO_DECLARE)
+}
 #endif
 #undef LIMO_DECLARE
 
@@ -37,7 +40,7 @@ template <class Op>
 OpEntry make_entry() {
   OpEntry entry{};
   entry.name = Op::kName;
-  for (const auto& o : Op::kOperands) entry.operands.push_back({o.name, o.access, o.shape, o.dtype, o.optional});
+  for (const auto& o : Op::kOperands) entry.operands.push_back({o.name, o.access, o.shape, o.element, o.optional});
   if constexpr (requires { Op::kAttributes; })
     for (const auto& a : Op::kAttributes) entry.attributes.push_back(a.name);
   entry.check = [](const Call& call) { check(bind<Op>(call)); };
@@ -46,6 +49,7 @@ OpEntry make_entry() {
 #ifdef LIMO_X86
   entry.run[1] = [](const Call& call, const CpuContext& context) { avx2::run(bind<Op>(call), context); };
   entry.run[2] = [](const Call& call, const CpuContext& context) { avx512::run(bind<Op>(call), context); };
+  entry.run[3] = [](const Call& call, const CpuContext& context) { avx512bf16::run(bind<Op>(call), context); };
 #endif
   return entry;
 }
@@ -57,6 +61,7 @@ const char* isa_name(Isa isa) {
     case Isa::kPortable: return "portable";
     case Isa::kAvx2: return "avx2";
     case Isa::kAvx512: return "avx512";
+    case Isa::kAvx512Bf16: return "avx512bf16";
   }
   return "portable";
 }
@@ -64,15 +69,16 @@ const char* isa_name(Isa isa) {
 bool isa_supported(Isa isa) {
 #ifdef LIMO_X86
   if (isa == Isa::kAvx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (isa == Isa::kAvx512)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+  if (isa == Isa::kAvx512) return avx512;
+  if (isa == Isa::kAvx512Bf16) return avx512 && __builtin_cpu_supports("avx512bf16");
 #endif
   return isa == Isa::kPortable;
 }
 
 Isa best_isa() {
-  for (Isa isa : {Isa::kAvx512, Isa::kAvx2})
+  for (Isa isa : {Isa::kAvx512Bf16, Isa::kAvx512, Isa::kAvx2})
     if (isa_supported(isa)) return isa;
   return Isa::kPortable;
 }

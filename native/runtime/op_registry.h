@@ -9,8 +9,9 @@
 namespace limo {
 
 // The instruction sets that the kernels are compiled for.
-enum class Isa { kPortable = 0, kAvx2 = 1, kAvx512 = 2 };
-constexpr int kIsaCount = 3;
+enum class Isa { kPortable = 0, kAvx2 = 1, kAvx512 = 2, kAvx512Bf16 = 3 };
+constexpr int kIsaCount = 4;
+constexpr Isa kAllIsas[kIsaCount] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16};
 
 const char* isa_name(Isa isa);
 bool isa_supported(Isa isa);  // compiled in, and the processor has it
@@ -20,7 +21,7 @@ struct OperandInfo {
   const char* name;
   Access access;
   const char* shape;
-  DType dtype;
+  ElementType element;
   bool optional;
 };
 

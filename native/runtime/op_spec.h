@@ -7,6 +7,10 @@ namespace limo {
 
 enum class Access { kRead, kWrite, kAccumulate, kReadWrite };
 
+// What an operand's elements may be. kCompute is the type that weights and activations have, float32 or bfloat16: the same
+// for all such operands of a call. Statistics, sums over tokens and optimizer state are float32 in either case.
+enum class ElementType { kCompute, kF32, kBF16, kI32 };
+
 // `shape` lists the dimensions by letter ("T C"); a letter stands for the same size in all operands of a call,
 // a number for itself.
 template <class Op>
@@ -15,7 +19,7 @@ struct OperandSpec {
   Tensor Op::*member;
   Access access;
   const char* shape;
-  DType dtype = DType::kF32;
+  ElementType element = ElementType::kCompute;
   bool optional = false;
 };
 

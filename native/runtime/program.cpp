@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "core/error.h"
@@ -66,6 +67,21 @@ void match_shape(const OperandInfo& info, const std::vector<int64_t>& shape, std
   invalid("expected shape " + expected + "] for " + place + " but received " + shape_text(shape));
 }
 
+// Holds `dtype` against what an operand's elements may be; `compute` remembers the type of the first that is free to choose.
+void match_element(const OperandInfo& info, DType dtype, std::optional<DType>& compute, const std::string& place) {
+  std::string expected;
+  switch (info.element) {
+    case ElementType::kF32: expected = dtype == DType::kF32 ? "" : "f32"; break;
+    case ElementType::kBF16: expected = dtype == DType::kBF16 ? "" : "bf16"; break;
+    case ElementType::kI32: expected = dtype == DType::kI32 ? "" : "i32"; break;
+    case ElementType::kCompute:
+      if (dtype != DType::kF32 && dtype != DType::kBF16) expected = "f32 or bf16";
+      else if (compute.value_or(dtype) != dtype) expected = std::string(dtype_text(*compute)) + ", as of the operands before it,";
+      else compute = dtype;
+  }
+  if (!expected.empty()) invalid("expected dtype " + expected + " for " + place + " but received " + dtype_text(dtype));
+}
+
 int64_t row_bytes_of(const TensorDescription& tensor) {
   return (tensor.shape.size() == 2 ? tensor.shape[1] : 1) * dtype_bytes(tensor.dtype);
 }
@@ -88,7 +104,10 @@ Program::Program(ProgramDescription description, std::vector<std::shared_ptr<Are
   constexpr int64_t kLimit = std::numeric_limits<int32_t>::max() - 1;
   if (max_tokens_ < 0 || max_tokens_ > kLimit || max_sequences_ < 0 || max_sequences_ > kLimit)
     invalid("expected maxTokens and maxSequences in 0..." + std::to_string(kLimit));
-  for (const auto& input : inputs_) check_tensor(input.tensor, "input " + input.name);
+  for (const auto& input : inputs_) {
+    check_tensor(input.tensor, "input " + input.name);
+    if (input.tensor.dtype != DType::kF32 && input.tensor.dtype != DType::kI32) invalid("expected dtype f32 or i32 for input " + input.name);
+  }
   for (const auto& output : outputs_) {
     check_tensor(output.tensor, "output " + output.name);
     if (output.tensor.dtype != DType::kF32) invalid("expected dtype f32 for output " + output.name);
@@ -110,6 +129,7 @@ Program::Step Program::compile_step(const OpDescription& description, const std:
     step.operands[index] = {true, operand.tensor};
   }
   std::map<std::string, int64_t> sizes;
+  std::optional<DType> compute;
   for (size_t i = 0; i < step.operands.size(); ++i) {
     const OperandInfo& info = entry->operands[i];
     const std::string operand_place = std::string(info.name) + " of " + place;
@@ -119,8 +139,7 @@ Program::Step Program::compile_step(const OpDescription& description, const std:
     }
     const TensorDescription& tensor = step.operands[i].tensor;
     check_tensor(tensor, operand_place);
-    if (tensor.dtype != info.dtype)
-      invalid(std::string("expected dtype ") + dtype_text(info.dtype) + " for " + operand_place + " but received " + dtype_text(tensor.dtype));
+    match_element(info, tensor.dtype, compute, operand_place);
     match_shape(info, tensor.shape, sizes, operand_place);
   }
   for (const char* name : entry->attributes) {
