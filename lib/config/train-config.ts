@@ -46,6 +46,7 @@ export interface TrainConfig {
   recompute: 'none' | 'full' | 'auto'
   /** Bytes; absent where the trainer is to decide from what is free. */
   memoryLimit?: number
+  /** Weights, activations and matrix products in bfloat16, the rest in float32; all in float32 without. */
   bf16: boolean
   device: string
   threads: number
@@ -264,7 +265,6 @@ function makeNotes(config: TrainConfig, given: Set<string>, ignored: string[]): 
   }
   const others = ignored.filter((key) => key !== 'deepspeed').sort()
   if (others.length > 0) notes.push(`ignored, without effect here: ${others.join(', ')}`)
-  if (config.bf16) notes.push('bf16: this version computes in float32, which takes more memory and time and loses nothing')
   if (config.lrSchedulerType === 'constant' && (config.warmupSteps ?? config.warmupRatio) > 0) {
     notes.push('lr_scheduler_type constant: the warm-up is done, as with constant_with_warmup')
   }

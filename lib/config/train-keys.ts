@@ -226,7 +226,7 @@ export const keys = {
   gradient_checkpointing: flag(undefined, 'true is recompute: full'),
   disable_gradient_checkpointing: flag(undefined, 'true is recompute: none'),
   memory_limit: custom('a number of bytes such as 8GB or 8GiB', readBytes, undefined, 'most memory to allocate [what is free]'),
-  bf16: flag(false, 'accepted; this version computes in float32'),
+  bf16: flag(false, 'weights, activations and products in bfloat16, with float32 master weights [float32]'),
   fp16: custom(
     'false (float16 needs loss scaling)',
     (value) => (toBoolean(value) === false ? false : undefined),

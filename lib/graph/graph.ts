@@ -1,5 +1,5 @@
 import { NativeError } from '../errors.js'
-import { type Dtype, SEQUENCE_BOUNDS, TOKENS } from '../native/addon-types.js'
+import { type ComputeDtype, type Dtype, SEQUENCE_BOUNDS, TOKENS } from '../native/addon-types.js'
 import type { AttributeValue, Node, OpDefinition, OperandRule } from './op.js'
 import { type Dimension, shapeText, Tensor } from './tensor.js'
 
@@ -25,11 +25,14 @@ export class Graph {
   /** The phase that appended nodes get. */
   phase: Node['phase'] = 'forward'
 
+  /** `dtype`: of parameters and activations. */
+  constructor(readonly dtype: ComputeDtype = 'f32') {}
+
   /** A trained tensor; asking twice for a name gives the same tensor. */
   parameter(name: string, shape: Dimension[]): Tensor {
     const known = this.parameters.get(name)
     if (known) return known
-    const tensor = new Tensor({ name, kind: 'parameter', shape })
+    const tensor = new Tensor({ name, kind: 'parameter', shape, dtype: this.dtype })
     this.parameters.set(name, tensor)
     return tensor
   }
@@ -58,8 +61,8 @@ export class Graph {
     return tensor
   }
 
-  activation(name: string, shape: Dimension[]): Tensor {
-    return new Tensor({ name, kind: 'activation', shape })
+  activation(name: string, shape: Dimension[], dtype: Dtype = this.dtype): Tensor {
+    return new Tensor({ name, kind: 'activation', shape, dtype })
   }
 
   /** Makes an activation an output: a run gives its values back under its name. */
@@ -68,7 +71,7 @@ export class Graph {
     this.outputs.push(tensor)
   }
 
-  /** A tensor whose values a run gives back under its name. */
+  /** A float32 tensor whose values a run gives back under its name. */
   output(name: string, shape: Dimension[]): Tensor {
     const tensor = new Tensor({ name, kind: 'output', shape })
     this.outputs.push(tensor)
@@ -97,7 +100,7 @@ export class Graph {
     for (const [name, rule] of Object.entries(op.operands)) {
       const tensor = operands[name]
       if (tensor) {
-        checkOperand(op, name, rule, tensor, sizes)
+        checkOperand(op, name, rule, tensor, sizes, this.dtype)
         present[name] = tensor
       } else if (!rule.optional) {
         throw new NativeError('PROGRAM_INVALID', `expected operand ${name} of ${op.name} but it is missing`, {
@@ -123,9 +126,16 @@ export class Graph {
   }
 }
 
-function checkOperand(op: OpDefinition, name: string, rule: OperandRule, tensor: Tensor, sizes: Map<string, Dimension>): void {
+function checkOperand(
+  op: OpDefinition,
+  name: string,
+  rule: OperandRule,
+  tensor: Tensor,
+  sizes: Map<string, Dimension>,
+  compute: Dtype,
+): void {
   const letters = rule.shape.split(' ')
-  const dtype = rule.dtype ?? 'f32'
+  const dtype = rule.dtype ?? compute
   let holds = letters.length === tensor.shape.length
   for (let i = 0; holds && i < letters.length; i++) {
     const letter = letters[i]!

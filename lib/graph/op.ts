@@ -1,4 +1,4 @@
-import type { Dtype } from '../native/addon-types.js'
+import type { ComputeDtype, Dtype } from '../native/addon-types.js'
 import type { Tensor } from './tensor.js'
 
 /** A number, or the name of a scalar that each run gives. */
@@ -18,8 +18,9 @@ export interface Node {
 export interface GradientContext {
   /** The graph, to append operations to. */
   readonly graph: {
+    readonly dtype: ComputeDtype
     append(op: OpDefinition, operands: Record<string, Tensor | undefined>, attributes?: Record<string, AttributeValue>): Node
-    activation(name: string, shape: number[]): Tensor
+    activation(name: string, shape: number[], dtype?: Dtype): Tensor
   }
   /** The gradient that has reached a tensor, if any. */
   gradientOf(tensor: Tensor): Tensor | undefined
@@ -40,6 +41,7 @@ export interface OperandRule {
   access: Access
   /** Dimensions by letter, as in the operation's header in native/ops: a letter is the same size in all operands. */
   shape: string
+  /** Without one the graph's: such operands of a call are all float32 or all bfloat16. */
   dtype?: Dtype
   optional?: true
 }
@@ -59,7 +61,8 @@ export interface OpDefinition {
 }
 
 export const read = (shape: string, dtype?: Dtype): OperandRule => ({ access: 'read', shape, ...(dtype ? { dtype } : {}) })
-export const write = (shape: string): OperandRule => ({ access: 'write', shape })
-export const accumulate = (shape: string): OperandRule => ({ access: 'accumulate', shape })
-export const update = (shape: string): OperandRule => ({ access: 'update', shape })
+export const write = (shape: string, dtype?: Dtype): OperandRule => ({ access: 'write', shape, ...(dtype ? { dtype } : {}) })
+/** Sums over tokens and what an optimizer updates are float32 in any graph. */
+export const accumulate = (shape: string): OperandRule => ({ access: 'accumulate', shape, dtype: 'f32' })
+export const update = (shape: string): OperandRule => ({ access: 'update', shape, dtype: 'f32' })
 export const optional = (rule: OperandRule): OperandRule => ({ ...rule, optional: true })

@@ -2,6 +2,9 @@
 
 export type Dtype = 'f32' | 'i32' | 'bf16' | 'f16'
 
+/** What weights, activations and matrix products are in; sums, statistics, gradients of weights and moments are float32. */
+export type ComputeDtype = 'f32' | 'bf16'
+
 /** First dimension of a tensor that each run decides: the tokens at hand. */
 export const TOKENS = -1
 /** First dimension of a tensor that each run decides: the sequences at hand plus one, as in `cu_seqlens`. */

@@ -175,7 +175,9 @@ export class Device {
    * ceiling of this device's matrix products. For bf16, of bfloat16 numbers summed in float32.
    */
   measureMultiplyAddRate(dtype: 'f32' | 'bf16' = 'f32'): Promise<number> {
-    return guardedAsync(() => (dtype === 'bf16' ? this.native.measureBf16MultiplyAddRate() : this.native.measureMultiplyAddRate()))
+    return guardedAsync(() =>
+      dtype === 'bf16' ? this.native.measureBf16MultiplyAddRate() : this.native.measureMultiplyAddRate(),
+    )
   }
 
   /** The bytes a second that all threads together move in z ← z/2 + x over large arrays, measured now. */

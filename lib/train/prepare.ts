@@ -126,6 +126,7 @@ export async function prepareRun(config: TrainConfig, signal?: AbortSignal): Pro
         })
   const step = planStep({
     config: model,
+    dtype: config.bf16 ? 'bf16' : 'f32',
     recompute: config.recompute,
     memoryLimit: config.memoryLimit ?? Math.floor(MEMORY_SHARE * process.availableMemory()),
     threads: config.threads,

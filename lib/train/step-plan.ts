@@ -5,23 +5,28 @@ import { appendBackward } from '../graph/backward.js'
 import { Graph } from '../graph/graph.js'
 import { aligned, type Bounds, type MemoryPlan, planMemory, tensorBytes } from '../graph/memory-plan.js'
 import { adamw, gradNorm } from '../graph/ops/adamw.js'
-import { zeroOp } from '../graph/ops/elementwise.js'
+import { castOp, zeroOp } from '../graph/ops/elementwise.js'
 import { describeProgram, type FixedPlace, programText } from '../graph/program.js'
 import { recomputeLayers } from '../graph/recompute.js'
 import { Tensor } from '../graph/tensor.js'
 import { appendDecoder } from '../model/decoder.js'
 import { layOutParameters, type ParameterLayout } from '../model/parameters.js'
-import type { ProgramDescription } from '../native/addon-types.js'
+import type { ComputeDtype, ProgramDescription } from '../native/addon-types.js'
 import { CPU_SCRATCH_BYTES_PER_THREAD } from '../native/device.js'
 
-/** The arenas of a training run, in the order in which programs number them. */
-export const arenaNames = ['parameters', 'gradients', 'optimizer', 'inputs', 'activations'] as const
+/**
+ * The arenas of a training run, in the order in which programs number them. `parameters` are the float32 master weights;
+ * `weights` are the same rounded to bfloat16, which products read, and empty when they compute in float32.
+ */
+export const arenaNames = ['parameters', 'weights', 'gradients', 'optimizer', 'inputs', 'activations'] as const
 export type ArenaName = (typeof arenaNames)[number]
 
 export type Recompute = 'none' | 'full' | 'auto'
 
 export interface StepPlanOptions extends Bounds {
   config: ModelConfig
+  /** Of weights, activations and products. */
+  dtype?: ComputeDtype
   recompute: Recompute
   /** Bytes that `auto` must stay within, all arenas and working memory together. */
   memoryLimit?: number | undefined
@@ -42,11 +47,18 @@ interface PlannedProgram {
 
 /** Everything about a training step that is known before anything is allocated. */
 export interface StepPlan {
+  dtype: ComputeDtype
   bounds: Bounds
   layout: ParameterLayout
   /** Layers that are run forward again before their backward pass. */
   recomputedLayers: number
-  programs: { microStep: PlannedProgram; evaluate: PlannedProgram; update: PlannedProgram }
+  programs: {
+    microStep: PlannedProgram
+    evaluate: PlannedProgram
+    update: PlannedProgram
+    /** Rounds the master weights to bfloat16, after they were loaded; `update` does it after each step. */
+    roundWeights: PlannedProgram
+  }
   /** Bytes of each arena; `scratch` is the working memory of the device's threads. */
   bytes: Record<ArenaName | 'scratch', number>
   totalBytes: number
@@ -56,11 +68,13 @@ export interface StepPlan {
 /** Compiles the micro-step (forward, backward, accumulate), the evaluation and the update, and plans their memory. */
 export function planStep(options: StepPlanOptions): StepPlan {
   const layout = layOutParameters(options.config)
+  const dtype = options.dtype ?? 'f32'
+  const weightBytes = dtype === 'f32' ? 0 : layout.bytes / 2
   const scratch = options.threads * CPU_SCRATCH_BYTES_PER_THREAD
   const bounds: Bounds = { maxTokens: options.maxTokens, maxSequences: options.maxSequences }
   const evaluation = buildDecoderGraph(options, layout, { train: false, recomputed: 0 })
   const inputs = layOutInputs(evaluation, bounds)
-  const fixedBytes = 4 * layout.bytes + inputs.bytes + scratch
+  const fixedBytes = 4 * layout.bytes + weightBytes + inputs.bytes + scratch
 
   const evaluationMemory = planMemory(evaluation, bounds)
   const { graph, memory, recomputed } = chooseRecomputation(
@@ -69,7 +83,9 @@ export function planStep(options: StepPlanOptions): StepPlan {
     (memory) => fixedBytes + Math.max(memory.bytes, evaluationMemory.bytes),
   )
   const update = buildUpdate(options, layout)
-  const updateMemory = planMemory(update.graph, { maxTokens: 0, maxSequences: 0 })
+  const rounding = buildRounding(layout, dtype)
+  const flat = { maxTokens: 0, maxSequences: 0 }
+  const updateMemory = planMemory(update.graph, flat)
 
   const place = placeFixed(layout, inputs.offsets)
   const program = (of: Graph, plan: MemoryPlan, placeTensor = place): PlannedProgram => {
@@ -82,6 +98,7 @@ export function planStep(options: StepPlanOptions): StepPlan {
   }
   const bytes = {
     parameters: layout.bytes,
+    weights: weightBytes,
     gradients: layout.bytes,
     optimizer: 2 * layout.bytes,
     inputs: inputs.bytes,
@@ -89,6 +106,7 @@ export function planStep(options: StepPlanOptions): StepPlan {
     scratch,
   }
   return {
+    dtype,
     bounds,
     layout,
     recomputedLayers: recomputed,
@@ -96,6 +114,7 @@ export function planStep(options: StepPlanOptions): StepPlan {
       microStep: program(graph, memory),
       evaluate: program(evaluation, evaluationMemory),
       update: program(update.graph, updateMemory, (tensor) => update.places.get(tensor)!),
+      roundWeights: program(rounding.graph, planMemory(rounding.graph, flat), (tensor) => rounding.places.get(tensor)!),
     },
     bytes,
     totalBytes: Object.values(bytes).reduce((sum, size) => sum + size, 0),
@@ -108,7 +127,7 @@ function buildDecoderGraph(
   layout: ParameterLayout,
   how: { train: boolean; recomputed: number },
 ): Graph {
-  const graph = new Graph()
+  const graph = new Graph(options.dtype)
   appendDecoder(graph, { config: options.config, layout, maxTokens: options.maxTokens, train: how.train })
   if (how.train) appendBackward(graph)
   // The first layers hold their activations for the longest time.
@@ -178,43 +197,71 @@ function layOutInputs(graph: Graph, bounds: Bounds): { offsets: Map<string, numb
 
 function placeFixed(layout: ParameterLayout, inputs: Map<string, number>): (tensor: Tensor) => FixedPlace {
   return (tensor) => {
-    if (tensor.kind === 'parameter')
-      return { arena: arenaNames.indexOf('parameters'), offset: layout.parameters.get(tensor.name)!.offset }
+    if (tensor.kind === 'parameter') {
+      const { offset } = layout.parameters.get(tensor.name)!
+      return tensor.dtype === 'f32'
+        ? { arena: arenaNames.indexOf('parameters'), offset }
+        : { arena: arenaNames.indexOf('weights'), offset: offset / 2 }
+    }
     if (tensor.kind === 'gradient')
       return { arena: arenaNames.indexOf('gradients'), offset: layout.parameters.get(tensor.name.slice('d.'.length))!.offset }
     return { arena: arenaNames.indexOf('inputs'), offset: inputs.get(tensor.name)! }
   }
 }
 
-/** Gradient norm and clipping, AdamW over the decayed and the other parameters, gradients back to zero. */
-function buildUpdate(options: StepPlanOptions, layout: ParameterLayout): { graph: Graph; places: Map<Tensor, FixedPlace> } {
+interface FlatGraph {
+  graph: Graph
+  places: Map<Tensor, FixedPlace>
+  /** Bytes [start, end) of float32 in an arena as a vector; in the arena `weights`, the same elements as bfloat16. */
+  range(arena: ArenaName, start: number, end: number): Tensor
+}
+
+/** A graph on ranges of whole arenas, whatever lies there. */
+function flatGraph(): FlatGraph {
   const graph = new Graph()
   const places = new Map<Tensor, FixedPlace>()
-  const flat = (name: ArenaName, offset: number, bytes: number): Tensor => {
-    const kind = name === 'parameters' ? 'parameter' : name === 'gradients' ? 'gradient' : 'optimizer'
-    const tensor = new Tensor({ name: `${name}[${offset}:${offset + bytes}]`, kind, shape: [bytes / 4] })
-    places.set(tensor, { arena: arenaNames.indexOf(name), offset })
+  const range = (arena: ArenaName, start: number, end: number): Tensor => {
+    const dtype = arena === 'weights' ? 'bf16' : 'f32'
+    const kind = arena === 'gradients' ? 'gradient' : arena === 'optimizer' ? 'optimizer' : 'parameter'
+    const tensor = new Tensor({ name: `${arena}[${start}:${end}]`, kind, shape: [(end - start) / 4], dtype })
+    places.set(tensor, { arena: arenaNames.indexOf(arena), offset: dtype === 'bf16' ? start / 2 : start })
     return tensor
   }
-  const gradients = flat('gradients', 0, layout.bytes)
+  return { graph, places, range }
+}
+
+/** Gradient norm and clipping, AdamW over the decayed and the other parameters, gradients back to zero. */
+function buildUpdate(options: StepPlanOptions, layout: ParameterLayout): FlatGraph {
+  const flat = flatGraph()
+  const { graph, range } = flat
+  const gradients = range('gradients', 0, layout.bytes)
   const { clipScale } = gradNorm(graph, { gradients, maxNorm: options.maxGradNorm })
-  const ranges = [
+  const groups = [
     { start: 0, end: layout.decayedBytes, weightDecay: options.weightDecay },
     { start: layout.decayedBytes, end: layout.bytes, weightDecay: 0 },
   ]
-  for (const { start, end, weightDecay } of ranges) {
+  for (const { start, end, weightDecay } of groups) {
     const { beta1, beta2, eps } = options
     adamw(graph, {
-      parameters: flat('parameters', start, end - start),
-      firstMoment: flat('optimizer', start, end - start),
-      secondMoment: flat('optimizer', layout.bytes + start, end - start),
-      gradients: flat('gradients', start, end - start),
+      parameters: range('parameters', start, end),
+      firstMoment: range('optimizer', start, end),
+      secondMoment: range('optimizer', layout.bytes + start, layout.bytes + end),
+      gradients: range('gradients', start, end),
       clipScale,
+      rounded: options.dtype === 'bf16' ? range('weights', start, end) : undefined,
       learningRate: { scalar: 'learning_rate' },
       ...{ beta1, beta2, eps, weightDecay },
       step: { scalar: 'step' },
     })
   }
   graph.append(zeroOp, { out: gradients })
-  return { graph, places }
+  return flat
+}
+
+/** In float32 there is nothing to do. */
+function buildRounding(layout: ParameterLayout, dtype: ComputeDtype): FlatGraph {
+  const flat = flatGraph()
+  if (dtype === 'bf16')
+    flat.graph.append(castOp, { out: flat.range('weights', 0, layout.bytes), x: flat.range('parameters', 0, layout.bytes) })
+  return flat
 }

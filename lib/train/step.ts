@@ -5,7 +5,7 @@ import { type ArenaName, arenaNames, type StepPlan } from './step-plan.js'
 
 /** The programs of a training step, compiled on a device, with their arenas. */
 export class TrainStep {
-  private readonly programs: { microStep: CompiledProgram; evaluate: CompiledProgram; update: CompiledProgram }
+  private readonly programs: Record<keyof StepPlan['programs'], CompiledProgram>
   readonly arenas: Record<ArenaName, Arena>
 
   private constructor(
@@ -15,7 +15,12 @@ export class TrainStep {
     const arenas = arenaNames.map((name) => device.allocate(plan.bytes[name]))
     this.arenas = Object.fromEntries(arenaNames.map((name, index) => [name, arenas[index]!])) as Record<ArenaName, Arena>
     const compile = (name: keyof StepPlan['programs']) => device.compile(plan.programs[name].description, arenas)
-    this.programs = { microStep: compile('microStep'), evaluate: compile('evaluate'), update: compile('update') }
+    this.programs = {
+      microStep: compile('microStep'),
+      evaluate: compile('evaluate'),
+      update: compile('update'),
+      roundWeights: compile('roundWeights'),
+    }
   }
 
   /** Allocates what the plan says, no more, and compiles the programs. Weights and moments are zero until they are loaded. */
@@ -23,6 +28,11 @@ export class TrainStep {
     const step = new TrainStep(plan, device)
     for (const { offset, values } of plan.constants) await step.arenas.inputs.write(offset, values)
     return step
+  }
+
+  /** To be called once the master weights are in their arena: products in bfloat16 read them rounded. */
+  async roundWeights(): Promise<void> {
+    await this.programs.roundWeights.run()
   }
 
   /** Forward and backward of one packed batch; its gradients are added to those of the step. */

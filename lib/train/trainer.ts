@@ -18,7 +18,7 @@ import {
   resumeNotes,
 } from './run-folder.js'
 import { TrainStep } from './step.js'
-import { firstMomentName, secondMomentName, type TrainEvent, TrainingLoop } from './training-loop.js'
+import { firstMomentName, masterName, secondMomentName, type TrainEvent, TrainingLoop } from './training-loop.js'
 import { loadRegion } from './weights.js'
 
 export type { TrainEvent } from './training-loop.js'
@@ -89,7 +89,12 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     const run = await prepareRun(config, options.signal)
     const identity = {
       totalSteps: run.batches.totalSteps,
-      settings: { ...run.model, ...Object.fromEntries(lastingSettings.map((key) => [key, config[key] ?? null])) },
+      settings: {
+        ...run.model,
+        ...Object.fromEntries(lastingSettings.map((key) => [key, config[key] ?? null])),
+        // Named only where it is set: checkpoints of releases without it were all made in float32.
+        ...(config.bf16 && { bf16: true }),
+      },
       examples: { count: run.examples.length, digest: run.examplesDigest },
       instructionSet: device.info.instructionSet,
     }
@@ -124,10 +129,12 @@ async function loadState(
   checkpoint: Checkpoint | undefined,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { layout } = step.plan
+  const { layout, dtype } = step.plan
   const { parameters, optimizer: arena } = step.arenas
-  const { tensors } = checkpoint?.model ?? model
-  await loadRegion({ arena: parameters, offset: 0 }, layout, tensors, undefined, signal)
+  if (checkpoint && dtype === 'bf16')
+    await loadRegion({ arena: parameters, offset: 0 }, layout, checkpoint.optimizer, masterName, signal)
+  else await loadRegion({ arena: parameters, offset: 0 }, layout, (checkpoint?.model ?? model).tensors, undefined, signal)
+  await step.roundWeights()
   if (!checkpoint) return
   await loadRegion({ arena, offset: 0 }, layout, checkpoint.optimizer, firstMomentName, signal)
   await loadRegion({ arena, offset: layout.bytes }, layout, checkpoint.optimizer, secondMomentName, signal)

@@ -149,18 +149,20 @@ export class TrainingLoop {
     const { step: program, run, model, outputDir, identity, metrics } = this.context
     // A resumed run finds the rows up to its checkpoint.
     await metrics.sync()
-    const { layout } = program.plan
+    const { layout, dtype } = program.plan
+    const isHalf = dtype === 'bf16'
     const moments = program.arenas.optimizer
     const folder = await writeCheckpoint(outputDir, step, {
       model: {
         configText: model.configText,
-        tensors: regionWriters({ arena: program.arenas.parameters, offset: 0 }, layout),
+        tensors: regionWriters({ arena: isHalf ? program.arenas.weights : program.arenas.parameters, offset: 0, dtype }, layout),
         tokenizer: { folder: run.modelFolder },
       },
       state: { step, epoch, ...identity },
       optimizer: [
         ...regionWriters({ arena: moments, offset: 0 }, layout, firstMomentName),
         ...regionWriters({ arena: moments, offset: layout.bytes }, layout, secondMomentName),
+        ...(isHalf ? regionWriters({ arena: program.arenas.parameters, offset: 0 }, layout, masterName) : []),
       ],
     })
     this.savedStep = step
@@ -180,3 +182,5 @@ export class TrainingLoop {
 /** The names of AdamW's moments in a checkpoint, after PyTorch's. */
 export const firstMomentName = (name: string) => `exp_avg.${name}`
 export const secondMomentName = (name: string) => `exp_avg_sq.${name}`
+/** The float32 weight whose rounding the model has. */
+export const masterName = (name: string) => `master.${name}`

@@ -4,12 +4,12 @@ import type { TensorEntry } from '../checkpoint/safetensors.js'
 import type { TensorWriter } from '../checkpoint/safetensors-writer.js'
 import { CheckpointError, LimoError } from '../errors.js'
 import type { ParameterLayout, ParameterPart } from '../model/parameters.js'
-import type { Dtype } from '../native/addon-types.js'
+import type { ComputeDtype, Dtype } from '../native/addon-types.js'
 import { type Arena, CHUNK_BYTES } from '../native/device.js'
 
 const nativeDtypes: Partial<Record<string, Dtype>> = { F32: 'f32', BF16: 'bf16', F16: 'f16' }
 
-/** Where the weights of a layout come from or go to: an arena, and the place of the layout in it. */
+/** Where the weights of a layout come from or go to: an arena, and the place of the layout in it; float32 unless said. */
 export interface ArenaRegion {
   arena: Arena
   /** Bytes. */
@@ -85,21 +85,24 @@ async function loadPart(
   }
 }
 
-/** Writers of every weight of a region in float32, under the names that `entryName` gives, a chunk at a time. */
+/** Writers of every weight of a region, under the names that `entryName` gives, a chunk at a time. */
 export function regionWriters(
-  region: ArenaRegion,
+  region: ArenaRegion & { dtype?: ComputeDtype },
   layout: ParameterLayout,
   entryName: (name: string) => string = (name) => name,
 ): TensorWriter[] {
+  const isHalf = region.dtype === 'bf16'
+  const bytesOf = (float32Bytes: number) => (isHalf ? float32Bytes / 2 : float32Bytes)
   // One buffer for all of them: a checkpoint must not need memory that the plan does not know of.
   const buffer = new Uint8Array(CHUNK_BYTES)
   return [...layout.parts.values()].map((part) => ({
     name: entryName(part.name),
-    dtype: 'F32',
+    dtype: isHalf ? 'BF16' : 'F32',
     shape: part.shape,
-    byteLength: part.bytes,
+    byteLength: bytesOf(part.bytes),
     async write(sink) {
-      for await (const chunk of region.arena.chunks(region.offset + part.offset, part.bytes, buffer)) await sink(chunk)
+      for await (const chunk of region.arena.chunks(region.offset + bytesOf(part.offset), bytesOf(part.bytes), buffer))
+        await sink(chunk)
     },
   }))
 }

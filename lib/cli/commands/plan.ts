@@ -27,10 +27,10 @@ export const planCommand: CommandModule<object, PlanArguments> = {
     const tokensPerStep =
       report.tokens / Math.ceil(report.kept / (config.perDeviceTrainBatchSize * config.gradientAccumulationSteps))
     if (args.json) {
-      const { bytes, totalBytes, bounds, recomputedLayers } = step
+      const { bytes, totalBytes, bounds, recomputedLayers, dtype } = step
       console.log(
         JSON.stringify({
-          ...{ parameters: countParameters(model), bytes, totalBytes, ...bounds, recomputedLayers },
+          ...{ parameters: countParameters(model), bytes, totalBytes, ...bounds, recomputedLayers, dtype },
           ...{ examples: examples.length, tokens: report.tokens, scoredTokens: report.scoredTokens, longest: report.longest },
           ...{ totalSteps: batches.totalSteps, stepsPerEpoch: batches.stepsPerEpoch, tokensPerStep },
         }),
@@ -60,11 +60,15 @@ export const planCommand: CommandModule<object, PlanArguments> = {
         ],
       ]),
     )
-    console.log(`\nmemory on ${config.device} with ${config.threads} threads, float32`)
+    console.log(
+      `\nmemory on ${config.device} with ${config.threads} threads, ${step.dtype === 'bf16' ? 'bfloat16 with float32 master weights' : 'float32'}`,
+    )
+    const halfWeights: [string, string][] = step.bytes.weights > 0 ? [['bfloat16 weights', bytes('weights')]] : []
     console.log(
       formatTable(
         [
-          ['parameters', bytes('parameters')],
+          [step.dtype === 'bf16' ? 'master weights' : 'parameters', bytes('parameters')],
+          ...halfWeights,
           ['gradients', bytes('gradients')],
           ['optimizer state', bytes('optimizer')],
           ['inputs', bytes('inputs')],

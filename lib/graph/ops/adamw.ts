@@ -1,10 +1,10 @@
 import type { AttributeValue, Graph } from '../graph.js'
-import { type OpDefinition, read, update, write } from '../op.js'
+import { type OpDefinition, optional, read, update, write } from '../op.js'
 import type { Tensor } from '../tensor.js'
 
 export const gradNormOp: OpDefinition = {
   name: 'grad_norm',
-  operands: { norm: write('1'), clip_scale: write('1'), gradients: read('N') },
+  operands: { norm: write('1', 'f32'), clip_scale: write('1', 'f32'), gradients: read('N', 'f32') },
   attributes: ['max_norm'],
 }
 
@@ -14,8 +14,9 @@ export const adamwOp: OpDefinition = {
     parameters: update('N'),
     first_moment: update('N'),
     second_moment: update('N'),
-    gradients: read('N'),
-    clip_scale: read('1'),
+    gradients: read('N', 'f32'),
+    clip_scale: read('1', 'f32'),
+    rounded: optional(write('N', 'bf16')),
   },
   attributes: ['learning_rate', 'beta1', 'beta2', 'eps', 'weight_decay', 'step'],
 }
@@ -23,7 +24,7 @@ export const adamwOp: OpDefinition = {
 /** Norm of all gradients [N], an output of the graph, and the factor that clips them to `maxNorm` (0: no clipping). */
 export function gradNorm(graph: Graph, args: { gradients: Tensor; maxNorm: number }): { norm: Tensor; clipScale: Tensor } {
   const norm = graph.output('grad_norm', [1])
-  const clipScale = graph.activation('clip_scale', [1])
+  const clipScale = graph.activation('clip_scale', [1], 'f32')
   graph.append(gradNormOp, { norm, clip_scale: clipScale, gradients: args.gradients }, { max_norm: args.maxNorm })
   return { norm, clipScale }
 }
@@ -34,6 +35,8 @@ export interface AdamwArguments {
   secondMoment: Tensor
   gradients: Tensor
   clipScale: Tensor
+  /** [N] bfloat16, written: the new parameters rounded. */
+  rounded?: Tensor | undefined
   learningRate: AttributeValue
   beta1: number
   beta2: number
@@ -45,10 +48,23 @@ export interface AdamwArguments {
 
 /** One AdamW update of flat arrays [N] in place. */
 export function adamw(graph: Graph, args: AdamwArguments): void {
-  const { parameters, firstMoment, secondMoment, gradients, clipScale, learningRate, beta1, beta2, eps, weightDecay, step } = args
+  const {
+    parameters,
+    firstMoment,
+    secondMoment,
+    gradients,
+    clipScale,
+    rounded,
+    learningRate,
+    beta1,
+    beta2,
+    eps,
+    weightDecay,
+    step,
+  } = args
   graph.append(
     adamwOp,
-    { parameters, first_moment: firstMoment, second_moment: secondMoment, gradients, clip_scale: clipScale },
+    { parameters, first_moment: firstMoment, second_moment: secondMoment, gradients, clip_scale: clipScale, rounded },
     { learning_rate: learningRate, beta1, beta2, eps, weight_decay: weightDecay, step },
   )
 }

@@ -1,13 +1,13 @@
 import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
-import { type OpDefinition, read, write } from '../op.js'
+import { type OpDefinition, optional, read, write } from '../op.js'
 import type { Tensor } from '../tensor.js'
 
 export const attentionOp: OpDefinition = {
   name: 'attention',
   operands: {
     out: write('T Q'),
-    lse: write('T H'),
+    lse: write('T H', 'f32'),
     q: read('T Q'),
     k: read('T W'),
     v: read('T W'),
@@ -17,11 +17,17 @@ export const attentionOp: OpDefinition = {
   gradient(node, context) {
     const { out, lse, q, k, v, cu_seqlens } = node.operands
     const d_out = outputGradient(node, context, 'out')
-    const delta = context.graph.activation(`${out!.name}.delta`, [...lse!.shape])
+    const delta = context.graph.activation(`${out!.name}.delta`, [...lse!.shape], 'f32')
+    // Gradients of queries are summed in float32, block of keys by block of keys.
+    const d_q_sum = context.graph.dtype === 'f32' ? undefined : context.graph.activation(`d.${q!.name}.sum`, [...q!.shape], 'f32')
     const d_q = context.newGradient(q!)
     const d_k = context.newGradient(k!)
     const d_v = context.newGradient(v!)
-    context.graph.append(attentionBackwardOp, { d_q, d_k, d_v, delta, d_out, out, lse, q, k, v, cu_seqlens }, node.attributes)
+    context.graph.append(
+      attentionBackwardOp,
+      { d_q, d_k, d_v, delta, d_q_sum, d_out, out, lse, q, k, v, cu_seqlens },
+      node.attributes,
+    )
     context.flow(q!, d_q)
     context.flow(k!, d_k)
     context.flow(v!, d_v)
@@ -34,10 +40,11 @@ export const attentionBackwardOp: OpDefinition = {
     d_q: write('T Q'),
     d_k: write('T W'),
     d_v: write('T W'),
-    delta: write('T H'),
+    delta: write('T H', 'f32'),
+    d_q_sum: optional(write('T Q', 'f32')),
     d_out: read('T Q'),
     out: read('T Q'),
-    lse: read('T H'),
+    lse: read('T H', 'f32'),
     q: read('T Q'),
     k: read('T W'),
     v: read('T W'),
@@ -56,7 +63,7 @@ export function attention(
 ): Tensor {
   const { q, k, v, cuSeqlens, headDim, name } = args
   const out = graph.activation(name, [...q.shape])
-  const lse = graph.activation(`${name}.lse`, [q.shape[0]!, q.shape[1]! / headDim])
+  const lse = graph.activation(`${name}.lse`, [q.shape[0]!, q.shape[1]! / headDim], 'f32')
   out.keep = true
   lse.keep = true
   graph.append(attentionOp, { out, lse, q, k, v, cu_seqlens: cuSeqlens }, { head_dim: headDim, scale: 1 / Math.sqrt(headDim) })

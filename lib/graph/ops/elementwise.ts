@@ -19,7 +19,9 @@ export const addOp: OpDefinition = {
 
 export const copyOp: OpDefinition = { name: 'copy', operands: { out: write('T C'), x: read('T C') } }
 
-export const zeroOp: OpDefinition = { name: 'zero', operands: { out: write('N') } }
+export const castOp: OpDefinition = { name: 'cast', operands: { out: write('N', 'bf16'), x: read('N', 'f32') } }
+
+export const zeroOp: OpDefinition = { name: 'zero', operands: { out: write('N', 'f32') } }
 
 /** out = a + b, [T, C]. */
 export function add(graph: Graph, args: { a: Tensor; b: Tensor; name: string }): Tensor {

@@ -5,7 +5,7 @@ import type { Tensor } from '../tensor.js'
 
 export const headNormOp: OpDefinition = {
   name: 'head_norm',
-  operands: { out: write('T Q'), rstd: write('T H'), x: read('T Q'), weight: read('D') },
+  operands: { out: write('T Q'), rstd: write('T H', 'f32'), x: read('T Q'), weight: read('D') },
   attributes: ['eps'],
   gradient(node, context) {
     const { x, rstd, weight } = node.operands
@@ -23,7 +23,7 @@ export const headNormBackwardOp: OpDefinition = {
     d_weight: accumulate('D'),
     d_out: read('T Q'),
     x: read('T Q'),
-    rstd: read('T H'),
+    rstd: read('T H', 'f32'),
     weight: read('D'),
   },
 }
@@ -32,7 +32,7 @@ export const headNormBackwardOp: OpDefinition = {
 export function headNorm(graph: Graph, args: { x: Tensor; weight: Tensor; eps: number; name: string }): Tensor {
   const { x, weight, eps, name } = args
   const out = graph.activation(name, [...x.shape])
-  const rstd = graph.activation(`${name}.rstd`, [x.shape[0]!, x.shape[1]! / weight.shape[0]!])
+  const rstd = graph.activation(`${name}.rstd`, [x.shape[0]!, x.shape[1]! / weight.shape[0]!], 'f32')
   graph.append(headNormOp, { out, rstd, x, weight }, { eps })
   return out
 }

@@ -10,17 +10,17 @@ const MAX_ROWS = 4096
 export const linearCrossEntropyOp: OpDefinition = {
   name: 'linear_cross_entropy',
   operands: {
-    loss: write('1'),
-    token_loss: write('T'),
+    loss: write('1', 'f32'),
+    token_loss: write('T', 'f32'),
     d_hidden: optional(write('T C')),
     d_weight: optional(accumulate('V C')),
-    logits: write('R V'),
+    logits: write('R V', 'f32'),
     hidden_rows: write('R C'),
     d_hidden_rows: optional(write('R C')),
     hidden: read('T C'),
     weight: read('V C'),
     labels: read('T', 'i32'),
-    loss_weights: read('T'),
+    loss_weights: read('T', 'f32'),
   },
   gradient(node, context) {
     // The forward pass has already made the gradients.
@@ -53,7 +53,7 @@ export function linearCrossEntropy(
     token_loss: tokenLoss,
     d_hidden: train ? graph.activation(`d.${hidden.name}`, [...hidden.shape]) : undefined,
     d_weight: train ? graph.gradientOf(weight) : undefined,
-    logits: graph.activation('logits.chunk', [rows, vocabSize]),
+    logits: graph.activation('logits.chunk', [rows, vocabSize], 'f32'),
     hidden_rows: graph.activation('hidden.chunk', [rows, hiddenSize]),
     d_hidden_rows: train ? graph.activation('d.hidden.chunk', [rows, hiddenSize]) : undefined,
     hidden,

@@ -7,7 +7,7 @@ export const rmsNormOp: OpDefinition = {
   name: 'rms_norm',
   operands: {
     out: write('T C'),
-    rstd: write('T'),
+    rstd: write('T', 'f32'),
     sum: optional(write('T C')),
     x: read('T C'),
     residual: optional(read('T C')),
@@ -52,7 +52,7 @@ export const rmsNormBackwardOp: OpDefinition = {
     d_out: read('T C'),
     d_sum: optional(read('T C')),
     x: read('T C'),
-    rstd: read('T'),
+    rstd: read('T', 'f32'),
     weight: read('C'),
   },
   inPlace: [
@@ -71,7 +71,7 @@ export function rmsNorm(
 ): { out: Tensor; sum: Tensor } {
   const { x, residual, weight, eps, name } = args
   const out = graph.activation(name, [...x.shape])
-  const rstd = graph.activation(`${name}.rstd`, [x.shape[0]!])
+  const rstd = graph.activation(`${name}.rstd`, [x.shape[0]!], 'f32')
   const sum = residual && graph.activation(`${name}.sum`, [...x.shape])
   if (sum) sum.keep = args.keepSum ?? false
   graph.append(rmsNormOp, { out, rstd, sum, x, residual, weight }, { eps })

@@ -5,12 +5,17 @@ import type { Tensor } from '../tensor.js'
 
 export const rotaryTableOp: OpDefinition = {
   name: 'rotary_table',
-  operands: { cos: write('T P'), sin: write('T P'), positions: read('T', 'i32'), inverse_frequency: read('P') },
+  operands: {
+    cos: write('T P', 'f32'),
+    sin: write('T P', 'f32'),
+    positions: read('T', 'i32'),
+    inverse_frequency: read('P', 'f32'),
+  },
 }
 
 export const ropeOp: OpDefinition = {
   name: 'rope',
-  operands: { out: write('T Q'), x: read('T Q'), cos: read('T P'), sin: read('T P') },
+  operands: { out: write('T Q'), x: read('T Q'), cos: read('T P', 'f32'), sin: read('T P', 'f32') },
   attributes: ['direction'],
   inPlace: [['out', 'x']],
   gradient(node, context) {
@@ -25,8 +30,8 @@ export const ropeOp: OpDefinition = {
 /** cos and sin [T, P] of positions [T] times inverse frequencies [P]. */
 export function rotaryTable(graph: Graph, args: { positions: Tensor; inverseFrequency: Tensor }): { cos: Tensor; sin: Tensor } {
   const shape = [args.positions.shape[0]!, args.inverseFrequency.shape[0]!]
-  const cos = graph.activation('rotary.cos', shape)
-  const sin = graph.activation('rotary.sin', shape)
+  const cos = graph.activation('rotary.cos', shape, 'f32')
+  const sin = graph.activation('rotary.sin', shape, 'f32')
   graph.append(rotaryTableOp, { cos, sin, positions: args.positions, inverse_frequency: args.inverseFrequency })
   return { cos, sin }
 }
