@@ -305,7 +305,8 @@ ddp_timeout: 180000000
   t.same({ code, stderr }, { code: 0, stderr: '' })
   t.match(stdout, /note: deepspeed: one process needs no sharding/)
   t.match(stdout, /note: ignored, without effect here: .*ddp_timeout.*flash_attn.*preprocessing_num_workers/)
-  t.match(stdout, /note: bf16: this version computes in float32/)
+  const config = JSON.parse(readFileSync(join(folder, 'out', 'config.json'), 'utf8'))
+  t.equal(config.torch_dtype, 'bfloat16', 'bf16: true writes a bfloat16 model')
   t.match(stdout, /steps +7 of 1 example, 6 an epoch/)
   const rows = await readMetrics(join(folder, 'out'))
   t.same(

@@ -137,8 +137,10 @@ t.test('Ctrl-C before the first step saves nothing and says so', async (t) => {
   const outputDir = join(folder, 'out')
   // Tokenizing ten thousand chains takes a second or so; the signal comes after the command listens.
   const list = Array.from({ length: 12 }, () => inputs.dataset).join(',')
-  const cli = startCli(trainArguments({ ...inputs, dataset: list }, outputDir, { bf16: true }))
-  await cli.waitFor(/note: bf16/)
+  const cli = startCli(
+    trainArguments({ ...inputs, dataset: list }, outputDir, { lr_scheduler_type: 'constant', warmup_steps: 1 }),
+  )
+  await cli.waitFor(/note: lr_scheduler_type/)
   await new Promise((resolve) => setTimeout(resolve, 50))
   cli.kill('SIGINT')
   const { code, stdout, stderr } = await cli.result

@@ -5,7 +5,7 @@ import { Random } from '../../lib/data/random.js'
 import { NormalNumbers } from '../../lib/model/normal-numbers.js'
 import { openDevice } from '../../lib/native/device.js'
 import { TrainStep } from '../../lib/train/step.js'
-import { planStep, type StepPlan, type StepPlanOptions } from '../../lib/train/step-plan.js'
+import { arenaNames, planStep, type StepPlan, type StepPlanOptions } from '../../lib/train/step-plan.js'
 import { microConfigs } from './micro-configs.js'
 
 const device = await openDevice('cpu', { threads: 2 })
@@ -86,13 +86,13 @@ for (const family of Object.keys(microConfigs)) {
 
 t.test('a plan that is exact: every byte of activations is used', async (t) => {
   for (const family of Object.keys(microConfigs)) {
-    const plan = planStep(optionsOf(family))
+    const plan = planStep({ ...optionsOf(family), dtype: 'bf16' })
     const arena = plan.programs.microStep.description.ops
       .flatMap(({ operands }) => Object.values(operands))
-      .filter(({ arena }) => arena === 4)
-    const ends = arena.map(({ offset, shape, rowStride }) => {
+      .filter(({ arena }) => arenaNames[arena] === 'activations')
+    const ends = arena.map(({ offset, shape, rowStride, dtype }) => {
       const rows = shape[0] === -1 ? 250 : shape[0]!
-      return offset + 4 * ((rows - 1) * (rowStride ?? 1) + (shape[1] ?? 1))
+      return offset + (dtype === 'bf16' ? 2 : 4) * ((rows - 1) * (rowStride ?? 1) + (shape[1] ?? 1))
     })
     t.equal(Math.ceil(Math.max(...ends) / 64) * 64, plan.bytes.activations, family)
   }
