@@ -1,7 +1,8 @@
 import t from 'tap'
 import { checkGradients, checkOp, dot } from './check-op.js'
+import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
-import { accumulated, closeDevices, given, type OpCall, written } from './run-op.js'
+import { accumulated, closeDevices, given, type OpCall } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -35,41 +36,43 @@ const shapes = [
 const idsOf = (tokens: number, vocabulary: number) =>
   Int32Array.from({ length: tokens }, (_, t) => vocabulary - 1 - ((t * t) % vocabulary))
 
-t.test('embedding copies rows', async (t) => {
-  for (const { tokens, columns, vocabulary } of shapes) {
-    const table = normalValues(1, vocabulary * columns)
-    const ids = idsOf(tokens, vocabulary)
-    for (const spare of [0, 5]) {
-      const operands = {
-        table: given(table, [vocabulary, columns], { rowStride: columns + spare }),
-        ids: given(ids, ['T']),
-        out: written(['T', columns], { rowStride: columns + spare }),
+for (const type of computeTypes) {
+  t.test(`embedding copies rows, ${type.dtype}`, async (t) => {
+    for (const { tokens, columns, vocabulary } of shapes) {
+      const table = type.normal(1, vocabulary * columns)
+      const ids = idsOf(tokens, vocabulary)
+      for (const spare of [0, 5]) {
+        const operands = {
+          table: type.given(table, [vocabulary, columns], { rowStride: columns + spare }),
+          ids: given(ids, ['T']),
+          out: type.written(['T', columns], { rowStride: columns + spare }),
+        }
+        const call: OpCall = { op: 'embedding', tokens, operands }
+        await checkOp(t, `${tokens} of ${vocabulary} x ${columns}, ${spare} between rows`, call, {
+          out: { values: embed(table, ids, columns) },
+        })
       }
-      const call: OpCall = { op: 'embedding', tokens, operands }
-      await checkOp(t, `${tokens} of ${vocabulary} x ${columns}, ${spare} between rows`, call, {
-        out: { values: embed(table, ids, columns) },
-      })
     }
-  }
-})
+  })
 
-t.test('the backward pass adds rows in the order of tokens', async (t) => {
-  for (const { tokens, columns, vocabulary } of shapes) {
-    const start = normalValues(2, vocabulary * columns)
-    const dOut = normalValues(3, tokens * columns)
-    const ids = idsOf(tokens, vocabulary)
-    for (const spare of [0, 5]) {
-      const operands = {
-        d_out: given(dOut, ['T', columns], { rowStride: columns + spare }),
-        ids: given(ids, ['T']),
-        d_table: accumulated(start, [vocabulary, columns], { rowStride: columns + spare }),
+  t.test(`the backward pass adds rows in the order of tokens, ${type.dtype}`, async (t) => {
+    for (const { tokens, columns, vocabulary } of shapes) {
+      const start = normalValues(2, vocabulary * columns)
+      const dOut = type.normal(3, tokens * columns)
+      const ids = idsOf(tokens, vocabulary)
+      for (const spare of [0, 5]) {
+        const operands = {
+          d_out: type.given(dOut, ['T', columns], { rowStride: columns + spare }),
+          ids: given(ids, ['T']),
+          d_table: accumulated(start, [vocabulary, columns], { rowStride: columns + spare }),
+        }
+        const call: OpCall = { op: 'embedding_backward', tokens, operands }
+        const values = embedBackward(start, dOut, ids, columns)
+        await checkOp(t, `${tokens} of ${vocabulary} x ${columns}, ${spare} between rows`, call, { d_table: { values } })
       }
-      const call: OpCall = { op: 'embedding_backward', tokens, operands }
-      const values = embedBackward(start, dOut, ids, columns)
-      await checkOp(t, `${tokens} of ${vocabulary} x ${columns}, ${spare} between rows`, call, { d_table: { values } })
     }
-  }
-})
+  })
+}
 
 t.test('the gradient is that of the forward formula', async (t) => {
   const columns = 4

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { checkGradients, checkOp, dot, U, within } from './check-op.js'
+import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
 import { closeDevices, given, instructionSets, type OpCall, runOp, written } from './run-op.js'
 
@@ -68,55 +69,60 @@ t.test('rotary_table', async (t) => {
   }
 })
 
-t.test('rope, in both directions and in place', async (t) => {
-  for (const shape of shapes) {
-    const { tokens, heads, half } = shape
+for (const type of computeTypes) {
+  t.test(`rope, in both directions and in place, ${type.dtype}`, async (t) => {
+    for (const shape of shapes) {
+      const { tokens, heads, half } = shape
+      const columns = heads * 2 * half
+      const x = type.normal(2, tokens * columns)
+      const { cos, sin } = anglesOf(tokens, half)
+      for (const direction of [1, -1]) {
+        const want = rotate(x, cos, sin, shape, direction)
+        // Two products and a sum.
+        const expected = { out: type.stored({ values: want.out, bounds: want.sizes.map((size) => 3 * U * size) }) }
+        for (const spare of [0, 9]) {
+          const options = { rowStride: columns + spare }
+          const operands = {
+            x: type.given(x, ['T', columns], options),
+            cos: given(cos, ['T', half]),
+            sin: given(sin, ['T', half]),
+            out: type.written(['T', columns], options),
+          }
+          const call: OpCall = { op: 'rope', tokens, operands, attributes: { direction } }
+          const name = `${tokens} x ${heads} x ${2 * half}, direction ${direction}, ${spare} between rows`
+          await checkOp(t, name, call, expected)
+          const inPlace = { ...operands, out: type.written(['T', columns], { ...options, over: 'x' }) }
+          await checkOp(t, `${name}, in place`, { ...call, operands: inPlace }, expected)
+        }
+      }
+    }
+  })
+
+  t.test(`direction −1 undoes direction 1, ${type.dtype}`, async (t) => {
+    const { tokens, heads, half } = shapes.at(-1)!
     const columns = heads * 2 * half
-    const x = normalValues(2, tokens * columns)
+    const x = type.normal(3, tokens * columns)
     const { cos, sin } = anglesOf(tokens, half)
-    for (const direction of [1, -1]) {
-      const want = rotate(x, cos, sin, shape, direction)
-      // Two products and a sum.
-      const expected = { out: { values: want.out, bounds: want.sizes.map((size) => 3 * U * size) } }
-      for (const spare of [0, 9]) {
-        const options = { rowStride: columns + spare }
+    for (const instructionSet of instructionSets) {
+      const turn = async (values: Float32Array, direction: number) => {
         const operands = {
-          x: given(x, ['T', columns], options),
+          x: type.given(values, ['T', columns]),
           cos: given(cos, ['T', half]),
           sin: given(sin, ['T', half]),
-          out: written(['T', columns], options),
+          out: type.written(['T', columns]),
         }
-        const call: OpCall = { op: 'rope', tokens, operands, attributes: { direction } }
-        const name = `${tokens} x ${heads} x ${2 * half}, direction ${direction}, ${spare} between rows`
-        await checkOp(t, name, call, expected)
-        const inPlace = { ...operands, out: written(['T', columns], { ...options, over: 'x' }) }
-        await checkOp(t, `${name}, in place`, { ...call, operands: inPlace }, expected)
+        return (await runOp({ op: 'rope', tokens, operands, attributes: { direction } }, { instructionSet, threads: 2 })).out!
       }
+      const back = await turn(await turn(x, 1), -1)
+      // Two rotations of three roundings each, of a pair whose length stays what it is; cos² + sin² is 1 to two roundings.
+      // The first is stored, each half off by the roundoff of itself, and rotated again; so is the second.
+      const bounds = x.map(
+        (_, i) => (10 * U + 2.01 * type.u) * Math.hypot(x[i]!, x[i % (2 * half) < half ? i + half : i - half]!),
+      )
+      within(t, back, x, bounds, instructionSet)
     }
-  }
-})
-
-t.test('direction −1 undoes direction 1', async (t) => {
-  const { tokens, heads, half } = shapes.at(-1)!
-  const columns = heads * 2 * half
-  const x = normalValues(3, tokens * columns)
-  const { cos, sin } = anglesOf(tokens, half)
-  for (const instructionSet of instructionSets) {
-    const turn = async (values: Float32Array, direction: number) => {
-      const operands = {
-        x: given(values, ['T', columns]),
-        cos: given(cos, ['T', half]),
-        sin: given(sin, ['T', half]),
-        out: written(['T', columns]),
-      }
-      return (await runOp({ op: 'rope', tokens, operands, attributes: { direction } }, { instructionSet, threads: 2 })).out!
-    }
-    const back = await turn(await turn(x, 1), -1)
-    // Two rotations of three roundings each, of a pair whose length stays what it is; cos² + sin² is 1 to two roundings.
-    const bounds = x.map((_, i) => 10 * U * Math.hypot(x[i]!, x[i % (2 * half) < half ? i + half : i - half]!))
-    within(t, back, x, bounds, instructionSet)
-  }
-})
+  })
+}
 
 t.test('the gradient is the inverse rotation', async (t) => {
   const shape = { tokens: 2, heads: 2, half: 3 }

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { roundToBf16 } from './bf16.js'
 import { normalValues } from './random-values.js'
 import { accumulated, closeDevices, given, instructionSets, runOp, written } from './run-op.js'
 
@@ -11,6 +12,26 @@ const x = normalValues(1, 12)
 t.test('outputs by name, from the rows of the run alone', async (t) => {
   const operands = { x: given(x, ['T', 4], { rowStride: 6 }), out: written(['T', 4], { rowStride: 5 }) }
   t.same(await runOp({ op: 'copy', tokens: 3, operands }, place), { out: x })
+})
+
+t.test('bfloat16: two bytes a number, wherever rows start', async (t) => {
+  const values = roundToBf16(x)
+  for (const [from, to] of [
+    [4, 4],
+    [5, 7],
+  ] as const) {
+    const operands = {
+      x: given(values, ['T', 4], { rowStride: from, dtype: 'bf16' }),
+      out: written(['T', 4], { rowStride: to, dtype: 'bf16' }),
+    }
+    t.same(await runOp({ op: 'copy', tokens: 3, operands }, place), { out: values })
+  }
+  const operands = { out: written([3], { dtype: 'bf16' }), x: given(x.slice(0, 3), [3]) }
+  t.same(await runOp({ op: 'cast', operands }, place), { out: values.slice(0, 3) })
+  const lost = { ...operands, out: accumulated(Float32Array.of(1, 0.1, 2), [3], { dtype: 'bf16' }) }
+  await t.rejects(runOp({ op: 'cast', operands: lost }, place), /out has 0\.1.* at 1, which bfloat16 has not/)
+  const readOnly = { ...operands, out: given(new Float32Array(3), [3], { dtype: 'bf16' }) }
+  await t.rejects(runOp({ op: 'cast', operands: readOnly }, place), /cast on portable changed byte .* of out@70\+3x2/)
 })
 
 t.test('what is not written stays NaN', async (t) => {

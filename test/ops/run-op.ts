@@ -1,6 +1,7 @@
 import { type TensorDescription, TOKENS } from '../../lib/native/addon-types.js'
 import { loadAddon } from '../../lib/native/binding.js'
 import { type Device, openDevice } from '../../lib/native/device.js'
+import { fromBf16, toBf16 } from './bf16.js'
 
 /** The instruction sets that this processor has: every operation is tested on each. */
 export const instructionSets = loadAddon().describeCpu().instructionSets
@@ -16,7 +17,9 @@ export interface Operand {
   /** `read` operands are given; `write` ones start as NaN; `update` ones start from their values and are given back as well. */
   access: 'read' | 'write' | 'update'
   shape: readonly (number | 'T')[]
+  /** Int32Array for i32. Those of bf16 must be numbers that bfloat16 has. */
   values?: Float32Array | Int32Array
+  dtype?: 'f32' | 'bf16'
   /** Elements between two rows. */
   rowStride?: number
   /** The name of an earlier operand whose memory a written one shares. */
@@ -32,22 +35,20 @@ export interface OpCall {
   tokens?: number
 }
 
-interface Options {
-  rowStride?: number
-}
+export type OperandOptions = Pick<Operand, 'rowStride' | 'dtype'>
 
-export const given = (values: Float32Array | Int32Array, shape: Operand['shape'], options: Options = {}): Operand => ({
+export const given = (values: Float32Array | Int32Array, shape: Operand['shape'], options: OperandOptions = {}): Operand => ({
   access: 'read',
   shape,
   values,
   ...options,
 })
-export const written = (shape: Operand['shape'], options: Options & { over?: string } = {}): Operand => ({
+export const written = (shape: Operand['shape'], options: OperandOptions & { over?: string } = {}): Operand => ({
   access: 'write',
   shape,
   ...options,
 })
-export const accumulated = (values: Float32Array, shape: Operand['shape'], options: Options = {}): Operand => ({
+export const accumulated = (values: Float32Array, shape: Operand['shape'], options: OperandOptions = {}): Operand => ({
   access: 'update',
   shape,
   values,
@@ -57,8 +58,10 @@ export const accumulated = (values: Float32Array, shape: Operand['shape'], optio
 /** Tokens that a program is compiled for beyond those of the run: their rows must stay as they are. */
 const SPARE_TOKENS = 3
 const CANARY = 0xa5
-/** Bytes before, between and after operands; not a multiple of a vector, so that operands are not aligned either. */
+/** Bytes before, between and after operands, at least; not a multiple of a vector, so that operands are not aligned either. */
 const CANARY_BYTES = 68
+
+const elementBytes = ({ dtype }: Operand) => (dtype === 'bf16' ? 2 : 4)
 
 const devices = new Map<string, Promise<Device>>()
 
@@ -95,19 +98,31 @@ interface Region {
 function layOut(call: OpCall): { regions: Map<string, Region>; bytes: number } {
   const regions = new Map<string, Region>()
   let bytes = CANARY_BYTES
-  for (const [name, { shape, rowStride, over }] of Object.entries(call.operands)) {
+  for (const [name, operand] of Object.entries(call.operands)) {
+    const { shape, rowStride, over } = operand
+    const element = elementBytes(operand)
     const rows = shape[0] === 'T' ? call.tokens! : shape[0]!
     const cols = Number(shape[1] ?? 1)
-    const strideBytes = (rowStride ?? cols) * 4
-    const region = { offset: over ? regions.get(over)!.offset : bytes, rows, cols, rowBytes: cols * 4, strideBytes }
+    const strideBytes = (rowStride ?? cols) * element
+    // Numbers of two bytes start between two of four: no pair of them is aligned.
+    const start = Math.ceil(bytes / 4) * 4 + (element % 4)
+    const region = { offset: over ? regions.get(over)!.offset : start, rows, cols, rowBytes: cols * element, strideBytes }
     regions.set(name, region)
-    if (!over) bytes += strideBytes * (rows + (shape[0] === 'T' ? SPARE_TOKENS : 0)) + CANARY_BYTES
+    if (!over) bytes = start + strideBytes * (rows + (shape[0] === 'T' ? SPARE_TOKENS : 0)) + CANARY_BYTES
   }
   return { regions, bytes }
 }
 
 function eachRow({ offset, rows, rowBytes, strideBytes }: Region, body: (row: number, start: number, end: number) => void): void {
   for (let row = 0; row < rows; row++) body(row, offset + row * strideBytes, offset + row * strideBytes + rowBytes)
+}
+
+function bytesOf(name: string, { dtype }: Operand, values: Float32Array | Int32Array): Uint8Array {
+  if (dtype !== 'bf16') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+  const bits = toBf16(values)
+  const lost = fromBf16(bits).findIndex((value, i) => !Object.is(value, values[i]!))
+  if (lost >= 0) throw new Error(`${name} has ${values[lost]} at ${lost}, which bfloat16 has not`)
+  return new Uint8Array(bits.buffer)
 }
 
 /** The arena before the call: canaries everywhere, and in them the values, or NaN where the operation has to write. */
@@ -119,7 +134,7 @@ function fillImage(call: OpCall, regions: Map<string, Region>, bytes: number): U
     const values = operand.values ?? new Float32Array(region.rows * region.cols).fill(NaN)
     if (values.length !== region.rows * region.cols)
       throw new Error(`${name} has ${values.length} values for ${region.rows} rows`)
-    const from = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+    const from = bytesOf(name, operand, values)
     eachRow(region, (row, start) => image.set(from.subarray(row * region.rowBytes, (row + 1) * region.rowBytes), start))
   }
   return image
@@ -129,14 +144,14 @@ function describe(operand: Operand, region: Region): TensorDescription {
   return {
     arena: 0,
     offset: region.offset,
-    dtype: operand.values instanceof Int32Array ? 'i32' : 'f32',
+    dtype: operand.values instanceof Int32Array ? 'i32' : (operand.dtype ?? 'f32'),
     shape: operand.shape.map((dimension) => (dimension === 'T' ? TOKENS : dimension)),
     ...(operand.rowStride ? { rowStride: operand.rowStride } : {}),
   }
 }
 
 /**
- * Runs one operation and gives back what it wrote, dense, by operand.
+ * Runs one operation and gives back what it wrote, dense and as float32, by operand.
  *
  * @throws Error when it changed a byte that it does not own: an operand that it only reads, the room between rows,
  * rows past the tokens of the run, or a canary.
@@ -181,9 +196,9 @@ export async function runOp(call: OpCall, place: Place): Promise<Record<string, 
       dense.set(after.subarray(start, end), row * region.rowBytes)
       image.set(after.subarray(start, end), start)
     })
-    outputs[name] = new Float32Array(dense.buffer)
+    outputs[name] = operand.dtype === 'bf16' ? fromBf16(new Uint16Array(dense.buffer)) : new Float32Array(dense.buffer)
   }
-  const changed = after.findIndex((byte, at) => byte !== image[at])
+  const changed = Buffer.compare(after, image) === 0 ? -1 : after.findIndex((byte, at) => byte !== image[at])
   if (changed >= 0)
     throw new Error(`${call.op} on ${place.instructionSet} changed byte ${changed} of ${describeRegions(regions)}`)
   return outputs

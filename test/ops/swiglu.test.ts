@@ -1,5 +1,6 @@
 import t from 'tap'
 import { checkGradients, checkOp, dot, U, within } from './check-op.js'
+import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
 import { closeDevices, given, instructionSets, type OpCall, runOp, written } from './run-op.js'
 
@@ -34,56 +35,58 @@ const shapes = [
   [70, 300],
 ] as const
 
-t.test('swiglu', async (t) => {
-  for (const [rows, columns] of shapes) {
-    const gate = normalValues(1, rows * columns, 3)
-    const up = normalValues(2, rows * columns)
-    const values = swiglu(gate, up)
-    const bounds = values.map((value, i) => forwardBound(gate[i]!, up[i]!, value))
-    // gate and up as the halves of one projection are views
-    for (const spare of [0, columns]) {
-      const options = { rowStride: columns + spare }
-      const operands = {
-        gate: given(gate, ['T', columns], options),
-        up: given(up, ['T', columns], options),
-        out: written(['T', columns], options),
+for (const type of computeTypes) {
+  t.test(`swiglu, ${type.dtype}`, async (t) => {
+    for (const [rows, columns] of shapes) {
+      const gate = type.normal(1, rows * columns, 3)
+      const up = type.normal(2, rows * columns)
+      const values = swiglu(gate, up)
+      const bounds = values.map((value, i) => forwardBound(gate[i]!, up[i]!, value))
+      // gate and up as the halves of one projection are views
+      for (const spare of [0, columns, 3]) {
+        const options = { rowStride: columns + spare }
+        const operands = {
+          gate: type.given(gate, ['T', columns], options),
+          up: type.given(up, ['T', columns], options),
+          out: type.written(['T', columns], options),
+        }
+        const call: OpCall = { op: 'swiglu', tokens: rows, operands }
+        await checkOp(t, `${rows} x ${columns}, ${spare} between rows`, call, { out: type.stored({ values, bounds }) })
       }
-      const call: OpCall = { op: 'swiglu', tokens: rows, operands }
-      await checkOp(t, `${rows} x ${columns}, ${spare} between rows`, call, { out: { values, bounds } })
     }
-  }
-})
+  })
 
-t.test('swiglu_backward, also over its operands', async (t) => {
-  for (const [rows, columns] of shapes) {
-    const gate = normalValues(3, rows * columns, 3)
-    const up = normalValues(4, rows * columns)
-    const dOut = normalValues(5, rows * columns)
-    const { dUp, dGate } = swigluBackward(dOut, gate, up)
-    const expected = {
-      d_gate: { values: dGate, bounds: dGate.map((_, i) => gateBound(gate[i]!, up[i]!, dOut[i]!)) },
-      d_up: { values: dUp, bounds: dUp.map((value, i) => forwardBound(gate[i]!, dOut[i]!, value)) },
-    }
-    for (const spare of [0, columns]) {
-      const options = { rowStride: columns + spare }
-      const operands = {
-        gate: given(gate, ['T', columns], options),
-        up: given(up, ['T', columns], options),
-        d_out: given(dOut, ['T', columns]),
-        d_gate: written(['T', columns], options),
-        d_up: written(['T', columns], options),
+  t.test(`swiglu_backward, also over its operands, ${type.dtype}`, async (t) => {
+    for (const [rows, columns] of shapes) {
+      const gate = type.normal(3, rows * columns, 3)
+      const up = type.normal(4, rows * columns)
+      const dOut = type.normal(5, rows * columns)
+      const { dUp, dGate } = swigluBackward(dOut, gate, up)
+      const expected = {
+        d_gate: type.stored({ values: dGate, bounds: dGate.map((_, i) => gateBound(gate[i]!, up[i]!, dOut[i]!)) }),
+        d_up: type.stored({ values: dUp, bounds: dUp.map((value, i) => forwardBound(gate[i]!, dOut[i]!, value)) }),
       }
-      const call: OpCall = { op: 'swiglu_backward', tokens: rows, operands }
-      await checkOp(t, `${rows} x ${columns}, ${spare} between rows`, call, expected)
-      const inPlace = {
-        ...operands,
-        d_gate: written(['T', columns], { ...options, over: 'gate' }),
-        d_up: written(['T', columns], { ...options, over: 'up' }),
+      for (const spare of [0, columns, 3]) {
+        const options = { rowStride: columns + spare }
+        const operands = {
+          gate: type.given(gate, ['T', columns], options),
+          up: type.given(up, ['T', columns], options),
+          d_out: type.given(dOut, ['T', columns]),
+          d_gate: type.written(['T', columns], options),
+          d_up: type.written(['T', columns], options),
+        }
+        const call: OpCall = { op: 'swiglu_backward', tokens: rows, operands }
+        await checkOp(t, `${rows} x ${columns}, ${spare} between rows`, call, expected)
+        const inPlace = {
+          ...operands,
+          d_gate: type.written(['T', columns], { ...options, over: 'gate' }),
+          d_up: type.written(['T', columns], { ...options, over: 'up' }),
+        }
+        await checkOp(t, `${rows} x ${columns} in place, ${spare} between rows`, { ...call, operands: inPlace }, expected)
       }
-      await checkOp(t, `${rows} x ${columns} in place, ${spare} between rows`, { ...call, operands: inPlace }, expected)
     }
-  }
-})
+  })
+}
 
 t.test('the gradients are those of the forward formula', async (t) => {
   const inputs = { gate: Float64Array.from(normalValues(6, 20, 2)), up: Float64Array.from(normalValues(7, 20)) }
@@ -92,42 +95,37 @@ t.test('the gradients are those of the forward formula', async (t) => {
   checkGradients(t, 'swiglu', inputs, ({ gate, up }) => dot(swiglu(gate!, up!), dOut), { gate: dGate, up: dUp })
 })
 
-t.test('extreme gates', async (t) => {
-  const extremes = [-1e4, -200, -88.4, -88, -87.3, -20, -1e-30, -0, 0, 1e-30, 20, 87.3, 88, 88.4, 200, 1e4]
-  // In whole vectors and in the rest of a row.
-  for (const columns of [1, extremes.length, 3 * extremes.length + 1]) {
-    const gate = Float32Array.from({ length: columns * extremes.length }, (_, i) => extremes[(i * 7) % extremes.length]!)
-    const up = new Float32Array(gate.length).fill(1.5)
-    const operands = { gate: given(gate, ['T', columns]), up: given(up, ['T', columns]), out: written(['T', columns]) }
-    for (const instructionSet of instructionSets) {
-      const { out } = await runOp({ op: 'swiglu', tokens: extremes.length, operands }, { instructionSet, threads: 1 })
-      const want = swiglu(gate, up)
-      within(
-        t,
-        out!,
-        want,
-        want.map((value, i) => forwardBound(gate[i]!, 1.5, value)),
-        `${instructionSet}, ${columns} columns`,
-      )
-      const backward = {
-        ...operands,
-        d_out: given(up, ['T', columns]),
-        d_gate: written(['T', columns]),
-        d_up: written(['T', columns]),
+for (const type of computeTypes)
+  t.test(`extreme gates, ${type.dtype}`, async (t) => {
+    const extremes = type.round([-1e4, -200, -88.4, -88, -87.3, -20, -1e-30, -0, 0, 1e-30, 20, 87.3, 88, 88.4, 200, 1e4])
+    // In whole vectors and in the rest of a row.
+    for (const columns of [1, extremes.length, 3 * extremes.length + 1]) {
+      const gate = Float32Array.from({ length: columns * extremes.length }, (_, i) => extremes[(i * 7) % extremes.length]!)
+      const up = new Float32Array(gate.length).fill(1.5)
+      const operands = { gate: type.given(gate, ['T', columns]), up: type.given(up, ['T', columns]) }
+      const values = swiglu(gate, up)
+      const out = type.stored({ values, bounds: values.map((value, i) => forwardBound(gate[i]!, 1.5, value)) })
+      const forward: OpCall = {
+        op: 'swiglu',
+        tokens: extremes.length,
+        operands: { ...operands, out: type.written(['T', columns]) },
       }
-      const { out: _, ...rest } = backward
-      const got = await runOp({ op: 'swiglu_backward', tokens: extremes.length, operands: rest }, { instructionSet, threads: 1 })
+      await checkOp(t, `${columns} columns`, forward, { out })
+      const backward: OpCall = {
+        op: 'swiglu_backward',
+        tokens: extremes.length,
+        operands: {
+          ...operands,
+          d_out: type.given(up, ['T', columns]),
+          d_gate: type.written(['T', columns]),
+          d_up: type.written(['T', columns]),
+        },
+      }
       const { dGate } = swigluBackward(up, gate, up)
-      within(
-        t,
-        got.d_gate!,
-        dGate,
-        dGate.map((_, i) => gateBound(gate[i]!, 1.5, 1.5)),
-        `${instructionSet}, ${columns} columns: d_gate`,
-      )
+      const d_gate = type.stored({ values: dGate, bounds: dGate.map((_, i) => gateBound(gate[i]!, 1.5, 1.5)) })
+      await checkOp(t, `${columns} columns`, backward, { d_gate, d_up: out })
     }
-  }
-})
+  })
 
 t.test('the exponential over its whole range', async (t) => {
   // silu(x) / x = 1 / (1 + e^−x): from −87 to 0 its relative error is that of the exponential.
@@ -147,16 +145,21 @@ t.test('the exponential over its whole range', async (t) => {
   }
 })
 
-t.test('NaN and infinity', async (t) => {
-  for (const columns of [3, 19]) {
-    const gate = new Float32Array(columns).fill(1)
-    gate.set([NaN, Infinity])
-    gate[columns - 1] = NaN
-    const up = new Float32Array(columns).fill(1)
-    const operands = { gate: given(gate, [1, columns]), up: given(up, [1, columns]), out: written([1, columns]) }
-    for (const instructionSet of instructionSets) {
-      const { out } = await runOp({ op: 'swiglu', operands }, { instructionSet, threads: 1 })
-      t.same([out![0], out![1], out![columns - 1]], [NaN, Infinity, NaN], `${instructionSet}, ${columns} columns`)
+for (const type of computeTypes)
+  t.test(`NaN and infinity, ${type.dtype}`, async (t) => {
+    for (const columns of [3, 19]) {
+      const gate = new Float32Array(columns).fill(1)
+      gate.set([NaN, Infinity])
+      gate[columns - 1] = NaN
+      const up = new Float32Array(columns).fill(1)
+      const operands = {
+        gate: type.given(gate, [1, columns]),
+        up: type.given(up, [1, columns]),
+        out: type.written([1, columns]),
+      }
+      for (const instructionSet of instructionSets) {
+        const { out } = await runOp({ op: 'swiglu', operands }, { instructionSet, threads: 1 })
+        t.same([out![0], out![1], out![columns - 1]], [NaN, Infinity, NaN], `${instructionSet}, ${columns} columns`)
+      }
     }
-  }
-})
+  })
