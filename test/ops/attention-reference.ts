@@ -11,9 +11,11 @@ export interface AttentionCase {
   q: Numbers
   k: Numbers
   v: Numbers
+  /** 1/√dim when absent. */
+  scale?: number
 }
 
-export const scaleOf = ({ dim }: AttentionCase) => 1 / Math.sqrt(dim)
+export const scaleOf = ({ dim, scale = 1 / Math.sqrt(dim) }: AttentionCase) => scale
 
 interface Result {
   values: Float64Array
@@ -60,8 +62,13 @@ function scoresOf(c: AttentionCase, t: number, start: number, h: number, kv: num
   return { scores, bound }
 }
 
-/** The formulas of attention.h for every row, in double. */
-export function attend(c: AttentionCase): { out: Result; lse: Result } {
+/**
+ * The formulas of attention.h for every row, in double.
+ *
+ * `roundoff` is the unit roundoff of probabilities and score gradients, which may be rounded to the type of the operands before
+ * their products. That of what is stored is not in the bounds.
+ */
+export function attend(c: AttentionCase, roundoff = 0): { out: Result; lse: Result } {
   const tokens = c.lengths.reduce((sum, length) => sum + length, 0)
   const out = result(tokens * c.heads * c.dim)
   const lse = result(tokens * c.heads)
@@ -71,8 +78,8 @@ export function attend(c: AttentionCase): { out: Result; lse: Result } {
     const total = scores.reduce((sum, score) => sum + Math.exp(score - max), 0)
     const row = t * c.heads + h
     lse.values[row] = max + Math.log(total)
-    // Keys come in blocks of 144; each new maximum scales what was summed before by a rounded exponential.
-    const roundings = (scores.length + 6 * Math.ceil(scores.length / 144) + 12) * U
+    // Keys come in blocks of 128 or more; each new maximum scales what was summed before by a rounded exponential.
+    const roundings = (scores.length + 6 * Math.ceil(scores.length / 128) + 12) * U
     lse.bounds[row] = bound + roundings + 2 * U * Math.abs(lse.values[row]!)
     for (let u = 0; u < scores.length; u++) {
       const p = Math.exp(scores[u]! - lse.values[row]!)
@@ -81,17 +88,20 @@ export function attend(c: AttentionCase): { out: Result; lse: Result } {
         const term = p * c.v[((start + u) * c.kvHeads + kv) * c.dim + i]!
         out.values[row * c.dim + i]! += term
         // What is below e^−87 of the maximum counts as 0.
-        out.bounds[row * c.dim + i]! += Math.abs(term) * relative + 1e-37
+        out.bounds[row * c.dim + i]! += Math.abs(term) * (relative + roundoff * (1 + relative)) + 1e-37
       }
     }
   })
   return { out, lse }
 }
 
-/** The formulas of attention_backward, from `out` and `lse` of the forward pass. */
-export function attendBackward(c: AttentionCase, dOut: Numbers, out: Numbers, lse: Numbers) {
+/** The formulas of attention_backward, from `out` and `lse` of the forward pass; `roundoff` as for the forward pass. */
+export function attendBackward(c: AttentionCase, dOut: Numbers, out: Numbers, lse: Numbers, roundoff = 0) {
   const [dQ, dK, dV] = [result(c.q.length), result(c.k.length), result(c.v.length)]
   const group = c.heads / c.kvHeads
+  // A factor of that size, off by `bound`, is rounded and then goes through so many roundings of a sum of products.
+  const summed = (size: number, bound: number, roundings: number) =>
+    bound + (size + bound) * (roundoff + roundings * U * (1 + roundoff))
   eachQuery(c, (t, start, h, kv) => {
     const row = t * c.heads + h
     const { scores, bound } = scoresOf(c, t, start, h, kv)
@@ -108,11 +118,11 @@ export function attendBackward(c: AttentionCase, dOut: Numbers, out: Numbers, ls
       for (let i = 0; i < c.dim; i++) {
         const [q, k, d] = [c.q[row * c.dim + i]!, c.k[key + i]!, dOut[row * c.dim + i]!]
         dV.values[key + i]! += p * d
-        dV.bounds[key + i]! += (pRelative + (rows + 2) * U) * Math.abs(p * d) + 1e-37
+        dV.bounds[key + i]! += summed(p, p * pRelative, rows + 2) * Math.abs(d) + 1e-37
         dQ.values[row * c.dim + i]! += dS * k
-        dQ.bounds[row * c.dim + i]! += (dSBound + (scores.length + 4) * U * Math.abs(dS)) * Math.abs(k)
+        dQ.bounds[row * c.dim + i]! += summed(Math.abs(dS), dSBound, scores.length + 4) * Math.abs(k)
         dK.values[key + i]! += dS * q
-        dK.bounds[key + i]! += (dSBound + (rows + 2) * U * Math.abs(dS)) * Math.abs(q)
+        dK.bounds[key + i]! += summed(Math.abs(dS), dSBound, rows + 2) * Math.abs(q)
       }
     }
   })

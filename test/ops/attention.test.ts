@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { type AttentionCase, attend, attendBackward, scaleOf } from './attention-reference.js'
 import { checkGradients, checkOp, dot, within } from './check-op.js'
+import { type ComputeType, computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
 import { closeDevices, given, instructionSets, type OpCall, type Operand, runOp, written } from './run-op.js'
 
@@ -8,34 +9,39 @@ t.teardown(closeDevices)
 
 type Head = Pick<AttentionCase, 'heads' | 'kvHeads' | 'dim'>
 
-function makeCase(seed: number, lengths: number[], head: Head, scale = 1): AttentionCase {
+/** A case whose queries, keys and values are of a type. */
+interface TypedCase extends AttentionCase {
+  type: ComputeType
+}
+
+function makeCase(type: ComputeType, seed: number, lengths: number[], head: Head, size = 1): TypedCase {
   const tokens = lengths.reduce((sum, length) => sum + length, 0)
-  const values = (offset: number, heads: number) => normalValues(seed + offset, tokens * heads * head.dim, scale)
-  return { lengths, ...head, q: values(0, head.heads), k: values(1, head.kvHeads), v: values(2, head.kvHeads) }
+  const values = (offset: number, heads: number) => type.normal(seed + offset, tokens * heads * head.dim, size)
+  return { type, lengths, ...head, q: values(0, head.heads), k: values(1, head.kvHeads), v: values(2, head.kvHeads) }
 }
 
 const boundsOf = ({ lengths }: AttentionCase) =>
   Int32Array.from([0, ...lengths.map((_, s) => lengths.slice(0, s + 1).reduce((a, b) => a + b))])
 
 /** Queries, keys and values as views of one projection, as a model has them: rows are `spare` further apart than wide. */
-function forwardCall(c: AttentionCase, spare = 0): OpCall {
+function forwardCall(c: TypedCase, spare = 0): OpCall {
   const [queryColumns, keyColumns] = [c.heads * c.dim, c.kvHeads * c.dim]
   return {
     op: 'attention',
     tokens: c.q.length / queryColumns,
     operands: {
-      q: given(Float32Array.from(c.q), ['T', queryColumns], { rowStride: queryColumns + spare }),
-      k: given(Float32Array.from(c.k), ['T', keyColumns], { rowStride: keyColumns + spare }),
-      v: given(Float32Array.from(c.v), ['T', keyColumns], { rowStride: keyColumns + spare }),
+      q: c.type.given(Float32Array.from(c.q), ['T', queryColumns], { rowStride: queryColumns + spare }),
+      k: c.type.given(Float32Array.from(c.k), ['T', keyColumns], { rowStride: keyColumns + spare }),
+      v: c.type.given(Float32Array.from(c.v), ['T', keyColumns], { rowStride: keyColumns + spare }),
       cu_seqlens: given(boundsOf(c), [c.lengths.length + 1]),
-      out: written(['T', queryColumns], { rowStride: queryColumns + spare }),
+      out: c.type.written(['T', queryColumns], { rowStride: queryColumns + spare }),
       lse: written(['T', c.heads]),
     },
     attributes: { head_dim: c.dim, scale: scaleOf(c) },
   }
 }
 
-function backwardCall(c: AttentionCase, dOut: Float32Array, out: Float32Array, lse: Float32Array, spare = 0): OpCall {
+function backwardCall(c: TypedCase, dOut: Float32Array, out: Float32Array, lse: Float32Array, spare = 0): OpCall {
   const { operands, ...call } = forwardCall(c, spare)
   const [q, k, v] = [operands.q!, operands.k!, operands.v!]
   const like = ({ rowStride }: Operand) => ({ rowStride: rowStride! })
@@ -44,62 +50,109 @@ function backwardCall(c: AttentionCase, dOut: Float32Array, out: Float32Array, l
     op: 'attention_backward',
     operands: {
       ...{ q, k, v, cu_seqlens: operands.cu_seqlens! },
-      out: given(out, q.shape, like(q)),
-      d_out: given(dOut, q.shape, like(q)),
+      out: c.type.given(out, q.shape, like(q)),
+      d_out: c.type.given(dOut, q.shape, like(q)),
       lse: given(lse, ['T', c.heads]),
-      d_q: written(q.shape, like(q)),
-      d_k: written(k.shape, like(k)),
-      d_v: written(v.shape, like(v)),
+      d_q: c.type.written(q.shape, like(q)),
+      d_k: c.type.written(k.shape, like(k)),
+      d_v: c.type.written(v.shape, like(v)),
       delta: written(['T', c.heads]),
+      ...(c.type.dtype === 'bf16' ? { d_q_sum: written(q.shape, { rowStride: q.rowStride! + 3 }) } : {}),
     },
   }
 }
 
-async function checkCase(t: Test, name: string, c: AttentionCase, spare: number): Promise<void> {
-  const { out, lse } = attend(c)
-  await checkOp(t, name, forwardCall(c, spare), { out, lse })
-  // The backward pass is given what the forward pass rounded to float32.
-  const [roundedOut, roundedLse] = [Float32Array.from(out.values), Float32Array.from(lse.values)]
-  const dOut = normalValues(99, c.q.length)
-  const { dQ, dK, dV } = attendBackward(c, dOut, roundedOut, roundedLse)
-  await checkOp(t, `${name}, backward`, backwardCall(c, dOut, roundedOut, roundedLse, spare), { d_q: dQ, d_k: dK, d_v: dV })
+/** Both passes; `u` is the unit roundoff of probabilities and score gradients before their products. */
+async function checkCase(t: Test, name: string, c: TypedCase, spare: number, u = c.type.u): Promise<void> {
+  const { stored, round } = c.type
+  const { out, lse } = attend(c, u)
+  await checkOp(t, name, forwardCall(c, spare), { out: stored(out), lse })
+  // The backward pass is given what the forward pass rounded.
+  const [roundedOut, roundedLse] = [round(out.values), Float32Array.from(lse.values)]
+  const dOut = c.type.normal(99, c.q.length)
+  await checkBackward(t, name, c, { dOut, out: roundedOut, lse: roundedLse }, spare, u)
 }
 
-t.test('sequences around the sizes of blocks, together in a batch', async (t) => {
-  // Blocks are 64 queries by 144 keys.
-  const c = makeCase(1, [1, 63, 64, 65, 145, 300], { heads: 4, kvHeads: 2, dim: 33 })
-  await checkCase(t, '1, 63, 64, 65, 145, 300', c, 11)
-})
+type Given = Record<'dOut' | 'out' | 'lse', Float32Array>
 
-t.test('one row', async (t) => {
-  await checkCase(t, 'one token', makeCase(2, [1], { heads: 1, kvHeads: 1, dim: 1 }), 0)
-  await checkCase(t, 'sequences of one token', makeCase(3, [1, 1, 1], { heads: 4, kvHeads: 2, dim: 8 }), 0)
-})
+async function checkBackward(t: Test, name: string, c: TypedCase, given: Given, spare: number, u: number): Promise<void> {
+  const { dOut, out, lse } = given
+  const { dQ, dK, dV } = attendBackward(c, dOut, out, lse, u)
+  const [d_q, d_k, d_v] = [c.type.stored(dQ), c.type.stored(dK), c.type.stored(dV)]
+  await checkOp(t, `${name}, backward`, backwardCall(c, dOut, out, lse, spare), { d_q, d_k, d_v })
+}
 
-t.test('head ratios and head sizes', async (t) => {
-  const heads: Head[] = [
-    { heads: 1, kvHeads: 1, dim: 32 },
-    { heads: 3, kvHeads: 3, dim: 80 },
-    { heads: 4, kvHeads: 2, dim: 96 },
-    { heads: 7, kvHeads: 1, dim: 128 },
-    { heads: 14, kvHeads: 2, dim: 64 },
-    // Too many to keep the sums of all heads of a group in a thread's working memory.
-    { heads: 16, kvHeads: 1, dim: 300 },
-    { heads: 2, kvHeads: 1, dim: 512 },
-  ]
-  for (const [index, head] of heads.entries()) {
-    const name = `${head.heads} heads of ${head.dim} on ${head.kvHeads}`
-    await checkCase(t, name, makeCase(10 + index, head.dim > 128 ? [66, 5] : [5, 70, 30], head), index % 2 ? 0 : head.dim)
-  }
-})
+for (const type of computeTypes) {
+  t.test(`sequences around the sizes of blocks, together in a batch, ${type.dtype}`, async (t) => {
+    // Blocks are 64 queries by 144 keys, or 70 by 128 where pairs of bfloat16 are multiplied.
+    const lengths = [1, 63, 64, 65, 70, 71, 129, 145, 300]
+    await checkCase(t, String(lengths), makeCase(type, 1, lengths, { heads: 4, kvHeads: 2, dim: 33 }), 11)
+  })
 
-t.test('large scores', async (t) => {
-  // Scores of several hundred: the softmax is nearly one-hot.
-  await checkCase(t, 'N(0, 64)', makeCase(20, [70, 150], { heads: 2, kvHeads: 1, dim: 16 }, 8), 0)
-})
+  t.test(`one row, ${type.dtype}`, async (t) => {
+    await checkCase(t, 'one token', makeCase(type, 2, [1], { heads: 1, kvHeads: 1, dim: 1 }), 0)
+    await checkCase(t, 'sequences of one token', makeCase(type, 3, [1, 1, 1], { heads: 4, kvHeads: 2, dim: 8 }), 0)
+  })
+
+  t.test(`head ratios and head sizes, ${type.dtype}`, async (t) => {
+    const heads: (Head & { spare: number })[] = [
+      { heads: 1, kvHeads: 1, dim: 32, spare: 32 },
+      { heads: 3, kvHeads: 3, dim: 5, spare: 1 },
+      { heads: 4, kvHeads: 2, dim: 7, spare: 0 },
+      { heads: 3, kvHeads: 3, dim: 80, spare: 0 },
+      { heads: 4, kvHeads: 2, dim: 96, spare: 13 },
+      { heads: 7, kvHeads: 1, dim: 128, spare: 0 },
+      { heads: 14, kvHeads: 2, dim: 64, spare: 64 },
+      // Too many to keep the sums of all heads of a group in a thread's working memory.
+      { heads: 16, kvHeads: 1, dim: 300, spare: 0 },
+      { heads: 2, kvHeads: 1, dim: 512, spare: 512 },
+    ]
+    for (const [index, { spare, ...head }] of heads.entries()) {
+      const name = `${head.heads} heads of ${head.dim} on ${head.kvHeads}`
+      await checkCase(t, name, makeCase(type, 10 + index, head.dim > 128 ? [66, 5] : [5, 73, 30], head), spare)
+    }
+  })
+
+  t.test(`large scores, ${type.dtype}`, async (t) => {
+    // Scores of several hundred: the softmax is nearly one-hot.
+    await checkCase(t, 'N(0, 64)', makeCase(type, 20, [70, 150], { heads: 2, kvHeads: 1, dim: 16 }, 8), 0)
+  })
+
+  t.test(`a single long sequence, which the threads share, ${type.dtype}`, async (t) => {
+    // One task for a sequence and key/value head would leave the other threads idle: the backward pass goes another way.
+    await checkCase(t, '333', makeCase(type, 26, [333], { heads: 3, kvHeads: 1, dim: 24 }), 0)
+  })
+
+  t.test(`probabilities and score gradients that bfloat16 has: no number is left out, ${type.dtype}`, async (t) => {
+    for (const dim of [7, 24]) {
+      const c = makeCase(type, 27, [1, 70, 129, 300], { heads: 4, kvHeads: 2, dim })
+      const integers = (values: ArrayLike<number>) => Float32Array.from(values, (value) => Math.round(value) % 3)
+      const [q, k, v] = [integers(c.q), integers(c.k), integers(c.v)]
+      // Powers of two: scores are multiples of ln 2. They are rounded to themselves, whatever the exponential is off by.
+      const { out, lse } = attend({ ...c, q, k, v, scale: Math.LN2 })
+      const forward = forwardCall({ ...c, q, k, v, scale: Math.LN2 }, 4)
+      await checkOp(t, `heads of ${dim}`, forward, { out: type.stored(out), lse })
+      // Where queries and keys have no channel in common, exp(−lse) is the probability and here a power of two; and score
+      // gradients are small whole numbers times that.
+      const apart = {
+        ...c,
+        v,
+        scale: 1,
+        q: q.map((value, i) => ((i % dim) % 2 ? value : 0)),
+        k: k.map((value, i) => ((i % dim) % 2 ? 0 : value)),
+      }
+      const given = {
+        dOut: integers(type.normal(28, q.length)),
+        out: integers(type.normal(29, q.length)),
+        lse: lse.values.map((_, i) => (i % 5) * Math.LN2),
+      }
+      await checkBackward(t, `heads of ${dim}`, apart, { ...given, lse: Float32Array.from(given.lse) }, 4, 0)
+    }
+  })
+}
 
 t.test('the gradients are those of the forward formula', async (t) => {
-  const c = makeCase(21, [3, 1, 2], { heads: 4, kvHeads: 2, dim: 3 })
+  const c = makeCase(computeTypes[0]!, 21, [3, 1, 2], { heads: 4, kvHeads: 2, dim: 3 })
   const inputs = { q: Float64Array.from(c.q), k: Float64Array.from(c.k), v: Float64Array.from(c.v) }
   const dOut = normalValues(22, c.q.length)
   const { out, lse } = attend({ ...c, ...inputs })
@@ -112,64 +165,80 @@ t.test('the gradients are those of the forward formula', async (t) => {
 const rowsOf = (c: AttentionCase, sequence: number, values: ArrayLike<number>, columns: number) =>
   Float32Array.from(values).slice(boundsOf(c)[sequence]! * columns, boundsOf(c)[sequence + 1]! * columns)
 
-t.test('nothing crosses the bounds of a sequence', async (t) => {
-  const c = makeCase(23, [20, 150, 70], { heads: 4, kvHeads: 2, dim: 40 })
-  const [queryColumns, keyColumns] = [160, 80]
-  // Another second sequence, with infinities in it.
-  const change = (values: ArrayLike<number>, columns: number) =>
-    Float32Array.from(values, (value, i) =>
-      i >= 20 * columns && i < 170 * columns ? (i % 97 === 0 ? Infinity : value * 3 + 1) : value,
-    )
-  const changed = { ...c, q: change(c.q, queryColumns), k: change(c.k, keyColumns), v: change(c.v, keyColumns) }
-  const dOut = normalValues(24, c.q.length)
-  for (const instructionSet of instructionSets) {
-    const place = { instructionSet, threads: 2 }
-    const run = async (of: AttentionCase, dOut: Float32Array) => {
-      const { out, lse } = (await runOp(forwardCall(of), place)) as Record<'out' | 'lse', Float32Array>
-      return { out, ...(await runOp(backwardCall(of, dOut, out, lse), place)) } as Record<
-        'out' | 'd_q' | 'd_k' | 'd_v',
-        Float32Array
-      >
-    }
-    const [before, after] = [await run(c, dOut), await run(changed, change(dOut, queryColumns))]
-    for (const sequence of [0, 2]) {
-      // The sequence alone in a batch has the same bits as well: packing changes nothing.
-      const part = (values: ArrayLike<number>, columns: number) => rowsOf(c, sequence, values, columns)
-      const alone = await run(
-        { ...c, lengths: [c.lengths[sequence]!], q: part(c.q, queryColumns), k: part(c.k, keyColumns), v: part(c.v, keyColumns) },
-        part(dOut, queryColumns),
+for (const type of computeTypes) {
+  t.test(`nothing crosses the bounds of a sequence, ${type.dtype}`, async (t) => {
+    const c = makeCase(type, 23, [20, 150, 70], { heads: 4, kvHeads: 2, dim: 40 })
+    const [queryColumns, keyColumns] = [160, 80]
+    // Another second sequence, with infinities in it.
+    const change = (values: ArrayLike<number>, columns: number) =>
+      type.round(
+        Float32Array.from(values, (value, i) =>
+          i >= 20 * columns && i < 170 * columns ? (i % 97 === 0 ? Infinity : value * 3 + 1) : value,
+        ),
       )
-      for (const [name, columns] of Object.entries({ out: queryColumns, d_q: queryColumns, d_k: keyColumns, d_v: keyColumns })) {
-        const key = name as keyof typeof before
-        t.same(part(after[key], columns), part(before[key], columns), `${instructionSet}: ${name} of sequence ${sequence}`)
-        t.same(alone[key], part(before[key], columns), `${instructionSet}: ${name} of sequence ${sequence} alone`)
+    const changed = { ...c, q: change(c.q, queryColumns), k: change(c.k, keyColumns), v: change(c.v, keyColumns) }
+    const dOut = type.normal(24, c.q.length)
+    for (const instructionSet of instructionSets) {
+      const place = { instructionSet, threads: 2 }
+      const run = async (of: TypedCase, dOut: Float32Array) => {
+        const { out, lse } = (await runOp(forwardCall(of), place)) as Record<'out' | 'lse', Float32Array>
+        return { out, ...(await runOp(backwardCall(of, dOut, out, lse), place)) } as Record<
+          'out' | 'd_q' | 'd_k' | 'd_v',
+          Float32Array
+        >
       }
+      const [before, after] = [await run(c, dOut), await run(changed, change(dOut, queryColumns))]
+      for (const sequence of [0, 2]) {
+        // The sequence alone in a batch has the same bits as well: packing changes nothing.
+        const part = (values: ArrayLike<number>, columns: number) => rowsOf(c, sequence, values, columns)
+        const alone = await run(
+          {
+            ...c,
+            lengths: [c.lengths[sequence]!],
+            q: part(c.q, queryColumns),
+            k: part(c.k, keyColumns),
+            v: part(c.v, keyColumns),
+          },
+          part(dOut, queryColumns),
+        )
+        for (const [name, columns] of Object.entries({
+          out: queryColumns,
+          d_q: queryColumns,
+          d_k: keyColumns,
+          d_v: keyColumns,
+        })) {
+          const key = name as keyof typeof before
+          t.same(part(after[key], columns), part(before[key], columns), `${instructionSet}: ${name} of sequence ${sequence}`)
+          t.same(alone[key], part(before[key], columns), `${instructionSet}: ${name} of sequence ${sequence} alone`)
+        }
+      }
+      t.notOk(Number.isFinite(dot(after.out, after.out)), `${instructionSet}: the infinities do show in their own sequence`)
     }
-    t.notOk(Number.isFinite(dot(after.out, after.out)), `${instructionSet}: the infinities do show in their own sequence`)
-  }
-})
+  })
 
-t.test('later keys and values change nothing', async (t) => {
-  const c = makeCase(25, [200], { heads: 2, kvHeads: 1, dim: 24 })
-  const after = (values: ArrayLike<number>) => Float32Array.from(values, (value, i) => (i >= 150 * 24 ? 1e9 * value : value))
-  for (const instructionSet of instructionSets) {
-    const before = await runOp(forwardCall(c), { instructionSet, threads: 1 })
-    const changed = await runOp(forwardCall({ ...c, k: after(c.k), v: after(c.v) }), { instructionSet, threads: 1 })
-    t.same(changed.lse!.slice(0, 150 * 2), before.lse!.slice(0, 150 * 2), `${instructionSet}: lse`)
-    t.same(changed.out!.slice(0, 150 * 48), before.out!.slice(0, 150 * 48), `${instructionSet}: out`)
-  }
-})
+  t.test(`later keys and values change nothing, ${type.dtype}`, async (t) => {
+    const c = makeCase(type, 25, [200], { heads: 2, kvHeads: 1, dim: 24 })
+    const after = (values: ArrayLike<number>) =>
+      type.round(Float32Array.from(values, (value, i) => (i >= 150 * 24 ? 1e9 * value : value)))
+    for (const instructionSet of instructionSets) {
+      const before = await runOp(forwardCall(c), { instructionSet, threads: 1 })
+      const changed = await runOp(forwardCall({ ...c, k: after(c.k), v: after(c.v) }), { instructionSet, threads: 1 })
+      t.same(changed.lse!.slice(0, 150 * 2), before.lse!.slice(0, 150 * 2), `${instructionSet}: lse`)
+      t.same(changed.out!.slice(0, 150 * 48), before.out!.slice(0, 150 * 48), `${instructionSet}: out`)
+    }
+  })
 
-t.test('scores beyond the range of an ordinary softmax', async (t) => {
-  // All scores of a row are about −1e32: their differences alone count.
-  const c: AttentionCase = {
-    ...{ lengths: [3], heads: 1, kvHeads: 1, dim: 1 },
-    q: Float32Array.of(-1e16, -1e16, -1e16),
-    k: Float32Array.of(1e16, 1e16, 1e16),
-    v: Float32Array.of(1, 2, 6),
-  }
-  for (const instructionSet of instructionSets) {
-    const { out } = await runOp(forwardCall(c), { instructionSet, threads: 1 })
-    within(t, out!, [1, 1.5, 3], [1e-6, 1e-6, 1e-6], instructionSet)
-  }
-})
+  t.test(`scores beyond the range of an ordinary softmax, ${type.dtype}`, async (t) => {
+    // All scores of a row are about −1e32: their differences alone count.
+    const c: TypedCase = {
+      ...{ type, lengths: [3], heads: 1, kvHeads: 1, dim: 1 },
+      q: type.round([-1e16, -1e16, -1e16]),
+      k: type.round([1e16, 1e16, 1e16]),
+      v: Float32Array.of(1, 2, 6),
+    }
+    for (const instructionSet of instructionSets) {
+      const { out } = await runOp(forwardCall(c), { instructionSet, threads: 1 })
+      within(t, out!, [1, 1.5, 3], [1e-6, 1e-6, 1e-6], instructionSet)
+    }
+  })
+}
