@@ -1,5 +1,7 @@
 import t from 'tap'
-import { checkOp, type Expected, U, within } from './check-op.js'
+import { roundToBf16 } from './bf16.js'
+import { checkOp, type Expected, sameBits, U, within } from './check-op.js'
+import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
 import { accumulated, closeDevices, given, instructionSets, type OpCall, runOp, written } from './run-op.js'
 
@@ -49,7 +51,14 @@ function adamw(
   return { parameters: p, first_moment: m, second_moment: v }
 }
 
-function callOf(state: State, gradients: Float32Array, clip: number, attributes: Settings & { step: number }): OpCall {
+/** `rounded`: what is in the parameters' copy in bfloat16 before the step, if there is one. */
+function callOf(
+  state: State,
+  gradients: Float32Array,
+  clip: number,
+  attributes: Settings & { step: number },
+  rounded?: Float32Array,
+): OpCall {
   const n = gradients.length
   return {
     op: 'adamw',
@@ -59,6 +68,7 @@ function callOf(state: State, gradients: Float32Array, clip: number, attributes:
       second_moment: accumulated(Float32Array.from(state.second_moment), [n]),
       gradients: given(gradients, [n]),
       clip_scale: given(Float32Array.of(clip), [1]),
+      ...(rounded && { rounded: accumulated(rounded, [n], { dtype: 'bf16' }) }),
     },
     attributes: { ...attributes },
   }
@@ -67,8 +77,8 @@ function callOf(state: State, gradients: Float32Array, clip: number, attributes:
 const settings: Settings = { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 }
 
 t.test('adamw, step after step', async (t) => {
-  // 2^16 numbers are one task
-  for (const n of [1, 64, 615, (1 << 16) + 9]) {
+  // 2^18 numbers are one task
+  for (const n of [1, 64, 615, (1 << 18) + 9]) {
     let state: State = { parameters: normalValues(1, n), first_moment: new Float32Array(n), second_moment: new Float32Array(n) }
     for (const step of n > 1000 ? [1] : [1, 2, 3, 4, 5]) {
       const gradients = normalValues(10 + step, n, 0.01)
@@ -77,6 +87,28 @@ t.test('adamw, step after step', async (t) => {
       const call = callOf(state, gradients, clip, { ...settings, step })
       await checkOp(t, `${n} numbers, step ${step}`, call, { ...expected })
       state = (await runOp(call, { instructionSet: instructionSets[0]!, threads: 1 })) as unknown as State
+    }
+  }
+})
+
+t.test('adamw with a copy of the parameters in bfloat16', async (t) => {
+  const bf16 = computeTypes[1]!
+  for (const n of [1, 64, 615, (1 << 18) + 9]) {
+    const state = { parameters: normalValues(11, n), first_moment: normalValues(12, n, 0.01), second_moment: new Float32Array(n) }
+    const gradients = normalValues(13, n, 0.01)
+    const expected = adamw(state, gradients, 1, 2, settings)
+    const call = callOf(state, gradients, 1, { ...settings, step: 2 }, new Float32Array(n).fill(NaN))
+    const rounded = bf16.stored(expected.parameters as Required<Expected>)
+    await checkOp(t, `${n} numbers`, call, { ...expected, rounded })
+    const { rounded: _, ...without } = call.operands
+    for (const instructionSet of instructionSets) {
+      const place = { instructionSet, threads: 2 }
+      const { rounded, ...rest } = await runOp(call, place)
+      const plain = await runOp({ ...call, operands: without }, place)
+      const name = `${n} numbers, ${instructionSet}`
+      t.ok(sameBits(rounded!, roundToBf16(rest.parameters!)), `${name}: the parameters to the nearest`)
+      for (const [operand, values] of Object.entries(rest))
+        t.ok(sameBits(values, plain[operand]!), `${name}: ${operand} as without the copy`)
     }
   }
 })
@@ -132,10 +164,12 @@ t.test('a clip scale of 0 writes nothing, whatever the gradients are', async (t)
     second_moment: normalValues(7, n).map(Math.abs),
   }
   const gradients = new Float32Array(n).fill(NaN)
-  await checkOp(t, 'clip 0', callOf(state, gradients, 0, { ...settings, step: 3 }), {
+  const rounded = roundToBf16(normalValues(14, n))
+  await checkOp(t, 'clip 0', callOf(state, gradients, 0, { ...settings, step: 3 }, rounded), {
     parameters: { values: state.parameters },
     first_moment: { values: state.first_moment },
     second_moment: { values: state.second_moment },
+    rounded: { values: rounded },
   })
 })
 

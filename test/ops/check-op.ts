@@ -28,7 +28,7 @@ export function within(t: Test, got: Numbers, want: Numbers, bounds: Numbers, wh
   )
 }
 
-function sameBits(a: Float32Array, b: Float32Array): boolean {
+export function sameBits(a: Float32Array, b: Float32Array): boolean {
   return Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength))
 }
 
