@@ -3,6 +3,7 @@ import { NativeError } from '../../lib/errors.js'
 import type { OpDescription, ProgramDescription, TensorDescription } from '../../lib/native/addon-types.js'
 import { loadAddon } from '../../lib/native/binding.js'
 import { type Arena, type CompiledProgram, type Device, openDevice } from '../../lib/native/device.js'
+import { toBf16 } from '../ops/bf16.js'
 import { ARENA_BYTES, MAX_SEQUENCES, MAX_TOKENS, VOCABULARY, validProgram, validRun } from './hostile-program.js'
 
 const device = await openDevice('cpu', { threads: 2 })
@@ -86,12 +87,57 @@ t.test('dtypes and shapes', async (t) => {
     operand('embedding', 'ids', (x) => set(x, 'dtype', 'f32')),
     /expected dtype i32 for ids of op 0/,
   )
+  const dtype = (name: string, operandName: string, value: string) => operand(name, operandName, (x) => set(x, 'dtype', value))
   await refuses(
     t,
-    'bf16 where f32 is asked',
-    operand('rms_norm', 'x', (x) => set(x, 'dtype', 'bf16')),
-    /expected dtype f32/,
+    'bf16 for statistics',
+    dtype('rms_norm', 'rstd', 'bf16'),
+    /expected dtype f32 for rstd of op 1 \(rms_norm\) but received bf16/,
   )
+  await refuses(
+    t,
+    'f32 for a copy in bf16',
+    (p) => set(op(p, 'adamw').operands, 'rounded', op(p, 'adamw').operands.gradients),
+    /expected dtype bf16 for rounded of op 6 \(adamw\) but received f32/,
+  )
+  for (const value of ['f16', 'i32'])
+    await refuses(
+      t,
+      `${value} to compute in`,
+      dtype('rms_norm', 'x', value),
+      new RegExp(`expected dtype f32 or bf16 for x of op 1 \\(rms_norm\\) but received ${value}`),
+    )
+  for (const [name, operandName] of [
+    ['rms_norm', 'weight'],
+    ['rms_norm', 'x'],
+    ['embedding', 'table'],
+    ['rope', 'x'],
+    ['attention', 'k'],
+    ['linear_cross_entropy', 'weight'],
+  ] as const)
+    await refuses(
+      t,
+      `bf16 among f32: ${operandName} of ${name}`,
+      dtype(name, operandName, 'bf16'),
+      new RegExp(`expected dtype f32, as of the operands before it, for ${operandName} of op . \\(${name}\\) but received bf16`),
+    )
+  await refuses(
+    t,
+    'f32 among bf16',
+    dtype('rms_norm', 'out', 'bf16'),
+    /expected dtype bf16, as of the operands before it, for x of op 1 \(rms_norm\) but received f32/,
+  )
+  for (const value of ['bf16', 'f16']) {
+    const weights = (p: ProgramDescription) => ({ ...p.inputs.weights, dtype: value })
+    await refuses(
+      t,
+      `an input in ${value}`,
+      (p) => set(p.inputs, 'weights', weights(p)),
+      /expected dtype f32 or i32 for input weights/,
+    )
+    const loss = (p: ProgramDescription) => ({ ...p.outputs.loss, dtype: value })
+    await refuses(t, `an output in ${value}`, (p) => set(p.outputs, 'loss', loss(p)), /expected dtype f32 for output loss/)
+  }
   await refuses(
     t,
     'unknown dtype',
@@ -181,6 +227,27 @@ t.test('places outside the arena', async (t) => {
   await refuses(t, 'an output that is not f32', (p) => set(p.outputs, 'ids', p.inputs.ids), /dtype f32 for output ids/)
 })
 
+t.test('places of numbers of two bytes', async (t) => {
+  const places = (out: Partial<TensorDescription>) => (p: ProgramDescription) => {
+    const { parameters } = op(p, 'adamw').operands
+    p.ops = [{ op: 'cast', operands: { x: parameters!, out: { ...parameters!, dtype: 'bf16', ...out } }, attributes: {} }]
+  }
+  await refuses(
+    t,
+    'offset between two numbers',
+    places({ offset: 65 }),
+    /offset that is a multiple of 2 for out of op 0 \(cast\)/,
+  )
+  await refuses(t, 'past the end', places({ offset: ARENA_BYTES - 8 }), /takes 10 bytes at offset 65528/)
+  const program = validProgram()
+  places({ offset: ARENA_BYTES - 10 })(program)
+  await device.compile(program, [arena]).run(validRun())
+  const after = new Uint16Array((await arena.read(ARENA_BYTES - 10, 10)).buffer)
+  const { offset } = program.ops[0]!.operands.x!
+  t.same(after, toBf16(new Float32Array(bytes.buffer, offset, 5)), 'the last number of the arena may be used')
+  await arena.write(0, bytes)
+})
+
 t.test('the last number of the arena may be used', async (_t) => {
   const program = validProgram()
   operand('rms_norm', 'out', (x) => set(x, 'offset', ARENA_BYTES - MAX_TOKENS * 8 * 4))(program)
@@ -222,6 +289,21 @@ t.test('relations between operands', async (t) => {
   await refuses(t, 'sum without residual', half, /residual and sum together/)
   const gradient = (p: ProgramDescription) => set(op(p, 'linear_cross_entropy').operands, 'd_hidden', op(p, 'rope').operands.x)
   await refuses(t, 'd_hidden without d_weight', gradient, /d_hidden, d_weight and d_hidden_rows together/)
+  const backward = (dtype: 'f32' | 'bf16', sum: boolean) => (p: ProgramDescription) => {
+    const { out, lse, q, cu_seqlens } = op(p, 'attention').operands
+    const x: TensorDescription = { ...q!, dtype }
+    p.ops.push({
+      op: 'attention_backward',
+      operands: {
+        ...{ d_q: x, d_k: x, d_v: x, d_out: x, q: x, k: x, v: x, out: { ...out!, dtype } },
+        ...{ lse: lse!, delta: lse!, cu_seqlens: cu_seqlens! },
+        ...(sum ? { d_q_sum: q! } : {}),
+      },
+      attributes: { head_dim: 4, scale: 0.5 },
+    })
+  }
+  for (const of of [backward('bf16', false), backward('f32', true)])
+    await refuses(t, 'the sum of d_q', of, /expected d_q_sum exactly when d_q is bf16 \(op 7 \(attention_backward\)\)/)
   const heads = (p: ProgramDescription) => {
     const { out, x, weight } = op(p, 'rms_norm').operands
     p.ops.push({
