@@ -7,7 +7,7 @@ import { loadAddon } from './binding.js'
 export const CHUNK_BYTES = 4 << 20
 
 /** Working memory of each thread of the CPU backend, in bytes; the native side's kScratchBytesPerThread. */
-export const CPU_SCRATCH_BYTES_PER_THREAD = 4 << 20
+export const CPU_SCRATCH_BYTES_PER_THREAD = 6 << 20
 
 export interface DeviceOptions {
   /** Threads that compute; all processors that this process may use by default. */

@@ -36,8 +36,6 @@ double run_bf16_multiply_adds(int64_t iterations, float* sink) {
   for (int64_t n = 0; n < iterations; ++n) {
 #pragma GCC unroll 24
     for (int i = 0; i < kSums; ++i) sums[i] = _mm512_dpbf16_ps(sums[i], factor, factor);
-    // The products do not depend on the sums: without this the loop could be left out.
-    __asm__ volatile("" : "+v"(sums[0]));
   }
   Vec total = {};
   for (int i = 0; i < kSums; ++i) total += sums[i];

@@ -9,7 +9,7 @@ namespace limo {
 
 // Working memory of one thread, enough for the packed blocks of a matrix product or of attention.
 // lib/native/device.ts has the same number, so that a plan is exact on a machine without the addon.
-constexpr int64_t kScratchBytesPerThread = 4 << 20;
+constexpr int64_t kScratchBytesPerThread = 6 << 20;
 // What a matrix product takes of it, from its start.
 constexpr int64_t kScratchForProducts = kScratchBytesPerThread - (16 << 10);
 

@@ -25,25 +25,27 @@ struct Tile<Pair> {
 template <class U>
 constexpr int64_t kTileCols = Tile<U>::kVectors * kLanes;
 
-// Cache blocks in units of 4 bytes: a packed block of B (kBlockK × about kBlockN, 430 KB) stays in L2 while the rows of A
+// Cache blocks in units of 4 bytes: a packed block of B (kBlockK × about kBlockN, half a megabyte) stays in L2 while the rows of A
 // stream past it.
-constexpr int64_t kBlockK = 448;
+constexpr int64_t kBlockK = 512;
 constexpr int64_t kBlockN = 240;
+// Rows of A that are multiplied with all of a packed block before the next ones.
+constexpr int64_t kRowsTogether = 96;
 // A block's columns are whole tiles.
 template <class U>
 constexpr int64_t kBlockCols = (kBlockN + kTileCols<U> - 1) / kTileCols<U> * kTileCols<U>;
 constexpr int64_t kMostBlockCols = 256;
 // Rows of A that share one packed block of B; packing costs about 1/kBlockM of the product.
-constexpr int64_t kBlockM = 576;
-// Columns up to which a task may take all of them.
-constexpr int64_t kNarrow = 1152;
+constexpr int64_t kBlockM = 768;
+// Columns that a task takes where A has to be copied, so that a block of A is copied once for all of them.
+constexpr int64_t kManyCols = 1152;
 // Rows of A further apart than this (bytes) touch a page each: they are copied together first.
-constexpr int64_t kFarRowBytes = 4096;
+constexpr int64_t kFarRowBytes = 1 << 30;
 
 // A thread's working memory: packed B, copied A, and the sums of a task whose result is bfloat16 until its last block of k.
 constexpr int64_t kPackedB = kBlockK * kMostBlockCols;
 constexpr int64_t kCopiedA = kBlockK * kBlockM;
-constexpr int64_t kPartialSums = kBlockM * kNarrow;
+constexpr int64_t kPartialSums = kBlockM * kManyCols;
 static_assert(kBlockCols<float> <= kMostBlockCols && kBlockCols<Pair> <= kMostBlockCols);
 static_assert((kPackedB + kCopiedA + kPartialSums) * 4 <= kScratchForProducts);
 
@@ -64,6 +66,30 @@ LIMO_INLINE Vec multiply_add(const Pair* a, Vec b, Vec sum) {
 }
 #endif
 
+// Adds what is to be added to a tile's sums and stores its first `columns`: all of them if kWhole.
+template <bool kWhole, class U, class Out, int Rows, int Vectors>
+LIMO_INLINE void finish_tile(const PackedProduct<U, Out>& p, const Vec (&sum)[Rows][Vectors], int64_t row, int64_t column, int64_t columns) {
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) {
+    const int64_t first = column + v * kLanes, width = smaller(columns - v * kLanes, kLanes);
+    const bool whole = kWhole || width == kLanes;
+    const Vec offset = !p.bias ? Vec{} : whole ? load(p.bias + first) : load_partial(p.bias + first, width);
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      Out* const out = p.c + (row + i) * p.c_stride + first;
+      const float* const addend = p.addend + (row + i) * p.addend_stride + first;
+      Vec value = sum[i][v] + offset;
+      if (whole) {
+        if (p.addend) value += load(addend);
+        store(out, value);
+      } else {
+        if (p.addend) value += load_partial(addend, width);
+        store_partial(out, value, width);
+      }
+    }
+  }
+}
+
 // C[Rows, columns] = A·B over one panel; `columns` ≤ Vectors·kLanes of it are stored.
 template <class U, class Out, int Rows, int Vectors>
 void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, int64_t column, int64_t columns) {
@@ -81,7 +107,11 @@ void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, in
 
   const U* a = p.a + row * p.a_row_stride;
   const int64_t row_stride = p.a_row_stride, k_stride = p.a_k_stride;
+  // The next tile's part of A: row after row of eight units where rows are contiguous, or the rows of each k.
+  const U* const next = a + Rows * row_stride;
+  const int64_t turn = k_stride == 1 ? 7 : 0;
   for (int64_t k = 0; k < p.k; ++k) {
+    __builtin_prefetch(next + (k & turn) * row_stride + (k & ~turn) * k_stride);
     Vec b[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) b[v] = load_units(panel + v * kLanes);
@@ -97,25 +127,8 @@ void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, in
     panel += Vectors * kLanes;
   }
 
-  for (int v = 0; v < Vectors; ++v) {
-    const int64_t width = smaller(columns - v * kLanes, kLanes);
-    const bool whole = width == kLanes;
-    const Out* bias = p.bias + column + v * kLanes;
-    const Vec offset = !p.bias ? Vec{} : whole ? load(bias) : load_partial(bias, width);
-#pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
-      Out* out = c + i * p.c_stride + v * kLanes;
-      const float* addend = p.addend + (row + i) * p.addend_stride + column + v * kLanes;
-      Vec value = sum[i][v] + offset;
-      if (whole) {
-        if (p.addend) value += load(addend);
-        store(out, value);
-      } else {
-        if (p.addend) value += load_partial(addend, width);
-        store_partial(out, value, width);
-      }
-    }
-  }
+  if (columns == Vectors * kLanes) finish_tile<true>(p, sum, row, column, columns);
+  else finish_tile<false>(p, sum, row, column, columns);
 }
 
 template <class U, class Out>
@@ -127,28 +140,58 @@ LIMO_INLINE TileKernel<U, Out> kernel_of(int64_t rows, std::integer_sequence<int
   return kernels[rows - 1];
 }
 
+// Walks through upcoming memory, a share of its lines at a time.
+class Fetcher {
+ public:
+  LIMO_INLINE Fetcher(const Upcoming& upcoming, int64_t shares)
+      : upcoming_(upcoming), lines_(blocks_of(upcoming.rows * blocks_of(upcoming.row_bytes, 64), shares)) {}
+
+  LIMO_INLINE void fetch() {
+    for (int64_t n = 0; n < lines_ && row_ < upcoming_.rows; ++n) {
+      __builtin_prefetch(upcoming_.first + row_ * upcoming_.stride + byte_, 0, 2);
+      byte_ += 64;
+      if (byte_ >= upcoming_.row_bytes) byte_ = 0, ++row_;
+    }
+  }
+
+ private:
+  const Upcoming upcoming_;
+  const int64_t lines_;
+  int64_t row_ = 0, byte_ = 0;
+};
+
 template <class U, class Out, int Vectors>
-void multiply_panel(const PackedProduct<U, Out>& p, const U* panel, int64_t column, int64_t columns) {
-  for (int64_t row = 0; row < p.m;) {
-    const int64_t rows = even_piece(p.m - row, Tile<U>::kRows);
+void multiply_panel(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row, const U* panel, int64_t column, int64_t columns,
+                    Fetcher& fetcher) {
+  while (row < end_row) {
+    fetcher.fetch();
+    const int64_t rows = even_piece(end_row - row, Tile<U>::kRows);
     kernel_of<U, Out, Vectors>(rows, std::make_integer_sequence<int, Tile<U>::kRows>{})(p, row, panel, column, columns);
     row += rows;
   }
 }
 
 template <class U, class Out>
-void multiply_panels(const PackedProduct<U, Out>& p) {
+void multiply_rows(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row, Fetcher& fetcher) {
   const U* packed = p.packed_b;
   for (int64_t column = 0; column < p.n;) {
     // A panel of one vector is bound by loads: 64 columns are 2 + 2 vectors rather than 3 + 1.
     const int64_t vectors = even_piece(blocks_of(p.n - column, kLanes), Tile<U>::kVectors), width = vectors * kLanes;
     const int64_t columns = smaller(width, p.n - column);
-    if (vectors == 1) multiply_panel<U, Out, 1>(p, packed, column, columns);
-    else if (vectors == 2) multiply_panel<U, Out, 2>(p, packed, column, columns);
-    else if constexpr (Tile<U>::kVectors > 2) multiply_panel<U, Out, 3>(p, packed, column, columns);
+    if (vectors == 1) multiply_panel<U, Out, 1>(p, row, end_row, packed, column, columns, fetcher);
+    else if (vectors == 2) multiply_panel<U, Out, 2>(p, row, end_row, packed, column, columns, fetcher);
+    else if constexpr (Tile<U>::kVectors > 2) multiply_panel<U, Out, 3>(p, row, end_row, packed, column, columns, fetcher);
     packed += width * p.k;
     column += width;
   }
+}
+
+// Some rows of A at a time, so that they come from L2 for every panel but the first.
+template <class U, class Out>
+void multiply_panels(const PackedProduct<U, Out>& p) {
+  constexpr int64_t kRows = kRowsTogether / Tile<U>::kRows * Tile<U>::kRows;
+  Fetcher fetcher(p.upcoming, blocks_of(p.m, Tile<U>::kRows) * blocks_of(p.n, kTileCols<U>));
+  for (int64_t row = 0; row < p.m; row += kRows) multiply_rows(p, row, smaller(row + kRows, p.m), fetcher);
 }
 
 // A vector of units from numbers that are contiguous in k.
@@ -222,6 +265,13 @@ LIMO_INLINE void transpose_square(U* to, int64_t to_stride, const In* from, int6
 #endif
 }
 
+// Columns of the next panel when `left` are left, in whole vectors. A panel of one vector is bound by loads: 64 columns are
+// 2 + 2 vectors rather than 3 + 1.
+template <class U>
+LIMO_INLINE int64_t panel_width(int64_t left) {
+  return even_piece(blocks_of(left, kLanes), Tile<U>::kVectors) * kLanes;
+}
+
 // One vector's width of a panel from a B whose columns are contiguous in k.
 template <class U, class In>
 void pack_transposed(U* panel, int64_t width, const In* b, int64_t col_stride, int64_t k, int64_t columns) {
@@ -236,33 +286,61 @@ void pack_transposed(U* panel, int64_t width, const In* b, int64_t col_stride, i
     }
 }
 
-// One vector's width of a panel from a B whose rows are contiguous.
 template <class U, class In>
-void pack_rows(U* panel, int64_t width, const In* b, int64_t k_stride, int64_t k, int64_t columns) {
-  for (int64_t p = 0; p < k; p += kPerUnit<U>) {
-    const In* from = b + p * k_stride;
-    store_units(panel + p / kPerUnit<U> * width, units_across_k(from, p + 1 < k ? from + k_stride : nullptr, columns, panel));
+void pack_panels_transposed(U* packed, const In* b, int64_t col_stride, int64_t k, int64_t n) {
+  for (int64_t panel = 0; panel < n;) {
+    const int64_t width = panel_width<U>(n - panel);
+    for (int64_t v = 0; v < width; v += kLanes)
+      pack_transposed(packed + v, width, b + (panel + v) * col_stride, col_stride, k, smaller(kLanes, n - panel - v));
+    packed += width * units_of<U>(k);
+    panel += width;
+  }
+}
+
+// Panels of a B whose rows are contiguous, row by row through all of them: rows may be pages apart.
+template <class U, class In>
+void pack_panels_by_rows(U* packed, const In* b, int64_t k_stride, int64_t k, int64_t n) {
+  constexpr int64_t kMostVectors = 64;
+  constexpr int64_t kRowsAhead = 12;
+  struct {
+    U* to;
+    int64_t width, column, columns;
+  } vectors[kMostVectors];
+  for (int64_t panel = 0; panel < n;) {
+    int64_t count = 0;
+    for (; panel < n && count + Tile<U>::kVectors <= kMostVectors; packed += panel_width<U>(n - panel) * units_of<U>(k), panel += panel_width<U>(n - panel))
+      for (int64_t width = panel_width<U>(n - panel), v = 0; v < width; v += kLanes)
+        vectors[count++] = {packed + v, width, panel + v, smaller(kLanes, n - panel - v)};
+    for (int64_t p = 0; p < k; p += kPerUnit<U>) {
+      const In* first = b + p * k_stride;
+      const In* second = p + 1 < k ? first + k_stride : nullptr;
+      for (int64_t v = 0; v < count; ++v) {
+        const auto& [to, width, column, columns] = vectors[v];
+        __builtin_prefetch(first + kRowsAhead * k_stride + column);
+        if constexpr (kPerUnit<U> == 2) __builtin_prefetch(first + (kRowsAhead + 1) * k_stride + column);
+        store_units(to + p / kPerUnit<U> * width, units_across_k(first + column, second ? second + column : nullptr, columns, packed));
+      }
+    }
   }
 }
 
 template <class U, class In>
 void pack_panels(U* packed, const In* b, int64_t k_stride, int64_t col_stride, int64_t k, int64_t n) {
-  for (int64_t panel = 0; panel < n;) {
-    const int64_t width = even_piece(blocks_of(n - panel, kLanes), Tile<U>::kVectors) * kLanes;
-    for (int64_t v = 0; v < width; v += kLanes) {
-      const int64_t here = smaller(kLanes, n - panel - v);
-      if (col_stride == 1) pack_rows(packed + v, width, b + panel + v, k_stride, k, here);
-      else pack_transposed(packed + v, width, b + (panel + v) * col_stride, col_stride, k, here);
-    }
-    packed += width * units_of<U>(k);
-    panel += width;
-  }
+  if (col_stride == 1) pack_panels_by_rows(packed, b, k_stride, k, n);
+  else pack_panels_transposed(packed, b, col_stride, k, n);
+}
+
+// Rows that lie apart are no stream to the processor: it has to be told which one comes next.
+template <class T>
+LIMO_INLINE void prefetch_row(const T* row, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(row + i);
 }
 
 template <class U, class In>
 void copy_rows_as_units(U* to, const In* from, int64_t row_stride, int64_t rows, int64_t k) {
   const int64_t units = units_of<U>(k);
   for (int64_t i = 0; i < rows; ++i, from += row_stride, to += units) {
+    if (i + 2 < rows) prefetch_row(from + 2 * row_stride, k);
     if constexpr (sizeof(In) * kPerUnit<U> == sizeof(U)) {
       __builtin_memcpy(to, from, static_cast<size_t>(k) * sizeof(In));
       if (k % kPerUnit<U> != 0) set_unit(to + units - 1, from + k - 1, static_cast<const In*>(nullptr));
@@ -280,6 +358,7 @@ void copy_transposed(U* to, const In* from, int64_t k_stride, int64_t rows, int6
   for (int64_t p = 0; p < k; p += kPerUnit<U>, to += rows) {
     const In* first = from + p * k_stride;
     const In* second = p + 1 < k ? first + k_stride : nullptr;
+    for (int64_t next = p + 2 * kPerUnit<U>; next < p + 3 * kPerUnit<U> && next < k; ++next) prefetch_row(from + next * k_stride, rows);
     int64_t i = 0;
     for (; i + kLanes <= rows; i += kLanes)
       store_units(to + i, units_across_k(first + i, second ? second + i : nullptr, kLanes, to));
@@ -305,14 +384,23 @@ BlockOfA<U> prepare_a(const Gemm<In, Out>& g, U* room, int64_t row, int64_t rows
   return {room, 1, rows};
 }
 
-// Few large tasks would leave threads idle at the end: with less than four for each thread, their number is made a
-// multiple of the threads, as long as a task keeps `fewest` rows to share a packing of B.
-int64_t rows_of_a_task(int64_t m, int64_t n_blocks, int64_t threads, int64_t tile_rows) {
-  const int64_t fewest = 12 * tile_rows;
-  const int64_t most = kBlockM / tile_rows * tile_rows;
-  int64_t blocks = blocks_of(m, most);
-  while (blocks * n_blocks < 4 * threads && blocks * n_blocks % threads != 0 && m / (blocks + 1) >= fewest) ++blocks;
-  return blocks_of(blocks_of(m, blocks), tile_rows) * tile_rows;
+// Rows of a task so that the threads end together: with few large tasks one of them would wait for another. `cols` is how
+// many columns a task takes; it packs B for itself, which costs as much as kPackingRows rows.
+template <class U>
+int64_t rows_of_a_task(int64_t m, int64_t n, int64_t cols, int64_t threads) {
+  constexpr int64_t kTileRows = Tile<U>::kRows, kMostRows = kBlockM / kTileRows * kTileRows, kPackingRows = 24;
+  const int64_t col_tasks = blocks_of(n, cols), fewest_blocks = blocks_of(m, kMostRows);
+  int64_t best_rows = 0;
+  double best_time = 0;
+  for (int64_t blocks = fewest_blocks; blocks < fewest_blocks + 4 * threads; ++blocks) {
+    const int64_t rows = blocks_of(blocks_of(m, blocks), kTileRows) * kTileRows, row_tasks = blocks_of(m, rows);
+    // Tasks of the same columns follow each other: if they share out evenly, the last columns may be fewer.
+    const double rounds = row_tasks % threads == 0 ? static_cast<double>(row_tasks / threads) * static_cast<double>(n) / static_cast<double>(cols)
+                                                   : static_cast<double>(blocks_of(row_tasks * col_tasks, threads));
+    const double time = rounds * static_cast<double>(rows + kPackingRows);
+    if (best_rows == 0 || time < best_time) best_rows = rows, best_time = time;
+  }
+  return best_rows;
 }
 
 // How a product is cut into tasks: each has `rows` rows and `cols` columns, the columns in blocks of `col_block`.
@@ -324,14 +412,23 @@ template <class In, class Out>
 Tasks share_out(const Gemm<In, Out>& g, int64_t threads) {
   using U = Unit<In>;
   const int64_t col_block = blocks_of(even_piece(g.n, kBlockCols<U>), kTileCols<U>) * kTileCols<U>;
-  // Where A has to be copied, a task takes all columns of a narrow product, so that a block of A is copied once.
-  if (copies_a(g) && g.n > col_block && g.n <= kNarrow) {
-    const int64_t rows = rows_of_a_task(g.m, 1, threads, Tile<U>::kRows), row_tasks = blocks_of(g.m, rows);
-    if (row_tasks >= threads) return {rows, g.n, col_block, row_tasks, 1};
+  const int64_t col_blocks = blocks_of(g.n, col_block);
+  int64_t together = copies_a(g) ? smaller(col_blocks, kManyCols / col_block) : 1;
+  for (;; --together) {
+    const int64_t cols = even_piece(col_blocks, together) * col_block, col_tasks = blocks_of(g.n, cols);
+    const int64_t rows = rows_of_a_task<U>(g.m, g.n, cols, threads), row_tasks = blocks_of(g.m, rows);
+    if (together == 1 || row_tasks * col_tasks >= threads) return {rows, cols, col_block, row_tasks, col_tasks};
   }
-  const int64_t col_tasks = blocks_of(g.n, col_block);
-  const int64_t rows = rows_of_a_task(g.m, col_tasks, threads, Tile<U>::kRows);
-  return {rows, col_block, col_block, blocks_of(g.m, rows), col_tasks};
+}
+
+// Where a block of B lies.
+template <class In, class Out>
+Upcoming block_of_b(const Gemm<In, Out>& g, int64_t k_start, int64_t k, int64_t col, int64_t cols) {
+  constexpr int64_t kBytes = sizeof(In);
+  if (k <= 0) return {};
+  const char* const first = reinterpret_cast<const char*>(g.b + k_start * g.b_k_stride + col * g.b_col_stride);
+  if (g.b_col_stride == 1) return {first, g.b_k_stride * kBytes, k, cols * kBytes};
+  return {first, g.b_col_stride * kBytes, cols, k * kBytes};
 }
 
 template <class In, class Out>
@@ -343,7 +440,8 @@ void run_gemm(const Gemm<In, Out>& g, const CpuContext& context) {
   // may depend on the threads: each element is summed in the same way wherever it falls.
   const int64_t units = units_of<U>(g.k);
   const int64_t k_blocks = units == 0 ? 1 : blocks_of(units, kBlockK);
-  const int64_t k_block = blocks_of(units, k_blocks) * kPerUnit<U>;
+  // Whole squares of a transposition.
+  const int64_t k_block = blocks_of(blocks_of(units, k_blocks), 16) * 16 * kPerUnit<U>;
   const Tasks tasks = share_out(g, context.pool.threads());
 
   parallel_for(context.pool, tasks.row_tasks * tasks.col_tasks, [&](int64_t task, int thread) {
@@ -361,12 +459,17 @@ void run_gemm(const Gemm<In, Out>& g, const CpuContext& context) {
       for (int64_t col = first_col; col < end_col; col += tasks.col_block) {
         const int64_t cols = smaller(tasks.col_block, end_col - col);
         pack_b(packed_b, g.b + k_start * g.b_k_stride + col * g.b_col_stride, g.b_k_stride, g.b_col_stride, k, cols);
+        // The next block of B: of the next columns, or the first ones of the next k.
+        const bool last_cols = col + tasks.col_block >= end_col;
+        const int64_t next_col = last_cols ? first_col : col + tasks.col_block, next_k = last_cols ? k_start + k : k_start;
+        const Upcoming upcoming = block_of_b(g, next_k, smaller(k_block, g.k - next_k), next_col, smaller(tasks.col_block, end_col - next_col));
         const Out* const bias = g.bias ? g.bias + col : nullptr;
         Out* const c = g.c + row * g.c_stride + col;
         const auto multiply = [&](auto* to, int64_t stride, const float* addend, int64_t addend_stride, auto* offset) {
           multiply_packed(PackedProduct<U, std::remove_reference_t<decltype(*to)>>{
               .m = rows, .n = cols, .k = units_of<U>(k), .a = a.a, .a_row_stride = a.row_stride, .a_k_stride = a.k_stride,
-              .packed_b = packed_b, .c = to, .c_stride = stride, .addend = addend, .addend_stride = addend_stride, .bias = offset});
+              .packed_b = packed_b, .c = to, .c_stride = stride, .addend = addend, .addend_stride = addend_stride, .bias = offset,
+              .upcoming = upcoming});
         };
         if constexpr (kRounds) {
           float* const sums = partial + (col - first_col);

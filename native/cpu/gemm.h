@@ -90,6 +90,12 @@ LIMO_INLINE BlockOfA<Unit<T>> read_rows(const T* from, int64_t row_stride, int64
 void pack_b(float* packed, const float* b, int64_t k_stride, int64_t col_stride, int64_t k, int64_t n);
 void pack_b(Unit<Bf16>* packed, const Bf16* b, int64_t k_stride, int64_t col_stride, int64_t k, int64_t n);
 
+// Memory that will be read after a product: it is fetched while the product runs, some lines with every tile.
+struct Upcoming {
+  const char* first = nullptr;
+  int64_t stride = 0, rows = 0, row_bytes = 0;  // bytes
+};
+
 // C[m,n] = Σ_k A(i,k)·B(k,j) + addend + bias, with k and the strides of A in units. The addend may be C itself.
 template <class U, class Out>
 struct PackedProduct {
@@ -102,6 +108,7 @@ struct PackedProduct {
   const float* addend = nullptr;  // [m, n] float32, may be null
   int64_t addend_stride = 0;
   const Out* bias = nullptr;  // [n], may be null
+  Upcoming upcoming = {};
 };
 void multiply_packed(const PackedProduct<float, float>& product);
 void multiply_packed(const PackedProduct<Unit<Bf16>, Bf16>& product);

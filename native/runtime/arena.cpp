@@ -69,8 +69,7 @@ Arena::Arena(size_t bytes) : bytes_(bytes) {
   if (aligned > start) munmap(mapped, aligned - start);
   data_ = reinterpret_cast<char*>(aligned);
   mapped_bytes_ = size - (aligned - start);
-  // Small arenas would only round up their memory.
-  if (bytes >= 8 * kHugePage) madvise(data_, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+  if (bytes >= kHugePage) madvise(data_, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 }
 
 Arena::~Arena() { release(); }
