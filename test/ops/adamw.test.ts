@@ -1,4 +1,5 @@
 import t from 'tap'
+import { adamw, clipScale, type Settings, type State } from './adamw-reference.js'
 import { roundToBf16 } from './bf16.js'
 import { checkOp, type Expected, sameBits, U, within } from './check-op.js'
 import { computeTypes } from './compute-types.js'
@@ -6,50 +7,6 @@ import { normalValues } from './random-values.js'
 import { accumulated, closeDevices, given, instructionSets, type OpCall, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
-
-interface Settings {
-  learning_rate: number
-  beta1: number
-  beta2: number
-  eps: number
-  weight_decay: number
-}
-
-interface State {
-  parameters: ArrayLike<number>
-  first_moment: ArrayLike<number>
-  second_moment: ArrayLike<number>
-}
-
-/** One step of PyTorch's AdamW in double, with bounds for one step in float32 from the same start. */
-function adamw(
-  state: State,
-  gradients: Float32Array,
-  clip: number,
-  step: number,
-  settings: Settings,
-): Record<keyof State, Expected> {
-  const { learning_rate: lr, beta1, beta2, eps, weight_decay } = settings
-  const n = gradients.length
-  const empty = () => ({ values: new Float64Array(n), bounds: new Float64Array(n) })
-  const [p, m, v] = [empty(), empty(), empty()]
-  for (let i = 0; i < n; i++) {
-    const g = clip * gradients[i]!
-    const [p0, m0, v0] = [state.parameters[i]!, state.first_moment[i]!, state.second_moment[i]!]
-    m.values[i] = beta1 * m0 + (1 - beta1) * g
-    v.values[i] = beta2 * v0 + (1 - beta2) * g * g
-    const denominator = Math.sqrt(v.values[i]!) / Math.sqrt(1 - beta2 ** step) + eps
-    const change = (lr / (1 - beta1 ** step)) * (m.values[i]! / denominator)
-    p.values[i] = p0 * (1 - lr * weight_decay) - change
-    // The clipped gradient, its square, the rounded constants, a product and a sum: at most six roundings of each term.
-    m.bounds[i] = 6 * U * (Math.abs(beta1 * m0) + Math.abs((1 - beta1) * g))
-    v.bounds[i] = 6 * U * v.values[i]!
-    // The change inherits the errors of m and of √v and has six roundings of its own; the weight has three.
-    const changeOfM = (lr / (1 - beta1 ** step)) * (m.bounds[i]! / denominator)
-    p.bounds[i] = 3 * U * (Math.abs(p0) + Math.abs(change)) + changeOfM + 10 * U * Math.abs(change)
-  }
-  return { parameters: p, first_moment: m, second_moment: v }
-}
 
 /** `rounded`: what is in the parameters' copy in bfloat16 before the step, if there is one. */
 function callOf(
@@ -179,7 +136,7 @@ t.test('grad_norm', async (t) => {
     const norm = Math.sqrt(gradients.reduce((sum, g) => sum + g * g, 0))
     for (const max_norm of [0, norm / 3, norm * 3]) {
       const operands = { gradients: given(gradients, [n]), norm: written([1]), clip_scale: written([1]) }
-      const scale = max_norm === 0 ? 1 : Math.min(1, max_norm / (norm + 1e-6))
+      const scale = clipScale(norm, max_norm)
       // Sums are in double: what is left is the rounding to float32.
       await checkOp(
         t,

@@ -1,31 +1,11 @@
 import t from 'tap'
 import { checkGradients, checkOp, dot } from './check-op.js'
 import { computeTypes } from './compute-types.js'
+import { embed, embedBackward } from './embedding-reference.js'
 import { normalValues } from './random-values.js'
 import { accumulated, closeDevices, given, type OpCall } from './run-op.js'
 
 t.teardown(closeDevices)
-
-/** out[t] = table[ids[t]] */
-function embed(table: ArrayLike<number>, ids: ArrayLike<number>, columns: number): number[] {
-  return Array.from({ length: ids.length * columns }, (_, i) => table[ids[Math.floor(i / columns)]! * columns + (i % columns)]!)
-}
-
-/** d_table[ids[t]] += d_out[t] in the order of t, every sum rounded to float32 when `round` says so. */
-function embedBackward(
-  start: ArrayLike<number>,
-  dOut: ArrayLike<number>,
-  ids: ArrayLike<number>,
-  columns: number,
-  round = Math.fround,
-): number[] {
-  const dTable = Array.from(start)
-  for (let i = 0; i < dOut.length; i++) {
-    const to = ids[Math.floor(i / columns)]! * columns + (i % columns)
-    dTable[to] = round(dTable[to]! + dOut[i]!)
-  }
-  return dTable
-}
 
 // Ids come up several times, the first and the last of the vocabulary among them.
 const shapes = [

@@ -2,54 +2,14 @@ import t from 'tap'
 import { checkGradients, checkOp, dot, U } from './check-op.js'
 import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
+import { rmsNorm, rmsNormBackward } from './rms-norm-reference.js'
 import { accumulated, closeDevices, given, type OpCall, written } from './run-op.js'
 
 t.teardown(closeDevices)
 
-type Numbers = ArrayLike<number>
+/* Every head of D channels is normalised by itself: rms_norm with heads for rows. */
+
 const EPS = 1e-6
-
-/** Every head of D = weight.length channels is normalised by itself: out = x · rstd · weight. */
-function headNorm(x: Numbers, weight: Numbers): { out: Float64Array; rstd: Float64Array } {
-  const dim = weight.length
-  const out = new Float64Array(x.length)
-  const rstd = new Float64Array(x.length / dim)
-  for (let head = 0; head < rstd.length; head++) {
-    let squares = 0
-    for (let i = 0; i < dim; i++) squares += x[head * dim + i]! ** 2
-    rstd[head] = 1 / Math.sqrt(squares / dim + EPS)
-    for (let i = 0; i < dim; i++) out[head * dim + i] = x[head * dim + i]! * rstd[head]! * weight[i]!
-  }
-  return { out, rstd }
-}
-
-/** With n = x·rstd and g = d_out·weight: d_x = rstd·(g − n·mean(g·n)), d_weight = Σ d_out·n; and the sizes of what is added up. */
-function headNormBackward(dOut: Numbers, x: Numbers, rstd: Numbers, weight: Numbers) {
-  const dim = weight.length
-  const dX = new Float64Array(x.length)
-  const dXSizes = new Float64Array(x.length)
-  const dWeight = new Float64Array(dim)
-  const dWeightSizes = new Float64Array(dim)
-  for (let head = 0; head < rstd.length; head++) {
-    const r = rstd[head]!
-    let mean = 0
-    let meanSize = 0
-    for (let i = 0; i < dim; i++) {
-      const at = head * dim + i
-      const n = x[at]! * r
-      mean += (dOut[at]! * weight[i]! * n) / dim
-      meanSize += Math.abs(dOut[at]! * weight[i]! * n) / dim
-      dWeight[i]! += dOut[at]! * n
-      dWeightSizes[i]! += Math.abs(dOut[at]! * n)
-    }
-    for (let i = 0; i < dim; i++) {
-      const at = head * dim + i
-      dX[at] = r * (dOut[at]! * weight[i]! - x[at]! * r * mean)
-      dXSizes[at] = r * (Math.abs(dOut[at]! * weight[i]!) + Math.abs(x[at]! * r) * meanSize)
-    }
-  }
-  return { dX, dXSizes, dWeight, dWeightSizes }
-}
 
 const shapes = [
   { tokens: 1, heads: 1, dim: 1 },
@@ -64,7 +24,7 @@ for (const type of computeTypes) {
       const columns = heads * dim
       const x = type.normal(1, tokens * columns)
       const weight = type.normal(2, dim)
-      const want = headNorm(x, weight)
+      const want = rmsNorm(x, weight, EPS)
       // As for rms_norm: half the roundings of a sum of n squares, then eight more.
       const relative = (dim / 2 + 8) * U
       // A view as of queries in a fused projection.
@@ -92,8 +52,8 @@ for (const type of computeTypes) {
       const weight = type.normal(4, dim)
       const dOut = type.normal(5, tokens * columns)
       const start = normalValues(6, dim)
-      const rstd = Float32Array.from(headNorm(x, weight).rstd)
-      const want = headNormBackward(dOut, x, rstd, weight)
+      const rstd = Float32Array.from(rmsNorm(x, weight, EPS).rstd)
+      const want = rmsNormBackward(dOut, x, rstd, weight)
       for (const spare of [0, 2 * dim]) {
         const options = { rowStride: columns + spare }
         const operands = {
@@ -120,6 +80,6 @@ for (const type of computeTypes) {
 t.test('the gradients are those of the forward formula', async (t) => {
   const inputs = { x: Float64Array.from(normalValues(7, 2 * 3 * 4)), weight: Float64Array.from(normalValues(8, 4)) }
   const dOut = normalValues(9, inputs.x.length)
-  const { dX, dWeight } = headNormBackward(dOut, inputs.x, headNorm(inputs.x, inputs.weight).rstd, inputs.weight)
-  checkGradients(t, 'head_norm', inputs, ({ x, weight }) => dot(headNorm(x!, weight!).out, dOut), { x: dX, weight: dWeight })
+  const { dX, dWeight } = rmsNormBackward(dOut, inputs.x, rmsNorm(inputs.x, inputs.weight, EPS).rstd, inputs.weight)
+  checkGradients(t, 'head_norm', inputs, ({ x, weight }) => dot(rmsNorm(x!, weight!, EPS).out, dOut), { x: dX, weight: dWeight })
 })

@@ -2,53 +2,12 @@ import t from 'tap'
 import { checkGradients, checkOp, dot, U } from './check-op.js'
 import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
+import { rmsNorm, rmsNormBackward } from './rms-norm-reference.js'
 import { accumulated, closeDevices, given, instructionSets, type OpCall, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
 
-type Numbers = ArrayLike<number>
 const EPS = 1e-6
-
-/** out = x · rstd · weight for each row, in double. */
-function norm(x: Numbers, weight: Numbers): { out: Float64Array; rstd: Float64Array } {
-  const columns = weight.length
-  const out = new Float64Array(x.length)
-  const rstd = new Float64Array(x.length / columns)
-  for (let row = 0; row < rstd.length; row++) {
-    let squares = 0
-    for (let c = 0; c < columns; c++) squares += x[row * columns + c]! ** 2
-    rstd[row] = 1 / Math.sqrt(squares / columns + EPS)
-    for (let c = 0; c < columns; c++) out[row * columns + c] = x[row * columns + c]! * rstd[row]! * weight[c]!
-  }
-  return { out, rstd }
-}
-
-/** The formulas of rms_norm.h in double, with the sum of the sizes of what is added up, for the bounds. */
-function normBackward(dOut: Numbers, dSum: Numbers | undefined, x: Numbers, rstd: Numbers, weight: Numbers) {
-  const columns = weight.length
-  const dX = new Float64Array(x.length)
-  const dXSizes = new Float64Array(x.length)
-  const dWeight = new Float64Array(columns)
-  const dWeightSizes = new Float64Array(columns)
-  for (let row = 0; row < rstd.length; row++) {
-    const r = rstd[row]!
-    let mean = 0
-    let meanSize = 0
-    for (let c = 0; c < columns; c++) {
-      const i = row * columns + c
-      mean += (dOut[i]! * weight[c]! * x[i]! * r) / columns
-      meanSize += Math.abs(dOut[i]! * weight[c]! * x[i]! * r) / columns
-      dWeight[c]! += dOut[i]! * x[i]! * r
-      dWeightSizes[c]! += Math.abs(dOut[i]! * x[i]! * r)
-    }
-    for (let c = 0; c < columns; c++) {
-      const i = row * columns + c
-      dX[i] = r * (dOut[i]! * weight[c]! - x[i]! * r * mean) + (dSum?.[i] ?? 0)
-      dXSizes[i] = r * (Math.abs(dOut[i]! * weight[c]!) + Math.abs(x[i]! * r) * meanSize) + Math.abs(dSum?.[i] ?? 0)
-    }
-  }
-  return { dX, dXSizes, dWeight, dWeightSizes }
-}
 
 // 100 x 300: more than the 32 rows and 64 columns of a task
 const shapes = [
@@ -71,7 +30,7 @@ for (const type of computeTypes) {
       const withBounds = (values: Float64Array) => ({ values, bounds: values.map((value) => Math.abs(value) * relative) })
       for (const spare of [0, 7]) {
         const options = { rowStride: columns + spare }
-        const plain = norm(x, weight)
+        const plain = rmsNorm(x, weight, EPS)
         const operands: OpCall['operands'] = {
           x: type.given(x, ['T', columns], options),
           weight: type.given(weight, [columns]),
@@ -84,7 +43,7 @@ for (const type of computeTypes) {
           rstd: withBounds(plain.rstd),
         })
         const sum = type.round(x.map((value, i) => value + residual[i]!)) // what is normalised is the sum as it is stored
-        const added = norm(sum, weight)
+        const added = rmsNorm(sum, weight, EPS)
         const withResidual = {
           ...operands,
           residual: type.given(residual, ['T', columns], { rowStride: columns + 2 * spare }),
@@ -111,9 +70,9 @@ for (const type of computeTypes) {
       const dOut = type.normal(6, rows * columns)
       const dSum = type.normal(7, rows * columns)
       const start = normalValues(8, columns)
-      const rstd = Float32Array.from(norm(x, weight).rstd)
+      const rstd = Float32Array.from(rmsNorm(x, weight, EPS).rstd)
       for (const flows of [undefined, dSum]) {
-        const want = normBackward(dOut, flows, x, rstd, weight)
+        const want = rmsNormBackward(dOut, x, rstd, weight, flows)
         // A dot product of n terms of three factors, then a dozen roundings.
         const dXBounds = want.dXSizes.map((size) => (columns + 12) * U * size)
         const dWeightBounds = want.dWeightSizes.map((size, c) => (rows + 4) * U * (size + Math.abs(start[c]!)))
@@ -150,8 +109,8 @@ t.test('the gradients are those of the forward formula', async (t) => {
   const inputs = { x: Float64Array.from(normalValues(9, rows * columns)), weight: Float64Array.from(normalValues(10, columns)) }
   const dOut = normalValues(11, rows * columns)
   const dSum = normalValues(12, rows * columns)
-  const { dX, dWeight } = normBackward(dOut, dSum, inputs.x, norm(inputs.x, inputs.weight).rstd, inputs.weight)
-  checkGradients(t, 'rms_norm', inputs, ({ x, weight }) => dot(norm(x!, weight!).out, dOut) + dot(x!, dSum), {
+  const { dX, dWeight } = rmsNormBackward(dOut, inputs.x, rmsNorm(inputs.x, inputs.weight, EPS).rstd, inputs.weight, dSum)
+  checkGradients(t, 'rms_norm', inputs, ({ x, weight }) => dot(rmsNorm(x!, weight!, EPS).out, dOut) + dot(x!, dSum), {
     x: dX,
     weight: dWeight,
   })

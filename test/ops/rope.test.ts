@@ -2,35 +2,10 @@ import t from 'tap'
 import { checkGradients, checkOp, dot, U, within } from './check-op.js'
 import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
+import { rotaryTable, rotate } from './rope-reference.js'
 import { closeDevices, given, instructionSets, type OpCall, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
-
-type Numbers = ArrayLike<number>
-
-/** Each head of 2P channels, a = x[p] and b = x[p + P]: out[p] = a·cos − b·sin, out[p + P] = b·cos + a·sin. */
-function rotate(
-  x: Numbers,
-  cos: Numbers,
-  sin: Numbers,
-  shape: { tokens: number; heads: number; half: number },
-  direction: number,
-) {
-  const { tokens, heads, half } = shape
-  const out = new Float64Array(x.length)
-  const sizes = new Float64Array(x.length)
-  for (let t = 0; t < tokens; t++)
-    for (let h = 0; h < heads; h++)
-      for (let p = 0; p < half; p++) {
-        const i = (t * heads + h) * 2 * half + p
-        const [a, b, c, s] = [x[i]!, x[i + half]!, cos[t * half + p]!, direction * sin[t * half + p]!]
-        out[i] = a * c - b * s
-        out[i + half] = b * c + a * s
-        sizes[i] = Math.abs(a * c) + Math.abs(b * s)
-        sizes[i + half] = Math.abs(b * c) + Math.abs(a * s)
-      }
-  return { out, sizes }
-}
 
 const shapes = [
   { tokens: 1, heads: 1, half: 1 },
@@ -49,8 +24,7 @@ t.test('rotary_table', async (t) => {
     // Positions up to a context of a million, where an angle in float32 would be off by a whole turn.
     const positions = Int32Array.from({ length: tokens }, (_, t) => (t === 0 ? 0 : Math.round(1_000_000 / t)))
     const inverseFrequency = Float32Array.from({ length: half }, (_, p) => 10_000 ** (-p / half))
-    const angles = Array.from({ length: tokens * half }, (_, i) => positions[Math.floor(i / half)]! * inverseFrequency[i % half]!)
-    const [cos, sin] = [angles.map(Math.cos), angles.map(Math.sin)]
+    const { angles, cos, sin } = rotaryTable(positions, inverseFrequency)
     // One rounding to float32; the angle in double is off by 1e-16 of itself.
     const bounds = angles.map((angle) => U + angle * 2 ** -52)
     for (const spare of [0, 3]) {

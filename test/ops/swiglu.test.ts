@@ -3,22 +3,9 @@ import { checkGradients, checkOp, dot, U, within } from './check-op.js'
 import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
 import { closeDevices, given, instructionSets, type OpCall, runOp, written } from './run-op.js'
+import { sigmoid, swiglu, swigluBackward } from './swiglu-reference.js'
 
 t.teardown(closeDevices)
-
-type Numbers = ArrayLike<number>
-
-const sigmoid = (x: number) => 1 / (1 + Math.exp(-x))
-
-function swiglu(gate: Numbers, up: Numbers): Float64Array {
-  return Float64Array.from(gate, (g, i) => g * sigmoid(g) * up[i]!)
-}
-
-function swigluBackward(dOut: Numbers, gate: Numbers, up: Numbers) {
-  const dUp = Float64Array.from(gate, (g, i) => dOut[i]! * g * sigmoid(g))
-  const dGate = Float64Array.from(gate, (g, i) => dOut[i]! * up[i]! * sigmoid(g) * (1 + g * (1 - sigmoid(g))))
-  return { dUp, dGate }
-}
 
 // The exponential is good to 2e-7 (cpu/simd.h), 3.4 roundings; 1 + e, the division and two products follow. Beyond 88.3 it
 // stays at 2.2e38, so that the sigmoid of −10,000 is 4.5e-39 for 0; below 1.2e-38 numbers have fewer digits.
