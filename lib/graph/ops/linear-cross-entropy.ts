@@ -28,10 +28,12 @@ export const linearCrossEntropyOp: OpDefinition = {
   },
 }
 
-/** Scored rows that are projected to the vocabulary at a time. */
+/** Scored rows that are projected to the vocabulary at a time: as few chunks as it takes, of like size. */
 export function scoredRowsPerChunk(vocabSize: number, maxTokens: number): number {
   const rows = Math.floor(LOGITS_BYTES / (4 * vocabSize) / 8) * 8
-  return Math.max(1, Math.min(Math.max(rows, 64), MAX_ROWS, maxTokens))
+  const most = Math.min(Math.max(rows, 64), MAX_ROWS)
+  const chunks = Math.ceil(maxTokens / most)
+  return Math.ceil(maxTokens / chunks) || 1
 }
 
 /**
