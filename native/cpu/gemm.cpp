@@ -66,6 +66,13 @@ LIMO_INLINE Vec multiply_add(const Pair* a, Vec b, Vec sum) {
 }
 #endif
 
+// What a tile fetches while it runs: kAheadRows rows of upcoming memory, 4 bytes of each for every k.
+constexpr int64_t kAheadRows = 4;
+struct Ahead {
+  const char* first;
+  int64_t stride;
+};
+
 // Adds what is to be added to a tile's sums and stores its first `columns`: all of them if kWhole.
 template <bool kWhole, class U, class Out, int Rows, int Vectors>
 LIMO_INLINE void finish_tile(const PackedProduct<U, Out>& p, const Vec (&sum)[Rows][Vectors], int64_t row, int64_t column, int64_t columns) {
@@ -92,7 +99,7 @@ LIMO_INLINE void finish_tile(const PackedProduct<U, Out>& p, const Vec (&sum)[Ro
 
 // C[Rows, columns] = A·B over one panel; `columns` ≤ Vectors·kLanes of it are stored.
 template <class U, class Out, int Rows, int Vectors>
-void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, int64_t column, int64_t columns) {
+void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, int64_t column, int64_t columns, Ahead ahead) {
   Vec sum[Rows][Vectors];
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i)
@@ -112,6 +119,7 @@ void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, in
   const int64_t turn = k_stride == 1 ? 7 : 0;
   for (int64_t k = 0; k < p.k; ++k) {
     __builtin_prefetch(next + (k & turn) * row_stride + (k & ~turn) * k_stride);
+    __builtin_prefetch(ahead.first + (k & (kAheadRows - 1)) * ahead.stride + (k & -kAheadRows) * 4, 0, 2);
     Vec b[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) b[v] = load_units(panel + v * kLanes);
@@ -132,7 +140,7 @@ void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, in
 }
 
 template <class U, class Out>
-using TileKernel = void (*)(const PackedProduct<U, Out>&, int64_t, const U*, int64_t, int64_t);
+using TileKernel = void (*)(const PackedProduct<U, Out>&, int64_t, const U*, int64_t, int64_t, Ahead);
 
 template <class U, class Out, int Vectors, int... Rows>
 LIMO_INLINE TileKernel<U, Out> kernel_of(int64_t rows, std::integer_sequence<int, Rows...>) {
@@ -140,47 +148,29 @@ LIMO_INLINE TileKernel<U, Out> kernel_of(int64_t rows, std::integer_sequence<int
   return kernels[rows - 1];
 }
 
-// Walks through upcoming memory, a share of its lines at a time.
-class Fetcher {
- public:
-  LIMO_INLINE Fetcher(const Upcoming& upcoming, int64_t shares)
-      : upcoming_(upcoming), lines_(blocks_of(upcoming.rows * blocks_of(upcoming.row_bytes, 64), shares)) {}
-
-  LIMO_INLINE void fetch() {
-    for (int64_t n = 0; n < lines_ && row_ < upcoming_.rows; ++n) {
-      __builtin_prefetch(upcoming_.first + row_ * upcoming_.stride + byte_, 0, 2);
-      byte_ += 64;
-      if (byte_ >= upcoming_.row_bytes) byte_ = 0, ++row_;
-    }
-  }
-
- private:
-  const Upcoming upcoming_;
-  const int64_t lines_;
-  int64_t row_ = 0, byte_ = 0;
-};
-
 template <class U, class Out, int Vectors>
 void multiply_panel(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row, const U* panel, int64_t column, int64_t columns,
-                    Fetcher& fetcher) {
+                    int64_t& ahead_row) {
   while (row < end_row) {
-    fetcher.fetch();
+    const bool fetches = ahead_row < p.upcoming.rows;
+    const Ahead ahead = fetches ? Ahead{p.upcoming.first + ahead_row * p.upcoming.stride, p.upcoming.stride} : Ahead{reinterpret_cast<const char*>(panel), 0};
+    ahead_row += kAheadRows;
     const int64_t rows = even_piece(end_row - row, Tile<U>::kRows);
-    kernel_of<U, Out, Vectors>(rows, std::make_integer_sequence<int, Tile<U>::kRows>{})(p, row, panel, column, columns);
+    kernel_of<U, Out, Vectors>(rows, std::make_integer_sequence<int, Tile<U>::kRows>{})(p, row, panel, column, columns, ahead);
     row += rows;
   }
 }
 
 template <class U, class Out>
-void multiply_rows(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row, Fetcher& fetcher) {
+void multiply_rows(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row, int64_t& ahead_row) {
   const U* packed = p.packed_b;
   for (int64_t column = 0; column < p.n;) {
     // A panel of one vector is bound by loads: 64 columns are 2 + 2 vectors rather than 3 + 1.
     const int64_t vectors = even_piece(blocks_of(p.n - column, kLanes), Tile<U>::kVectors), width = vectors * kLanes;
     const int64_t columns = smaller(width, p.n - column);
-    if (vectors == 1) multiply_panel<U, Out, 1>(p, row, end_row, packed, column, columns, fetcher);
-    else if (vectors == 2) multiply_panel<U, Out, 2>(p, row, end_row, packed, column, columns, fetcher);
-    else if constexpr (Tile<U>::kVectors > 2) multiply_panel<U, Out, 3>(p, row, end_row, packed, column, columns, fetcher);
+    if (vectors == 1) multiply_panel<U, Out, 1>(p, row, end_row, packed, column, columns, ahead_row);
+    else if (vectors == 2) multiply_panel<U, Out, 2>(p, row, end_row, packed, column, columns, ahead_row);
+    else if constexpr (Tile<U>::kVectors > 2) multiply_panel<U, Out, 3>(p, row, end_row, packed, column, columns, ahead_row);
     packed += width * p.k;
     column += width;
   }
@@ -190,8 +180,8 @@ void multiply_rows(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row,
 template <class U, class Out>
 void multiply_panels(const PackedProduct<U, Out>& p) {
   constexpr int64_t kRows = kRowsTogether / Tile<U>::kRows * Tile<U>::kRows;
-  Fetcher fetcher(p.upcoming, blocks_of(p.m, Tile<U>::kRows) * blocks_of(p.n, kTileCols<U>));
-  for (int64_t row = 0; row < p.m; row += kRows) multiply_rows(p, row, smaller(row + kRows, p.m), fetcher);
+  int64_t ahead_row = 0;
+  for (int64_t row = 0; row < p.m; row += kRows) multiply_rows(p, row, smaller(row + kRows, p.m), ahead_row);
 }
 
 // A vector of units from numbers that are contiguous in k.

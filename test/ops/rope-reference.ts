@@ -1,4 +1,18 @@
+import type { ModelConfig } from '../../lib/config/model-config.js'
+
 type Numbers = ArrayLike<number>
+
+/** theta^(−2i/D), scaled as Llama 3.1 does where the config says so; in double, where models have them in float32. */
+export function rotaryFrequencies({ headDim, ropeTheta, ropeScaling }: ModelConfig): Float64Array {
+  const frequencies = Float64Array.from({ length: headDim / 2 }, (_, i) => ropeTheta ** ((-2 * i) / headDim))
+  if (ropeScaling?.type !== 'llama3') return frequencies.map((f) => f / (ropeScaling?.factor ?? 1))
+  const { factor, lowFreqFactor: low, highFreqFactor: high, originalMaxPositionEmbeddings } = ropeScaling
+  return frequencies.map((f) => {
+    const turns = (originalMaxPositionEmbeddings * f) / (2 * Math.PI)
+    const share = Math.min(1, Math.max(0, (turns - low) / (high - low)))
+    return share * f + ((1 - share) * f) / factor
+  })
+}
 
 /** Angles, cosines and sines [T, P] of positions [T] times inverse frequencies [P]. */
 export function rotaryTable(positions: Numbers, inverseFrequency: Numbers) {
