@@ -1,37 +1,14 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
 
 #include "cpu/context.h"
-#include "cpu/simd.h"
+#include "cpu/tile.h"
 
 // The matrix product of this instruction set: register tiles over B packed into panels, in cache-sized blocks (the scheme
 // of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008). Sums are float32, whatever the
 // factors; each is taken over k in one order that depends on the shape alone.
 namespace limo::LIMO_ISA {
-
-// Two bfloat16 factors of neighbouring k, which the processor multiplies and adds in one instruction (vdpbf16ps).
-struct Pair {
-  Bf16 first, second;
-};
-
-// What a register tile multiplies for factors of type T: a unit has 32 bits. Where there is no instruction for pairs,
-// bfloat16 is widened to float32 when it is packed.
-#if defined(__AVX512BF16__)
-template <class T>
-using Unit = std::conditional_t<std::is_same_v<T, Bf16>, Pair, float>;
-#else
-template <class T>
-using Unit = float;
-#endif
-
-// Units that k numbers take.
-template <class U>
-LIMO_INLINE int64_t units_of(int64_t k) {
-  if constexpr (std::is_same_v<U, Pair>) return (k + 1) / 2;
-  else return k;
-}
 
 // C[m,n] = Σ_k A(i,k)·B(k,j) + bias[j], or C += where it accumulates, which only float32 does. A and B are given by their
 // strides in elements, one of each is 1.
@@ -75,6 +52,10 @@ LIMO_INLINE bool reads_in_place(int64_t row_stride, int64_t k) {
 // Copies rows of k numbers as units, [rows][units_of(k)].
 void copy_rows(float* to, const float* from, int64_t row_stride, int64_t rows, int64_t k);
 void copy_rows(Unit<Bf16>* to, const Bf16* from, int64_t row_stride, int64_t rows, int64_t k);
+
+// Copies rows that are contiguous in another direction than k as units, [units_of(k)][rows].
+void copy_transposed(float* to, const float* from, int64_t k_stride, int64_t rows, int64_t k);
+void copy_transposed(Unit<Bf16>* to, const Bf16* from, int64_t k_stride, int64_t rows, int64_t k);
 
 // The rows where they lie, or copied to `room` when they cannot be read there.
 template <class T>

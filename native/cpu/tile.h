@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "cpu/simd.h"
+
+// What the matrix product of this instruction set is made of: units of 32 bits, and register tiles of them.
+namespace limo::LIMO_ISA {
+
+// Two bfloat16 factors of neighbouring k, which the processor multiplies and adds in one instruction (vdpbf16ps).
+struct Pair {
+  Bf16 first, second;
+};
+
+// What a register tile multiplies for factors of type T: a unit has 32 bits. Where there is no instruction for pairs,
+// bfloat16 is widened to float32 when it is packed.
+#if defined(__AVX512BF16__)
+template <class T>
+using Unit = std::conditional_t<std::is_same_v<T, Bf16>, Pair, float>;
+#else
+template <class T>
+using Unit = float;
+#endif
+
+// Units that k numbers take.
+template <class U>
+LIMO_INLINE int64_t units_of(int64_t k) {
+  if constexpr (std::is_same_v<U, Pair>) return (k + 1) / 2;
+  else return k;
+}
+
+// Numbers that a unit holds.
+template <class U>
+constexpr int64_t kPerUnit = std::is_same_v<U, Pair> ? 2 : 1;
+
+// Register tile: kRows × kVectors accumulators; a vector of B for each column and one broadcast of A must fit in the
+// registers beside them: 8·3 + 3 + 1 of 32 (AVX-512), 6·2 + 2 + 1 of 16 (AVX2), 4·2 + 2 + 1 of 16. Products of pairs have
+// twice the arithmetic for the same loads: 14·2 + 2 of 32, A from memory.
+template <class U>
+struct Tile {
+#if defined(__AVX512F__)
+  static constexpr int kRows = 8, kVectors = 3;
+#elif defined(__AVX2__)
+  static constexpr int kRows = 6, kVectors = 2;
+#else
+  static constexpr int kRows = 4, kVectors = 2;
+#endif
+};
+template <>
+struct Tile<Pair> {
+  static constexpr int kRows = 14, kVectors = 2;
+};
+template <class U>
+constexpr int64_t kTileCols = Tile<U>::kVectors * kLanes;
+
+LIMO_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+LIMO_INLINE int64_t blocks_of(int64_t total, int64_t block) { return (total + block - 1) / block; }
+// The size of the next piece when `left` is cut into as few pieces of at most `most` as it takes, all of like size.
+LIMO_INLINE int64_t even_piece(int64_t left, int64_t most) { return blocks_of(left, blocks_of(left, most)); }
+
+// Columns of the next panel when `left` are left, in whole vectors. A panel of one vector is bound by loads: 64 columns are
+// 2 + 2 vectors rather than 3 + 1.
+template <class U>
+LIMO_INLINE int64_t panel_width(int64_t left) {
+  return even_piece(blocks_of(left, kLanes), Tile<U>::kVectors) * kLanes;
+}
+
+// What a register holds for one vector of units.
+LIMO_INLINE Vec load_units(const float* p) { return load(p); }
+LIMO_INLINE Vec multiply_add(const float* a, Vec b, Vec sum) { return splat(*a) * b + sum; }
+#if defined(__AVX512BF16__)
+LIMO_INLINE Vec load_units(const Pair* p) { return _mm512_loadu_ps(p); }
+LIMO_INLINE Vec multiply_add(const Pair* a, Vec b, Vec sum) {
+  int32_t pair;
+  __builtin_memcpy(&pair, a, 4);
+  return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)b);
+}
+#endif
+
+LIMO_INLINE void store_units(float* p, Vec v) { store(p, v); }
+#if defined(__AVX512BF16__)
+LIMO_INLINE void store_units(Pair* p, Vec v) { _mm512_storeu_ps(p, v); }
+#endif
+
+}  // namespace limo::LIMO_ISA
