@@ -3,12 +3,19 @@ import { join } from 'node:path'
 import t from 'tap'
 import { openModelFolder } from '../../../lib/checkpoint/model-folder.js'
 import { makeExample } from '../../../lib/data/example.js'
-import { packStep } from '../../../lib/data/packer.js'
-import { openDevice } from '../../../lib/native/device.js'
+import { type PackedBatch, packStep } from '../../../lib/data/packer.js'
+import type { ParameterLayout } from '../../../lib/model/parameters.js'
+import type { ComputeDtype } from '../../../lib/native/addon-types.js'
+import type { Device } from '../../../lib/native/device.js'
 import { TrainStep } from '../../../lib/train/step.js'
 import { planStep } from '../../../lib/train/step-plan.js'
 import { loadRegion } from '../../../lib/train/weights.js'
+import { closeDevices, deviceAt, instructionSets } from '../../ops/run-op.js'
 import { sharedPath } from '../../shared-files.js'
+import { readTensors } from '../../tensor-files.js'
+import { partOf, readArena } from './golden-files.js'
+import { ReferenceStep } from './golden-reference.js'
+import { atMostTwice } from './golden-tolerance.js'
 
 /* A real pretrained Llama: the loss of a text with a masked prefix, and its gradients by finite differences in float64. */
 
@@ -22,50 +29,59 @@ interface Golden {
   grads: { tensor: string; index: number[]; grad: number }[]
 }
 
+t.teardown(closeDevices)
+
 const folder = sharedPath('data', 'models', 'stories260K')
 const skip = folder === undefined && 'shared/data is absent'
 
 /** One sequence; the target of position t is tokens[t + 1], and the first `masked` targets are not scored. */
-function packedBatch(tokens: number[], masked: number, vocabSize: number) {
+function packedBatch(tokens: number[], masked: number): PackedBatch {
   const labels = tokens.map((token, position) => (position <= masked ? -100 : token))
   const record = { kind: 'tokens' as const, place: 'golden', inputIds: tokens, labels }
-  const example = makeExample(record, { cutoffLen: tokens.length, overLength: 'error', vocabSize })
+  const example = makeExample(record, { cutoffLen: tokens.length, overLength: 'error', vocabSize: 512 })
   const [batch] = packStep([example], { packing: true, capacity: 512, examplesPerMicroBatch: 1, lossReduction: 'token' })
   return batch!
 }
 
-async function openStep(t: { teardown(close: () => Promise<void>): void }) {
+const readGolden = async (): Promise<Golden> => JSON.parse(await readFile(join(folder!, 'golden_loss_grads.json'), 'utf8'))
+
+async function openStep(device: Device, dtype: ComputeDtype): Promise<TrainStep> {
   const model = await openModelFolder(folder!)
-  const device = await openDevice('cpu', { threads: 2 })
-  t.teardown(() => device.close())
   const plan = planStep({
-    ...{ config: model.config, recompute: 'none', threads: 2, maxTokens: 128, maxSequences: 1 },
+    ...{ config: model.config, dtype, recompute: 'none', threads: device.info.threads, maxTokens: 128, maxSequences: 1 },
     ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 0 },
   })
   const step = await TrainStep.create(device, plan)
   await loadRegion({ arena: step.arenas.parameters, offset: 0 }, plan.layout, model.tensors)
-  return { step, vocabSize: model.config.vocabSize }
+  await step.roundWeights()
+  return step
+}
+
+/** The gradients that the golden file has, of those of all weights. */
+function goldenGradients({ grads }: Golden, gradients: Float32Array | Float64Array, plan: { layout: ParameterLayout }): number[] {
+  return grads.map(({ tensor, index }) => {
+    const part = partOf(gradients, plan, tensor)
+    return part[index.length === 2 ? index[0]! * plan.layout.parts.get(tensor)!.shape[1]! + index[1]! : index[0]!]!
+  })
 }
 
 t.test('stories260K: masked loss, loss of every target, gradients', { skip }, async (t) => {
-  const golden: Golden = JSON.parse(await readFile(join(folder!, 'golden_loss_grads.json'), 'utf8'))
-  const { step, vocabSize } = await openStep(t)
+  const golden = await readGolden()
+  const step = await openStep(await deviceAt({ instructionSet: instructionSets.at(-1)!, threads: 2 }), 'f32')
 
-  const whole = await step.evaluate(packedBatch(golden.tokens, 0, vocabSize))
+  const whole = await step.evaluate(packedBatch(golden.tokens, 0))
   for (const [target, want] of golden.nll_per_target.entries()) {
     // −log softmax of float32 logits of size 20 or less is off by two or three of their roundings, 20 · 2⁻²⁴ ≈ 1e-6 each.
     const got = whole.tokenLosses[target]!
     t.ok(Math.abs(got - want) <= 1e-5 * want + 3e-6, `target ${target}: ${got} is ${want}`)
   }
 
-  const { loss } = await step.runMicroStep(packedBatch(golden.tokens, golden.masked_prefix, vocabSize))
+  const { loss } = await step.runMicroStep(packedBatch(golden.tokens, golden.masked_prefix))
   t.ok(Math.abs(loss - golden.loss) <= 1e-5 * golden.loss, `masked loss ${loss} is ${golden.loss}`)
   t.equal(golden.grads.length, 141)
-  for (const { tensor, index, grad } of golden.grads) {
-    const part = step.plan.layout.parts.get(tensor)!
-    const offset = index.length === 2 ? index[0]! * part.shape[1]! + index[1]! : index[0]!
-    const bytes = await step.arenas.gradients.read(part.offset + 4 * offset, 4)
-    const got = new Float32Array(bytes.buffer, bytes.byteOffset, 1)[0]!
+  const gradients = goldenGradients(golden, await readArena(step, 'gradients'), step.plan)
+  for (const [i, { tensor, index, grad }] of golden.grads.entries()) {
+    const got = gradients[i]!
     t.ok(Math.abs(got - grad) <= tolerance(grad), `d ${tensor}[${index}]: ${got} is ${grad}`)
   }
 })
@@ -78,3 +94,57 @@ t.test('stories260K: masked loss, loss of every target, gradients', { skip }, as
 function tolerance(grad: number): number {
   return 1e-4 * Math.abs(grad) + 1e-8
 }
+
+t.test('stories260K in bfloat16', { skip }, async (t) => {
+  const golden = await readGolden()
+  const whole = packedBatch(golden.tokens, 0)
+  const masked = packedBatch(golden.tokens, golden.masked_prefix)
+  const { config } = await openModelFolder(folder!)
+  const weights = await readTensors(join(folder!, 'model.safetensors'))
+  const runReference = (dtype: ComputeDtype) => {
+    const step = new ReferenceStep(config, weights, dtype)
+    const { tokenLosses } = step.runMicroStep(whole)
+    step.gradients.fill(0)
+    // The golden loss is that of weights in double.
+    const lossWeights = Float64Array.from(masked.labels, (label) => (label === -100 ? 0 : 1 / masked.scoredTokens))
+    const { loss } = step.runMicroStep({ ...masked, lossWeights })
+    return { loss, targetLosses: tokenLosses.subarray(0, golden.nll_per_target.length), gradients: step.gradients, step }
+  }
+  const [reference, exact] = [runReference('bf16'), runReference('f32')]
+
+  t.test('the reference without rounding', async (t) => {
+    t.ok(Math.abs(exact.loss - golden.loss) <= 1e-10 * golden.loss, `masked loss ${exact.loss} is ${golden.loss}`)
+    const error = exact.targetLosses.reduce((most, loss, i) => Math.max(most, Math.abs(loss - golden.nll_per_target[i]!)), 0)
+    t.ok(error <= 0.51e-9, `the loss of every target to nine decimals: ${error}`)
+    const gradients = goldenGradients(golden, exact.gradients, exact.step)
+    for (const [i, { tensor, index, grad }] of golden.grads.entries())
+      t.ok(Math.abs(gradients[i]! - grad) <= 1e-9, `d ${tensor}[${index}]: ${gradients[i]} is ${grad}`)
+  })
+
+  // Of a mean of losses that are off by e, each: at most the mean of |e|. The loss itself may be right by luck.
+  const scoredErrors = exact.targetLosses
+    .map((loss, i) => Math.abs(reference.targetLosses[i]! - loss))
+    .slice(golden.masked_prefix)
+  const meanError = scoredErrors.reduce((sum, error) => sum + error, 0) / scoredErrors.length
+  for (const instructionSet of instructionSets) {
+    const step = await openStep(await deviceAt({ instructionSet, threads: 2 }), 'bf16')
+    const { tokenLosses } = await step.evaluate(whole)
+    const targetLosses = tokenLosses.subarray(0, golden.nll_per_target.length)
+    atMostTwice(t, `${instructionSet}: loss of every target`, targetLosses, reference.targetLosses, golden.nll_per_target)
+    const { loss } = await step.runMicroStep(masked)
+    const off = Math.abs(loss - golden.loss)
+    t.ok(
+      off <= 2 * meanError,
+      `${instructionSet}: masked loss ${loss} is ${golden.loss}, off by ${off / meanError} of the reference's targets`,
+    )
+
+    const gradients = await readArena(step, 'gradients')
+    atMostTwice(t, `${instructionSet}: all gradients`, gradients, reference.gradients, exact.gradients)
+    const [ours, theirs] = [
+      goldenGradients(golden, gradients, step.plan),
+      goldenGradients(golden, reference.gradients, exact.step),
+    ]
+    const want = golden.grads.map(({ grad }) => grad)
+    atMostTwice(t, `${instructionSet}: the ${want.length} golden gradients`, ours, theirs, want)
+  }
+})
