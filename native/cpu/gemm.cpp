@@ -44,41 +44,44 @@ BlockOfA<U> prepare_a(const Gemm<In, Out>& g, U* room, int64_t row, int64_t rows
   return {room, 1, rows};
 }
 
-// Rows of a task so that the threads end together: with few large tasks one of them would wait for another. `cols` is how
-// many columns a task takes; it packs B for itself, which costs as much as kPackingRows rows.
-template <class U>
-int64_t rows_of_a_task(int64_t m, int64_t n, int64_t cols, int64_t threads) {
-  constexpr int64_t kTileRows = Tile<U>::kRows, kMostRows = kBlockM / kTileRows * kTileRows, kPackingRows = 24;
-  const int64_t col_tasks = blocks_of(n, cols), fewest_blocks = blocks_of(m, kMostRows);
-  int64_t best_rows = 0;
-  double best_time = 0;
-  for (int64_t blocks = fewest_blocks; blocks < fewest_blocks + 4 * threads; ++blocks) {
-    const int64_t rows = blocks_of(blocks_of(m, blocks), kTileRows) * kTileRows, row_tasks = blocks_of(m, rows);
-    // Tasks of the same columns follow each other: if they share out evenly, the last columns may be fewer.
-    const double rounds = row_tasks % threads == 0 ? static_cast<double>(row_tasks / threads) * static_cast<double>(n) / static_cast<double>(cols)
-                                                   : static_cast<double>(blocks_of(row_tasks * col_tasks, threads));
-    const double time = rounds * static_cast<double>(rows + kPackingRows);
-    if (best_rows == 0 || time < best_time) best_rows = rows, best_time = time;
-  }
-  return best_rows;
-}
-
 // How a product is cut into tasks: each has `rows` rows and `cols` columns, the columns in blocks of `col_block`.
 struct Tasks {
   int64_t rows, cols, col_block, row_tasks, col_tasks;
 };
 
+// What a thread spends on a product, in multiply-adds for each k, when it is cut so. Packing a column of B costs as much as
+// multiplying kPackingRows rows with it, and copying a row of A as much as multiplying it with kCopyingCols columns.
+double estimate_time(const Tasks& tasks, int64_t n, bool copies, int64_t threads) {
+  constexpr double kPackingRows = 24, kCopyingCols = 17;
+  const double rows = static_cast<double>(tasks.rows), cols = static_cast<double>(tasks.cols);
+  const double task = rows * cols + kPackingRows * cols + (copies ? kCopyingCols * rows : 0);
+  // Tasks of the same columns follow each other: if they share out evenly, the last columns may be fewer.
+  if (tasks.row_tasks % threads == 0) return static_cast<double>(tasks.row_tasks / threads) * static_cast<double>(n) / cols * task;
+  return static_cast<double>(blocks_of(tasks.row_tasks * tasks.col_tasks, threads)) * task;
+}
+
+// The way of cutting that takes the least time: large tasks pack and copy least, but few of them leave threads idle.
 template <class In, class Out>
 Tasks share_out(const Gemm<In, Out>& g, int64_t threads) {
   using U = Unit<In>;
-  const int64_t col_block = blocks_of(even_piece(g.n, kBlockCols<U>), kTileCols<U>) * kTileCols<U>;
-  const int64_t col_blocks = blocks_of(g.n, col_block);
-  int64_t together = copies_a(g) ? smaller(col_blocks, kManyCols / col_block) : 1;
-  for (;; --together) {
-    const int64_t cols = even_piece(col_blocks, together) * col_block, col_tasks = blocks_of(g.n, cols);
-    const int64_t rows = rows_of_a_task<U>(g.m, g.n, cols, threads), row_tasks = blocks_of(g.m, rows);
-    if (together == 1 || row_tasks * col_tasks >= threads) return {rows, cols, col_block, row_tasks, col_tasks};
+  constexpr int64_t kTileRows = Tile<U>::kRows, kMostRows = kBlockM / kTileRows * kTileRows;
+  // A few blocks are of like size; of many, all but the last are whole tiles.
+  const int64_t even = even_piece(g.n, kBlockCols<U>), step = g.n <= 8 * kBlockCols<U> ? kLanes : kTileCols<U>;
+  const int64_t col_block = blocks_of(even, step) * step, col_blocks = blocks_of(g.n, col_block);
+  const bool copies = copies_a(g);
+  const int64_t most_together = copies ? smaller(col_blocks, kManyCols / col_block) : 1;
+  Tasks best = {};
+  double best_time = 0;
+  for (int64_t together = 1; together <= most_together; ++together) {
+    const int64_t cols = even_piece(col_blocks, together) * col_block, fewest = blocks_of(g.m, kMostRows);
+    for (int64_t blocks = fewest; blocks < fewest + 4 * threads; ++blocks) {
+      const int64_t rows = blocks_of(blocks_of(g.m, blocks), kTileRows) * kTileRows;
+      const Tasks tasks = {rows, cols, col_block, blocks_of(g.m, rows), blocks_of(g.n, cols)};
+      const double time = estimate_time(tasks, g.n, copies, threads);
+      if (best_time == 0 || time < best_time) best = tasks, best_time = time;
+    }
   }
+  return best;
 }
 
 // Where a block of B lies.
