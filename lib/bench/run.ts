@@ -5,6 +5,7 @@ import { type ComputeType, computeTypes } from './compute-type.js'
 import { timeRuns } from './measure.js'
 import { type PreparedCase, prepareCase } from './op-case.js'
 import { opCases } from './op-cases.js'
+import { type Peer, type PeerCase, type PeerResult, timeAgainst } from './peer.js'
 import { prepareStep, stepCases, stepFlops, stepShape } from './step-cases.js'
 
 /** One measured thing. */
@@ -25,6 +26,9 @@ export interface BenchRow {
   share: number
   /** Memory of this case: its operands and the working memory of the threads; of a step, what its plan allocates. */
   peakBytes: number
+  against?: PeerResult
+  /** Why there is no comparison. */
+  againstError?: string
 }
 
 export interface BenchCeilings {
@@ -40,6 +44,8 @@ export interface BenchOptions {
   steps: readonly string[]
   dtypes: readonly ComputeDtype[]
   threads: number
+  /** What to compare with. */
+  peer?: Peer | undefined
 }
 
 /** A case before its memory is taken: what it is, how much work, and how it gets onto a device. */
@@ -92,7 +98,12 @@ export async function* runBench(options: BenchOptions): AsyncGenerator<{ ceiling
   }
 }
 
-async function measureCase(benchCase: Case, type: ComputeType, ceilings: Ceilings, { threads }: BenchOptions): Promise<BenchRow> {
+async function measureCase(
+  benchCase: Case,
+  type: ComputeType,
+  ceilings: Ceilings,
+  { threads, peer }: BenchOptions,
+): Promise<BenchRow> {
   const { name, direction, shape, flops, bytes, tokens } = benchCase
   const ceiling = ceilings[flops === undefined ? 'memory' : type.dtype]
   // A device of its own gives the case's memory back when it is done.
@@ -103,13 +114,17 @@ async function measureCase(benchCase: Case, type: ComputeType, ceilings: Ceiling
     await ceiling.measure()
     const peakBytes = prepared.bytes + device.info.scratchBytes
     const limits = 'step' in name ? { minRuns: 3, minMs: 0 } : { minRuns: 5, minMs: 300 }
-    const { medianMs } = await timeRuns(prepared.run, limits)
+    const peerCase: PeerCase = { ...name, direction, shape, dtype: type.dtype, threads }
+    const { medianMs, ...comparison } = peer
+      ? await timeAgainst(peer, peerCase, { ...limits, run: prepared.run, close: () => device.close(), bytes: peakBytes })
+      : await timeRuns(prepared.run, limits)
     const rate = (flops ?? bytes!) / medianMs / 1e6
     return {
       ...{ ...name, direction, dtype: type.dtype, threads, shape, medianMs },
       ...(flops === undefined ? { gbps: rate } : { gflops: rate }),
       ...(tokens !== undefined && { tokensPerSecond: (tokens / medianMs) * 1000 }),
       ...{ share: await ceiling.shareOf(rate), peakBytes },
+      ...comparison,
     }
   } finally {
     await device.close()

@@ -29,12 +29,20 @@ export function benchRowText(row: BenchRow): string {
     row.gflops !== undefined ? `${row.gflops.toFixed(0)} GFLOP/s` : `${row.gbps!.toFixed(1)} GB/s`,
     `${(100 * row.share).toFixed(0)}%`,
     formatBytes(row.peakBytes),
-    tokensText(row),
+    [tokensText(row), againstText(row)].filter(Boolean).join('; '),
   ])
 }
 
 function tokensText({ tokensPerSecond }: BenchRow): string {
   return tokensPerSecond === undefined ? '' : `${tokensPerSecond.toFixed(0)} tokens/s`
+}
+
+function againstText({ against, againstError }: BenchRow): string {
+  if (againstError !== undefined) return `no comparison: ${againstError}`
+  if (!against) return ''
+  const memory = against.peakBytes === undefined ? '' : `, ${formatBytes(against.peakBytes)}`
+  const how = against.alternated ? '' : ', after ours: both do not fit into memory'
+  return `${against.ratio.toFixed(2)} times as fast as ${against.peer} (${against.bestMs.toFixed(2)} ms${memory}${how})`
 }
 
 /** Columns: the first and the third start at the left, numbers end at the right. */

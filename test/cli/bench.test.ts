@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import { benchmarkedOps } from '../../lib/bench/op-cases.js'
 import type { BenchRow } from '../../lib/bench/run.js'
@@ -51,6 +54,7 @@ t.test('one object a line', async (t) => {
       t.ok(value > 0 && Number.isFinite(value))
     t.ok(row.share <= 1, `share ${row.share}`)
     t.equal(row.step !== undefined, row.tokensPerSecond !== undefined)
+    t.notOk(row.against)
   }
   t.same(rows[2]!.shape, { T: 1024, V: 4096, C: 256, L: 4 })
   // 6 for each of 3.9 million parameters and token, and 6·L·H·D·T² of attention.
@@ -75,4 +79,43 @@ t.test('what is not there', async (t) => {
   t.match(nothing, { code: 2, stderr: /expected one of linear, .* to bench but received "convolution"/ })
   t.match(await runCli(['bench', 'add', '--threads', '1,x']), { code: 2, stderr: /--threads but received "1,x"/ })
   t.match(await runCli(['bench', 'add', '--dtype', 'f16']), { code: 2, stderr: /dtype/ })
+  const noPython = await runCli(['bench', 'add', '--against', 'pytorch'], { env: { LIMO_PEER_PYTHON: '/nowhere/python3' } })
+  t.match(noPython, { code: 2, stderr: /expected a Python with torch and transformers .*\n.*Set LIMO_PEER_PYTHON/, stdout: '' })
+})
+
+/** A peer that needs a minute for anything, or does what `answers` says. */
+const fakePeer = (answers: string) => `
+const lines = require('node:readline').createInterface({ input: process.stdin })
+console.log(JSON.stringify({ version: 'fake 1.0' }))
+lines.on('line', (line) => {
+  const request = JSON.parse(line)
+  if (request.prepare) console.error(JSON.stringify(request.prepare))
+  ${answers}
+  console.log(JSON.stringify(request.runMs !== undefined ? { times: [61000, 60000] } : request.memory ? { peakBytes: 12345 } : {}))
+})
+`
+
+t.test('against a peer', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'limo-peer-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const against = async (what: string, answers = '') => {
+    const script = join(folder, 'peer.cjs')
+    await writeFile(script, fakePeer(answers))
+    const args = ['bench', what, '--dtype', 'f32', '--threads', '1', '--json', '--against', 'pytorch']
+    const { code, stdout, stderr } = await runCli(args, { env: { LIMO_PEER_PYTHON: `${process.execPath} ${script}` } })
+    t.equal(code, 0, stderr)
+    return rowsOf(stdout)[0]!
+  }
+  const add = await against('add')
+  t.match(add.against, { peer: 'pytorch', version: 'fake 1.0', bestMs: 60000, alternated: true })
+  t.equal(add.against!.ratio, 60000 / add.medianMs)
+  t.notOk('peakBytes' in add.against!, 'operations share a process')
+  t.match((await against('S')).against, { bestMs: 60000, peakBytes: 12345 })
+
+  const refuses = await against('add', `if (request.prepare) return console.log('{"error":"no add here"}')`)
+  t.match(refuses, { op: 'add', againstError: 'no add here' })
+  t.ok(refuses.medianMs > 0, 'ours is measured all the same')
+  const dies = await against('S', `if (request.runMs !== undefined) process.kill(process.pid, 'SIGKILL')`)
+  t.match(dies, { step: 'S', againstError: /SIGKILL/ })
+  t.ok(dies.medianMs > 0)
 })

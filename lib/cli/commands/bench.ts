@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { Argv, CommandModule } from 'yargs'
 import { benchmarkedOps } from '../../bench/op-cases.js'
+import { Peer } from '../../bench/peer.js'
 import { runBench } from '../../bench/run.js'
 import { stepCases } from '../../bench/step-cases.js'
 import { ConfigError } from '../../errors.js'
@@ -12,6 +13,7 @@ interface BenchArguments {
   dtype: ComputeDtype | undefined
   threads: string | undefined
   json: boolean
+  against: 'pytorch' | undefined
 }
 
 const stepNames = [...new Set(stepCases.map(({ name }) => name))]
@@ -28,19 +30,28 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
       })
       .option('dtype', { choices: ['f32', 'bf16'], describe: 'what weights, activations and products are in; both when absent' })
       .option('threads', { type: 'string', describe: 'numbers of threads, with commas; default: 1 and all' })
+      .option('against', {
+        choices: ['pytorch'],
+        describe: 'run the same in PyTorch by turns and compare (LIMO_PEER_PYTHON says where it is)',
+      })
       .option('json', { type: 'boolean', default: false, describe: 'print one object a line' })
       .strict() as unknown as Argv<BenchArguments>,
-  handler: async ({ what = [], dtype, threads, json }) => {
+  handler: async ({ what = [], dtype, threads, json, against }) => {
     const chosen = choose(what)
     const counts = threadCounts(threads)
-    if (!json) console.log(conventionsText())
-    for (const count of counts) {
-      const options = { ...chosen, dtypes: dtype ? [dtype] : (['f32', 'bf16'] as const), threads: count }
-      for await (const event of runBench(options)) {
-        if ('ceilings' in event) {
-          if (!json) console.log(ceilingsText(event.ceilings))
-        } else console.log(json ? JSON.stringify(event.row) : benchRowText(event.row))
+    const peer = against && (await Peer.pytorch())
+    try {
+      if (!json) console.log(peer ? `${conventionsText()}\nAgainst ${peer.version}, at its best.` : conventionsText())
+      for (const count of counts) {
+        const options = { ...chosen, dtypes: dtype ? [dtype] : (['f32', 'bf16'] as const), threads: count, peer }
+        for await (const event of runBench(options)) {
+          if ('ceilings' in event) {
+            if (!json) console.log(ceilingsText(event.ceilings))
+          } else console.log(json ? JSON.stringify(event.row) : benchRowText(event.row))
+        }
       }
+    } finally {
+      await peer?.close()
     }
   },
 }
