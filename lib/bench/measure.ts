@@ -1,11 +1,8 @@
-/** Times of the runs of one thing, in milliseconds. */
-export interface Timing {
-  medianMs: number
-  runs: number
-}
-
-/** Runs `body` for at least `minMs` and `minRuns` times, after one run that is not counted, and gives the median. */
-export async function timeRuns(body: () => Promise<unknown>, options: { minRuns: number; minMs: number }): Promise<Timing> {
+/** Runs `body` for at least `minMs` and `minRuns` times, after one run that is not counted, and gives their median. */
+export async function timeRuns(
+  body: () => Promise<unknown>,
+  options: { minRuns: number; minMs: number },
+): Promise<{ medianMs: number }> {
   await body()
   const times: number[] = []
   let total = 0
@@ -16,7 +13,7 @@ export async function timeRuns(body: () => Promise<unknown>, options: { minRuns:
     times.push(elapsed)
     total += elapsed
   }
-  return { medianMs: medianOf(times), runs: times.length }
+  return { medianMs: medianOf(times) }
 }
 
 export function medianOf(values: readonly number[]): number {
@@ -33,4 +30,9 @@ export function randomValues(length: number, seed: number): Float32Array {
     values[i] = state / 2 ** 31
   }
   return values
+}
+
+/** Whole numbers in [0, bound) that depend on the seed alone. */
+export function randomIds(length: number, bound: number, seed: number): Int32Array {
+  return Int32Array.from(randomValues(length, seed), (value) => Math.floor(((value + 1) / 2) * bound) % bound)
 }

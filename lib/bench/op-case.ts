@@ -3,16 +3,13 @@ import { aligned, planMemory, tensorBytes } from '../graph/memory-plan.js'
 import type { AttributeValue, OpDefinition } from '../graph/op.js'
 import { describeProgram } from '../graph/program.js'
 import { Tensor } from '../graph/tensor.js'
-import type { Dtype } from '../native/addon-types.js'
 import type { CompiledProgram, Device } from '../native/device.js'
+import { type ComputeType, fromBf16, toBf16 } from './compute-type.js'
 
-export type Values = Float32Array | Int32Array
-
-/** An operand of a benchmarked operation; written ones have no values. */
+/** An operand of a benchmarked operation, of the type that the operation's rule says; written ones have no values. */
 export interface BenchOperand {
   shape: number[]
-  values?: Values
-  dtype?: Dtype
+  values?: Float32Array | Int32Array
 }
 
 /** One operation at one shape: what it does, how much work that is, and how its result is held against double. */
@@ -21,6 +18,7 @@ export interface OpCase {
   /** `forward`, `backward`, or which gradient. */
   direction: string
   shape: Record<string, number>
+  /** Those of `before` as well, and its attributes. */
   operands: Record<string, BenchOperand>
   attributes?: Record<string, AttributeValue>
   /** An operation that makes some of the operands, run once beforehand. */
@@ -29,8 +27,19 @@ export interface OpCase {
   flops?: number
   /** Bytes that one call must move, for what memory bounds. */
   bytes?: number
-  /** Throws when a written operand is wrong. `read` gives its values. */
-  check: (read: (operand: string) => Promise<Float32Array>) => Promise<void>
+  /** Throws when a written operand is wrong. */
+  check: (result: CheckedResult) => Promise<void>
+}
+
+/** What a case wrote, as its check sees it. */
+export interface CheckedResult {
+  /** The values of an operand. */
+  read(operand: string): Promise<Float32Array>
+  /**
+   * Throws unless a value of an operand is within `bound` of what it should be. A bound is that of sums in float32: what
+   * storing the result in the operand's own type adds to it is added here.
+   */
+  expectClose(operand: string, index: number, got: number, expected: number, bound: number): void
 }
 
 /** A case whose program is compiled, with its operands in place. */
@@ -42,21 +51,25 @@ export interface PreparedCase {
 }
 
 /** Puts a case on a device as a program of one operation, its operands one after another in an arena. */
-export async function prepareCase(device: Device, opCase: OpCase): Promise<PreparedCase> {
+export async function prepareCase(device: Device, type: ComputeType, opCase: OpCase): Promise<PreparedCase> {
+  const rules = { ...opCase.before?.operands, ...opCase.op.operands }
+  const dtypeOf = (name: string) => rules[name]?.dtype ?? type.dtype
   const tensors = new Map<string, Tensor>()
   const offsets = new Map<Tensor, number>()
   const bounds = { maxTokens: 0, maxSequences: 0 }
   let bytes = 0
-  for (const [name, { shape, dtype }] of Object.entries(opCase.operands)) {
-    const tensor = new Tensor({ name, kind: 'input', shape, ...(dtype && { dtype }) })
+  for (const [name, { shape }] of Object.entries(opCase.operands)) {
+    const tensor = new Tensor({ name, kind: 'input', shape, dtype: dtypeOf(name) })
     tensors.set(name, tensor)
     offsets.set(tensor, bytes)
     bytes += aligned(tensorBytes(tensor, bounds))
   }
   const arena = device.allocate(bytes)
   const compile = (op: OpDefinition): CompiledProgram => {
-    const graph = new Graph()
-    graph.append(op, Object.fromEntries([...tensors].filter(([name]) => name in op.operands)), opCase.attributes)
+    const graph = new Graph(type.dtype)
+    const operands = Object.fromEntries([...tensors].filter(([name]) => name in op.operands))
+    const attributes = Object.entries(opCase.attributes ?? {}).filter(([name]) => op.attributes?.includes(name))
+    graph.append(op, operands, Object.fromEntries(attributes))
     const memory = planMemory(graph, bounds)
     const place = (tensor: Tensor) => ({ arena: 0, offset: offsets.get(tensor)! })
     return device.compile(describeProgram(graph, { memory, activationArena: 0, place }), [arena])
@@ -65,8 +78,15 @@ export async function prepareCase(device: Device, opCase: OpCase): Promise<Prepa
   const program = compile(opCase.op)
   const offsetOf = (name: string) => offsets.get(tensors.get(name)!)!
   const fill = async () => {
-    for (const [name, { values }] of Object.entries(opCase.operands)) if (values) await arena.write(offsetOf(name), values)
+    for (const [name, { values }] of Object.entries(opCase.operands)) {
+      if (!values) continue
+      await arena.write(offsetOf(name), dtypeOf(name) === 'bf16' ? toBf16(values as Float32Array) : values)
+    }
     await before?.run()
+  }
+  const read = async (name: string) => {
+    const { buffer } = await arena.read(offsetOf(name), tensorBytes(tensors.get(name)!, bounds))
+    return dtypeOf(name) === 'bf16' ? fromBf16(new Uint16Array(buffer)) : new Float32Array(buffer)
   }
   await fill()
   return {
@@ -75,17 +95,15 @@ export async function prepareCase(device: Device, opCase: OpCase): Promise<Prepa
     async check() {
       await fill()
       await program.run()
-      await opCase.check(async (name) => {
-        const elements = opCase.operands[name]!.shape.reduce((product, size) => product * size, 1)
-        const read = await arena.read(offsetOf(name), elements * 4)
-        return new Float32Array(read.buffer, read.byteOffset, elements)
+      await opCase.check({
+        read,
+        expectClose(name, index, got, expected, bound) {
+          const roundoff = dtypeOf(name) === 'bf16' ? type.roundoff : 0
+          const tolerance = bound + roundoff * (Math.abs(expected) + bound)
+          if (!(Math.abs(got - expected) <= tolerance))
+            throw new Error(`${opCase.op.name}: expected ${name}[${index}] to be ${expected} ± ${tolerance} but received ${got}`)
+        },
       })
     },
   }
-}
-
-/** Throws unless `got` is within `tolerance` of `expected`. */
-export function expectClose(what: string, got: number, expected: number, tolerance: number): void {
-  if (!(Math.abs(got - expected) <= tolerance))
-    throw new Error(`${what}: expected ${expected} ± ${tolerance} but received ${got}`)
 }

@@ -4,7 +4,10 @@ import { countParameters } from '../model/parameters.js'
 import type { Device } from '../native/device.js'
 import { TrainStep } from '../train/step.js'
 import { planStep } from '../train/step-plan.js'
-import { medianOf, randomValues } from './measure.js'
+import type { ComputeType } from './compute-type.js'
+import { randomIds, randomValues } from './measure.js'
+import type { PreparedCase } from './op-case.js'
+import { firstLosses } from './step-reference.js'
 
 /** A whole training step of a model at a number of tokens. */
 export interface StepCase {
@@ -58,6 +61,11 @@ export const stepCases: readonly StepCase[] = [
   { name: 'Q', config: Q, tokens: 2048 },
 ]
 
+/** The letters of a step's shape. */
+export function stepShape({ config, tokens }: StepCase): Record<string, number> {
+  return { T: tokens, V: config.vocabSize, C: config.hiddenSize, L: config.numHiddenLayers }
+}
+
 /**
  * Floating-point operations of a training step: 6 for each parameter that a matrix product uses and token (the tied
  * embedding counts once, as the vocabulary projection), and causal attention counted once: 2 products forward and 4
@@ -68,46 +76,56 @@ export function stepFlops({ config, tokens }: StepCase): number {
   return 6 * countParameters(config) * tokens + 6 * numHiddenLayers * numAttentionHeads * headDim * tokens * tokens
 }
 
-export interface StepResult {
-  medianMs: number
-  planBytes: number
-  /** Loss of the first step: log(vocabulary) for weights this small, which is how a step is checked before it is timed. */
-  loss: number
-}
+/** Tokens whose losses are held against double. */
+const CHECKED = 4
 
-/** Takes `steps` steps of one sequence of random tokens after one that is not counted. */
-export async function runStepCase(device: Device, { config, tokens }: StepCase, steps: number): Promise<StepResult> {
+/** Puts a step on a device, with random weights and one sequence of random tokens. */
+export async function prepareStep(device: Device, type: ComputeType, { config, tokens }: StepCase): Promise<PreparedCase> {
   const plan = planStep({
-    ...{ config, recompute: 'none', threads: device.info.threads, maxTokens: tokens, maxSequences: 1 },
+    ...{ config, dtype: type.dtype, recompute: 'none', threads: device.info.threads, maxTokens: tokens, maxSequences: 1 },
     ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 1 },
   })
   const step = await TrainStep.create(device, plan)
-  for (const [index, part] of [...plan.layout.parts.values()].entries()) {
-    const values =
-      part.shape.length === 1 && !part.name.endsWith('bias')
-        ? new Float32Array(part.bytes / 4).fill(1)
-        : randomValues(part.bytes / 4, index + 1)
-    if (part.shape.length === 2 || part.name.endsWith('bias')) for (let i = 0; i < values.length; i++) values[i]! *= 0.02
-    await step.arenas.parameters.write(part.offset, values)
+  const { parts } = plan.layout
+  for (const [index, { name, shape, offset, bytes }] of [...parts.values()].entries()) {
+    const isNorm = shape.length === 1 && !name.endsWith('bias')
+    const values = isNorm ? new Float32Array(bytes / 4).fill(1) : randomValues(bytes / 4, index + 1)
+    if (!isNorm) for (let i = 0; i < values.length; i++) values[i]! *= 0.02
+    await step.arenas.parameters.write(offset, values)
   }
+  await step.roundWeights()
   const batch = randomBatch(tokens, config.vocabSize)
-  let loss = 0
-  const times: number[] = []
-  for (let n = 0; n <= steps; n++) {
-    const start = performance.now()
+  let steps = 0
+  const run = async () => {
     const result = await step.runMicroStep(batch)
-    await step.update(n + 1, 1e-5)
-    if (n === 0) loss = result.loss
-    else times.push(performance.now() - start)
+    steps++
+    await step.update(steps, 1e-5)
+    return result
   }
-  const expected = Math.log(config.vocabSize)
-  if (!(Math.abs(loss - expected) < 0.1 * expected))
-    throw new Error(`expected a first loss near ${expected} but received ${loss}`)
-  return { medianMs: medianOf(times), planBytes: plan.totalBytes, loss }
+  const readWeight = async (name: string) => {
+    const { offset, bytes } = parts.get(name)!
+    const { buffer } = await step.arenas.parameters.read(offset, bytes)
+    return type.round(new Float32Array(buffer))
+  }
+  return {
+    bytes: plan.totalBytes - plan.bytes.scratch,
+    run,
+    async check() {
+      const expected = await firstLosses({ config, read: readWeight, ids: batch.inputIds }, CHECKED)
+      const { tokenLosses } = await run()
+      // Every layer rounds the residual stream twice; the errors add up like independent ones.
+      const roundings = 2 * type.roundoff * Math.sqrt(2 * config.numHiddenLayers)
+      for (const [t, loss] of expected.entries()) {
+        const got = tokenLosses[t]!
+        if (!(Math.abs(got - loss) <= 1e-5 * loss + roundings))
+          throw new Error(`expected the loss of token ${t} to be ${loss} but received ${got}`)
+      }
+    },
+  }
 }
 
 function randomBatch(tokens: number, vocabSize: number): PackedBatch {
-  const ids = Int32Array.from(randomValues(tokens, 7), (value) => Math.floor(((value + 1) / 2) * vocabSize) % vocabSize)
+  const ids = randomIds(tokens, vocabSize, 7)
   const labels = new Int32Array(tokens).fill(-100)
   labels.set(ids.subarray(1))
   return {

@@ -1,36 +1,22 @@
-import { availableParallelism, cpus } from 'node:os'
+import { availableParallelism } from 'node:os'
 import type { Argv, CommandModule } from 'yargs'
-import { timeRuns } from '../../bench/measure.js'
-import { prepareCase } from '../../bench/op-case.js'
-import { benchmarkedOps, opCases } from '../../bench/op-cases.js'
-import { runStepCase, stepCases, stepFlops } from '../../bench/step-cases.js'
+import { benchmarkedOps } from '../../bench/op-cases.js'
+import { Peer } from '../../bench/peer.js'
+import { runBench } from '../../bench/run.js'
+import { stepCases } from '../../bench/step-cases.js'
 import { ConfigError } from '../../errors.js'
-import { type Device, openDevice } from '../../native/device.js'
-import { formatBytes } from '../format.js'
+import type { ComputeDtype } from '../../native/addon-types.js'
+import { benchRowText, ceilingsText, conventionsText } from '../bench-table.js'
 
 interface BenchArguments {
   what: string[] | undefined
+  dtype: ComputeDtype | undefined
   threads: string | undefined
   json: boolean
+  against: 'pytorch' | undefined
 }
 
-/** One measured thing. `share` is of the ceiling that was measured in the same run, 0 to 1. */
-interface BenchRow {
-  op?: string
-  step?: string
-  direction: string
-  dtype: 'f32'
-  threads: number
-  shape: Record<string, number>
-  medianMs: number
-  gflops?: number
-  gbps?: number
-  tokensPerSecond?: number
-  share: number
-  peakBytes: number
-}
-
-const choices: readonly string[] = [...benchmarkedOps, 'step']
+const stepNames = [...new Set(stepCases.map(({ name }) => name))]
 
 export const benchCommand: CommandModule<object, BenchArguments> = {
   command: 'bench [what..]',
@@ -40,30 +26,50 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
       .positional('what', {
         type: 'string',
         array: true,
-        describe: `${choices.join(', ')}, or a step by name (S, M, Q); all when absent`,
+        describe: `${benchmarkedOps.join(', ')}, step, or a step by name (${stepNames.join(', ')}); all when absent`,
       })
+      .option('dtype', { choices: ['f32', 'bf16'], describe: 'what weights, activations and products are in; both when absent' })
       .option('threads', { type: 'string', describe: 'numbers of threads, with commas; default: 1 and all' })
+      .option('against', {
+        choices: ['pytorch'],
+        describe: 'run the same in PyTorch by turns and compare (LIMO_PEER_PYTHON says where it is)',
+      })
       .option('json', { type: 'boolean', default: false, describe: 'print one object a line' })
       .strict() as unknown as Argv<BenchArguments>,
-  handler: async ({ what = [], threads, json }) => {
-    const known = [...new Set([...choices, ...stepCases.map(({ name }) => name)])]
-    for (const name of what) {
-      if (!known.includes(name))
-        throw new ConfigError('CONFIG_INVALID_VALUE', `expected one of ${known.join(', ')} to bench but received "${name}"`, {
-          name,
-        })
-    }
-    if (!json)
-      console.log(`${cpus()[0]?.model.trim() ?? 'unknown processor'}; float32; every result is checked before it is timed`)
-    for (const count of threadCounts(threads)) {
-      const device = await openDevice('cpu', { threads: count })
-      try {
-        await benchDevice(device, what, (row) => console.log(json ? JSON.stringify(row) : textOf(row)), json)
-      } finally {
-        await device.close()
+  handler: async ({ what = [], dtype, threads, json, against }) => {
+    const chosen = choose(what)
+    const counts = threadCounts(threads)
+    const peer = against && (await Peer.pytorch())
+    try {
+      if (!json) console.log(peer ? `${conventionsText()}\nAgainst ${peer.version}, at its best.` : conventionsText())
+      for (const count of counts) {
+        const options = { ...chosen, dtypes: dtype ? [dtype] : (['f32', 'bf16'] as const), threads: count, peer }
+        for await (const event of runBench(options)) {
+          if ('ceilings' in event) {
+            if (!json) console.log(ceilingsText(event.ceilings))
+          } else console.log(json ? JSON.stringify(event.row) : benchRowText(event.row))
+        }
       }
+    } finally {
+      await peer?.close()
     }
   },
+}
+
+/** @throws ConfigError CONFIG_INVALID_VALUE */
+function choose(what: string[]): { ops: readonly string[]; steps: readonly string[] } {
+  const known = [...benchmarkedOps, 'step', ...stepNames]
+  for (const name of what) {
+    if (!known.includes(name))
+      throw new ConfigError('CONFIG_INVALID_VALUE', `expected one of ${known.join(', ')} to bench but received "${name}"`, {
+        name,
+      })
+  }
+  if (what.length === 0) return { ops: benchmarkedOps, steps: stepNames }
+  return {
+    ops: benchmarkedOps.filter((name) => what.includes(name)),
+    steps: what.includes('step') ? stepNames : stepNames.filter((name) => what.includes(name)),
+  }
 }
 
 function threadCounts(given: string | undefined): number[] {
@@ -80,100 +86,4 @@ function threadCounts(given: string | undefined): number[] {
         )
       return count
     })
-}
-
-/**
- * The ceilings of a device. A shared machine is slow at times and never fast by chance, so a ceiling is the best of all
- * measurements so far; it is measured again beside every case.
- */
-class Ceilings {
-  gflops = 0
-  gbps = 0
-
-  async measure(device: Device, times: number): Promise<void> {
-    for (let n = 0; n < times; n++) this.gflops = Math.max(this.gflops, (await device.measureMultiplyAddRate()) / 1e9)
-    this.gbps = Math.max(this.gbps, (await device.measureUpdateRate()) / 1e9)
-  }
-}
-
-async function benchDevice(device: Device, what: string[], print: (row: BenchRow) => void, json: boolean): Promise<void> {
-  const ceilings = new Ceilings()
-  await ceilings.measure(device, 10)
-  const { threads, instructionSet } = device.info
-  if (!json)
-    console.log(
-      `\n${threads} threads, ${instructionSet}: ${ceilings.gflops.toFixed(0)} GFLOP/s of multiply-adds, ${ceilings.gbps.toFixed(1)} GB/s of updates in place`,
-    )
-  const ops = what.filter((name) => (benchmarkedOps as readonly string[]).includes(name))
-  const base = { dtype: 'f32' as const, threads }
-  if (what.length === 0 || ops.length > 0) {
-    for (const opCase of opCases(ops)) {
-      // A device of its own gives the case's memory back when it is done.
-      const own = await openDevice('cpu', { threads })
-      try {
-        const prepared = await prepareCase(own, opCase)
-        await prepared.check()
-        await ceilings.measure(device, 1)
-        const { medianMs } = await timeRuns(prepared.run, { minRuns: 5, minMs: 300 })
-        const row = {
-          op: opCase.op.name,
-          direction: opCase.direction,
-          ...base,
-          shape: opCase.shape,
-          medianMs,
-          // Of this case: the process's own peak would be that of the largest case so far.
-          peakBytes: prepared.bytes + own.info.scratchBytes,
-        }
-        if (opCase.flops !== undefined) {
-          const gflops = opCase.flops / medianMs / 1e6
-          print({ ...row, gflops, share: gflops / ceilings.gflops })
-        } else {
-          const gbps = opCase.bytes! / medianMs / 1e6
-          print({ ...row, gbps, share: gbps / ceilings.gbps })
-        }
-      } finally {
-        await own.close()
-      }
-    }
-  }
-  for (const stepCase of stepCases) {
-    if (what.length > 0 && !what.includes('step') && !what.includes(stepCase.name)) continue
-    const own = await openDevice('cpu', { threads })
-    try {
-      const { medianMs, planBytes } = await runStepCase(own, stepCase, 3)
-      await ceilings.measure(device, 1)
-      const gflops = stepFlops(stepCase) / medianMs / 1e6
-      const shape = {
-        T: stepCase.tokens,
-        V: stepCase.config.vocabSize,
-        C: stepCase.config.hiddenSize,
-        L: stepCase.config.numHiddenLayers,
-      }
-      const tokensPerSecond = (stepCase.tokens / medianMs) * 1000
-      print({
-        step: stepCase.name,
-        direction: 'train',
-        ...base,
-        shape,
-        medianMs,
-        gflops,
-        tokensPerSecond,
-        share: gflops / ceilings.gflops,
-        peakBytes: planBytes,
-      })
-    } finally {
-      await own.close()
-    }
-  }
-}
-
-function textOf(row: BenchRow): string {
-  const name = `${row.op ?? `step ${row.step}`} ${row.direction}`
-  const shape = Object.entries(row.shape)
-    .map(([letter, size]) => `${letter} ${size}`)
-    .join(' ')
-  const rate = row.gflops !== undefined ? `${row.gflops.toFixed(0)} GFLOP/s` : `${row.gbps!.toFixed(1)} GB/s`
-  const extra =
-    row.tokensPerSecond === undefined ? '' : `  ${row.tokensPerSecond.toFixed(0)} tokens/s, ${formatBytes(row.peakBytes)}`
-  return `${name.padEnd(34)} ${shape.padEnd(30)} ${row.medianMs.toFixed(2).padStart(9)} ms ${rate.padStart(12)}  ${(100 * row.share).toFixed(0).padStart(3)}%${extra}`
 }

@@ -1,0 +1,132 @@
+import type { ComputeDtype } from '../native/addon-types.js'
+import { type Device, openDevice } from '../native/device.js'
+import { type Ceilings, ceilingsOf } from './ceilings.js'
+import { type ComputeType, computeTypes } from './compute-type.js'
+import { timeRuns } from './measure.js'
+import { type PreparedCase, prepareCase } from './op-case.js'
+import { opCases } from './op-cases.js'
+import { type Peer, type PeerCase, type PeerResult, timeAgainst } from './peer.js'
+import { prepareStep, stepCases, stepFlops, stepShape } from './step-cases.js'
+
+/** One measured thing. */
+export interface BenchRow {
+  op?: string
+  step?: string
+  direction: string
+  dtype: ComputeDtype
+  threads: number
+  shape: Record<string, number>
+  medianMs: number
+  /** 10⁹ floating-point operations a second, of what computing bounds. */
+  gflops?: number
+  /** 10⁹ bytes a second, of what memory bounds. */
+  gbps?: number
+  tokensPerSecond?: number
+  /** Of the ceiling that was measured in the same run, 0 to 1. */
+  share: number
+  /** Memory of this case: its operands and the working memory of the threads; of a step, what its plan allocates. */
+  peakBytes: number
+  against?: PeerResult
+  /** Why there is no comparison. */
+  againstError?: string
+}
+
+export interface BenchCeilings {
+  threads: number
+  instructionSet: string
+  gflops: Record<ComputeDtype, number>
+  gbps: number
+}
+
+export interface BenchOptions {
+  ops: readonly string[]
+  /** Names of steps. */
+  steps: readonly string[]
+  dtypes: readonly ComputeDtype[]
+  threads: number
+  /** What to compare with. */
+  peer?: Peer | undefined
+}
+
+/** A case before its memory is taken: what it is, how much work, and how it gets onto a device. */
+interface Case {
+  name: { op: string } | { step: string }
+  direction: string
+  shape: Record<string, number>
+  flops?: number
+  bytes?: number
+  tokens?: number
+  prepare: (device: Device, type: ComputeType) => Promise<PreparedCase>
+}
+
+function* casesOf({ ops, steps }: BenchOptions, type: ComputeType): Generator<Case> {
+  for (const opCase of opCases(ops, type)) {
+    const { op, direction, shape, flops, bytes } = opCase
+    const work = flops === undefined ? { bytes: bytes! } : { flops }
+    yield {
+      ...{ name: { op: op.name }, direction, shape, ...work },
+      prepare: (device) => prepareCase(device, type, opCase),
+    }
+  }
+  for (const stepCase of stepCases) {
+    if (!steps.includes(stepCase.name)) continue
+    yield {
+      ...{ name: { step: stepCase.name }, direction: 'train', shape: stepShape(stepCase), tokens: stepCase.tokens },
+      flops: stepFlops(stepCase),
+      prepare: (device) => prepareStep(device, type, stepCase),
+    }
+  }
+}
+
+/** Measures the ceilings, then one case after the other; each is checked against double before it is timed. */
+export async function* runBench(options: BenchOptions): AsyncGenerator<{ ceilings: BenchCeilings } | { row: BenchRow }> {
+  const device = await openDevice('cpu', { threads: options.threads })
+  try {
+    const ceilings = ceilingsOf(device)
+    for (let n = 0; n < 10; n++) for (const dtype of options.dtypes) await ceilings[dtype].measure()
+    await ceilings.memory.measure()
+    const { threads, instructionSet } = device.info
+    const gflops = { f32: ceilings.f32.rate, bf16: ceilings.bf16.rate }
+    yield { ceilings: { threads, instructionSet, gflops, gbps: ceilings.memory.rate } }
+    for (const dtype of options.dtypes) {
+      for (const benchCase of casesOf(options, computeTypes[dtype])) {
+        yield { row: await measureCase(benchCase, computeTypes[dtype], ceilings, options) }
+      }
+    }
+  } finally {
+    await device.close()
+  }
+}
+
+async function measureCase(
+  benchCase: Case,
+  type: ComputeType,
+  ceilings: Ceilings,
+  { threads, peer }: BenchOptions,
+): Promise<BenchRow> {
+  const { name, direction, shape, flops, bytes, tokens } = benchCase
+  const ceiling = ceilings[flops === undefined ? 'memory' : type.dtype]
+  // A device of its own gives the case's memory back when it is done.
+  const device = await openDevice('cpu', { threads })
+  try {
+    const prepared = await benchCase.prepare(device, type)
+    await prepared.check()
+    await ceiling.measure()
+    const peakBytes = prepared.bytes + device.info.scratchBytes
+    const limits = 'step' in name ? { minRuns: 3, minMs: 0 } : { minRuns: 5, minMs: 300 }
+    const peerCase: PeerCase = { ...name, direction, shape, dtype: type.dtype, threads }
+    const { medianMs, ...comparison } = peer
+      ? await timeAgainst(peer, peerCase, { ...limits, run: prepared.run, close: () => device.close(), bytes: peakBytes })
+      : await timeRuns(prepared.run, limits)
+    const rate = (flops ?? bytes!) / medianMs / 1e6
+    return {
+      ...{ ...name, direction, dtype: type.dtype, threads, shape, medianMs },
+      ...(flops === undefined ? { gbps: rate } : { gflops: rate }),
+      ...(tokens !== undefined && { tokensPerSecond: (tokens / medianMs) * 1000 }),
+      ...{ share: await ceiling.shareOf(rate), peakBytes },
+      ...comparison,
+    }
+  } finally {
+    await device.close()
+  }
+}

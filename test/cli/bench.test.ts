@@ -1,0 +1,121 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { benchmarkedOps } from '../../lib/bench/op-cases.js'
+import type { BenchRow } from '../../lib/bench/run.js'
+import * as adamw from '../../lib/graph/ops/adamw.js'
+import * as attention from '../../lib/graph/ops/attention.js'
+import * as elementwise from '../../lib/graph/ops/elementwise.js'
+import * as embedding from '../../lib/graph/ops/embedding.js'
+import * as headNorm from '../../lib/graph/ops/head-norm.js'
+import * as linear from '../../lib/graph/ops/linear.js'
+import * as linearCrossEntropy from '../../lib/graph/ops/linear-cross-entropy.js'
+import * as rmsNorm from '../../lib/graph/ops/rms-norm.js'
+import * as rope from '../../lib/graph/ops/rope.js'
+import * as swiglu from '../../lib/graph/ops/swiglu.js'
+import { runCli } from './run-cli.js'
+
+function rowsOf(stdout: string): BenchRow[] {
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+}
+
+t.test('every operation is benchmarked', async (t) => {
+  const modules = [adamw, attention, elementwise, embedding, headNorm, linear, linearCrossEntropy, rmsNorm, rope, swiglu]
+  const names = modules.flatMap((module) =>
+    Object.entries(module).flatMap(([name, value]) => (name.endsWith('Op') ? [(value as { name: string }).name] : [])),
+  )
+  t.ok(names.length > 20)
+  for (const name of names) t.ok(benchmarkedOps.includes(name.split('_backward')[0]!), name)
+})
+
+t.test('one object a line', async (t) => {
+  const { code, stdout, stderr } = await runCli(['bench', 'add', 'rotary_table', 'cast', 'S', '--threads', '2', '--json'])
+  t.equal(code, 0, stderr)
+  const rows = rowsOf(stdout)
+  t.same(
+    rows.map(({ op, step, direction, dtype }) => [op ?? step, direction, dtype]),
+    [
+      ['rotary_table', 'forward', 'f32'],
+      ['add', 'forward', 'f32'],
+      ['S', 'train', 'f32'],
+      ['add', 'forward', 'bf16'],
+      ['cast', 'forward', 'bf16'],
+      ['S', 'train', 'bf16'],
+    ],
+    'what does not depend on the type is measured once',
+  )
+  for (const row of rows) {
+    t.equal(row.threads, 2)
+    for (const value of [row.medianMs, row.gflops ?? row.gbps!, row.share, row.peakBytes])
+      t.ok(value > 0 && Number.isFinite(value))
+    t.ok(row.share <= 1, `share ${row.share}`)
+    t.equal(row.step !== undefined, row.tokensPerSecond !== undefined)
+    t.notOk(row.against)
+  }
+  t.same(rows[2]!.shape, { T: 1024, V: 4096, C: 256, L: 4 })
+  // 6 for each of 3.9 million parameters and token, and 6·L·H·D·T² of attention.
+  const flops = rows[2]!.gflops! * rows[2]!.medianMs * 1e6
+  t.ok(Math.abs(flops - (6 * 3_937_536 * 1024 + 6 * 4 * 256 * 1024 ** 2)) < 0.01 * flops, `${flops} FLOP of a step`)
+  t.ok(rows[5]!.peakBytes < rows[2]!.peakBytes, 'bfloat16 takes less memory')
+})
+
+t.test('the table says how to read it', async (t) => {
+  const { code, stdout, stderr } = await runCli(['bench', 'copy', '--dtype', 'bf16', '--threads', '1'])
+  t.equal(code, 0, stderr)
+  t.match(stdout, /causal attention counted once/)
+  t.match(
+    stdout,
+    /1 thread, \w+: \d+ GFLOP\/s of bf16 multiply-adds, [\d.]+ GB\/s of updates in place\n +dtype +shape +median +rate +share/,
+  )
+  t.match(stdout, /^copy forward +bf16 +T 16384 C 896 +[\d.]+ ms +[\d.]+ GB\/s +\d+% +68\.0 MiB$/m)
+})
+
+t.test('what is not there', async (t) => {
+  const nothing = await runCli(['bench', 'convolution'])
+  t.match(nothing, { code: 2, stderr: /expected one of linear, .* to bench but received "convolution"/ })
+  t.match(await runCli(['bench', 'add', '--threads', '1,x']), { code: 2, stderr: /--threads but received "1,x"/ })
+  t.match(await runCli(['bench', 'add', '--dtype', 'f16']), { code: 2, stderr: /dtype/ })
+  const noPython = await runCli(['bench', 'add', '--against', 'pytorch'], { env: { LIMO_PEER_PYTHON: '/nowhere/python3' } })
+  t.match(noPython, { code: 2, stderr: /expected a Python with torch and transformers .*\n.*Set LIMO_PEER_PYTHON/, stdout: '' })
+})
+
+/** A peer that needs a minute for anything, or does what `answers` says. */
+const fakePeer = (answers: string) => `
+const lines = require('node:readline').createInterface({ input: process.stdin })
+console.log(JSON.stringify({ version: 'fake 1.0' }))
+lines.on('line', (line) => {
+  const request = JSON.parse(line)
+  if (request.prepare) console.error(JSON.stringify(request.prepare))
+  ${answers}
+  console.log(JSON.stringify(request.runMs !== undefined ? { times: [61000, 60000] } : request.memory ? { peakBytes: 12345 } : {}))
+})
+`
+
+t.test('against a peer', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'limo-peer-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const against = async (what: string, answers = '') => {
+    const script = join(folder, 'peer.cjs')
+    await writeFile(script, fakePeer(answers))
+    const args = ['bench', what, '--dtype', 'f32', '--threads', '1', '--json', '--against', 'pytorch']
+    const { code, stdout, stderr } = await runCli(args, { env: { LIMO_PEER_PYTHON: `${process.execPath} ${script}` } })
+    t.equal(code, 0, stderr)
+    return rowsOf(stdout)[0]!
+  }
+  const add = await against('add')
+  t.match(add.against, { peer: 'pytorch', version: 'fake 1.0', bestMs: 60000, alternated: true })
+  t.equal(add.against!.ratio, 60000 / add.medianMs)
+  t.notOk('peakBytes' in add.against!, 'operations share a process')
+  t.match((await against('S')).against, { bestMs: 60000, peakBytes: 12345 })
+
+  const refuses = await against('add', `if (request.prepare) return console.log('{"error":"no add here"}')`)
+  t.match(refuses, { op: 'add', againstError: 'no add here' })
+  t.ok(refuses.medianMs > 0, 'ours is measured all the same')
+  const dies = await against('S', `if (request.runMs !== undefined) process.kill(process.pid, 'SIGKILL')`)
+  t.match(dies, { step: 'S', againstError: /SIGKILL/ })
+  t.ok(dies.medianMs > 0)
+})
