@@ -13,6 +13,9 @@ constexpr int64_t kScratchBytesPerThread = 6 << 20;
 // What a matrix product takes of it, from its start.
 constexpr int64_t kScratchForProducts = kScratchBytesPerThread - (16 << 10);
 
+// Columns that an operation can sum over rows in it.
+constexpr int64_t kMostSummedColumns = kScratchBytesPerThread / 4;
+
 // What an operation on the CPU may use besides its tensors.
 struct CpuContext {
   ThreadPool& pool;

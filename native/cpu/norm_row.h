@@ -8,11 +8,10 @@ namespace limo::LIMO_ISA {
 // Σ x²
 template <class T>
 LIMO_INLINE float sum_of_squares(const T* x, int64_t n) {
-  Vec sum = {};
-  for_lanes(
-      n, [&](int64_t i) { const Vec v = load(x + i); sum = v * v + sum; },
-      [&](int64_t i, int64_t rest) { const Vec v = load_partial(x + i, rest); sum = v * v + sum; });
-  return reduce_add(sum);
+  return sum_vectors(n, [&](int64_t i, int64_t count, Vec sum) {
+    const Vec v = load_up_to(x + i, count);
+    return v * v + sum;
+  });
 }
 
 // out = x · rstd · weight; returns rstd.
@@ -28,6 +27,17 @@ LIMO_INLINE float norm_row(T* out, const T* x, const T* weight, int64_t n, float
   return rstd;
 }
 
+// sums += d_out · x · rstd, a row's part in the gradient of the weight.
+template <class T>
+LIMO_INLINE void add_weight_gradient(float* sums, const T* d_out, const T* x, float rstd, int64_t n) {
+  for_lanes(
+      n, [&](int64_t i) { store(sums + i, load(d_out + i) * (load(x + i) * splat(rstd)) + load(sums + i)); },
+      [&](int64_t i, int64_t rest) {
+        const Vec term = load_partial(d_out + i, rest) * (load_partial(x + i, rest) * splat(rstd));
+        store_partial(sums + i, term + load_partial(sums + i, rest), rest);
+      });
+}
+
 template <class T>
 struct NormRowBackward {
   T* d_x;
@@ -41,14 +51,11 @@ struct NormRowBackward {
 // d_x = rstd·(d_out·weight − x·rstd·mean(d_out·weight·x·rstd)) + d_sum
 template <class T>
 LIMO_INLINE void norm_row_backward(const NormRowBackward<T>& r, int64_t n) {
-  Vec dot = {};
-  for_lanes(
-      n, [&](int64_t i) { dot = load(r.d_out + i) * load(r.weight + i) * load(r.x + i) + dot; },
-      [&](int64_t i, int64_t rest) {
-        dot = load_partial(r.d_out + i, rest) * load_partial(r.weight + i, rest) * load_partial(r.x + i, rest) + dot;
-      });
+  const float dot = sum_vectors(n, [&](int64_t i, int64_t count, Vec sum) {
+    return load_up_to(r.d_out + i, count) * load_up_to(r.weight + i, count) * load_up_to(r.x + i, count) + sum;
+  });
   const Vec rstd = splat(r.rstd);
-  const Vec pull = splat(r.rstd * r.rstd * r.rstd * reduce_add(dot) / static_cast<float>(n));
+  const Vec pull = splat(r.rstd * r.rstd * r.rstd * dot / static_cast<float>(n));
   for_lanes(
       n,
       [&](int64_t i) {

@@ -186,6 +186,28 @@ LIMO_INLINE Vec exponential(Vec x) {
 #endif
 }
 
+// The first n floats or bfloat16s, n ≤ kLanes.
+template <class T>
+LIMO_INLINE Vec load_up_to(const T* p, int64_t n) {
+  return n == kLanes ? load(p) : load_partial(p, n);
+}
+
+// Σ term(i, n) over vectors of n ≤ kLanes elements from i on: four running sums, so that the loop is not bound by the latency of
+// one addition. term(i, n, sum) adds its vector to `sum`.
+template <class Term>
+LIMO_INLINE float sum_vectors(int64_t count, const Term& term) {
+  Vec a = {}, b = {}, c = {}, d = {};
+  int64_t i = 0;
+  for (; i + 4 * kLanes <= count; i += 4 * kLanes) {
+    a = term(i, kLanes, a);
+    b = term(i + kLanes, kLanes, b);
+    c = term(i + 2 * kLanes, kLanes, c);
+    d = term(i + 3 * kLanes, kLanes, d);
+  }
+  for (; i < count; i += kLanes) a = term(i, count - i < kLanes ? count - i : kLanes, a);
+  return reduce_add((a + b) + (c + d));
+}
+
 // Calls body(i, n) for columns [i, i + n): whole vectors first, with n = kLanes, then the rest with n < kLanes.
 template <class Whole, class Rest>
 LIMO_INLINE void for_lanes(int64_t count, const Whole& whole, const Rest& rest) {

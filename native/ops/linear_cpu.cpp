@@ -10,19 +10,8 @@ namespace {
 template <class T>
 void add_to_bias(const LinearBackwardWeight& op, const CpuContext& context) {
   for_column_blocks(context, op.d_y.cols, [&](int64_t first, int64_t columns) {
-    float* d_bias = op.d_bias.f32() + first;
-    for_lanes(
-        columns,
-        [&](int64_t i) {
-          Vec sum = {};
-          for (int64_t t = 0; t < op.d_y.rows; ++t) sum += load(op.d_y.row<T>(t) + first + i);
-          store(d_bias + i, load(d_bias + i) + sum);
-        },
-        [&](int64_t i, int64_t n) {
-          Vec sum = {};
-          for (int64_t t = 0; t < op.d_y.rows; ++t) sum += load_partial(op.d_y.row<T>(t) + first + i, n);
-          store_partial(d_bias + i, load_partial(d_bias + i, n) + sum, n);
-        });
+    add_column_sums(op.d_bias.f32() + first, op.d_y.rows, columns,
+                    [&](int64_t t, int64_t i, int64_t n, Vec sum) { return sum + load_up_to(op.d_y.row<T>(t) + first + i, n); });
   });
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "cpu/context.h"
 
 namespace limo {
 namespace {
@@ -26,6 +27,10 @@ void check_heads(int64_t q_columns, int64_t kv_columns, int64_t lse_columns, dou
 void check_head_columns(int64_t columns, int64_t heads, int64_t dim) {
   expect(columns == heads * dim, "expected " + std::to_string(heads) + " heads of " + std::to_string(dim) +
                                      " channels but received " + std::to_string(columns) + " columns");
+}
+
+void check_summed_columns(int64_t columns) {
+  expect(columns <= kMostSummedColumns, "expected at most " + std::to_string(kMostSummedColumns) + " columns but received " + std::to_string(columns));
 }
 
 void check_ids(const Tensor& ids, int64_t vocabulary, bool labels) {
@@ -55,6 +60,11 @@ void check(const RmsNorm& op) {
 }
 
 template <>
+void check(const RmsNormBackward& op) {
+  check_summed_columns(op.x.cols);
+}
+
+template <>
 void check(const Rope& op) {
   expect(op.x.cols % (2 * op.cos.cols) == 0, "expected columns of x to be a multiple of twice the columns of cos, " +
                                                  std::to_string(2 * op.cos.cols) + ", but received " + std::to_string(op.x.cols));
@@ -67,6 +77,7 @@ void check(const HeadNorm& op) {
 
 template <>
 void check(const HeadNormBackward& op) {
+  check_summed_columns(op.weight.rows);
   check_head_columns(op.x.cols, op.rstd.cols, op.weight.rows);
 }
 

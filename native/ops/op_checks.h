@@ -8,6 +8,7 @@ namespace limo {
 template <class Op>
 void check(const Op&) {}
 template <> void check(const RmsNorm&);
+template <> void check(const RmsNormBackward&);
 template <> void check(const Rope&);
 template <> void check(const HeadNorm&);
 template <> void check(const HeadNormBackward&);

@@ -25,29 +25,15 @@ void norm_rows(const RmsNorm& op, const CpuContext& context) {
 
 template <class T>
 void norm_rows_backward(const RmsNormBackward& op, const CpuContext& context) {
-  // The weight's gradient comes first: d_x may take the place of d_out.
-  for_column_blocks(context, op.x.cols, [&](int64_t first, int64_t columns) {
-    float* d_weight = op.d_weight.f32() + first;
-    for_lanes(
-        columns,
-        [&](int64_t i) {
-          Vec sum = {};
-          for (int64_t t = 0; t < op.x.rows; ++t)
-            sum = load(op.d_out.row<T>(t) + first + i) * (load(op.x.row<T>(t) + first + i) * splat(op.rstd.f32()[t])) + sum;
-          store(d_weight + i, load(d_weight + i) + sum);
-        },
-        [&](int64_t i, int64_t n) {
-          Vec sum = {};
-          for (int64_t t = 0; t < op.x.rows; ++t)
-            sum = load_partial(op.d_out.row<T>(t) + first + i, n) *
-                      (load_partial(op.x.row<T>(t) + first + i, n) * splat(op.rstd.f32()[t])) + sum;
-          store_partial(d_weight + i, load_partial(d_weight + i, n) + sum, n);
-        });
-  });
-  for_rows(context, op.x.rows, [&](int64_t t) {
-    norm_row_backward<T>({.d_x = op.d_x.row<T>(t), .d_out = op.d_out.row<T>(t), .d_sum = op.d_sum ? op.d_sum.row<T>(t) : nullptr,
-                          .x = op.x.row<T>(t), .weight = op.weight.row<T>(0), .rstd = op.rstd.f32()[t]},
-                         op.x.cols);
+  const int64_t columns = op.x.cols;
+  for_rows_with_sums(context, op.x.rows, columns, op.d_weight.f32(), [&](int64_t t, float* sums) {
+    const T *d_out = op.d_out.row<T>(t), *x = op.x.row<T>(t);
+    const float rstd = op.rstd.f32()[t];
+    // The weight's gradient comes first: d_x may take the place of d_out.
+    add_weight_gradient(sums, d_out, x, rstd, columns);
+    norm_row_backward<T>({.d_x = op.d_x.row<T>(t), .d_out = d_out, .d_sum = op.d_sum ? op.d_sum.row<T>(t) : nullptr,
+                          .x = x, .weight = op.weight.row<T>(0), .rstd = rstd},
+                         columns);
   });
 }
 
