@@ -14,45 +14,35 @@ export interface Ceiling {
 /** The ceilings of a device: multiply-adds on registers for each type, and memory. */
 export type Ceilings = Record<ComputeDtype | 'memory', Ceiling>
 
-/** The ceilings of a device; each is to be measured again just before every case. */
+/** The ceilings of a device; each is to be measured just before a case. */
 export function ceilingsOf(device: Device): Ceilings {
   return {
-    f32: computing(() => device.measureMultiplyAddRate('f32')),
-    bf16: computing(() => device.measureMultiplyAddRate('bf16')),
-    memory: memory(() => device.measureUpdateRate()),
+    f32: ceiling(() => device.measureMultiplyAddRate('f32')),
+    bf16: ceiling(() => device.measureMultiplyAddRate('bf16')),
+    memory: ceiling(() => device.measureUpdateRate()),
   }
 }
 
-/** Measurements of a ceiling that seems too low before what exceeds it counts as all of it. */
-const REPEATS = 5
-
-/** A processor is slow at times and never fast by chance: the ceiling is the best of all measurements so far. */
-function computing(measureOnce: () => Promise<number>): Ceiling {
-  const self: Ceiling = {
-    rate: 0,
-    async measure() {
-      self.rate = Math.max(self.rate, (await measureOnce()) / 1e9)
-    },
-    async shareOf(rate) {
-      for (let n = 0; n < REPEATS && rate > self.rate; n++) await self.measure()
-      return Math.min(1, rate / self.rate)
-    },
-  }
-  return self
-}
+/** Measurements at a time, of which the best counts: what disturbs one of them only makes it slower. */
+const TIMES = 3
 
 /**
- * Memory is shared with whatever else the machine does, and its bandwidth changes from second to second by a factor of two
- * on a virtual machine: the ceiling is the better of two measurements just before and just after a case.
+ * A shared machine changes from second to second: its clock by a tenth, its bandwidth by a factor of two. So the ceiling of a
+ * case is the better of what is measured just before and just after it.
  */
-function memory(measureOnce: () => Promise<number>): Ceiling {
+function ceiling(measureOnce: () => Promise<number>): Ceiling {
+  const measureBest = async () => {
+    let best = 0
+    for (let n = 0; n < TIMES; n++) best = Math.max(best, (await measureOnce()) / 1e9)
+    return best
+  }
   const self: Ceiling = {
     rate: 0,
     async measure() {
-      self.rate = (await measureOnce()) / 1e9
+      self.rate = await measureBest()
     },
     async shareOf(rate) {
-      self.rate = Math.max(self.rate, (await measureOnce()) / 1e9)
+      self.rate = Math.max(self.rate, await measureBest())
       return Math.min(1, rate / self.rate)
     },
   }

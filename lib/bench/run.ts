@@ -83,7 +83,7 @@ export async function* runBench(options: BenchOptions): AsyncGenerator<{ ceiling
   const device = await openDevice('cpu', { threads: options.threads })
   try {
     const ceilings = ceilingsOf(device)
-    for (let n = 0; n < 10; n++) for (const dtype of options.dtypes) await ceilings[dtype].measure()
+    for (const dtype of options.dtypes) await ceilings[dtype].measure()
     await ceilings.memory.measure()
     const { threads, instructionSet } = device.info
     const gflops = { f32: ceilings.f32.rate, bf16: ceilings.bf16.rate }

@@ -90,6 +90,7 @@ struct PackedProduct {
   int64_t addend_stride = 0;
   const Out* bias = nullptr;  // [n], may be null
   Upcoming upcoming = {};
+  bool is_cached = false;  // all operands are in the first caches: fetching them ahead would only take time
 };
 void multiply_packed(const PackedProduct<float, float>& product);
 void multiply_packed(const PackedProduct<Unit<Bf16>, Bf16>& product);

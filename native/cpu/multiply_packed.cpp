@@ -40,36 +40,40 @@ LIMO_INLINE void finish_tile(const PackedProduct<U, Out>& p, const Vec (&sum)[Ro
   }
 }
 
-// C[Rows, columns] = A·B over one panel; `columns` ≤ Vectors·kLanes of it are stored.
-template <class U, class Out, int Rows, int Vectors>
+// C[Rows, columns] = A·B over one panel; `columns` ≤ Vectors·kLanes of it are stored. kFetches: memory is fetched ahead.
+template <bool kFetches, class U, class Out, int Rows, int Vectors>
 void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, int64_t column, int64_t columns, Ahead ahead) {
   Vec sum[Rows][Vectors];
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) sum[i][v] = Vec{};
-  // The result's lines come from memory while the products run.
-  Out* const c = p.c + row * p.c_stride + column;
+  if constexpr (kFetches) {
+    // The result's lines come from memory while the products run.
+    const Out* const c = p.c + row * p.c_stride + column;
 #pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i)
+    for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(c + i * p.c_stride + v * kLanes, 1);
+      for (int v = 0; v < Vectors; ++v) __builtin_prefetch(c + i * p.c_stride + v * kLanes, 1);
+  }
 
   const U* a = p.a + row * p.a_row_stride;
   const int64_t row_stride = p.a_row_stride, k_stride = p.a_k_stride;
-  // The next tile's part of A: row after row of eight units where rows are contiguous, or the rows of each k.
   const U* const next = a + Rows * row_stride;
   const int64_t turn = k_stride == 1 ? 7 : 0;
   for (int64_t k = 0; k < p.k; ++k) {
-    __builtin_prefetch(next + (k & turn) * row_stride + (k & ~turn) * k_stride);
-    __builtin_prefetch(ahead.first + (k & (kAheadRows - 1)) * ahead.stride + (k & -kAheadRows) * 4, 0, 2);
+    if constexpr (kFetches) {
+      // The next tile's part of A: row after row of eight units where rows are contiguous, or the rows of each k.
+      __builtin_prefetch(next + (k & turn) * row_stride + (k & ~turn) * k_stride);
+      __builtin_prefetch(ahead.first + (k & (kAheadRows - 1)) * ahead.stride + (k & -kAheadRows) * 4, 0, 2);
+      // The panel is read once per tile of rows, from L2: fetch it eight rows ahead.
+      __builtin_prefetch(panel + 8 * Vectors * kLanes);
+      if constexpr (Vectors * kLanes > 16) __builtin_prefetch(panel + 8 * Vectors * kLanes + 16);
+      if constexpr (Vectors * kLanes > 32) __builtin_prefetch(panel + 8 * Vectors * kLanes + 32);
+    }
     Vec b[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) b[v] = load_units(panel + v * kLanes);
-    // The panel is read once per tile of rows, from L2: fetch it eight rows ahead.
-    __builtin_prefetch(panel + 8 * Vectors * kLanes);
-    if constexpr (Vectors * kLanes > 16) __builtin_prefetch(panel + 8 * Vectors * kLanes + 16);
-    if constexpr (Vectors * kLanes > 32) __builtin_prefetch(panel + 8 * Vectors * kLanes + 32);
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
@@ -85,13 +89,13 @@ void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, in
 template <class U, class Out>
 using TileKernel = void (*)(const PackedProduct<U, Out>&, int64_t, const U*, int64_t, int64_t, Ahead);
 
-template <class U, class Out, int Vectors, int... Rows>
+template <bool kFetches, class U, class Out, int Vectors, int... Rows>
 LIMO_INLINE TileKernel<U, Out> kernel_of(int64_t rows, std::integer_sequence<int, Rows...>) {
-  static constexpr TileKernel<U, Out> kernels[] = {tile_kernel<U, Out, Rows + 1, Vectors>...};
+  static constexpr TileKernel<U, Out> kernels[] = {tile_kernel<kFetches, U, Out, Rows + 1, Vectors>...};
   return kernels[rows - 1];
 }
 
-template <class U, class Out, int Vectors>
+template <bool kFetches, class U, class Out, int Vectors>
 void multiply_panel(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row, const U* panel, int64_t column, int64_t columns,
                     int64_t& ahead_row) {
   while (row < end_row) {
@@ -99,21 +103,21 @@ void multiply_panel(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row
     const Ahead ahead = fetches ? Ahead{p.upcoming.first + ahead_row * p.upcoming.stride, p.upcoming.stride} : Ahead{reinterpret_cast<const char*>(panel), 0};
     ahead_row += kAheadRows;
     const int64_t rows = even_piece(end_row - row, Tile<U>::kRows);
-    kernel_of<U, Out, Vectors>(rows, std::make_integer_sequence<int, Tile<U>::kRows>{})(p, row, panel, column, columns, ahead);
+    kernel_of<kFetches, U, Out, Vectors>(rows, std::make_integer_sequence<int, Tile<U>::kRows>{})(p, row, panel, column, columns, ahead);
     row += rows;
   }
 }
 
-template <class U, class Out>
+template <bool kFetches, class U, class Out>
 void multiply_rows(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row, int64_t& ahead_row) {
   const U* packed = p.packed_b;
   for (int64_t column = 0; column < p.n;) {
     // A panel of one vector is bound by loads: 64 columns are 2 + 2 vectors rather than 3 + 1.
     const int64_t vectors = even_piece(blocks_of(p.n - column, kLanes), Tile<U>::kVectors), width = vectors * kLanes;
     const int64_t columns = smaller(width, p.n - column);
-    if (vectors == 1) multiply_panel<U, Out, 1>(p, row, end_row, packed, column, columns, ahead_row);
-    else if (vectors == 2) multiply_panel<U, Out, 2>(p, row, end_row, packed, column, columns, ahead_row);
-    else if constexpr (Tile<U>::kVectors > 2) multiply_panel<U, Out, 3>(p, row, end_row, packed, column, columns, ahead_row);
+    if (vectors == 1) multiply_panel<kFetches, U, Out, 1>(p, row, end_row, packed, column, columns, ahead_row);
+    else if (vectors == 2) multiply_panel<kFetches, U, Out, 2>(p, row, end_row, packed, column, columns, ahead_row);
+    else if constexpr (Tile<U>::kVectors > 2) multiply_panel<kFetches, U, Out, 3>(p, row, end_row, packed, column, columns, ahead_row);
     packed += width * p.k;
     column += width;
   }
@@ -124,7 +128,11 @@ template <class U, class Out>
 void multiply_panels(const PackedProduct<U, Out>& p) {
   constexpr int64_t kRows = kRowsTogether / Tile<U>::kRows * Tile<U>::kRows;
   int64_t ahead_row = 0;
-  for (int64_t row = 0; row < p.m; row += kRows) multiply_rows(p, row, smaller(row + kRows, p.m), ahead_row);
+  for (int64_t row = 0; row < p.m; row += kRows) {
+    const int64_t end = smaller(row + kRows, p.m);
+    if (p.is_cached) multiply_rows<false>(p, row, end, ahead_row);
+    else multiply_rows<true>(p, row, end, ahead_row);
+  }
 }
 
 }  // namespace

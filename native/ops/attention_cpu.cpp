@@ -99,7 +99,7 @@ void attend_block(const Attention& op, const RowBlock& block, int64_t head, int6
       const BlockOfA<U> q = in_place ? read_rows(queries_of(h), op.q.row_stride, block.rows, dim, q_room)
                                      : BlockOfA<U>{q_room + h * kQueries * dim_units, dim_units, 1};
       multiply_packed(PackedProduct<U, float>{.m = block.rows, .n = keys, .k = dim_units, .a = q.a, .a_row_stride = q.row_stride,
-                                              .a_k_stride = 1, .packed_b = packed_k, .c = scores, .c_stride = kKeys});
+                                              .a_k_stride = 1, .packed_b = packed_k, .c = scores, .c_stride = kKeys, .is_cached = true});
       float* const sum = sums + h * kQueries * dim;
       for (int64_t r = 0; r < block.rows; ++r) {
         const int64_t visible = smaller(keys, block.first + r - first_key + 1);
@@ -114,7 +114,7 @@ void attend_block(const Attention& op, const RowBlock& block, int64_t head, int6
       multiply_packed(PackedProduct<U, float>{.m = block.rows, .n = dim, .k = units_of<U>(keys),
                                               .a = reinterpret_cast<const U*>(scores), .a_row_stride = kKeys, .a_k_stride = 1,
                                               .packed_b = packed_v, .c = sum, .c_stride = dim,
-                                              .addend = first_block ? nullptr : sum, .addend_stride = dim});
+                                              .addend = first_block ? nullptr : sum, .addend_stride = dim, .is_cached = true});
     }
   }
   for (int64_t h = 0; h < heads; ++h)
