@@ -116,7 +116,7 @@ function scriptsFor(addon, runNode) {
   return [
     ...operations.map((file) => ({ script: `dist/test/ops/${file}` })),
     ...runtime.map((file) => ({ script: `dist/test/native/${file}` })),
-    ...onEach({ script: 'dist/test/lib/train/golden.test.js' }),
+    ...['golden', 'golden-bf16'].flatMap((name) => onEach({ script: `dist/test/lib/train/${name}.test.js` })),
     { script: 'dist/test/lib/train/trainer.test.js', instructionSet: best },
     ...onEach({ script: 'dist/lib/cli/main.js', args: ['bench', 'S', '--threads', '3'] }),
   ]
