@@ -29,7 +29,7 @@ export interface TrainingState {
 export interface CheckpointContents {
   model: ModelContents
   state: TrainingState
-  /** `exp_avg.<name>` and `exp_avg_sq.<name>` for every weight, by its Hugging Face name. */
+  /** `exp_avg.<name>` and `exp_avg_sq.<name>` for every weight, by its Hugging Face name; in bfloat16 `master.<name>` as well. */
   optimizer: TensorWriter[]
 }
 
@@ -44,7 +44,7 @@ export interface Checkpoint {
 const stateName = 'training-state/state.json'
 const optimizerName = 'training-state/optimizer.safetensors'
 /** Raised when a checkpoint of an older version could no longer be resumed with the same bits. */
-const stateFormat = 1
+const stateFormat = 2
 
 /**
  * Writes `checkpoint-<step>` into the output folder: a model folder plus `training-state/`, published whole (see
@@ -150,6 +150,14 @@ async function readState(path: string): Promise<TrainingState> {
   } catch (cause) {
     throw corrupt(path, `expected JSON: ${(cause as Error).message}`, cause)
   }
+  const format = isJsonObject(json) ? json.format : undefined
+  if (Number.isInteger(format) && format !== stateFormat) {
+    const message =
+      `${path} is of format ${format} and this version of limo-native goes on from format ${stateFormat}: its sums have another ` +
+      'order, so the run would not be the same. Resume with the version that wrote it, or start a new run with ' +
+      'model_name_or_path set to the checkpoint.'
+    throw new CheckpointError('CHECKPOINT_MISMATCH', message, { file: path, format })
+  }
   const result = v.safeParse(stateSchema, json)
   if (!result.success) {
     const [issue] = result.issues
@@ -167,7 +175,8 @@ const totalStepsName = 'total steps'
  */
 export function checkResumable(saved: TrainingState, current: Omit<TrainingState, 'step' | 'epoch'>, folder: string): void {
   const facts = ({ settings, totalSteps, examples }: Omit<TrainingState, 'step' | 'epoch'>): Record<string, unknown> => ({
-    ...settings,
+    // Checkpoints in float32 do not name it.
+    ...{ bf16: false, ...settings },
     'number of examples': examples.count,
     'digest of the examples': examples.digest,
     [totalStepsName]: totalSteps,

@@ -14,8 +14,8 @@ export function withTrainOptions(yargs: Argv): Argv<{ config: string | undefined
       describe: choices ? `${description} [${choices.join(', ')}]` : description,
       group: 'Settings (each can be in the config file):',
       ...(defaultText !== undefined && { defaultDescription: defaultText }),
-      // As it was typed: a folder named 1e3 is not 1000.
-      ...(type === 'string' && { string: true }),
+      // As it was typed: a folder named 1e3 is not 1000. (And yargs counts: after `--x 4`, `--x 1` would be 5.)
+      ...(type !== 'boolean' && type !== 'object' && { string: true }),
     })
   }
   return declared as Argv<{ config: string | undefined }>

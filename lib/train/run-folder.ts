@@ -1,7 +1,13 @@
 import { readdir, realpath, rm, stat } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { findForeignFiles } from '../checkpoint/final-model.js'
-import { type Checkpoint, findLatestCheckpoint, openCheckpoint, type SkippedCheckpoint } from '../checkpoint/training-state.js'
+import {
+  type Checkpoint,
+  findLatestCheckpoint,
+  openCheckpoint,
+  type SkippedCheckpoint,
+  type TrainingState,
+} from '../checkpoint/training-state.js'
 import type { TrainConfig } from '../config/train-config.js'
 import { CheckpointError } from '../errors.js'
 
@@ -29,13 +35,18 @@ export async function findCheckpoint(config: TrainConfig, outputDir: string): Pr
 /** What a user should know of a checkpoint that a run goes on from, a line each. */
 export function resumeNotes({ folder, state, skipped }: FoundCheckpoint, instructionSet: string): string[] {
   const notes = skipped.map(({ folder, reason }) => `${folder} is damaged and was passed over (${reason})`)
-  if (state.instructionSet !== undefined && state.instructionSet !== instructionSet) {
+  if (state.instructionSet !== undefined && orderOfSums(state.instructionSet, state) !== orderOfSums(instructionSet, state)) {
     notes.push(
       `${folder} was made with ${state.instructionSet} and this run computes with ${instructionSet}: the last bits of its ` +
         `numbers may differ from those of a run that was never stopped (LIMO_CPU=${state.instructionSet} forces the former)`,
     )
   }
   return notes
+}
+
+/** Instruction sets that give the same bits have the same name here: in float32 products of bfloat16 make no difference. */
+function orderOfSums(instructionSet: string, { settings }: TrainingState): string {
+  return instructionSet === 'avx512bf16' && settings.bf16 !== true ? 'avx512' : instructionSet
 }
 
 /** Throws WRITE_FAILED where a file has the name of the output folder. */

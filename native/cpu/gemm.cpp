@@ -16,8 +16,6 @@ constexpr int64_t kMostBlockCols = 256;
 constexpr int64_t kBlockM = 768;
 // Columns that a task takes where A has to be copied, so that a block of A is copied once for all of them.
 constexpr int64_t kManyCols = 1152;
-// Rows of A further apart than this (bytes) touch a page each: they are copied together first.
-constexpr int64_t kFarRowBytes = 1 << 30;
 
 // A thread's working memory: packed B, copied A, and the sums of a task whose result is bfloat16 until its last block of k.
 constexpr int64_t kPackedB = kBlockK * kMostBlockCols;
@@ -26,10 +24,10 @@ constexpr int64_t kPartialSums = kBlockM * kManyCols;
 static_assert(kBlockCols<float> <= kMostBlockCols && kBlockCols<Pair> <= kMostBlockCols);
 static_assert((kPackedB + kCopiedA + kPartialSums) * 4 <= kScratchForProducts);
 
-// Whether A is not read where it lies: transposed, of another type than a unit, or with its rows pages apart.
+// Whether A is not read where it lies: transposed, or of another type than a unit.
 template <class In, class Out>
 LIMO_INLINE bool copies_a(const Gemm<In, Out>& g) {
-  return g.a_k_stride != 1 || g.a_row_stride * static_cast<int64_t>(sizeof(In)) > kFarRowBytes || !reads_in_place<In>(g.a_row_stride, g.k);
+  return g.a_k_stride != 1 || !reads_in_place<In>(g.a_row_stride, g.k);
 }
 
 template <class In, class Out, class U = Unit<In>>
@@ -74,8 +72,11 @@ Tasks share_out(const Gemm<In, Out>& g, int64_t threads) {
   double best_time = 0;
   for (int64_t together = 1; together <= most_together; ++together) {
     const int64_t cols = even_piece(col_blocks, together) * col_block, fewest = blocks_of(g.m, kMostRows);
+    int64_t last_rows = 0;
     for (int64_t blocks = fewest; blocks < fewest + 4 * threads; ++blocks) {
       const int64_t rows = blocks_of(blocks_of(g.m, blocks), kTileRows) * kTileRows;
+      if (rows == last_rows) continue;  // cut already
+      last_rows = rows;
       const Tasks tasks = {rows, cols, col_block, blocks_of(g.m, rows), blocks_of(g.n, cols)};
       const double time = estimate_time(tasks, g.n, copies, threads);
       if (best_time == 0 || time < best_time) best = tasks, best_time = time;
@@ -125,7 +126,8 @@ void run_gemm(const Gemm<In, Out>& g, const CpuContext& context) {
         // The next block of B: of the next columns, or the first ones of the next k.
         const bool last_cols = col + tasks.col_block >= end_col;
         const int64_t next_col = last_cols ? first_col : col + tasks.col_block, next_k = last_cols ? k_start + k : k_start;
-        const Upcoming upcoming = block_of_b(g, next_k, smaller(k_block, g.k - next_k), next_col, smaller(tasks.col_block, end_col - next_col));
+        const int64_t upcoming_k = smaller(k_block, g.k - next_k), upcoming_cols = smaller(tasks.col_block, end_col - next_col);
+        const Upcoming upcoming = block_of_b(g, next_k, upcoming_k, next_col, upcoming_cols);
         const Out* const bias = g.bias ? g.bias + col : nullptr;
         Out* const c = g.c + row * g.c_stride + col;
         const auto multiply = [&](auto* to, int64_t stride, const float* addend, int64_t addend_stride, auto* offset) {

@@ -71,7 +71,8 @@ LIMO_INLINE BlockOfA<Unit<T>> read_rows(const T* from, int64_t row_stride, int64
 void pack_b(float* packed, const float* b, int64_t k_stride, int64_t col_stride, int64_t k, int64_t n);
 void pack_b(Unit<Bf16>* packed, const Bf16* b, int64_t k_stride, int64_t col_stride, int64_t k, int64_t n);
 
-// Memory that will be read after a product: it is fetched while the product runs, some rows with every tile.
+// Memory that will be read after a product: it is fetched while the product runs, some rows with every tile. What is fetched may
+// lie a little outside of it, where nothing is read.
 struct Upcoming {
   const char* first = nullptr;
   int64_t stride = 0, rows = 0, row_bytes = 0;  // bytes

@@ -9,16 +9,17 @@ namespace {
 // Rows of A that are multiplied with all of a packed block before the next ones.
 constexpr int64_t kRowsTogether = 96;
 
-// What a tile fetches while it runs: kAheadRows rows of upcoming memory, 4 bytes of each for every k.
+// What a tile fetches while it runs: kAheadRows rows of upcoming memory, `step` bytes of each for every k.
 constexpr int64_t kAheadRows = 4;
 struct Ahead {
   const char* first;
-  int64_t stride;
+  int64_t stride, step;
 };
 
 // Adds what is to be added to a tile's sums and stores its first `columns`: all of them if kWhole.
 template <bool kWhole, class U, class Out, int Rows, int Vectors>
-LIMO_INLINE void finish_tile(const PackedProduct<U, Out>& p, const Vec (&sum)[Rows][Vectors], int64_t row, int64_t column, int64_t columns) {
+LIMO_INLINE void finish_tile(const PackedProduct<U, Out>& p, const Vec (&sum)[Rows][Vectors], int64_t row, int64_t column,
+                             int64_t columns) {
 #pragma GCC unroll 4
   for (int v = 0; v < Vectors; ++v) {
     const int64_t first = column + v * kLanes, width = smaller(columns - v * kLanes, kLanes);
@@ -27,13 +28,13 @@ LIMO_INLINE void finish_tile(const PackedProduct<U, Out>& p, const Vec (&sum)[Ro
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
       Out* const out = p.c + (row + i) * p.c_stride + first;
-      const float* const addend = p.addend + (row + i) * p.addend_stride + first;
+      const float* const addend = p.addend ? p.addend + (row + i) * p.addend_stride + first : nullptr;
       Vec value = sum[i][v] + offset;
       if (whole) {
-        if (p.addend) value += load(addend);
+        if (addend) value += load(addend);
         store(out, value);
       } else {
-        if (p.addend) value += load_partial(addend, width);
+        if (addend) value += load_partial(addend, width);
         store_partial(out, value, width);
       }
     }
@@ -65,7 +66,7 @@ void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, in
     if constexpr (kFetches) {
       // The next tile's part of A: row after row of eight units where rows are contiguous, or the rows of each k.
       __builtin_prefetch(next + (k & turn) * row_stride + (k & ~turn) * k_stride);
-      __builtin_prefetch(ahead.first + (k & (kAheadRows - 1)) * ahead.stride + (k & -kAheadRows) * 4, 0, 2);
+      __builtin_prefetch(ahead.first + (k & (kAheadRows - 1)) * ahead.stride + (k & -kAheadRows) * ahead.step, 0, 2);
       // The panel is read once per tile of rows, from L2: fetch it eight rows ahead.
       __builtin_prefetch(panel + 8 * Vectors * kLanes);
       if constexpr (Vectors * kLanes > 16) __builtin_prefetch(panel + 8 * Vectors * kLanes + 16);
@@ -100,7 +101,9 @@ void multiply_panel(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row
                     int64_t& ahead_row) {
   while (row < end_row) {
     const bool fetches = ahead_row < p.upcoming.rows;
-    const Ahead ahead = fetches ? Ahead{p.upcoming.first + ahead_row * p.upcoming.stride, p.upcoming.stride} : Ahead{reinterpret_cast<const char*>(panel), 0};
+    const Upcoming& u = p.upcoming;
+    const Ahead ahead = fetches ? Ahead{u.first + ahead_row * u.stride, u.stride, blocks_of(u.row_bytes, p.k)}
+                                : Ahead{reinterpret_cast<const char*>(panel), 0, 0};
     ahead_row += kAheadRows;
     const int64_t rows = even_piece(end_row - row, Tile<U>::kRows);
     kernel_of<kFetches, U, Out, Vectors>(rows, std::make_integer_sequence<int, Tile<U>::kRows>{})(p, row, panel, column, columns, ahead);
@@ -112,8 +115,7 @@ template <bool kFetches, class U, class Out>
 void multiply_rows(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row, int64_t& ahead_row) {
   const U* packed = p.packed_b;
   for (int64_t column = 0; column < p.n;) {
-    // A panel of one vector is bound by loads: 64 columns are 2 + 2 vectors rather than 3 + 1.
-    const int64_t vectors = even_piece(blocks_of(p.n - column, kLanes), Tile<U>::kVectors), width = vectors * kLanes;
+    const int64_t width = panel_width<U>(p.n - column), vectors = width / kLanes;
     const int64_t columns = smaller(width, p.n - column);
     if (vectors == 1) multiply_panel<kFetches, U, Out, 1>(p, row, end_row, packed, column, columns, ahead_row);
     else if (vectors == 2) multiply_panel<kFetches, U, Out, 2>(p, row, end_row, packed, column, columns, ahead_row);

@@ -102,9 +102,12 @@ void pack_panels_by_rows(U* packed, const In* b, int64_t k_stride, int64_t k, in
   } vectors[kMostVectors];
   for (int64_t panel = 0; panel < n;) {
     int64_t count = 0;
-    for (; panel < n && count + Tile<U>::kVectors <= kMostVectors; packed += panel_width<U>(n - panel) * units_of<U>(k), panel += panel_width<U>(n - panel))
-      for (int64_t width = panel_width<U>(n - panel), v = 0; v < width; v += kLanes)
-        vectors[count++] = {packed + v, width, panel + v, smaller(kLanes, n - panel - v)};
+    while (panel < n && count + Tile<U>::kVectors <= kMostVectors) {
+      const int64_t width = panel_width<U>(n - panel);
+      for (int64_t v = 0; v < width; v += kLanes) vectors[count++] = {packed + v, width, panel + v, smaller(kLanes, n - panel - v)};
+      packed += width * units_of<U>(k);
+      panel += width;
+    }
     for (int64_t p = 0; p < k; p += kPerUnit<U>) {
       const In* first = b + p * k_stride;
       const In* second = p + 1 < k ? first + k_stride : nullptr;

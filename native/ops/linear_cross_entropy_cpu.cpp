@@ -80,9 +80,11 @@ void project_and_score(const LinearCrossEntropy& op, const CpuContext& context) 
 
   // The numbers of a chunk's rows lie in thread 0's working memory, past what a matrix product uses.
   int32_t* chunk = reinterpret_cast<int32_t*>(context.scratch + kScratchBytesPerThread) - kMaxScoredRows;
-  int64_t t = 0;
+  int64_t scored = 0, t = 0;
+  for (int64_t row = 0; row < tokens; ++row) scored += labels[row] != kNotScored;
+  const int64_t most = scored == 0 ? 1 : even_piece(scored, smaller(limit, kMaxScoredRows));
   for (;;) {
-    const int64_t rows = next_rows(labels, tokens, limit < kMaxScoredRows ? limit : kMaxScoredRows, t, chunk);
+    const int64_t rows = next_rows(labels, tokens, most, t, chunk);
     if (rows == 0) break;
     for_rows(context, rows, [&](int64_t r) { __builtin_memcpy(op.hidden_rows.row<T>(r), op.hidden.row<T>(chunk[r]), row_bytes); });
     gemm(Gemm<T, float>{.m = rows, .n = vocabulary, .k = columns,
