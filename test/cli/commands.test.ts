@@ -12,6 +12,12 @@ import { repositoryRoot } from '../shared-files.js'
 import { tinySettings, writeTinyInputs } from '../tiny-inputs.js'
 import { asOptions, runCli } from './run-cli.js'
 
+t.test('an option given twice: the last one counts', async (t) => {
+  const { code, stdout } = await runCli(['plan', '--json', '--output_dir', t.testdir(), '--max_steps', '4', '--max_steps', '1'])
+  t.equal(code, 0)
+  t.equal(JSON.parse(stdout).totalSteps, 1)
+})
+
 t.test('help of every command, and the version', async (t) => {
   const { version } = JSON.parse(readFileSync(join(repositoryRoot, 'package.json'), 'utf8'))
   t.match(await runCli(['--version']), { code: 0, stdout: `${version}\n`, stderr: '' })
