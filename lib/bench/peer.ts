@@ -90,8 +90,11 @@ export interface OurSide {
 const ROUNDS = 5
 /** A peer that is this slow is not asked for more than two runs. */
 const PATIENCE_MS = 60_000
-/** Memory that a peer may need, as a multiple of ours: PyTorch takes 1.5 times as much for a step of half a billion parameters. */
-const PEER_MEMORY = 2
+/**
+ * Memory that a peer may need, as a multiple of ours: PyTorch takes 2.1 times as much for step M and 1.5 times for step Q of 512
+ * tokens. A system without memory ends whichever process it likes.
+ */
+const PEER_MEMORY = 2.2
 
 /**
  * Times our runs and those of a peer by turns, both warmed up: what disturbs the machine disturbs both. A peer is taken at its

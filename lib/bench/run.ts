@@ -113,7 +113,7 @@ async function measureCase(
     await prepared.check()
     await ceiling.measure()
     const peakBytes = prepared.bytes + device.info.scratchBytes
-    const limits = 'step' in name ? { minRuns: 3, minMs: 0 } : { minRuns: 5, minMs: 300 }
+    const limits = 'step' in name ? { minRuns: 3, minMs: 2000 } : { minRuns: 5, minMs: 300 }
     const peerCase: PeerCase = { ...name, direction, shape, dtype: type.dtype, threads }
     const { medianMs, ...comparison } = peer
       ? await timeAgainst(peer, peerCase, { ...limits, run: prepared.run, close: () => device.close(), bytes: peakBytes })
