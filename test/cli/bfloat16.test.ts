@@ -53,7 +53,7 @@ t.test('bf16: true', async (t) => {
   cpSync(join(folder, 'out', 'checkpoint-4'), join(folder, 'resumed', 'checkpoint-4'), { recursive: true })
   cpSync(join(folder, 'out', 'metrics.jsonl'), join(folder, 'resumed', 'metrics.jsonl'))
   const other = await train('resumed', { resume_from_checkpoint: true, bf16: false })
-  t.match(other.stderr, /bf16: true then, nothing now.*\[CHECKPOINT_MISMATCH\]/)
+  t.match(other.stderr, /bf16: true then, false now.*\[CHECKPOINT_MISMATCH\]/)
   t.equal((await train('resumed', { resume_from_checkpoint: true })).code, 0)
   t.same(contents('resumed'), contents('out'), 'resumed at step 4 gives the same bits')
 

@@ -25,7 +25,7 @@ t.test('what is there already stays, with every edit', async (t) => {
   rmSync(configPath)
   await prepareQuickstart({ output_dir: folder })
   t.equal(readFileSync(join(inputs, 'chains.jsonl'), 'utf8').trim().split('\n').length, 817, 'what is missing is written again')
-  t.notOk(readFileSync(configPath, 'utf8').includes('mine'))
+  t.notOk(readFileSync(configPath, 'utf8').includes('# mine'))
 })
 
 t.test('what is wrong is said before anything is written', async (t) => {
