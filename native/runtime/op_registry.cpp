@@ -85,7 +85,8 @@ Isa best_isa() {
 
 const OpEntry* find_op(std::string_view name) {
 #define LIMO_ENTRY(Op) make_entry<Op>(),
-  static const std::vector<OpEntry> entries = {LIMO_FOR_EACH_OP(LIMO_ENTRY)};
+  // Never destroyed: a process may end, and run the destructors of statics, while a device's thread is in a program.
+  static const auto& entries = *new std::vector<OpEntry>{LIMO_FOR_EACH_OP(LIMO_ENTRY)};
 #undef LIMO_ENTRY
   for (const OpEntry& entry : entries)
     if (name == entry.name) return &entry;
