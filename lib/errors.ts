@@ -29,6 +29,7 @@ export const errorCodes = {
   OUTPUT_EXISTS: 'the output folder already holds a run, or files that a model would replace',
   ADDON_UNAVAILABLE: 'the native addon is not built or does not load',
   DEVICE_UNAVAILABLE: 'the asked device does not exist on this machine',
+  DEVICE_FAILED: 'the device reported an error in the middle of its work; nothing more can be run on it',
   DEVICE_CLOSED: 'the device, or something made on it, is closed',
   OUT_OF_MEMORY: 'an arena could not be allocated, or a memory limit is too small',
   PROGRAM_INVALID: 'a graph or program has wrong arity, shapes, dtypes or byte ranges',

@@ -13,6 +13,7 @@ enum class ErrorCode {
   kOutOfMemory,
   kDeviceClosed,
   kDeviceUnavailable,
+  kDeviceFailed,
   kIoFailed,
   kAborted,
 };
@@ -24,6 +25,7 @@ inline const char* error_code_name(ErrorCode code) {
     case ErrorCode::kOutOfMemory: return "OUT_OF_MEMORY";
     case ErrorCode::kDeviceClosed: return "DEVICE_CLOSED";
     case ErrorCode::kDeviceUnavailable: return "DEVICE_UNAVAILABLE";
+    case ErrorCode::kDeviceFailed: return "DEVICE_FAILED";
     case ErrorCode::kIoFailed: return "IO_FAILED";
     case ErrorCode::kAborted: return "ABORTED";
   }
