@@ -64,11 +64,13 @@ export interface NativeDevice {
   measureMultiplyAddRate(): Promise<number>
   measureBf16MultiplyAddRate(): Promise<number>
   measureUpdateRate(): Promise<number>
-  readonly info: { threads: number; isa: string; scratchBytes: number; closed: boolean }
+  readonly info: { threads: number; isa: string; description: string; scratchBytes: number; closed: boolean }
 }
 
 export interface Addon {
-  Device: new (options: { threads: number; isa?: string }) => NativeDevice
+  Device: new (
+    options: { kind: 'cpu'; threads: number; isa?: string } | { kind: 'cuda' | 'cuda-emulated'; ordinal: number },
+  ) => NativeDevice
   describeCpu(): { instructionSets: string[]; best: string; scratchBytesPerThread: number }
-  describeCuda(): { driver: boolean; devices: number; reason: string }
+  describeCuda(): { library: boolean; driver: boolean; devices: number; reason: string }
 }

@@ -9,6 +9,9 @@ export const CHUNK_BYTES = 4 << 20
 /** Working memory of each thread of the CPU backend, in bytes; the native side's kScratchBytesPerThread. */
 export const CPU_SCRATCH_BYTES_PER_THREAD = 6 << 20
 
+/** Working memory of a CUDA device, in bytes; the native side's kCudaScratchBytes. */
+export const CUDA_SCRATCH_BYTES = 80 << 20
+
 export interface DeviceOptions {
   /** Threads that compute; all processors that this process may use by default. */
   threads?: number
@@ -137,10 +140,13 @@ export class Device {
     readonly name: string,
   ) {}
 
-  /** What the device is: threads, instruction set (`avx512bf16`, `avx512`, `avx2` or `portable`), bytes of working memory. */
-  get info(): { threads: number; instructionSet: string; scratchBytes: number } {
-    const { threads, isa, scratchBytes } = this.native.info
-    return { threads, instructionSet: isa, scratchBytes }
+  /**
+   * What the device is: threads, instruction set (`avx512bf16`, `avx512`, `avx2`, `portable`, or `sm_90` and the like), bytes of
+   * working memory, and for a CUDA device a sentence about it.
+   */
+  get info(): { threads: number; instructionSet: string; scratchBytes: number; description: string } {
+    const { threads, isa, scratchBytes, description } = this.native.info
+    return { threads, instructionSet: isa, scratchBytes, description }
   }
 
   /** @throws NativeError OUT_OF_MEMORY, DEVICE_CLOSED */
@@ -196,6 +202,7 @@ export class Device {
  * Opens a device: `cpu`, or `cuda`, `cuda:1`, … There is no silent change to another device.
  *
  * The environment variable LIMO_CPU (`portable`, `avx2`, `avx512`, `avx512bf16`) forces an instruction set of the CPU backend.
+ * `cuda-emulated` runs the CUDA backend's kernels in an emulator on the CPU, slowly, for tests; only a checkout builds it.
  *
  * @throws NativeError ADDON_UNAVAILABLE, DEVICE_UNAVAILABLE
  * @example
@@ -203,20 +210,27 @@ export class Device {
  */
 export async function openDevice(name = 'cpu', options: DeviceOptions = {}): Promise<Device> {
   const addon = loadAddon()
-  if (/^cuda(:\d+)?$/.test(name)) {
-    const { reason } = addon.describeCuda()
-    throw new NativeError(
-      'DEVICE_UNAVAILABLE',
-      `expected a CUDA device for "${name}" but this build has no CUDA backend${reason ? ` (and ${reason})` : ''}. Use --device cpu.`,
-      { device: name },
-    )
-  }
+  const cuda = /^(cuda)(?::(\d+))?$/.exec(name) ?? /^(cuda-emulated)$/.exec(name)
+  if (cuda) return openCuda(name, cuda[1] as 'cuda' | 'cuda-emulated', Number(cuda[2] ?? 0))
   if (name !== 'cpu')
     throw new NativeError('DEVICE_UNAVAILABLE', `expected cpu, cuda or cuda:N for the device but received "${name}"`, {
       device: name,
     })
   const isa = process.env.LIMO_CPU
-  return guarded(
-    () => new Device(new addon.Device({ threads: options.threads ?? availableParallelism(), ...(isa ? { isa } : {}) }), name),
-  )
+  const threads = options.threads ?? availableParallelism()
+  return guarded(() => new Device(new addon.Device({ kind: 'cpu', threads, ...(isa ? { isa } : {}) }), name))
+}
+
+function openCuda(name: string, kind: 'cuda' | 'cuda-emulated', ordinal: number): Device {
+  const addon = loadAddon()
+  const { reason } = kind === 'cuda' ? addon.describeCuda() : { reason: '' }
+  const unavailable = (why: string, cause?: unknown) =>
+    new NativeError('DEVICE_UNAVAILABLE', `expected a CUDA device for "${name}" but ${why}. Use --device cpu.`, { device: name }, { cause })
+  if (reason !== '') throw unavailable(reason)
+  try {
+    return guarded(() => new Device(new addon.Device({ kind, ordinal }), name))
+  } catch (error) {
+    if (error instanceof NativeError && error.code === 'DEVICE_UNAVAILABLE') throw unavailable(error.message, error)
+    throw error
+  }
 }

@@ -1,5 +1,6 @@
 #include <napi.h>
 
+#include <algorithm>
 #include <atomic>
 #include <climits>
 #include <cstring>
@@ -8,9 +9,8 @@
 #include "addon/convert.h"
 #include "addon/device_job.h"
 #include "core/error.h"
-#include "runtime/ceiling.h"
-#include "runtime/cuda_probe.h"
-#include "runtime/device.h"
+#include "runtime/cpu_device.h"
+#include "runtime/cuda_device.h"
 #include "runtime/program.h"
 
 // The surface that lib/native/addon-types.ts describes. Objects of the runtime are owned by JavaScript objects; jobs hold
@@ -53,7 +53,7 @@ class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
   }
   ~ArenaObject() override = default;
 
-  void adopt(Napi::Env env, std::shared_ptr<CpuDevice> device, std::shared_ptr<Arena> arena) {
+  void adopt(Napi::Env env, std::shared_ptr<Device> device, std::shared_ptr<Arena> arena) {
     device_ = std::move(device);
     arena_ = std::move(arena);
     Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(arena_->bytes()));
@@ -62,7 +62,7 @@ class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
     if (arena_) Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(arena_->bytes()));
   }
   const std::shared_ptr<Arena>& arena() const { return arena_; }
-  const CpuDevice* device() const { return device_.get(); }
+  const Device* device() const { return device_.get(); }
 
  private:
   Napi::Value Write(const Napi::CallbackInfo& info) {
@@ -74,7 +74,7 @@ class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
       // A copy: the caller's buffer may be changed or detached before the device comes to it.
       std::vector<char> bytes(given.begin(), given.end());
       return run_on_device(info.Env(), *device_, {info.This().As<Napi::Object>(), {}}, [arena = arena_, offset, bytes = std::move(bytes)]() -> Settle {
-        if (!bytes.empty()) std::memcpy(arena->data() + offset, bytes.data(), bytes.size());
+        arena->write(offset, bytes.data(), bytes.size());
         return [](Napi::Env env, const Napi::Object&) { return env.Undefined(); };
       });
     });
@@ -88,7 +88,8 @@ class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
       const uint64_t length = info[1].As<Napi::TypedArray>().ByteLength();
       arena_->check_range(offset, length);
       auto work = [arena = arena_, offset, length]() -> Settle {
-        auto bytes = std::make_shared<std::vector<char>>(arena->data() + offset, arena->data() + offset + length);
+        auto bytes = std::make_shared<std::vector<char>>(length);
+        arena->read(offset, bytes->data(), length);
         return [bytes](Napi::Env env, const Napi::Object& object) -> Napi::Value {
           const auto target = object.As<Napi::TypedArray>();
           if (target.ByteLength() != bytes->size()) throw Error(ErrorCode::kInputInvalid, "the array that is read into was detached meanwhile");
@@ -116,13 +117,13 @@ class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
       if (range.elements > arena_->bytes() / 4) throw Error(ErrorCode::kInputInvalid, "expected no more numbers than fit in the arena");
       arena_->check_range(offset, range.elements * 4);
       return run_on_device(info.Env(), *device_, {info.This().As<Napi::Object>(), {}}, [arena = arena_, offset, range]() -> Settle {
-        load_as_float32(reinterpret_cast<float*>(arena->data() + offset), range);
+        arena->load(offset, range);
         return [](Napi::Env env, const Napi::Object&) { return env.Undefined(); };
       });
     });
   }
 
-  std::shared_ptr<CpuDevice> device_;
+  std::shared_ptr<Device> device_;
   std::shared_ptr<Arena> arena_;
 };
 
@@ -131,7 +132,7 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
   static Napi::Function Define(Napi::Env env) { return DefineClass(env, "Program", {InstanceMethod("run", &ProgramObject::Run)}); }
   explicit ProgramObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramObject>(info) { expect_call_of_addon(info); }
 
-  void adopt(std::shared_ptr<CpuDevice> device, std::shared_ptr<Program> program) {
+  void adopt(std::shared_ptr<Device> device, std::shared_ptr<Program> program) {
     device_ = std::move(device);
     program_ = std::move(program);
   }
@@ -142,10 +143,9 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
     return guarded(info.Env(), [&]() -> Napi::Value {
       auto request = std::make_shared<RunRequest>(read_run_request(info[0]));
       auto cancelled = std::make_shared<std::atomic<bool>>(false);
-      CpuDevice* device = device_.get();
+      Device* device = device_.get();
       auto promise = run_on_device(info.Env(), *device, {info.This().As<Napi::Object>(), {}}, [device, program = program_, request, cancelled]() -> Settle {
-        auto outputs = std::make_shared<RunOutputs>(program->run(*request, device->isa(), device->context(),
-                                                                 [&] { return cancelled->load() || device->stopping(); }));
+        auto outputs = std::make_shared<RunOutputs>(device->run(*program, *request, [&] { return cancelled->load() || device->stopping(); }));
         return [outputs](Napi::Env env, const Napi::Object&) -> Napi::Value {
           auto result = Napi::Object::New(env);
           for (const auto& [name, values] : *outputs) {
@@ -163,7 +163,7 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
     });
   }
 
-  std::shared_ptr<CpuDevice> device_;
+  std::shared_ptr<Device> device_;
   std::shared_ptr<Program> program_;
 };
 
@@ -177,31 +177,35 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "Device", {InstanceMethod("allocate", &DeviceObject::Allocate), InstanceMethod("compile", &DeviceObject::Compile),
                                        InstanceMethod("close", &DeviceObject::Close),
-                                       InstanceMethod("measureMultiplyAddRate", &DeviceObject::Measure<measure_multiply_add_rate>),
-                                       InstanceMethod("measureBf16MultiplyAddRate", &DeviceObject::Measure<measure_bf16_multiply_add_rate>),
-                                       InstanceMethod("measureUpdateRate", &DeviceObject::Measure<measure_update_rate>), InstanceAccessor<&DeviceObject::Info>("info")});
+                                       InstanceMethod("measureMultiplyAddRate", &DeviceObject::Measure<Ceiling::kMultiplyAdd>),
+                                       InstanceMethod("measureBf16MultiplyAddRate", &DeviceObject::Measure<Ceiling::kBf16MultiplyAdd>),
+                                       InstanceMethod("measureUpdateRate", &DeviceObject::Measure<Ceiling::kUpdate>), InstanceAccessor<&DeviceObject::Info>("info")});
   }
 
-  // new Device({threads, isa})
+  // new Device({kind: 'cpu', threads, isa}) or new Device({kind: 'cuda' | 'cuda-emulated', ordinal})
   explicit DeviceObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DeviceObject>(info) {
-    guarded(info.Env(), [&] {
-      const auto options = read_object(info[0], "a device's options", ErrorCode::kInputInvalid);
-      const uint64_t threads = read_size(options.Get("threads"), "threads");
-      if (threads < 1 || threads > 1024) throw Error(ErrorCode::kInputInvalid, "expected 1 to 1024 threads but received " + std::to_string(threads));
-      Isa isa = best_isa();
-      if (options.Get("isa").IsString()) {
-        const std::string name = options.Get("isa").As<Napi::String>().Utf8Value();
-        bool found = false;
-        for (Isa candidate : kAllIsas)
-          if (name == isa_name(candidate) && isa_supported(candidate)) isa = candidate, found = true;
-        if (!found) throw Error(ErrorCode::kDeviceUnavailable, "this processor or this build has no instruction set \"" + name + "\"");
-      }
-      device_ = std::make_shared<CpuDevice>(static_cast<int>(threads), isa);
-    });
-    napi_add_env_cleanup_hook(info.Env(), &DeviceObject::OnTeardown, new std::weak_ptr<CpuDevice>(device_));
+    guarded(info.Env(), [&] { device_ = open(read_object(info[0], "a device's options", ErrorCode::kInputInvalid)); });
+    napi_add_env_cleanup_hook(info.Env(), &DeviceObject::OnTeardown, new std::weak_ptr<Device>(device_));
   }
 
  private:
+  static std::shared_ptr<Device> open(const Napi::Object& options) {
+    const Napi::Value given = options.Get("kind");
+    const std::string kind = given.IsString() ? given.As<Napi::String>().Utf8Value() : "";
+    if (kind == "cuda" || kind == "cuda-emulated") {
+      const uint64_t ordinal = read_size(options.Get("ordinal"), "ordinal");
+      return std::make_shared<CudaDevice>(kind == "cuda" ? CudaLibrary::kCuda : CudaLibrary::kEmulated, static_cast<int>(std::min<uint64_t>(ordinal, INT_MAX)));
+    }
+    if (kind != "cpu") throw Error(ErrorCode::kInputInvalid, "expected cpu, cuda or cuda-emulated for kind but received \"" + kind + "\"");
+    const uint64_t threads = read_size(options.Get("threads"), "threads");
+    if (threads < 1 || threads > 1024) throw Error(ErrorCode::kInputInvalid, "expected 1 to 1024 threads but received " + std::to_string(threads));
+    if (!options.Get("isa").IsString()) return std::make_shared<CpuDevice>(static_cast<int>(threads), best_isa());
+    const std::string name = options.Get("isa").As<Napi::String>().Utf8Value();
+    for (Isa isa : kAllIsas)
+      if (name == isa_name(isa) && isa_supported(isa)) return std::make_shared<CpuDevice>(static_cast<int>(threads), isa);
+    throw Error(ErrorCode::kDeviceUnavailable, "this processor or this build has no instruction set \"" + name + "\"");
+  }
+
   // The end of the environment (process exit, worker.terminate) must not wait for a long program.
   static void OnTeardown(void* data) {
     auto* known = static_cast<std::weak_ptr<CpuDevice>*>(data);
@@ -210,10 +214,12 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
   }
 
   Napi::Value Info(const Napi::CallbackInfo& info) {
+    const DeviceInfo known = device_->info();
     auto result = Napi::Object::New(info.Env());
-    result.Set("threads", device_->threads());
-    result.Set("isa", isa_name(device_->isa()));
-    result.Set("scratchBytes", static_cast<double>(device_->scratch_bytes()));
+    result.Set("threads", known.threads);
+    result.Set("isa", known.instruction_set);
+    result.Set("description", known.description);
+    result.Set("scratchBytes", static_cast<double>(known.scratch_bytes));
     result.Set("closed", device_->closed());
     return result;
   }
@@ -244,6 +250,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
         arenas.push_back(arena->arena());
       }
       auto program = std::make_shared<Program>(read_program_description(info[0]), std::move(arenas));
+      device_->check(*program);
       auto object = classes->program.New({own_call(info.Env())});
       ProgramObject::Unwrap(object)->adopt(device_, std::move(program));
       return object;
@@ -254,18 +261,18 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
     return guarded(info.Env(), [&]() -> Napi::Value { return close_device(info.Env(), *device_, {info.This().As<Napi::Object>(), {}}); });
   }
 
-  template <double (*measure)(Isa, const CpuContext&)>
+  template <Ceiling ceiling>
   Napi::Value Measure(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-      CpuDevice* device = device_.get();
+      Device* device = device_.get();
       return run_on_device(info.Env(), *device, {info.This().As<Napi::Object>(), {}}, [device]() -> Settle {
-        const double rate = measure(device->isa(), device->context());
+        const double rate = device->measure(ceiling);
         return [rate](Napi::Env env, const Napi::Object&) { return Napi::Number::New(env, rate); };
       });
     });
   }
 
-  std::shared_ptr<CpuDevice> device_;
+  std::shared_ptr<Device> device_;
 };
 
 Napi::Value DescribeCpu(const Napi::CallbackInfo& info) {
@@ -282,6 +289,7 @@ Napi::Value DescribeCpu(const Napi::CallbackInfo& info) {
 Napi::Value DescribeCuda(const Napi::CallbackInfo& info) {
   const CudaStatus status = probe_cuda();
   auto result = Napi::Object::New(info.Env());
+  result.Set("library", status.library);
   result.Set("driver", status.driver);
   result.Set("devices", status.devices);
   result.Set("reason", status.reason);

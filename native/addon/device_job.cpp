@@ -99,7 +99,7 @@ class Pending {
 
 }  // namespace
 
-Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, const Kept& kept, std::function<Settle()> work) {
+Napi::Promise run_on_device(Napi::Env env, Device& device, const Kept& kept, std::function<Settle()> work) {
   const auto pending = Pending::create(env);
   pending->keep(env, kept);
   try {
@@ -117,7 +117,7 @@ Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, const Kept& kept, 
   return pending->promise();
 }
 
-Napi::Promise close_device(Napi::Env env, CpuDevice& device, const Kept& kept) {
+Napi::Promise close_device(Napi::Env env, Device& device, const Kept& kept) {
   const auto pending = Pending::create(env);
   pending->keep(env, kept);
   try {

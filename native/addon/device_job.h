@@ -21,9 +21,9 @@ using Settle = std::function<Napi::Value(Napi::Env, const Napi::Object& target)>
 // Runs `work` on the device's thread and returns a promise for what the Settle it returns gives; an exception rejects it.
 // The promise keeps the event loop alive, and the objects of `kept`: a device that nobody else holds must not be collected
 // while it works. Throws kDeviceClosed at once when the device takes no jobs.
-Napi::Promise run_on_device(Napi::Env env, CpuDevice& device, const Kept& kept, std::function<Settle()> work);
+Napi::Promise run_on_device(Napi::Env env, Device& device, const Kept& kept, std::function<Settle()> work);
 
-// The same for CpuDevice::close.
-Napi::Promise close_device(Napi::Env env, CpuDevice& device, const Kept& kept);
+// The same for Device::close.
+Napi::Promise close_device(Napi::Env env, Device& device, const Kept& kept);
 
 }  // namespace limo

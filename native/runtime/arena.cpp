@@ -57,7 +57,7 @@ void convert(float* to, const char* from, uint64_t elements, DType dtype) {
 
 }  // namespace
 
-Arena::Arena(size_t bytes) : bytes_(bytes) {
+HostArena::HostArena(size_t bytes) : Arena(bytes) {
   if (bytes > SIZE_MAX - 2 * kHugePage)
     throw Error(ErrorCode::kOutOfMemory, "expected an arena that the machine can address but received " + std::to_string(bytes) + " bytes");
   // Room to start at a huge page's boundary; what is never touched costs nothing.
@@ -72,12 +72,22 @@ Arena::Arena(size_t bytes) : bytes_(bytes) {
   if (bytes >= kHugePage) madvise(data_, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 }
 
-Arena::~Arena() { release(); }
+HostArena::~HostArena() { HostArena::release(); }
 
-void Arena::release() {
+void HostArena::release() {
   if (data_) munmap(data_, mapped_bytes_);
   data_ = nullptr;
 }
+
+void HostArena::write(uint64_t offset, const char* from, uint64_t length) {
+  if (length > 0) std::memcpy(data_ + offset, from, length);
+}
+
+void HostArena::read(uint64_t offset, char* to, uint64_t length) const {
+  if (length > 0) std::memcpy(to, data_ + offset, length);
+}
+
+void HostArena::load(uint64_t offset, const FileRange& range) { load_as_float32(reinterpret_cast<float*>(data_ + offset), range); }
 
 void Arena::check_range(uint64_t offset, uint64_t length) const {
   if (offset <= bytes_ && length <= bytes_ - offset) return;

@@ -7,34 +7,55 @@
 
 namespace limo {
 
-// One contiguous piece of zeroed memory. Pages come from the operating system when they are first touched.
+struct FileRange {
+  int descriptor;     // open for reading; the caller keeps it open
+  uint64_t offset;    // bytes from the start of the file
+  uint64_t elements;  // numbers to read
+  DType dtype;        // how the file has them: kF32, kBF16 or kF16
+};
+
+// One contiguous piece of a device's memory, zero at first.
 class Arena {
  public:
-  explicit Arena(size_t bytes);  // throws kOutOfMemory
-  ~Arena();
+  explicit Arena(size_t bytes) : bytes_(bytes) {}
+  virtual ~Arena() = default;
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Gives the memory back before the end of the object's life; nothing may use it after.
-  void release();
-
+  // The address that operations of the device know it by; the host may follow it only where the device is the CPU.
   char* data() const { return data_; }
   size_t bytes() const { return bytes_; }
 
   // Throws kInputInvalid unless [offset, offset + length) lies inside.
   void check_range(uint64_t offset, uint64_t length) const;
 
- private:
+  // On the device's thread, inside the range that was checked.
+  virtual void write(uint64_t offset, const char* from, uint64_t length) = 0;
+  virtual void read(uint64_t offset, char* to, uint64_t length) const = 0;
+  // Reads numbers of a file as float32. Throws kIoFailed.
+  virtual void load(uint64_t offset, const FileRange& range) = 0;
+
+  // Gives the memory back before the end of the object's life; nothing may use it after.
+  virtual void release() = 0;
+
+ protected:
   char* data_ = nullptr;
-  size_t bytes_ = 0;
-  size_t mapped_bytes_ = 0;
+  const size_t bytes_;
 };
 
-struct FileRange {
-  int descriptor;     // open for reading; the caller keeps it open
-  uint64_t offset;    // bytes from the start of the file
-  uint64_t elements;  // numbers to read
-  DType dtype;        // how the file has them: kF32, kBF16 or kF16
+// Memory of the process. Pages come from the operating system when they are first touched.
+class HostArena : public Arena {
+ public:
+  explicit HostArena(size_t bytes);  // throws kOutOfMemory
+  ~HostArena() override;
+
+  void write(uint64_t offset, const char* from, uint64_t length) override;
+  void read(uint64_t offset, char* to, uint64_t length) const override;
+  void load(uint64_t offset, const FileRange& range) override;
+  void release() override;
+
+ private:
+  size_t mapped_bytes_ = 0;
 };
 
 // Reads numbers from a file through a moving window of its pages into `to` as float32, so that no second copy of the

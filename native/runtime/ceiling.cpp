@@ -74,7 +74,7 @@ double measure_bf16_multiply_add_rate(Isa isa, const CpuContext& context) {
 double measure_update_rate(Isa isa, const CpuContext& context) {
   const auto run = kernels_of(isa).update;
   constexpr int64_t kElements = 64 << 20, kBlock = 1 << 16;
-  Arena z(kElements * 4), x(kElements * 4);
+  HostArena z(kElements * 4), x(kElements * 4);
   const auto pass = [&] {
     parallel_for(context.pool, kElements / kBlock, [&](int64_t task, int) {
       run(reinterpret_cast<float*>(z.data()) + task * kBlock, reinterpret_cast<float*>(x.data()) + task * kBlock, kBlock);

@@ -4,12 +4,11 @@
 
 namespace limo {
 
-CpuDevice::CpuDevice(int threads, Isa isa)
-    : isa_(isa), pool_(threads), scratch_(static_cast<size_t>(pool_.threads()) * kScratchBytesPerThread), thread_([this] { work(); }) {}
+void Device::start() {
+  thread_ = std::thread([this] { work(); });
+}
 
-CpuDevice::~CpuDevice() { stop(); }
-
-void CpuDevice::stop() {
+void Device::stop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     closed_ = true;
@@ -19,8 +18,8 @@ void CpuDevice::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-std::shared_ptr<Arena> CpuDevice::allocate(size_t bytes) {
-  auto arena = std::make_shared<Arena>(bytes);
+std::shared_ptr<Arena> Device::allocate(size_t bytes) {
+  auto arena = make_arena(bytes);
   std::lock_guard<std::mutex> lock(mutex_);
   if (closed_) throw Error(ErrorCode::kDeviceClosed, "the device is closed");
   std::erase_if(arenas_, [](const auto& known) { return known.expired(); });
@@ -28,7 +27,7 @@ std::shared_ptr<Arena> CpuDevice::allocate(size_t bytes) {
   return arena;
 }
 
-void CpuDevice::submit(std::function<void()> job) {
+void Device::submit(std::function<void()> job) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (closed_) throw Error(ErrorCode::kDeviceClosed, "the device is closed");
@@ -37,24 +36,23 @@ void CpuDevice::submit(std::function<void()> job) {
   wake_.notify_all();
 }
 
-void CpuDevice::close(std::function<void()> done) {
+void Device::close(std::function<void()> done) {
   submit([this, done = std::move(done)] {
-    pool_.stop();
     for (const auto& known : arenas_)
       if (const auto arena = known.lock()) arena->release();
-    scratch_.release();
+    release();
     done();
   });
   std::lock_guard<std::mutex> lock(mutex_);
   closed_ = true;
 }
 
-bool CpuDevice::closed() const {
+bool Device::closed() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return closed_;
 }
 
-void CpuDevice::work() {
+void Device::work() {
   for (;;) {
     std::function<void()> job;
     {

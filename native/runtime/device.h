@@ -6,43 +6,68 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "runtime/arena.h"
-#include "runtime/op_registry.h"
-#include "runtime/thread_pool.h"
+#include "runtime/program.h"
 
 namespace limo {
 
-// The CPU as a device: a thread that takes one job after the other, its pool of threads, and their working memory.
-class CpuDevice {
+// What limits a device's operations, as measured on the spot.
+enum class Ceiling {
+  kMultiplyAdd,      // floating-point operations a second in float32 multiply-adds
+  kBf16MultiplyAdd,  // the same of bfloat16 numbers, summed in float32
+  kUpdate,           // bytes a second of z ← z/2 + x over arrays far larger than the caches, 12 for each element
+};
+
+struct DeviceInfo {
+  int threads = 1;
+  std::string instruction_set;  // what kernels are compiled for: avx512, sm_90, …
+  std::string description;      // the processor, where the device knows more than that
+  size_t scratch_bytes = 0;
+};
+
+// A processor with its own thread, which takes one job after the other, and its own memory.
+class Device {
  public:
-  CpuDevice(int threads, Isa isa);
-  ~CpuDevice();
+  virtual ~Device() = default;  // the class of the device has called stop() by then
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
 
   std::shared_ptr<Arena> allocate(size_t bytes);  // throws kOutOfMemory, or kDeviceClosed
   // Queues a job for the device's thread. Throws kDeviceClosed after close().
   void submit(std::function<void()> job);
-  // Takes no more jobs. Those that are queued still run, then the pool's threads end and the memory of all arenas is given
-  // back, then `done` is called on the device's thread, which stop() ends.
+  // Takes no more jobs. Those that are queued still run, then the memory of all arenas and what the device works with are
+  // given back, then `done` is called on the device's thread, which stop() ends.
   void close(std::function<void()> done);
   bool closed() const;
   // Ends the thread: a program stops before its next operation, queued jobs are dropped. For the end of the environment.
   void stop();
   bool stopping() const { return stop_.load(std::memory_order_relaxed); }
 
-  int threads() const { return pool_.threads(); }
-  Isa isa() const { return isa_; }
-  size_t scratch_bytes() const { return scratch_.bytes(); }
-  CpuContext context() { return {pool_, scratch_.data()}; }
+  // Whether the device can run a program that is valid in itself; throws kProgramInvalid.
+  virtual void check(const Program&) const {}
+  // On the device's thread: runs all operations. Throws kInputInvalid when an input is wrong, and then the arenas are as they
+  // were; or kAborted when `cancelled` answers true between two operations: then gradients and activations are left half
+  // done; or kDeviceFailed. The request's inputs are used up.
+  virtual RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) = 0;
+  // On the device's thread; takes some tenths of a second.
+  virtual double measure(Ceiling ceiling) = 0;
+  virtual DeviceInfo info() const = 0;
+
+ protected:
+  Device() = default;
+  // Starts the thread, once the class of the device is ready for jobs.
+  void start();
+  virtual std::shared_ptr<Arena> make_arena(size_t bytes) = 0;
+  // On the device's thread, after the last job and when all arenas are released.
+  virtual void release() = 0;
 
  private:
   void work();
 
-  const Isa isa_;
-  ThreadPool pool_;
-  Arena scratch_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> jobs_;

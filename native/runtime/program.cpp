@@ -82,18 +82,18 @@ void match_element(const OperandInfo& info, DType dtype, std::optional<DType>& c
   if (!expected.empty()) invalid("expected dtype " + expected + " for " + place + " but received " + dtype_text(dtype));
 }
 
-int64_t row_bytes_of(const TensorDescription& tensor) {
-  return (tensor.shape.size() == 2 ? tensor.shape[1] : 1) * dtype_bytes(tensor.dtype);
-}
-
-std::string place_text(size_t step, const std::string& op) { return "op " + std::to_string(step) + " (" + op + ")"; }
-
 // a·b, or the largest number when that overflows.
 uint64_t saturating_multiply(uint64_t a, uint64_t b) {
   return b != 0 && a > std::numeric_limits<uint64_t>::max() / b ? std::numeric_limits<uint64_t>::max() : a * b;
 }
 
 }  // namespace
+
+int64_t row_bytes_of(const TensorDescription& tensor) {
+  return (tensor.shape.size() == 2 ? tensor.shape[1] : 1) * dtype_bytes(tensor.dtype);
+}
+
+std::string place_text(size_t step, const std::string& op) { return "op " + std::to_string(step) + " (" + op + ")"; }
 
 Program::Program(ProgramDescription description, std::vector<std::shared_ptr<Arena>> arenas)
     : max_tokens_(description.max_tokens),
@@ -119,7 +119,7 @@ Program::Program(ProgramDescription description, std::vector<std::shared_ptr<Are
 
 Program::Step Program::compile_step(const OpDescription& description, const std::string& place) const {
   const OpEntry* entry = find_op(description.op);
-  if (!entry) invalid("no operation of the name \"" + description.op + "\" on the cpu backend (" + place + ")");
+  if (!entry) invalid("no operation of the name \"" + description.op + "\" (" + place + ")");
   Step step{entry, std::vector<Operand>(entry->operands.size()), {}};
   for (const auto& operand : description.operands) {
     size_t index = 0;
@@ -182,7 +182,6 @@ void Program::check_tensor(const TensorDescription& tensor, const std::string& p
             " bytes at offset " + std::to_string(tensor.offset));
 }
 
-// Bytes from a tensor's first to its last number in the largest run; the largest number when that overflows.
 uint64_t Program::largest_extent(const TensorDescription& tensor) const {
   const int64_t first = tensor.shape[0];
   const uint64_t rows = static_cast<uint64_t>(first == kTokens ? max_tokens_ : first == kSequenceBounds ? max_sequences_ + 1 : first);
@@ -259,19 +258,6 @@ Program::Sizes Program::check_inputs(const RunRequest& request) const {
   return {tokens < 0 ? max_tokens_ : tokens, bounds < 0 ? max_sequences_ : bounds - 1};
 }
 
-// Swaps an input's bytes with those at its place: doing it again, in the opposite order of inputs, puts everything back.
-void Program::exchange_input(const OperandDescription& input, RunRequest& request) const {
-  std::vector<char>& bytes = request.inputs.at(input.name).bytes;
-  const int64_t row_bytes = row_bytes_of(input.tensor);
-  const int64_t stride_bytes = input.tensor.row_stride ? input.tensor.row_stride * dtype_bytes(input.tensor.dtype) : row_bytes;
-  char* to = arenas_[input.tensor.arena]->data() + input.tensor.offset;
-  const int64_t rows = static_cast<int64_t>(bytes.size()) / row_bytes;
-  for (int64_t r = 0; r < rows; ++r) {
-    char* from = bytes.data() + r * row_bytes;
-    std::swap_ranges(from, from + row_bytes, to + r * stride_bytes);
-  }
-}
-
 Call Program::make_call(const Step& step, const Sizes& sizes, const RunRequest& request) const {
   Call call;
   for (const Operand& operand : step.operands) call.tensors.push_back(operand.present ? resolve(operand.tensor, sizes) : Tensor{});
@@ -286,34 +272,12 @@ Call Program::make_call(const Step& step, const Sizes& sizes, const RunRequest& 
   return call;
 }
 
-RunOutputs Program::run(RunRequest& request, Isa isa, const CpuContext& context, const std::function<bool()>& cancelled) const {
+Program::Sizes Program::check_request(const RunRequest& request) const {
   for (const Step& step : steps_)
     for (const AttributeDescription& attribute : step.attributes)
       if (!attribute.scalar.empty() && !request.scalars.contains(attribute.scalar))
         invalid_input("expected scalar \"" + attribute.scalar + "\" but it is missing");
-  const Sizes sizes = check_inputs(request);
-  std::vector<Call> calls;
-  calls.reserve(steps_.size());
-  for (const Step& step : steps_) calls.push_back(make_call(step, sizes, request));
-  for (const auto& input : inputs_) exchange_input(input, request);
-  try {
-    for (size_t i = 0; i < steps_.size(); ++i) steps_[i].entry->check_values(calls[i]);
-  } catch (...) {
-    for (auto input = inputs_.rbegin(); input != inputs_.rend(); ++input) exchange_input(*input, request);
-    throw;
-  }
-  for (size_t i = 0; i < steps_.size(); ++i) {
-    if (cancelled()) throw Error(ErrorCode::kAborted, "the run was aborted");
-    steps_[i].entry->run[static_cast<int>(isa)](calls[i], context);
-  }
-  RunOutputs outputs;
-  for (const auto& [name, tensor] : outputs_) {
-    const Tensor view = resolve(tensor, sizes);
-    std::vector<float> values(static_cast<size_t>(view.rows * view.cols));
-    for (int64_t r = 0; r < view.rows; ++r) std::memcpy(values.data() + r * view.cols, view.row(r), static_cast<size_t>(view.cols) * 4);
-    outputs.emplace_back(name, std::move(values));
-  }
-  return outputs;
+  return check_inputs(request);
 }
 
 }  // namespace limo

@@ -61,18 +61,9 @@ struct RunRequest {
 using RunOutputs = std::vector<std::pair<std::string, std::vector<float>>>;
 
 // A program that has been checked against its arenas: every operand is there, has the dtype and shape its operation asks
-// for, and lies inside its arena for any run of up to max_tokens tokens and max_sequences sequences.
+// for, and lies inside its arena for any run of up to max_tokens tokens and max_sequences sequences. A device runs it.
 class Program {
  public:
-  // Throws kProgramInvalid, naming the operation and the operand.
-  Program(ProgramDescription description, std::vector<std::shared_ptr<Arena>> arenas);
-
-  // Runs all operations. Throws kInputInvalid when an input is wrong, and then the arenas are as they were; or kAborted when
-  // `cancelled` answers true between two operations: then gradients and activations are left half done. The request's
-  // inputs are used up.
-  RunOutputs run(RunRequest& request, Isa isa, const CpuContext& context, const std::function<bool()>& cancelled) const;
-
- private:
   struct Operand {
     bool present = false;
     TensorDescription tensor;
@@ -82,23 +73,42 @@ class Program {
     std::vector<Operand> operands;
     std::vector<AttributeDescription> attributes;
   };
+  // What a run decides.
   struct Sizes {
     int64_t tokens, sequences;
   };
 
+  // Throws kProgramInvalid, naming the operation and the operand.
+  Program(ProgramDescription description, std::vector<std::shared_ptr<Arena>> arenas);
+
+  const std::vector<Step>& steps() const { return steps_; }
+  const std::vector<OperandDescription>& inputs() const { return inputs_; }
+  const std::vector<OperandDescription>& outputs() const { return outputs_; }
+  Arena& arena_of(const TensorDescription& tensor) const { return *arenas_[tensor.arena]; }
+
+  // The sizes of a run. Throws kInputInvalid when inputs or scalars are missing or have another length.
+  Sizes check_request(const RunRequest& request) const;
+  // A step with its operands at their places in the arenas.
+  Call make_call(const Step& step, const Sizes& sizes, const RunRequest& request) const;
+  Tensor resolve(const TensorDescription& tensor, const Sizes& sizes) const;
+  // Bytes from a tensor's first to its last number in the largest run; the largest number when that overflows.
+  uint64_t largest_extent(const TensorDescription& tensor) const;
+
+ private:
   Step compile_step(const OpDescription& description, const std::string& place) const;
   void check_tensor(const TensorDescription& tensor, const std::string& place) const;
-  uint64_t largest_extent(const TensorDescription& tensor) const;
   void check_integers_last() const;
-  Tensor resolve(const TensorDescription& tensor, const Sizes& sizes) const;
   Sizes check_inputs(const RunRequest& request) const;
-  void exchange_input(const OperandDescription& input, RunRequest& request) const;
-  Call make_call(const Step& step, const Sizes& sizes, const RunRequest& request) const;
 
   int64_t max_tokens_, max_sequences_;
   std::vector<Step> steps_;
   std::vector<OperandDescription> inputs_, outputs_;
   std::vector<std::shared_ptr<Arena>> arenas_;
 };
+
+// Bytes of one row of a tensor, without what lies between rows.
+int64_t row_bytes_of(const TensorDescription& tensor);
+// How messages name an operation: "op 3 (linear)".
+std::string place_text(size_t step, const std::string& op);
 
 }  // namespace limo

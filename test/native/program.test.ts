@@ -388,7 +388,7 @@ t.test('arenas that are none, or another device’s', async (t) => {
   const { arena: foreign } = await filledArena(other)
   t.throws(() => device.compile(validProgram(), [foreign]), { code: 'PROGRAM_INVALID', message: /arena 0 is another's/ })
   t.throws(() => device.compile(validProgram(), []), { code: 'PROGRAM_INVALID', message: /an arena below 0/ })
-  const native = new (loadAddon().Device)({ threads: 1 })
+  const native = new (loadAddon().Device)({ kind: 'cpu', threads: 1 })
   const inherited = Object.create(Object.getPrototypeOf(arena.native))
   for (const garbage of [undefined, null, 5, 'arena', {}, inherited, native, arena])
     t.throws(() => native.compile(validProgram(), [garbage] as never), { code: 'PROGRAM_INVALID' }, `arena ${typeof garbage}`)
@@ -398,7 +398,7 @@ t.test('arenas that are none, or another device’s', async (t) => {
 })
 
 t.test('objects of the addon cannot be made by hand', async (t) => {
-  const native = new (loadAddon().Device)({ threads: 1 })
+  const native = new (loadAddon().Device)({ kind: 'cpu', threads: 1 })
   const program = native.compile({ maxTokens: 1, maxSequences: 1, ops: [], inputs: {}, outputs: {} }, [])
   for (const object of [arena.native, program]) {
     const { constructor: Class } = object as unknown as { constructor: new (...values: unknown[]) => unknown }

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/error.h"
+#include "core/tensor.h"
+
+// The border between the addon and liblimo_cuda.so, which the addon opens at run time: a table of plain functions, so that no
+// exception and no symbol of CUDA crosses it. liblimo_cuda_emulated.so has the same table, for the emulator.
+namespace limo {
+
+class CudaContext;  // a device with its stream and working memory; the library's own
+
+// Of an operation's failure: what limo::Error says, without its class.
+struct CudaFailure {
+  ErrorCode code = ErrorCode::kDeviceFailed;
+  char message[2048] = "";
+};
+
+struct CudaDescription {
+  char name[256] = "";
+  int capability = 0;       // 80, 90, …
+  uint64_t bytes = 0;       // of the device's memory
+  uint64_t free_bytes = 0;  // when it was opened
+  int multiprocessors = 0;
+  char products[512] = "";  // what multiplies matrices, with its version and path
+};
+
+// Working memory of a device besides the arenas: of matrix products, partial sums and lists of indices.
+// lib/native/device.ts has the same number, so that a plan is exact on a machine without the addon.
+constexpr size_t kCudaScratchBytes = 80 << 20;
+
+constexpr uint32_t kCudaApiVersion = 1;
+
+// Functions that can fail return false and fill the failure. All but the first three are called on the device's thread,
+// and `allocate` and `release` on others too.
+struct CudaApi {
+  uint32_t version;
+  bool (*count_devices)(int* count, CudaFailure*);
+  bool (*open)(int ordinal, CudaContext** context, CudaDescription*, CudaFailure*);
+  void (*close)(CudaContext*);
+
+  bool (*allocate)(CudaContext*, size_t bytes, void** memory, CudaFailure*);  // zeros
+  void (*release)(CudaContext*, void* memory);
+  // Done when they return.
+  bool (*write)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);
+  bool (*read)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);
+
+  // Whether there is an operation of that name.
+  bool (*has_op)(const char* name);
+
+  // A run: what follows is queued in this order, and finish_run waits for all of it.
+  bool (*begin_run)(CudaContext*, CudaFailure*);
+  // Says that the integers of a run at `device` are those at `host`, which stay there until the run is finished.
+  void (*know_integers)(CudaContext*, const void* device, const int32_t* host);
+  bool (*upload)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);
+  bool (*run_op)(CudaContext*, const char* name, const Tensor* operands, const double* attributes, CudaFailure*);
+  bool (*download)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);  // `to` is filled by finish_run
+  bool (*finish_run)(CudaContext*, CudaFailure*);
+
+  // The Ceiling of that number (runtime/device.h).
+  bool (*measure)(CudaContext*, int ceiling, double* rate, CudaFailure*);
+};
+
+// The one symbol that the library exports.
+constexpr const char* kCudaApiSymbol = "limo_cuda_api";
+using CudaApiFunction = const CudaApi* (*)();
+
+}  // namespace limo

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "cpu/context.h"
+#include "runtime/device.h"
+#include "runtime/op_registry.h"
+#include "runtime/thread_pool.h"
+
+namespace limo {
+
+// The CPU as a device: a pool of threads and their working memory.
+class CpuDevice : public Device {
+ public:
+  CpuDevice(int threads, Isa isa);
+  ~CpuDevice() override;
+
+  RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) override;
+  double measure(Ceiling ceiling) override;
+  DeviceInfo info() const override;
+
+ protected:
+  std::shared_ptr<Arena> make_arena(size_t bytes) override;
+  void release() override;
+
+ private:
+  const Isa isa_;
+  ThreadPool pool_;
+  HostArena scratch_;
+};
+
+}  // namespace limo

@@ -1,0 +1,199 @@
+#include "runtime/cuda_device.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace limo {
+
+class CudaArena : public Arena {
+ public:
+  CudaArena(const CudaDevice& device, size_t bytes) : Arena(bytes), device_(device) {
+    void* memory = nullptr;
+    device_.call(device_.api_.allocate, bytes, &memory);
+    data_ = static_cast<char*>(memory);
+  }
+  ~CudaArena() override { CudaArena::release(); }
+
+  void write(uint64_t offset, const char* from, uint64_t length) override {
+    device_.call(device_.api_.write, data_ + offset, static_cast<const void*>(from), length);
+  }
+  void read(uint64_t offset, char* to, uint64_t length) const override {
+    device_.call(device_.api_.read, to, static_cast<const void*>(data_ + offset), length);
+  }
+  void load(uint64_t offset, const FileRange& range) override {
+    constexpr uint64_t kPiece = 1 << 20;  // numbers
+    std::vector<float> numbers(std::min(kPiece, range.elements));
+    for (uint64_t done = 0; done < range.elements; done += kPiece) {
+      const uint64_t elements = std::min(kPiece, range.elements - done);
+      load_as_float32(numbers.data(),
+                      {range.descriptor, range.offset + done * static_cast<uint64_t>(dtype_bytes(range.dtype)), elements, range.dtype});
+      write(offset + 4 * done, reinterpret_cast<const char*>(numbers.data()), 4 * elements);
+    }
+  }
+  void release() override {
+    if (data_) device_.api_.release(device_.context_, data_);
+    data_ = nullptr;
+  }
+
+ private:
+  const CudaDevice& device_;  // which outlives its arenas: JavaScript's arena holds both
+};
+
+CudaDevice::CudaDevice(CudaLibrary library, int ordinal) : api_(open_cuda_library(library)), ordinal_(ordinal) {
+  CudaFailure failure;
+  int devices = 0;
+  if (!api_.count_devices(&devices, &failure)) throw Error(ErrorCode::kDeviceUnavailable, failure.message);
+  if (ordinal < 0 || ordinal >= devices)
+    throw Error(ErrorCode::kDeviceUnavailable,
+                "device " + std::to_string(ordinal) + " was asked for but there " + (devices == 1 ? "is 1" : "are " + std::to_string(devices)));
+  if (!api_.open(ordinal, &context_, &description_, &failure)) throw Error(ErrorCode::kDeviceUnavailable, failure.message);
+  start();
+}
+
+CudaDevice::~CudaDevice() {
+  stop();
+  CudaDevice::release();
+}
+
+template <class Function, class... Arguments>
+void CudaDevice::call(Function function, Arguments... arguments) const {
+  {
+    std::lock_guard<std::mutex> lock(failure_mutex_);
+    if (!failure_.empty()) throw Error(ErrorCode::kDeviceFailed, "the device failed before this: " + failure_);
+  }
+  CudaFailure failure;
+  if (function(context_, arguments..., &failure)) return;
+  if (failure.code == ErrorCode::kDeviceFailed) {
+    std::lock_guard<std::mutex> lock(failure_mutex_);
+    failure_ = failure.message;
+  }
+  throw Error(failure.code, failure.message);
+}
+
+std::shared_ptr<Arena> CudaDevice::make_arena(size_t bytes) { return std::make_shared<CudaArena>(*this, bytes); }
+
+void CudaDevice::release() {
+  if (context_) api_.close(context_);
+  context_ = nullptr;
+}
+
+void CudaDevice::check(const Program& program) const {
+  const auto invalid = [](const std::string& message) { throw Error(ErrorCode::kProgramInvalid, message); };
+  for (size_t s = 0; s < program.steps().size(); ++s) {
+    const auto& [entry, operands, attributes] = program.steps()[s];
+    if (!api_.has_op(entry->name)) invalid("the cuda backend has no operation \"" + std::string(entry->name) + "\"");
+    // The host must know the integers of a run before it starts: those of an input, or what lies in memory that no input changes.
+    for (size_t i = 0; i < operands.size(); ++i) {
+      const auto& [present, tensor] = operands[i];
+      if (!present || tensor.dtype != DType::kI32) continue;
+      const std::string place = std::string(entry->operands[i].name) + " of " + place_text(s, entry->name);
+      if (tensor.row_stride > row_bytes_of(tensor) / 4) invalid("expected rows without space between them for " + place + " on a cuda device");
+      for (const auto& [name, input] : program.inputs()) {
+        if (input.arena != tensor.arena || (input.offset == tensor.offset && input.shape == tensor.shape && input.dtype == DType::kI32)) continue;
+        if (input.offset < tensor.offset + program.largest_extent(tensor) && tensor.offset < input.offset + program.largest_extent(input))
+          invalid("expected " + place + " to be an input of the program or apart from all of them but it overlaps \"" + name + "\"");
+      }
+    }
+  }
+}
+
+std::vector<CudaDevice::Integers> CudaDevice::read_integers(const Program& program, const Program::Sizes& sizes,
+                                                            const RunRequest& request) const {
+  std::vector<Integers> known;
+  for (const auto& step : program.steps())
+    for (const auto& [present, tensor] : step.operands) {
+      if (!present || tensor.dtype != DType::kI32) continue;
+      const Tensor view = program.resolve(tensor, sizes);
+      std::vector<int32_t> values(static_cast<size_t>(view.rows * view.cols));
+      const auto same = [&](const Integers& other) { return other.device == view.data && other.host.size() >= values.size(); };
+      if (std::any_of(known.begin(), known.end(), same)) continue;
+      const auto input = std::find_if(program.inputs().begin(), program.inputs().end(), [&, t = &tensor](const auto& candidate) {
+        return candidate.tensor.arena == t->arena && candidate.tensor.offset == t->offset;
+      });
+      if (input != program.inputs().end()) {
+        std::memcpy(values.data(), request.inputs.at(input->name).bytes.data(), values.size() * 4);
+      } else if (!values.empty()) {
+        call(api_.read, static_cast<void*>(values.data()), static_cast<const void*>(view.data), values.size() * 4);
+      }
+      known.push_back({view.data, std::move(values)});
+    }
+  return known;
+}
+
+RunOutputs CudaDevice::run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) {
+  const Program::Sizes sizes = program.check_request(request);
+  const std::vector<Integers> integers = read_integers(program, sizes, request);
+  const auto on_host = [&](const Tensor& tensor) {
+    const auto known = std::find_if(integers.begin(), integers.end(), [&](const Integers& candidate) {
+      return candidate.device == tensor.data && candidate.host.size() >= static_cast<size_t>(tensor.rows * tensor.cols);
+    });
+    return const_cast<int32_t*>(known->host.data());
+  };
+  for (const auto& step : program.steps()) {
+    Call call = program.make_call(step, sizes, request);
+    for (Tensor& tensor : call.tensors)
+      if (tensor && tensor.dtype == DType::kI32) tensor.data = on_host(tensor);
+    step.entry->check_values(call);
+  }
+  RunOutputs outputs;
+  call(api_.begin_run);
+  for (const auto& [device, host] : integers) api_.know_integers(context_, device, host.data());
+  try {
+    queue(program, sizes, request, outputs, cancelled);
+  } catch (const Error& error) {
+    // What is queued reads the request's memory.
+    if (error.code() != ErrorCode::kDeviceFailed) call(api_.finish_run);
+    throw;
+  }
+  call(api_.finish_run);
+  return outputs;
+}
+
+void CudaDevice::queue(const Program& program, const Program::Sizes& sizes, const RunRequest& request, RunOutputs& outputs,
+                       const std::function<bool()>& cancelled) const {
+  for (const auto& [name, tensor] : program.inputs()) {
+    const std::vector<char>& bytes = request.inputs.at(name).bytes;
+    const Tensor view = program.resolve(tensor, sizes);
+    const int64_t row_bytes = row_bytes_of(tensor), stride_bytes = view.row_stride * dtype_bytes(tensor.dtype);
+    const bool dense = row_bytes == stride_bytes;
+    for (int64_t r = 0; r < (dense ? 1 : view.rows); ++r)
+      call(api_.upload, static_cast<void*>(static_cast<char*>(view.data) + r * stride_bytes),
+           static_cast<const void*>(bytes.data() + r * row_bytes), dense ? bytes.size() : static_cast<size_t>(row_bytes));
+  }
+  for (const auto& step : program.steps()) {
+    if (cancelled()) throw Error(ErrorCode::kAborted, "the run was aborted");
+    const Call made = program.make_call(step, sizes, request);
+    call(api_.run_op, step.entry->name, made.tensors.data(), made.attributes.data());
+  }
+  // All are made before any is downloaded into: the memory of an output must not move.
+  for (const auto& [name, tensor] : program.outputs()) {
+    const Tensor view = program.resolve(tensor, sizes);
+    outputs.emplace_back(name, std::vector<float>(static_cast<size_t>(view.rows * view.cols)));
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Tensor view = program.resolve(program.outputs()[i].tensor, sizes);
+    float* to = outputs[i].second.data();
+    const bool dense = view.row_stride == view.cols;
+    for (int64_t r = 0; r < (dense ? 1 : view.rows); ++r)
+      call(api_.download, static_cast<void*>(to + r * view.cols), static_cast<const void*>(view.row(r)),
+           static_cast<size_t>(dense ? view.rows * view.cols : view.cols) * 4);
+  }
+}
+
+double CudaDevice::measure(Ceiling ceiling) {
+  double rate = 0;
+  call(api_.measure, static_cast<int>(ceiling), &rate);
+  return rate;
+}
+
+DeviceInfo CudaDevice::info() const {
+  char text[1024];
+  std::snprintf(text, sizeof text, "%s, %d multiprocessors, %.1f GiB; %s", description_.name, description_.multiprocessors,
+                static_cast<double>(description_.bytes) / (1 << 30), description_.products);
+  return {1, "sm_" + std::to_string(description_.capability), text, kCudaScratchBytes};
+}
+
+}  // namespace limo

@@ -1,0 +1,49 @@
+#pragma once
+
+#include "runtime/cuda_library.h"
+#include "runtime/device.h"
+
+namespace limo {
+
+// An NVIDIA device, or its emulator, through the functions of a library. Operations are queued on one stream; the host waits
+// once, at the end of a run.
+class CudaDevice : public Device {
+ public:
+  // Throws kDeviceUnavailable with the reason.
+  CudaDevice(CudaLibrary library, int ordinal);
+  ~CudaDevice() override;
+
+  void check(const Program& program) const override;
+  RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) override;
+  double measure(Ceiling ceiling) override;
+  DeviceInfo info() const override;
+
+ protected:
+  std::shared_ptr<Arena> make_arena(size_t bytes) override;
+  void release() override;
+
+ private:
+  friend class CudaArena;
+
+  // The integers of a run that say where operations read and write, by their place on the device.
+  struct Integers {
+    const void* device;
+    std::vector<int32_t> host;
+  };
+
+  // Calls a function of the library and throws what it says. After kDeviceFailed all calls throw.
+  template <class Function, class... Arguments>
+  void call(Function function, Arguments... arguments) const;
+  std::vector<Integers> read_integers(const Program& program, const Program::Sizes& sizes, const RunRequest& request) const;
+  void queue(const Program& program, const Program::Sizes& sizes, const RunRequest& request, RunOutputs& outputs,
+             const std::function<bool()>& cancelled) const;
+
+  const CudaApi& api_;
+  const int ordinal_;
+  CudaContext* context_ = nullptr;
+  CudaDescription description_;
+  mutable std::mutex failure_mutex_;
+  mutable std::string failure_;  // what the device failed with
+};
+
+}  // namespace limo

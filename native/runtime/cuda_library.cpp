@@ -1,0 +1,74 @@
+#include "runtime/cuda_library.h"
+
+#include <dlfcn.h>
+
+#include "core/error.h"
+
+namespace limo {
+namespace {
+
+struct Opened {
+  const CudaApi* api = nullptr;
+  std::string reason;
+};
+
+// The folder of the file that this function was compiled into.
+std::string addon_folder() {
+  Dl_info info;
+  if (!dladdr(reinterpret_cast<void*>(&addon_folder), &info) || !info.dli_fname) return ".";
+  const std::string path = info.dli_fname;
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
+}
+
+[[maybe_unused]] Opened open(const char* name) {
+  const std::string path = addon_folder() + "/" + name;
+  // It stays open: CUDA does not survive being closed and opened again.
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) return {nullptr, std::string(name) + " does not load (" + dlerror() + ")"};
+  const auto function = reinterpret_cast<CudaApiFunction>(dlsym(library, kCudaApiSymbol));
+  const CudaApi* api = function ? function() : nullptr;
+  if (!api || api->version != kCudaApiVersion) return {nullptr, std::string(name) + " is of another version than the addon; build both again"};
+  return {api, ""};
+}
+
+const Opened& opened(CudaLibrary library) {
+#ifdef LIMO_CUDA
+  static const Opened cuda = open("liblimo_cuda.so");
+#else
+  static const Opened cuda = {nullptr, "this build has no CUDA backend: nvcc was not there when it was built"};
+#endif
+#ifdef LIMO_CUDA_EMULATED
+  static const Opened emulated = open("liblimo_cuda_emulated.so");
+#else
+  static const Opened emulated = {nullptr, "this build has no emulator of CUDA, which only a checkout builds"};
+#endif
+  return library == CudaLibrary::kCuda ? cuda : emulated;
+}
+
+}  // namespace
+
+const CudaApi& open_cuda_library(CudaLibrary library) {
+  const Opened& known = opened(library);
+  if (!known.api) throw Error(ErrorCode::kDeviceUnavailable, known.reason);
+  return *known.api;
+}
+
+CudaStatus probe_cuda() {
+  CudaStatus status;
+  const Opened& known = opened(CudaLibrary::kCuda);
+  status.library = known.api != nullptr;
+  void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+  const auto init = driver ? reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit")) : nullptr;
+  const auto count = driver ? reinterpret_cast<int (*)(int*)>(dlsym(driver, "cuDeviceGetCount")) : nullptr;
+  const int code = init && count ? init(0) : 0;
+  if (!driver) status.reason = "there is no NVIDIA driver: libcuda.so.1 does not load";
+  else if (!init || !count) status.reason = "libcuda.so.1 has no cuInit";
+  else if (code != 0) status.reason = "the NVIDIA driver does not initialise (cuInit returned " + std::to_string(code) + ")";
+  else if (count(&status.devices) != 0 || status.devices == 0) status.reason = "the NVIDIA driver sees no device";
+  status.driver = init && count && code == 0;
+  if (!known.api) status.reason = known.reason + (status.reason.empty() ? "" : "; " + status.reason);
+  return status;
+}
+
+}  // namespace limo
