@@ -14,6 +14,11 @@ export function formatDuration(ms: number): string {
   return `${seconds} s`
 }
 
+/** A device as users know it: `cpu with 2 threads`, `cuda:1`. */
+export function deviceText({ device, threads }: { device: string; threads: number }): string {
+  return device === 'cpu' ? `cpu with ${threads} ${threads === 1 ? 'thread' : 'threads'}` : device
+}
+
 /** Two columns, the first as wide as its widest entry. */
 export function formatTable(rows: readonly (readonly [string, string])[], indent = ''): string {
   const width = Math.max(...rows.map(([name]) => name.length))

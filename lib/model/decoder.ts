@@ -17,6 +17,8 @@ export interface DecoderOptions {
   layout: ParameterLayout
   /** The most tokens of a run: the size of the chunks of the vocabulary projection. */
   maxTokens: number
+  /** Memory that the logits of one such chunk may take; what is right for the CPU when absent. */
+  logitsBytes?: number | undefined
   /** Make the gradients of the last hidden states and of the vocabulary projection along with the loss. */
   train: boolean
 }
@@ -54,7 +56,8 @@ export function appendDecoder(graph: Graph, options: DecoderOptions): void {
     name: 'final_norm',
   })
   const weight = config.tieWordEmbeddings ? table : parameter('lm_head.weight')
-  linearCrossEntropy(graph, { hidden, weight, labels, lossWeights, maxTokens: options.maxTokens, train: options.train })
+  const { maxTokens, logitsBytes, train } = options
+  linearCrossEntropy(graph, { hidden, weight, labels, lossWeights, maxTokens, logitsBytes, train })
 }
 
 /** The residual stream between two layers: its value is branch + residual, and the next norm adds them. */

@@ -221,11 +221,22 @@ export async function openDevice(name = 'cpu', options: DeviceOptions = {}): Pro
   return guarded(() => new Device(new addon.Device({ kind: 'cpu', threads, ...(isa ? { isa } : {}) }), name))
 }
 
+/** Bytes of memory of a CUDA device, without opening it; undefined where there is none of that name, and for the emulated one. */
+export function cudaMemoryBytes(name: string): number | undefined {
+  const number = /^cuda(?::(\d+))?$/.exec(name)
+  return number ? loadAddon().describeCuda().memoryBytes[Number(number[1] ?? 0)] : undefined
+}
+
 function openCuda(name: string, kind: 'cuda' | 'cuda-emulated', ordinal: number): Device {
   const addon = loadAddon()
   const { reason } = kind === 'cuda' ? addon.describeCuda() : { reason: '' }
   const unavailable = (why: string, cause?: unknown) =>
-    new NativeError('DEVICE_UNAVAILABLE', `expected a CUDA device for "${name}" but ${why}. Use --device cpu.`, { device: name }, { cause })
+    new NativeError(
+      'DEVICE_UNAVAILABLE',
+      `expected a CUDA device for "${name}" but ${why}. Use --device cpu.`,
+      { device: name },
+      { cause },
+    )
   if (reason !== '') throw unavailable(reason)
   try {
     return guarded(() => new Device(new addon.Device({ kind, ordinal }), name))

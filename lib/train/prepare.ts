@@ -10,6 +10,8 @@ import { readRecords, type TrainingRecord } from '../data/records.js'
 import { loadTokenizer, type TextTokenizer } from '../data/tokenizer.js'
 import { splitValidation } from '../data/validation-split.js'
 import { ConfigError } from '../errors.js'
+import { backendOf } from '../native/backend.js'
+import { cudaMemoryBytes } from '../native/device.js'
 import { planStep, type StepPlan } from './step-plan.js'
 
 /** The part of available memory that a run may take when `memory_limit` is not given. */
@@ -128,7 +130,8 @@ export async function prepareRun(config: TrainConfig, signal?: AbortSignal): Pro
     config: model,
     dtype: config.bf16 ? 'bf16' : 'f32',
     recompute: config.recompute,
-    memoryLimit: config.memoryLimit ?? Math.floor(MEMORY_SHARE * process.availableMemory()),
+    backend: backendOf(config.device),
+    memoryLimit: config.memoryLimit ?? defaultMemoryLimit(config.device),
     threads: config.threads,
     maxTokens: Math.max(batches.maxTokens, ...validationBatches.map(({ inputIds }) => inputIds.length)),
     maxSequences: Math.max(batches.maxSequences, ...validationBatches.map(({ cuSeqlens }) => cuSeqlens.length - 1)),
@@ -147,9 +150,21 @@ export async function prepareRun(config: TrainConfig, signal?: AbortSignal): Pro
     report,
     batches,
     step,
-    notes: positionNotes(all, model),
+    notes: [...positionNotes(all, model), ...deviceNotes(config)],
     examplesDigest: digestOf(all),
   }
+}
+
+/** Most of the memory that the process, or the CUDA device, may have; nothing where that device is not on this machine. */
+function defaultMemoryLimit(device: string): number | undefined {
+  const available = backendOf(device).name === 'cuda' ? cudaMemoryBytes(device) : process.availableMemory()
+  return available === undefined ? undefined : Math.floor(MEMORY_SHARE * available)
+}
+
+function deviceNotes({ device, memoryLimit, recompute }: TrainConfig): string[] {
+  if (backendOf(device).name === 'cpu' || memoryLimit !== undefined || recompute !== 'auto') return []
+  if (cudaMemoryBytes(device) !== undefined) return []
+  return [`this machine has no ${device} whose memory could be asked for: set memory_limit for \`recompute: auto\` to fit it`]
 }
 
 /** Not an error: RoPE has an angle for every position, and some models are trained on longer chains on purpose. */

@@ -12,7 +12,7 @@ import { Tensor } from '../graph/tensor.js'
 import { appendDecoder } from '../model/decoder.js'
 import { layOutParameters, type ParameterLayout } from '../model/parameters.js'
 import type { ComputeDtype, ProgramDescription } from '../native/addon-types.js'
-import { CPU_SCRATCH_BYTES_PER_THREAD } from '../native/device.js'
+import { type Backend, cpuBackend } from '../native/backend.js'
 
 /**
  * The arenas of a training run, in the order in which programs number them. `parameters` are the float32 master weights;
@@ -30,7 +30,9 @@ export interface StepPlanOptions extends Bounds {
   recompute: Recompute
   /** Bytes that `auto` must stay within, all arenas and working memory together. */
   memoryLimit?: number | undefined
-  /** Threads of the device: each has working memory. */
+  /** What runs the step; the CPU when absent. */
+  backend?: Backend
+  /** Threads of the device: each has working memory on the CPU. */
   threads: number
   beta1: number
   beta2: number
@@ -59,7 +61,7 @@ export interface StepPlan {
     /** Rounds the master weights to bfloat16, after they were loaded; `update` does it after each step. */
     roundWeights: PlannedProgram
   }
-  /** Bytes of each arena; `scratch` is the working memory of the device's threads. */
+  /** Bytes of each arena; `scratch` is the working memory of the device. */
   bytes: Record<ArenaName | 'scratch', number>
   totalBytes: number
   constants: { offset: number; values: Float32Array }[]
@@ -70,7 +72,7 @@ export function planStep(options: StepPlanOptions): StepPlan {
   const layout = layOutParameters(options.config)
   const dtype = options.dtype ?? 'f32'
   const weightBytes = dtype === 'f32' ? 0 : layout.bytes / 2
-  const scratch = options.threads * CPU_SCRATCH_BYTES_PER_THREAD
+  const scratch = (options.backend ?? cpuBackend).scratchBytes(options.threads)
   const bounds: Bounds = { maxTokens: options.maxTokens, maxSequences: options.maxSequences }
   const evaluation = buildDecoderGraph(options, layout, { train: false, recomputed: 0 })
   const inputs = layOutInputs(evaluation, bounds)
@@ -128,7 +130,8 @@ function buildDecoderGraph(
   how: { train: boolean; recomputed: number },
 ): Graph {
   const graph = new Graph(options.dtype)
-  appendDecoder(graph, { config: options.config, layout, maxTokens: options.maxTokens, train: how.train })
+  const { config, maxTokens, backend } = options
+  appendDecoder(graph, { config, layout, maxTokens, logitsBytes: backend?.logitsBytes, train: how.train })
   if (how.train) appendBackward(graph)
   // The first layers hold their activations for the longest time.
   recomputeLayers(graph, new Set(Array.from({ length: how.recomputed }, (_, layer) => layer)))

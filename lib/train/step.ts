@@ -1,5 +1,6 @@
 import type { PackedBatch } from '../data/packer.js'
 import { NativeError } from '../errors.js'
+import { formatBytes } from '../format-bytes.js'
 import type { Arena, CompiledProgram, Device } from '../native/device.js'
 import { type ArenaName, arenaNames, type StepPlan } from './step-plan.js'
 
@@ -12,7 +13,7 @@ export class TrainStep {
     readonly plan: StepPlan,
     device: Device,
   ) {
-    const arenas = arenaNames.map((name) => device.allocate(plan.bytes[name]))
+    const arenas = arenaNames.map((name) => allocate(device, plan, name))
     this.arenas = Object.fromEntries(arenaNames.map((name, index) => [name, arenas[index]!])) as Record<ArenaName, Arena>
     const compile = (name: keyof StepPlan['programs']) => device.compile(plan.programs[name].description, arenas)
     this.programs = {
@@ -63,6 +64,21 @@ export class TrainStep {
       )
     }
     return norm
+  }
+}
+
+function allocate(device: Device, plan: StepPlan, name: ArenaName): Arena {
+  try {
+    return device.allocate(plan.bytes[name])
+  } catch (error) {
+    if (!(error instanceof NativeError) || error.code !== 'OUT_OF_MEMORY') throw error
+    throw new NativeError(
+      'OUT_OF_MEMORY',
+      `${error.message}. It was for the ${name} of a run that takes ${formatBytes(plan.totalBytes)} in all (\`limo-native plan\` has ` +
+        'the parts). Lower cutoff_len, set memory_limit so that `recompute: auto` fits it, take a smaller model or free the device.',
+      { arena: name, bytes: plan.bytes[name], totalBytes: plan.totalBytes, device: device.name },
+      { cause: error },
+    )
   }
 }
 

@@ -291,7 +291,9 @@ Napi::Value DescribeCuda(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(info.Env());
   result.Set("library", status.library);
   result.Set("driver", status.driver);
-  result.Set("devices", status.devices);
+  auto memory = Napi::Array::New(info.Env());
+  for (uint64_t bytes : status.memory_bytes) memory.Set(memory.Length(), static_cast<double>(bytes));
+  result.Set("memoryBytes", memory);
   result.Set("reason", status.reason);
   return result;
 }

@@ -90,7 +90,6 @@ void CudaDevice::check(const Program& program) const {
       const auto& [present, tensor] = operands[i];
       if (!present || tensor.dtype != DType::kI32) continue;
       const std::string place = std::string(entry->operands[i].name) + " of " + place_text(s, entry->name);
-      if (tensor.row_stride > row_bytes_of(tensor) / 4) invalid("expected rows without space between them for " + place + " on a cuda device");
       for (const auto& [name, input] : program.inputs()) {
         if (input.arena != tensor.arena || (input.offset == tensor.offset && input.shape == tensor.shape && input.dtype == DType::kI32)) continue;
         if (input.offset < tensor.offset + program.largest_extent(tensor) && tensor.offset < input.offset + program.largest_extent(input))

@@ -61,12 +61,19 @@ CudaStatus probe_cuda() {
   void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   const auto init = driver ? reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit")) : nullptr;
   const auto count = driver ? reinterpret_cast<int (*)(int*)>(dlsym(driver, "cuDeviceGetCount")) : nullptr;
+  const auto memory = driver ? reinterpret_cast<int (*)(size_t*, int)>(dlsym(driver, "cuDeviceTotalMem_v2")) : nullptr;
   const int code = init && count ? init(0) : 0;
   if (!driver) status.reason = "there is no NVIDIA driver: libcuda.so.1 does not load";
   else if (!init || !count) status.reason = "libcuda.so.1 has no cuInit";
   else if (code != 0) status.reason = "the NVIDIA driver does not initialise (cuInit returned " + std::to_string(code) + ")";
-  else if (count(&status.devices) != 0 || status.devices == 0) status.reason = "the NVIDIA driver sees no device";
   status.driver = init && count && code == 0;
+  int devices = 0;
+  if (status.driver && (count(&devices) != 0 || devices == 0)) status.reason = "the NVIDIA driver sees no device";
+  for (int device = 0; device < devices; ++device) {
+    size_t bytes = 0;
+    if (memory) memory(&bytes, device);
+    status.memory_bytes.push_back(bytes);
+  }
   if (!known.api) status.reason = known.reason + (status.reason.empty() ? "" : "; " + status.reason);
   return status;
 }

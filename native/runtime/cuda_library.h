@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,7 @@ const CudaApi& open_cuda_library(CudaLibrary library);
 struct CudaStatus {
   bool driver = false;   // libcuda.so.1 loads and initialises
   bool library = false;  // so does liblimo_cuda.so
-  int devices = 0;
+  std::vector<uint64_t> memory_bytes;  // of each device
   std::string reason;  // why there is no usable device; empty when there is one
 };
 

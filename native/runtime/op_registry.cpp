@@ -2,6 +2,7 @@
 
 #include "ops/op_checks.h"
 #include "ops/op_list.h"
+#include "runtime/op_bind.h"
 
 namespace limo {
 
@@ -26,14 +27,7 @@ namespace {
 
 template <class Op>
 Op bind(const Call& call) {
-  Op op;
-  size_t i = 0;
-  for (const auto& operand : Op::kOperands) op.*operand.member = call.tensors[i++];
-  if constexpr (requires { Op::kAttributes; }) {
-    i = 0;
-    for (const auto& attribute : Op::kAttributes) op.*attribute.member = call.attributes[i++];
-  }
-  return op;
+  return limo::bind<Op>(call.tensors.data(), call.attributes.data());
 }
 
 template <class Op>

@@ -175,6 +175,8 @@ void Program::check_tensor(const TensorDescription& tensor, const std::string& p
   const uint64_t cols = static_cast<uint64_t>(tensor.shape.size() == 2 ? tensor.shape[1] : 1);
   if (tensor.row_stride != 0 && (tensor.row_stride < 0 || static_cast<uint64_t>(tensor.row_stride) < cols))
     invalid("expected a row stride of at least " + std::to_string(cols) + " for " + place + " but received " + std::to_string(tensor.row_stride));
+  if (tensor.shape.size() == 1 && tensor.row_stride > 1)
+    invalid("expected no space between the numbers of a vector but received a row stride of " + std::to_string(tensor.row_stride) + " for " + place);
   const uint64_t bytes = largest_extent(tensor);
   const uint64_t available = arenas_[tensor.arena]->bytes();
   if (tensor.offset > available || bytes > available - tensor.offset)

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { instructionSets, type OpCall, runOp } from './run-op.js'
+import { cudaPlaces, instructionSets, type OpCall, type Place, runOp } from './run-op.js'
 
 /** Unit roundoff of float32: the relative error of one rounded operation. */
 export const U = 2 ** -24
@@ -33,14 +33,23 @@ export function sameBits(a: Float32Array, b: Float32Array): boolean {
 }
 
 /**
- * Runs a call on every instruction set: twice with one thread, then with two and three, all of which must give the same
- * bits; and holds what it wrote against what is expected of it.
+ * Runs a call on every instruction set, twice with one thread, then with two and three, and twice on a CUDA device, all of
+ * which must give the same bits; and holds what it wrote against what is expected of it.
  */
 export async function checkOp(t: Test, name: string, call: OpCall, expected: Record<string, Expected>): Promise<void> {
-  for (const instructionSet of instructionSets) {
-    const outputs = await runOp(call, { instructionSet, threads: 1 })
-    for (const threads of [1, 2, 3]) {
-      const again = await runOp(call, { instructionSet, threads })
+  const onCpu: Place[] = instructionSets.map((instructionSet) => ({ instructionSet, threads: 1 }))
+  // Kernels take several numbers at once from aligned operands, and one at a time from others.
+  const onCuda = cudaPlaces.flatMap((place) => [
+    place,
+    { ...place, aligned: false, instructionSet: `${place.instructionSet}, not aligned` },
+  ])
+  // Attention alone has kernels of its own for each generation.
+  const places = [...onCpu, ...(call.op.startsWith('attention') ? onCuda : onCuda.slice(0, 2))]
+  for (const place of places) {
+    const { instructionSet } = place
+    const outputs = await runOp(call, place)
+    for (const threads of place.device === undefined ? [1, 2, 3] : [1]) {
+      const again = await runOp(call, { ...place, threads })
       const different = Object.keys(outputs).filter((operand) => !sameBits(outputs[operand]!, again[operand]!))
       if (different.length > 0) t.fail(`${name}, ${instructionSet}: other bits of ${different} with ${threads} threads`)
     }

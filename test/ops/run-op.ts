@@ -1,16 +1,41 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { type TensorDescription, TOKENS } from '../../lib/native/addon-types.js'
 import { loadAddon } from '../../lib/native/binding.js'
 import { type Device, openDevice } from '../../lib/native/device.js'
+import { packageRoot } from '../../lib/package-root.js'
 import { fromBf16, toBf16 } from './bf16.js'
+
+/** Where a call runs: on an instruction set of the processor with so many threads, or on a CUDA device. */
+export interface Place {
+  /** What messages say; the instruction set of the CPU where no device is named. */
+  instructionSet: string
+  threads: number
+  device?: string
+  /** Operands start at multiples of 256 bytes, as in real programs. When absent they are not aligned at all. */
+  aligned?: boolean
+  /** What the emulated device says that it is: 80 or 90. */
+  capability?: number
+}
 
 /** The instruction sets that this processor has: every operation is tested on each. */
 export const instructionSets = loadAddon().describeCpu().instructionSets
 
-/** Where a call runs. */
-export interface Place {
-  instructionSet: string
-  threads: number
-}
+/**
+ * The CUDA device to test on, once for each set of kernels that it has: the one that LIMO_TEST_DEVICE names, or the emulator where
+ * this checkout has built it.
+ */
+export const cudaPlaces: Place[] = (() => {
+  const device = process.env.LIMO_TEST_DEVICE
+  if (device !== undefined) return [{ instructionSet: device, threads: 1, device, aligned: true }]
+  if (!existsSync(join(packageRoot, 'build/Release/liblimo_cuda_emulated.so'))) return []
+  return [90, 80].map((capability) => ({
+    ...{ instructionSet: `emulated sm_${capability}`, threads: 1, device: 'cuda-emulated', aligned: true, capability },
+  }))
+})()
+
+/** Where whole steps are tested: two threads of each instruction set, and CUDA devices. */
+export const stepPlaces: Place[] = [...instructionSets.map((instructionSet) => ({ instructionSet, threads: 2 })), ...cudaPlaces]
 
 /** One operand of a call, dense unless `rowStride` is given. The first dimension may be 'T': the tokens of the call. */
 export interface Operand {
@@ -66,15 +91,16 @@ const elementBytes = ({ dtype }: Operand) => (dtype === 'bf16' ? 2 : 4)
 const devices = new Map<string, Promise<Device>>()
 
 /** The device of a place, opened once. */
-export function deviceAt({ instructionSet, threads }: Place): Promise<Device> {
-  const key = `${instructionSet} ${threads}`
+export function deviceAt({ instructionSet, threads, device: name = 'cpu', capability }: Place): Promise<Device> {
+  const key = `${name} ${instructionSet} ${threads}`
   let device = devices.get(key)
   if (!device) {
-    const before = process.env.LIMO_CPU
-    process.env.LIMO_CPU = instructionSet
-    device = openDevice('cpu', { threads })
-    if (before === undefined) delete process.env.LIMO_CPU
-    else process.env.LIMO_CPU = before
+    const [variable, value] = name === 'cpu' ? ['LIMO_CPU', instructionSet] : ['LIMO_EMULATED_CAPABILITY', `${capability ?? ''}`]
+    const before = process.env[variable]
+    process.env[variable] = value
+    device = openDevice(name, { threads })
+    if (before === undefined) delete process.env[variable]
+    else process.env[variable] = before
     devices.set(key, device)
   }
   return device
@@ -95,7 +121,7 @@ interface Region {
 }
 
 /** Lays out the operands with canaries around each. `rows` are those of the run; room is kept for the spare tokens too. */
-function layOut(call: OpCall): { regions: Map<string, Region>; bytes: number } {
+function layOut(call: OpCall, aligned: boolean): { regions: Map<string, Region>; bytes: number } {
   const regions = new Map<string, Region>()
   let bytes = CANARY_BYTES
   for (const [name, operand] of Object.entries(call.operands)) {
@@ -105,7 +131,7 @@ function layOut(call: OpCall): { regions: Map<string, Region>; bytes: number } {
     const cols = Number(shape[1] ?? 1)
     const strideBytes = (rowStride ?? cols) * element
     // Numbers of two bytes start between two of four: no pair of them is aligned.
-    const start = Math.ceil(bytes / 4) * 4 + (element % 4)
+    const start = aligned ? Math.ceil(bytes / 256) * 256 : Math.ceil(bytes / 4) * 4 + (element % 4)
     const region = { offset: over ? regions.get(over)!.offset : start, rows, cols, rowBytes: cols * element, strideBytes }
     regions.set(name, region)
     if (!over) bytes = start + strideBytes * (rows + (shape[0] === 'T' ? SPARE_TOKENS : 0)) + CANARY_BYTES
@@ -158,7 +184,7 @@ function describe(operand: Operand, region: Region): TensorDescription {
  */
 export async function runOp(call: OpCall, place: Place): Promise<Record<string, Float32Array>> {
   const device = await deviceAt(place)
-  const { regions, bytes } = layOut(call)
+  const { regions, bytes } = layOut(call, place.aligned ?? false)
   // An input of the program that no operation reads says how many tokens the run has.
   const tokens = call.tokens ?? 0
   const maxTokens = tokens + SPARE_TOKENS

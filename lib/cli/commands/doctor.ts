@@ -1,10 +1,29 @@
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import type { CommandModule } from 'yargs'
 import { LimoError } from '../../errors.js'
+import type { Addon } from '../../native/addon-types.js'
 import { loadAddon } from '../../native/binding.js'
 import { openDevice } from '../../native/device.js'
 import { packageVersion } from '../../package-root.js'
 import { formatBytes, formatTable } from '../format.js'
+
+/** Each CUDA device, or why there is none: a machine without one is as healthy as any. */
+async function cudaRows({ memoryBytes, reason }: ReturnType<Addon['describeCuda']>): Promise<[string, string][]> {
+  if (reason !== '') return [['cuda device', `not available: ${reason}`]]
+  const rows: [string, string][] = []
+  for (const index of memoryBytes.keys()) {
+    const name = `cuda:${index}`
+    try {
+      const device = await openDevice(name)
+      rows.push([name, `opens: ${device.info.description}, kernels for ${device.info.instructionSet}`])
+      await device.close()
+    } catch (error) {
+      if (!(error instanceof LimoError)) throw error
+      rows.push([name, error.message])
+    }
+  }
+  return rows
+}
 
 export const doctorCommand: CommandModule = {
   command: 'doctor',
@@ -26,9 +45,8 @@ export const doctorCommand: CommandModule = {
       rows.push(['instruction sets', `${cpu.instructionSets.join(', ')}; in use: ${device.info.instructionSet}`])
       rows.push(['cpu device', `opens with ${device.info.threads} threads`])
       await device.close()
-      const cuda = addon.describeCuda()
-      const driver = cuda.driver ? `NVIDIA driver with ${cuda.devices} ${cuda.devices === 1 ? 'device' : 'devices'}` : cuda.reason
-      rows.push(['cuda device', `not available: this build has no CUDA backend; ${driver}`])
+      rows.push(['cuda backend', addon.describeCuda().library ? 'loads' : 'not there'])
+      rows.push(...(await cudaRows(addon.describeCuda())))
     } catch (error) {
       if (!(error instanceof LimoError)) throw error
       healthy = false

@@ -2,7 +2,7 @@ import type { Argv, CommandModule } from 'yargs'
 import { countParameters } from '../../model/parameters.js'
 import { prepareRun } from '../../train/prepare.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
-import { formatBytes, formatCount, formatTable } from '../format.js'
+import { deviceText, formatBytes, formatCount, formatTable } from '../format.js'
 
 interface PlanArguments {
   config: string | undefined
@@ -61,7 +61,7 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       ]),
     )
     console.log(
-      `\nmemory on ${config.device} with ${config.threads} threads, ${step.dtype === 'bf16' ? 'bfloat16 with float32 master weights' : 'float32'}`,
+      `\nmemory on ${deviceText(config)}, ${step.dtype === 'bf16' ? 'bfloat16 with float32 master weights' : 'float32'}`,
     )
     const halfWeights: [string, string][] = step.bytes.weights > 0 ? [['bfloat16 weights', bytes('weights')]] : []
     console.log(
@@ -73,7 +73,7 @@ export const planCommand: CommandModule<object, PlanArguments> = {
           ['optimizer state', bytes('optimizer')],
           ['inputs', bytes('inputs')],
           ['activations', bytes('activations')],
-          ['threads’ scratch', bytes('scratch')],
+          ['working memory', bytes('scratch')],
           ['total', `${formatBytes(step.totalBytes).padStart(10)}  ${formatCount(step.totalBytes)} bytes`],
         ],
         '  ',

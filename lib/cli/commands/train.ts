@@ -4,7 +4,7 @@ import { countParameters } from '../../model/parameters.js'
 import type { Quickstart } from '../../quickstart/quickstart.js'
 import { type TrainEvent, train } from '../../train/trainer.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
-import { formatBytes, formatCount, formatDuration, formatTable } from '../format.js'
+import { deviceText, formatBytes, formatCount, formatDuration, formatTable } from '../format.js'
 import { StepProgress } from '../progress.js'
 
 /** The exit code of a run that Ctrl-C ended. */
@@ -110,7 +110,7 @@ function printStart({ run, resumedFrom, resumedStep }: Extract<TrainEvent, { typ
     `steps      ${formatCount(batches.totalSteps)} of ${samples} ${samples === 1 ? 'example' : 'examples'}, ${batches.stepsPerEpoch} an epoch`,
   )
   const recomputed = step.recomputedLayers === 0 ? '' : `, ${step.recomputedLayers} of ${model.numHiddenLayers} layers recomputed`
-  console.log(`memory     ${formatBytes(step.totalBytes)} on ${config.device} with ${config.threads} threads${recomputed}`)
+  console.log(`memory     ${formatBytes(step.totalBytes)} on ${deviceText(config)}${recomputed}`)
   if (resumedFrom) console.log(`resuming   after step ${resumedStep} from ${resumedFrom}`)
 }
 

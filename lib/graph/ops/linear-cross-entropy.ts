@@ -1,9 +1,8 @@
+import { cpuBackend } from '../../native/backend.js'
 import type { Graph } from '../graph.js'
 import { accumulate, type OpDefinition, optional, read, write } from '../op.js'
 import type { Tensor } from '../tensor.js'
 
-/** Memory that the logits of one chunk of scored rows may take: 296 rows of a vocabulary of 151,936. */
-const LOGITS_BYTES = 176 << 20
 /** Native code's kMaxScoredRows. */
 const MAX_ROWS = 4096
 
@@ -29,11 +28,11 @@ export const linearCrossEntropyOp: OpDefinition = {
 }
 
 /**
- * The most scored rows that are projected to the vocabulary at a time. Fewer than a model's own limit only where a run has no
+ * The most scored rows that are projected to the vocabulary at a time, with logits of at most `logitsBytes`. Fewer than a model's own limit only where a run has no
  * more tokens than that, so that the order of sums never depends on how many tokens a plan is made for.
  */
-export function scoredRowsPerChunk(vocabSize: number, maxTokens: number): number {
-  const rows = Math.floor(LOGITS_BYTES / (4 * vocabSize) / 8) * 8
+export function scoredRowsPerChunk(vocabSize: number, maxTokens: number, logitsBytes = cpuBackend.logitsBytes): number {
+  const rows = Math.floor(logitsBytes / (4 * vocabSize) / 8) * 8
   return Math.max(1, Math.min(Math.max(rows, 64), MAX_ROWS, maxTokens))
 }
 
@@ -43,12 +42,21 @@ export function scoredRowsPerChunk(vocabSize: number, maxTokens: number): number
  */
 export function linearCrossEntropy(
   graph: Graph,
-  args: { hidden: Tensor; weight: Tensor; labels: Tensor; lossWeights: Tensor; maxTokens: number; train: boolean },
+  args: {
+    hidden: Tensor
+    weight: Tensor
+    labels: Tensor
+    lossWeights: Tensor
+    maxTokens: number
+    /** Memory that the logits of one chunk may take; what is right for the CPU when absent. */
+    logitsBytes?: number | undefined
+    train: boolean
+  },
 ): { loss: Tensor; tokenLoss: Tensor } {
   const { hidden, weight, labels, lossWeights, train } = args
   const tokens = hidden.shape[0]!
   const [vocabSize, hiddenSize] = weight.shape as [number, number]
-  const rows = scoredRowsPerChunk(vocabSize, args.maxTokens)
+  const rows = scoredRowsPerChunk(vocabSize, args.maxTokens, args.logitsBytes)
   const loss = graph.output('loss', [1])
   const tokenLoss = graph.output('token_loss', [tokens])
   graph.append(linearCrossEntropyOp, {

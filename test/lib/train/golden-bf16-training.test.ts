@@ -1,6 +1,6 @@
 import t from 'tap'
 import { sameBits } from '../../ops/check-op.js'
-import { closeDevices, deviceAt, instructionSets } from '../../ops/run-op.js'
+import { closeDevices, deviceAt, type Place, stepPlaces } from '../../ops/run-op.js'
 import { relativeL2 } from '../../tensor-files.js'
 import {
   type Golden,
@@ -44,12 +44,8 @@ async function trainReference(golden: Golden, dtype: 'f32' | 'bf16') {
   return { step, steps, parameters: step.parameters }
 }
 
-async function trainNative(
-  golden: Golden,
-  instructionSet: string,
-  { threads, recompute }: { threads: number; recompute: 'none' | 'full' },
-) {
-  const step = await openGoldenStep(golden, await deviceAt({ instructionSet, threads }), { dtype: 'bf16', recompute })
+async function trainNative(golden: Golden, place: Place, recompute: 'none' | 'full') {
+  const step = await openGoldenStep(golden, await deviceAt(place), { dtype: 'bf16', recompute })
   const steps: Trained<Float32Array>[] = []
   for (const { want, microBatches, scoredTokens, learningRate } of trainingSteps(golden)) {
     let loss = 0
@@ -70,8 +66,9 @@ for (const { family, folder, skip } of goldenFamilies) {
     const golden = await readGolden(folder)
     const exact = await trainReference(golden, 'f32')
     const reference = await trainReference(golden, 'bf16')
-    for (const instructionSet of instructionSets) {
-      const got = await trainNative(golden, instructionSet, { threads: 1, recompute: 'none' })
+    for (const place of stepPlaces) {
+      const { instructionSet } = place
+      const got = await trainNative(golden, { ...place, threads: 1 }, 'none')
       for (const [index, run] of got.steps.entries()) {
         const name = `${instructionSet}, step ${index}`
         const [theirs, want] = [reference.steps[index]!, exact.steps[index]!]
@@ -87,7 +84,7 @@ for (const { family, folder, skip } of goldenFamilies) {
         const [ours, theirs] = [partOf(got.parameters, exact.step, name), partOf(reference.parameters, exact.step, name)]
         atMostTwice(t, `${instructionSet}: ${name} after training`, ours, theirs, weights)
       }
-      const again = await trainNative(golden, instructionSet, { threads: 2, recompute: 'full' })
+      const again = await trainNative(golden, place, 'full')
       t.ok(sameBits(again.parameters, got.parameters), `${instructionSet}: the same weights from two threads that recompute`)
     }
 

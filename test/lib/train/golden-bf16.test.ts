@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { PackedBatch } from '../../../lib/data/packer.js'
 import type { TrainStep } from '../../../lib/train/step.js'
 import { sameBits, U } from '../../ops/check-op.js'
-import { closeDevices, deviceAt, instructionSets } from '../../ops/run-op.js'
+import { closeDevices, deviceAt, stepPlaces } from '../../ops/run-op.js'
 import { relativeL2 } from '../../tensor-files.js'
 import {
   countScored,
@@ -78,9 +78,10 @@ for (const { family, folder, skip } of goldenFamilies) {
   t.test(`golden ${family} in bfloat16`, { skip }, async (t) => {
     const golden = await readGolden(folder)
     const cases = await casesOf(golden)
-    for (const instructionSet of instructionSets) {
+    for (const place of stepPlaces) {
+      const { instructionSet } = place
       const open = async (threads: number, recompute: 'none' | 'full') =>
-        openGoldenStep(golden, await deviceAt({ instructionSet, threads }), { dtype: 'bf16', recompute })
+        openGoldenStep(golden, await deviceAt({ ...place, threads }), { dtype: 'bf16', recompute })
       const step = await open(1, 'none')
       const others = { 'two threads': await open(2, 'none'), 'recompute: full': await open(2, 'full') }
       const runs: NativeRun[] = []

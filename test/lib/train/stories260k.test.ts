@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { openModelFolder } from '../../../lib/checkpoint/model-folder.js'
 import { makeExample } from '../../../lib/data/example.js'
 import { type PackedBatch, packStep } from '../../../lib/data/packer.js'
@@ -10,7 +10,7 @@ import type { Device } from '../../../lib/native/device.js'
 import { TrainStep } from '../../../lib/train/step.js'
 import { planStep } from '../../../lib/train/step-plan.js'
 import { loadRegion } from '../../../lib/train/weights.js'
-import { closeDevices, deviceAt, instructionSets } from '../../ops/run-op.js'
+import { closeDevices, cudaPlaces, deviceAt, instructionSets, type Place, stepPlaces } from '../../ops/run-op.js'
 import { sharedPath } from '../../shared-files.js'
 import { readTensors } from '../../tensor-files.js'
 import { partOf, readArena } from './golden-files.js'
@@ -67,13 +67,17 @@ function goldenGradients({ grads }: Golden, gradients: Float32Array | Float64Arr
 
 t.test('stories260K: masked loss, loss of every target, gradients', { skip }, async (t) => {
   const golden = await readGolden()
-  const step = await openStep(await deviceAt({ instructionSet: instructionSets.at(-1)!, threads: 2 }), 'f32')
+  const best = { instructionSet: instructionSets.at(-1)!, threads: 2 }
+  for (const place of [best, ...cudaPlaces.slice(0, 1)]) await checkInFloat32(t, golden, place)
+})
 
+async function checkInFloat32(t: Test, golden: Golden, place: Place): Promise<void> {
+  const step = await openStep(await deviceAt(place), 'f32')
   const whole = await step.evaluate(packedBatch(golden.tokens, 0))
   for (const [target, want] of golden.nll_per_target.entries()) {
     // −log softmax of float32 logits of size 20 or less is off by two or three of their roundings, 20 · 2⁻²⁴ ≈ 1e-6 each.
     const got = whole.tokenLosses[target]!
-    t.ok(Math.abs(got - want) <= 1e-5 * want + 3e-6, `target ${target}: ${got} is ${want}`)
+    t.ok(Math.abs(got - want) <= 1e-5 * want + 3e-6, `${place.instructionSet}: target ${target}: ${got} is ${want}`)
   }
 
   const { loss } = await step.runMicroStep(packedBatch(golden.tokens, golden.masked_prefix))
@@ -82,9 +86,9 @@ t.test('stories260K: masked loss, loss of every target, gradients', { skip }, as
   const gradients = goldenGradients(golden, await readArena(step, 'gradients'), step.plan)
   for (const [i, { tensor, index, grad }] of golden.grads.entries()) {
     const got = gradients[i]!
-    t.ok(Math.abs(got - grad) <= tolerance(grad), `d ${tensor}[${index}]: ${got} is ${grad}`)
+    t.ok(Math.abs(got - grad) <= tolerance(grad), `${place.instructionSet}: d ${tensor}[${index}]: ${got} is ${grad}`)
   }
-})
+}
 
 /**
  * The reference is a central difference with ε = 1e-5 in float64: rounding gives 2⁻⁵³ · loss / ε ≈ 1e-11 times the length
@@ -126,8 +130,9 @@ t.test('stories260K in bfloat16', { skip }, async (t) => {
     .map((loss, i) => Math.abs(reference.targetLosses[i]! - loss))
     .slice(golden.masked_prefix)
   const meanError = scoredErrors.reduce((sum, error) => sum + error, 0) / scoredErrors.length
-  for (const instructionSet of instructionSets) {
-    const step = await openStep(await deviceAt({ instructionSet, threads: 2 }), 'bf16')
+  for (const place of stepPlaces) {
+    const { instructionSet } = place
+    const step = await openStep(await deviceAt(place), 'bf16')
     const { tokenLosses } = await step.evaluate(whole)
     const targetLosses = tokenLosses.subarray(0, golden.nll_per_target.length)
     atMostTwice(t, `${instructionSet}: loss of every target`, targetLosses, reference.targetLosses, golden.nll_per_target)

@@ -1,0 +1,30 @@
+import { CPU_SCRATCH_BYTES_PER_THREAD, CUDA_SCRATCH_BYTES } from './device.js'
+
+/** What a plan must know of the device that runs it, so that it is exact on a machine without that device. */
+export interface Backend {
+  name: 'cpu' | 'cuda'
+  /** Working memory besides the arenas, in bytes. */
+  scratchBytes(threads: number): number
+  /** Memory that the logits of one chunk of scored rows may take, in bytes. */
+  logitsBytes: number
+}
+
+export const cpuBackend: Backend = {
+  name: 'cpu',
+  scratchBytes: (threads) => threads * CPU_SCRATCH_BYTES_PER_THREAD,
+  // 296 rows of a vocabulary of 151,936.
+  logitsBytes: 176 << 20,
+}
+
+const cudaBackend: Backend = {
+  name: 'cuda',
+  scratchBytes: () => CUDA_SCRATCH_BYTES,
+  // 2,200 rows of that vocabulary. Each chunk reads and writes the gradient of the whole projection, which takes as long as the
+  // products of some 600 rows do.
+  logitsBytes: 1280 * 2 ** 20,
+}
+
+/** The backend of a device's name: `cpu`, `cuda`, `cuda:1`, `cuda-emulated`. */
+export function backendOf(device: string): Backend {
+  return device.startsWith('cuda') ? cudaBackend : cpuBackend
+}

@@ -1,0 +1,153 @@
+#include "cuda/api.h"
+
+#include <cstdio>
+#include <exception>
+#include <string_view>
+
+#include "cuda/ceilings.h"
+#include "cuda/context.h"
+#include "cuda/operations.h"
+#include "runtime/op_bind.h"
+
+namespace limo {
+namespace {
+
+struct Operation {
+  const char* name;
+  void (*run)(const Tensor* operands, const double* attributes, CudaContext& context);
+};
+
+#define LIMO_ENTRY(Op) \
+  {Op::kName, [](const Tensor* operands, const double* attributes, CudaContext& context) { cuda::run(bind<Op>(operands, attributes), context); }},
+constexpr Operation kOperations[] = {LIMO_FOR_EACH_OP(LIMO_ENTRY)};
+#undef LIMO_ENTRY
+
+const Operation* find_operation(std::string_view name) {
+  for (const Operation& operation : kOperations)
+    if (name == operation.name) return &operation;
+  return nullptr;
+}
+
+// Calls body; what it throws goes into the failure.
+template <class Body>
+bool guarded(CudaFailure* failure, const Body& body) {
+  const auto fail = [&](ErrorCode code, const char* message) {
+    failure->code = code;
+    std::snprintf(failure->message, sizeof failure->message, "%s", message);
+    return false;
+  };
+  try {
+    body();
+    return true;
+  } catch (const Error& error) {
+    return fail(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::kOutOfMemory, "the process is out of memory");
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::kDeviceFailed, error.what());
+  }
+}
+
+// The same on the context's device, whichever thread calls.
+template <class Body>
+bool on_device(CudaContext* context, CudaFailure* failure, const Body& body) {
+  return guarded(failure, [&] {
+    context->make_current();
+    body();
+  });
+}
+
+std::string bytes_text(size_t bytes) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / (1 << 30));
+  return text;
+}
+
+void* allocate_zeros(CudaContext& context, size_t bytes) {
+  if (bytes == 0) return nullptr;
+  void* memory = nullptr;
+  const cudaError_t status = cudaMalloc(&memory, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // it is not the device that failed
+    size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    throw Error(ErrorCode::kOutOfMemory, "cannot allocate " + std::to_string(bytes) + " bytes (" + bytes_text(bytes) + ") on " +
+                                             context.description().name + ", which has " + bytes_text(free) + " free of " + bytes_text(total));
+  }
+  check_cuda(status, "cudaMalloc");
+  check_cuda(cudaMemsetAsync(memory, 0, bytes, context.stream()), "cudaMemset");
+  check_cuda(cudaStreamSynchronize(context.stream()), "cudaMemset");
+  return memory;
+}
+
+constexpr CudaApi kApi = {
+    .version = kCudaApiVersion,
+    .count_devices =
+        [](int* count, CudaFailure* failure) {
+          return guarded(failure, [&] {
+            const cudaError_t status = cudaGetDeviceCount(count);
+            if (status != cudaSuccess) {
+              cudaGetLastError();
+              throw Error(ErrorCode::kDeviceUnavailable, std::string("CUDA finds no device: ") + cudaGetErrorString(status));
+            }
+          });
+        },
+    .open =
+        [](int ordinal, CudaContext** context, CudaDescription* description, CudaFailure* failure) {
+          return guarded(failure, [&] {
+            *context = new CudaContext(ordinal);
+            *description = (*context)->description();
+          });
+        },
+    .close = [](CudaContext* context) { delete context; },
+    .allocate =
+        [](CudaContext* context, size_t bytes, void** memory, CudaFailure* failure) {
+          return on_device(context, failure, [&] { *memory = allocate_zeros(*context, bytes); });
+        },
+    .release =
+        [](CudaContext* context, void* memory) {
+          context->make_current();
+          cudaFree(memory);  // a failed device cannot give it back, nor is it needed any more
+        },
+    .write =
+        [](CudaContext* context, void* to, const void* from, size_t bytes, CudaFailure* failure) {
+          return on_device(context, failure, [&] {
+            check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, context->stream()), "writing to the device");
+            check_cuda(cudaStreamSynchronize(context->stream()), "writing to the device");
+          });
+        },
+    .read =
+        [](CudaContext* context, void* to, const void* from, size_t bytes, CudaFailure* failure) {
+          return on_device(context, failure, [&] {
+            check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, context->stream()), "reading from the device");
+            check_cuda(cudaStreamSynchronize(context->stream()), "reading from the device");
+          });
+        },
+    .has_op = [](const char* name) { return find_operation(name) != nullptr; },
+    .begin_run = [](CudaContext* context, CudaFailure* failure) { return on_device(context, failure, [&] { context->begin_run(); }); },
+    .know_integers = [](CudaContext* context, const void* device, const int32_t* host) { context->know_integers(device, host); },
+    .upload = [](CudaContext* context, void* to, const void* from, size_t bytes,
+                 CudaFailure* failure) { return on_device(context, failure, [&] { context->upload(to, from, bytes); }); },
+    .run_op =
+        [](CudaContext* context, const char* name, const Tensor* operands, const double* attributes, CudaFailure* failure) {
+          return guarded(failure, [&] {
+            try {
+              find_operation(name)->run(operands, attributes, *context);
+            } catch (const Error& error) {
+              throw Error(error.code(), std::string(name) + ": " + error.what());
+            }
+          });
+        },
+    .download = [](CudaContext* context, void* to, const void* from, size_t bytes,
+                   CudaFailure* failure) { return on_device(context, failure, [&] { context->download(to, from, bytes); }); },
+    .finish_run = [](CudaContext* context, CudaFailure* failure) { return on_device(context, failure, [&] { context->finish_run(); }); },
+    .measure =
+        [](CudaContext* context, int ceiling, double* rate, CudaFailure* failure) {
+          return on_device(context, failure, [&] { *rate = cuda::measure_ceiling(*context, static_cast<cuda::CudaCeiling>(ceiling)); });
+        },
+};
+
+}  // namespace
+}  // namespace limo
+
+extern "C" __attribute__((visibility("default"))) const limo::CudaApi* limo_cuda_api() { return &limo::kApi; }

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/tensor.h"
+#include "cuda/api.h"
+#include "cuda/products.h"
+#include "cuda/runtime.h"
+
+namespace limo {
+
+// Parts of kCudaScratchBytes: working memory of matrix products, of sums that blocks of threads share, and lists of indices.
+constexpr size_t kProductWorkspaceBytes = 32 << 20;
+constexpr size_t kPartialBytes = 32 << 20;
+constexpr size_t kListBytes = kCudaScratchBytes - kProductWorkspaceBytes - kPartialBytes;
+
+// A CUDA device as operations see it: a stream, working memory, and what is known of the run at hand.
+class CudaContext {
+ public:
+  explicit CudaContext(int ordinal);  // throws kDeviceUnavailable
+  ~CudaContext();
+  CudaContext(const CudaContext&) = delete;
+  CudaContext& operator=(const CudaContext&) = delete;
+
+  const CudaDescription& description() const { return description_; }
+  cudaStream_t stream() const { return stream_; }
+  // 80, 90, …
+  int capability() const { return description_.capability; }
+  int multiprocessors() const { return description_.multiprocessors; }
+  MatrixProducts& products() { return *products_; }
+  char* product_workspace() const { return scratch_; }
+
+  // Working memory of one operation for sums that are added up by another kernel. Throws kInputInvalid above kPartialBytes.
+  template <class T>
+  T* partial_sums(int64_t count) const {
+    return static_cast<T*>(partial_sums(static_cast<size_t>(count) * sizeof(T)));
+  }
+
+  // The integers of an operand on the host: token ids, labels, bounds of sequences are known there before a run.
+  const int32_t* integers(const Tensor& operand) const { return integers_.at(operand.data); }
+
+  // A list that is made of the integers of an operand: made and copied to the device once a run, and the same pointer for every
+  // operation after. `kind` tells lists of one operand apart.
+  template <class T>
+  const T* list(const Tensor& operand, int kind, const std::function<std::vector<T>()>& make) {
+    const void*& known = lists_[{operand.data, kind}];
+    if (!known) {
+      const std::vector<T> values = make();
+      known = upload_list(values.data(), values.size() * sizeof(T));
+    }
+    return static_cast<const T*>(known);
+  }
+
+  // A run, as in CudaApi.
+  void make_current() const;
+  void begin_run();
+  void know_integers(const void* device, const int32_t* host) { integers_[device] = host; }
+  void upload(void* to, const void* from, size_t bytes);
+  void download(void* to, const void* from, size_t bytes);
+  void finish_run();
+
+ private:
+  struct Download {
+    void* to;
+    const char* from;
+    size_t bytes;
+  };
+
+  void* partial_sums(size_t bytes) const;
+  const void* upload_list(const void* from, size_t bytes);
+  // Room in pinned memory, which the device reads and writes while the host goes on.
+  char* stage(size_t bytes);
+
+  const int ordinal_;
+  CudaDescription description_;
+  cudaStream_t stream_ = nullptr;
+  char* scratch_ = nullptr;
+  char* staging_ = nullptr;
+  size_t staged_ = 0, listed_ = 0;
+  std::vector<Download> downloads_;
+  std::map<const void*, const int32_t*> integers_;
+  std::map<std::pair<const void*, int>, const void*> lists_;
+  std::unique_ptr<MatrixProducts> products_;
+};
+
+}  // namespace limo

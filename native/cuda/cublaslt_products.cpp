@@ -1,0 +1,185 @@
+#include <cstring>
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "core/error.h"
+#include "cuda/context.h"
+#include "cuda/cublaslt_library.h"
+#include "cuda/products.h"
+
+namespace limo {
+namespace {
+
+using namespace cublaslt;
+
+void check(Status status, const char* what) {
+  if (status != kSuccess) throw Error(ErrorCode::kDeviceFailed, "cuBLASLt failed in " + std::string(what) + " with status " + std::to_string(status));
+}
+
+int data_type(DType dtype) { return dtype == DType::kBF16 ? kReal16BF : kReal32F; }
+
+// The largest power of two up to 256 that an address and its rows are multiples of, in bytes.
+uint32_t alignment_of(const void* data, int64_t row_stride, DType dtype) {
+  const uint64_t bits = reinterpret_cast<uint64_t>(data) | static_cast<uint64_t>(row_stride * dtype_bytes(dtype)) | 256;
+  return static_cast<uint32_t>(bits & (~bits + 1));
+}
+
+// cuBLASLt counts columns first, so it is asked for the transpose: cᵀ = bᵀ·aᵀ, where a row-major matrix is its own transpose.
+class CublasLtProducts : public MatrixProducts {
+ public:
+  explicit CublasLtProducts(CudaContext& context) : context_(context), library_(open_library()) {
+    check(library_.create(&handle_), "cublasLtCreate");
+  }
+  ~CublasLtProducts() override {
+    for (auto& [key, plan] : plans_) destroy(plan);
+    library_.destroy(handle_);
+  }
+
+  void multiply(const Product& p) override {
+    if (p.m == 0 || p.n == 0) return;
+    const Plan& plan = plan_for(p);
+    if (p.bias) check(library_.matmul_desc_set_attribute(plan.description, kBiasPointer, &p.bias, sizeof p.bias), "setting the bias");
+    const float alpha = 1, beta = p.accumulate ? 1 : 0;
+    check(library_.matmul(handle_, plan.description, &alpha, p.b.data, plan.b, p.a.data, plan.a, &beta, p.c, plan.c, p.c, plan.c, &plan.algorithm,
+                          context_.product_workspace(), kProductWorkspaceBytes, context_.stream()),
+          "cublasLtMatmul");
+  }
+  bool emulated() const override { return false; }
+  std::string description() const override {
+    const size_t version = library_.get_version();
+    return "cuBLASLt " + std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + " at " + library_.path;
+  }
+
+ private:
+  // Everything that a choice of algorithm depends on.
+  using Key = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, uint32_t, uint32_t, uint32_t, int>;
+  struct Plan {
+    MatmulDescription description = nullptr;
+    Layout a = nullptr, b = nullptr, c = nullptr;
+    Algorithm algorithm{};
+  };
+
+  const Plan& plan_for(const Product& p) {
+    const uint32_t a = alignment_of(p.a.data, p.a.row_stride, p.a.dtype), b = alignment_of(p.b.data, p.b.row_stride, p.b.dtype),
+                   c = alignment_of(p.c, p.c_row_stride, p.c_dtype);
+    const int flags = p.a.transposed | p.b.transposed << 1 | p.accumulate << 2 | (p.bias != nullptr) << 3 | (p.a.dtype == DType::kBF16) << 4 |
+                      (p.c_dtype == DType::kBF16) << 5;
+    const Key key{p.m, p.n, p.k, p.a.row_stride, p.b.row_stride, p.c_row_stride, a, b, c, flags};
+    const auto known = plans_.find(key);
+    if (known != plans_.end()) return known->second;
+    Plan plan;
+    try {
+      make(plan, p, {a, b, c});
+    } catch (...) {
+      destroy(plan);
+      throw;
+    }
+    return plans_.emplace(key, plan).first->second;
+  }
+
+  struct Alignments {
+    uint32_t a, b, c;
+  };
+
+  void make(Plan& plan, const Product& p, Alignments alignments) {
+    check(library_.matmul_desc_create(&plan.description, kCompute32F, kReal32F), "cublasLtMatmulDescCreate");
+    const int transpose_a = p.a.transposed ? kTransposed : kNotTransposed, transpose_b = p.b.transposed ? kTransposed : kNotTransposed;
+    check(library_.matmul_desc_set_attribute(plan.description, kTransposeA, &transpose_b, sizeof transpose_b), "setting a transpose");
+    check(library_.matmul_desc_set_attribute(plan.description, kTransposeB, &transpose_a, sizeof transpose_a), "setting a transpose");
+    if (p.bias) {
+      const int epilogue = kEpilogueBias;
+      check(library_.matmul_desc_set_attribute(plan.description, kEpilogue, &epilogue, sizeof epilogue), "setting the epilogue");
+    }
+    const auto layout = [&](Layout& to, DType dtype, int64_t rows, int64_t columns, int64_t stride) {
+      check(library_.matrix_layout_create(&to, data_type(dtype), static_cast<uint64_t>(columns), static_cast<uint64_t>(rows), stride),
+            "cublasLtMatrixLayoutCreate");
+    };
+    layout(plan.a, p.a.dtype, p.a.transposed ? p.k : p.m, p.a.transposed ? p.m : p.k, p.a.row_stride);
+    layout(plan.b, p.b.dtype, p.b.transposed ? p.n : p.k, p.b.transposed ? p.k : p.n, p.b.row_stride);
+    layout(plan.c, p.c_dtype, p.m, p.n, p.c_row_stride);
+    choose(plan, p, alignments);
+  }
+
+  // The first algorithm that cuBLASLt proposes, not the one that is fastest in a trial: the choice, and with it every bit of the
+  // result, depends on the shape alone and not on what the machine was doing.
+  void choose(Plan& plan, const Product& p, Alignments alignments) {
+    Preference preference = nullptr;
+    check(library_.matmul_preference_create(&preference), "cublasLtMatmulPreferenceCreate");
+    const auto set = [&](int attribute, const auto& value) {
+      check(library_.matmul_preference_set_attribute(preference, attribute, &value, sizeof value), "setting a preference");
+    };
+    set(kMaxWorkspace, kProductWorkspaceBytes);
+    set(kReductionSchemes, kReduceInWorkspace);
+    set(kMinAlignmentA, alignments.b);
+    set(kMinAlignmentB, alignments.a);
+    set(kMinAlignmentC, alignments.c);
+    set(kMinAlignmentD, alignments.c);
+    Heuristic found{};
+    int count = 0;
+    const Status status =
+        library_.matmul_algo_get_heuristic(handle_, plan.description, plan.b, plan.a, plan.c, plan.c, preference, 1, &found, &count);
+    library_.matmul_preference_destroy(preference);
+    if (status != kSuccess || count == 0)
+      throw Error(ErrorCode::kProgramInvalid, "expected a product that cuBLASLt has an algorithm for but it has none for " + std::to_string(p.m) + " × " +
+                                                  std::to_string(p.n) + " × " + std::to_string(p.k) + " with rows of " + std::to_string(p.a.row_stride) +
+                                                  ", " + std::to_string(p.b.row_stride) + " and " + std::to_string(p.c_row_stride) + " numbers (status " +
+                                                  std::to_string(status) + ")");
+    plan.algorithm = found.algorithm;
+  }
+
+  void destroy(Plan& plan) {
+    for (Layout layout : {plan.a, plan.b, plan.c})
+      if (layout) library_.matrix_layout_destroy(layout);
+    if (plan.description) library_.matmul_desc_destroy(plan.description);
+  }
+
+  CudaContext& context_;
+  const Library& library_;
+  Handle handle_ = nullptr;
+  std::map<Key, Plan> plans_;
+};
+
+// A small product, held against one on the host: a library that was found somewhere must be shown to do what we think it does.
+void check_small_product(CudaContext& context, MatrixProducts& products) {
+  constexpr int64_t kM = 24, kN = 40, kK = 56;
+  std::vector<Bf16> a(kM * kK), b(kN * kK);
+  std::vector<float> c(kM * kN, 1.0f);
+  // Small whole numbers: the product is exact in any order.
+  const auto number = [](size_t i) { return static_cast<float>(static_cast<int>(i * 2654435761u >> 28) - 8); };
+  const auto to_bf16 = [](float x) {
+    uint32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    return Bf16{static_cast<uint16_t>(bits >> 16)};
+  };
+  for (size_t i = 0; i < a.size(); ++i) a[i] = to_bf16(number(i));
+  for (size_t i = 0; i < b.size(); ++i) b[i] = to_bf16(number(i + 77));
+  char* const memory = context.partial_sums<char>(1 << 16);
+  char *const on_a = memory, *const on_b = memory + (1 << 13), *const on_c = memory + (1 << 14);
+  context.upload(on_a, a.data(), a.size() * 2);
+  context.upload(on_b, b.data(), b.size() * 2);
+  context.upload(on_c, c.data(), c.size() * 4);
+  products.multiply({.m = kM, .n = kN, .k = kK, .a = {on_a, DType::kBF16, kK, false}, .b = {on_b, DType::kBF16, kK, true}, .c = on_c,
+                     .c_dtype = DType::kF32, .c_row_stride = kN, .accumulate = true, .bias = nullptr});
+  context.download(c.data(), on_c, c.size() * 4);
+  context.finish_run();
+  context.begin_run();
+  for (int64_t m = 0; m < kM; ++m)
+    for (int64_t n = 0; n < kN; ++n) {
+      float expected = 1;
+      for (int64_t k = 0; k < kK; ++k) expected += number(static_cast<size_t>(m * kK + k)) * number(static_cast<size_t>(n * kK + k) + 77);
+      if (c[static_cast<size_t>(m * kN + n)] != expected)
+        throw Error(ErrorCode::kDeviceUnavailable, "expected " + products.description() + " to multiply correctly but a small product has " +
+                                                       std::to_string(c[static_cast<size_t>(m * kN + n)]) + " for " + std::to_string(expected));
+    }
+}
+
+}  // namespace
+
+std::unique_ptr<MatrixProducts> open_matrix_products(CudaContext& context) {
+  auto products = std::make_unique<CublasLtProducts>(context);
+  check_small_product(context, *products);
+  return products;
+}
+
+}  // namespace limo

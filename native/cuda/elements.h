@@ -1,0 +1,103 @@
+#pragma once
+
+#include "core/tensor.h"
+#include "cuda/context.h"
+#include "cuda/device.h"
+
+// Rows of numbers on the device: several numbers at once where places and strides allow, one at a time elsewhere.
+namespace limo::cuda {
+
+// Numbers that a thread takes at once: 16 bytes of bfloat16, twice that of float32.
+constexpr int kPackSize = 8;
+constexpr int kThreads = 256;
+
+template <class T, int N>
+struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Pack {
+  T values[N];
+};
+
+LIMO_DEVICE float widen(float x) { return x; }
+LIMO_DEVICE float widen(Bf16 x) { return to_float(x); }
+LIMO_DEVICE void narrow(float& to, float x) { to = x; }
+LIMO_DEVICE void narrow(Bf16& to, float x) { to = to_bf16(x); }
+
+template <int N, class T>
+LIMO_DEVICE void load(float (&x)[N], const T* from) {
+  const Pack<T, N> pack = *reinterpret_cast<const Pack<T, N>*>(from);
+#pragma unroll
+  for (int i = 0; i < N; ++i) x[i] = widen(pack.values[i]);
+}
+
+template <int N, class T>
+LIMO_DEVICE void store(T* to, const float (&x)[N]) {
+  Pack<T, N> pack;
+#pragma unroll
+  for (int i = 0; i < N; ++i) narrow(pack.values[i], x[i]);
+  *reinterpret_cast<Pack<T, N>*>(to) = pack;
+}
+
+// Whether rows of an operand can be taken in packs. A missing operand can.
+inline bool takes_packs(const Tensor& tensor) {
+  return !tensor || (reinterpret_cast<uintptr_t>(tensor.data) % 16 == 0 && tensor.cols % kPackSize == 0 && tensor.row_stride % kPackSize == 0);
+}
+// The same for a vector.
+inline bool vector_takes_packs(const Tensor& vector) {
+  return !vector || (reinterpret_cast<uintptr_t>(vector.data) % 16 == 0 && vector.rows % kPackSize == 0);
+}
+
+// body(element, size) with element float{} or Bf16{} and size an integral constant: the numbers of a pack.
+template <class Body>
+void with_pack(DType dtype, bool packs, const Body& body) {
+  const auto with_size = [&](auto element) {
+    if (packs) body(element, std::integral_constant<int, kPackSize>{});
+    else body(element, std::integral_constant<int, 1>{});
+  };
+  if (dtype == DType::kBF16) with_size(Bf16{});
+  else with_size(float{});
+}
+
+// body(i) for every i below count.
+template <class Body>
+__global__ void __launch_bounds__(kThreads) for_each_kernel(Body body, uint32_t count) {
+  const uint32_t i = blockIdx.x * kThreads + threadIdx.x;
+  if (i < count) body(i);
+}
+
+template <class Body>
+void for_each(const CudaContext& context, int64_t count, const Body& body) {
+  constexpr int64_t kMost = int64_t{1} << 31;
+  if (count >= kMost) throw Error(ErrorCode::kInputInvalid, "expected fewer than 2^31 packs of numbers in one operation but received " + std::to_string(count));
+  launch(for_each_kernel<Body>, dim3(static_cast<unsigned>((count + kThreads - 1) / kThreads)), dim3(kThreads), 0, context.stream(), body,
+         static_cast<uint32_t>(count));
+}
+
+// Σ over the threads of a warp, the same in all of them.
+LIMO_DEVICE float warp_sum(float x) {
+#pragma unroll
+  for (int lanes = 16; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xffffffffu, x, lanes);
+  return x;
+}
+
+LIMO_DEVICE float warp_maximum(float x) {
+#pragma unroll
+  for (int lanes = 16; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, lanes));
+  return x;
+}
+
+// Σ over the threads of a block, the same in all of them; `shared` has room for one number of each warp.
+LIMO_DEVICE float block_sum(float x, float* shared) {
+  const unsigned warp = threadIdx.x / 32, warps = blockDim.x / 32;
+  x = warp_sum(x);
+  if (threadIdx.x % 32 == 0) shared[warp] = x;
+  __syncthreads();
+  float sum = 0;
+  for (unsigned w = 0; w < warps; ++w) sum += shared[w];
+  // Nobody may write the next sum before all have read this one.
+  __syncthreads();
+  return sum;
+}
+
+// to[i] += Σ_b partial[b, i], in the order of b.
+void add_partial_sums(const CudaContext& context, float* to, const float* partial, int64_t parts, int64_t columns);
+
+}  // namespace limo::cuda

@@ -1,0 +1,107 @@
+#include <algorithm>
+#include <vector>
+
+#include "cuda/elements.h"
+#include "cuda/operations.h"
+#include "ops/embedding.h"
+
+namespace limo::cuda {
+namespace {
+
+template <class T, int N>
+struct TakeRows {
+  T* out;
+  const T* table;
+  const int32_t* ids;
+  int64_t out_stride, table_stride;
+  uint32_t packs_per_row;
+
+  LIMO_DEVICE void operator()(uint32_t i) const {
+    const uint32_t row = i / packs_per_row, column = i % packs_per_row * N;
+    float x[N];
+    load<N>(x, table + ids[row] * table_stride + column);
+    store<N>(out + row * out_stride + column, x);
+  }
+};
+
+// The rows of one token id: those at order[first] … order[first + count − 1].
+struct Occurrences {
+  int32_t id, first, count;
+};
+
+// A thread adds up N columns of all rows of one id, in their order.
+template <class T, int N>
+struct AddRowsOfIds {
+  float* d_table;
+  const T* d_out;
+  const Occurrences* occurrences;
+  const int32_t* order;
+  int64_t d_table_stride, d_out_stride;
+  uint32_t packs_per_row;
+
+  LIMO_DEVICE void operator()(uint32_t i) const {
+    const uint32_t column = i % packs_per_row * N;
+    const Occurrences rows = occurrences[i / packs_per_row];
+    float* const to = d_table + rows.id * d_table_stride + column;
+    float sum[N];
+    load<N>(sum, to);
+    for (int32_t r = rows.first; r < rows.first + rows.count; ++r) {
+      float x[N];
+      load<N>(x, d_out + order[r] * d_out_stride + column);
+#pragma unroll
+      for (int j = 0; j < N; ++j) sum[j] += x[j];
+    }
+    store<N>(to, sum);
+  }
+};
+
+// The rows of a run by token id, those of one id in their order: sums do not depend on which thread comes first.
+std::vector<int32_t> order_by_id(const int32_t* ids, int64_t rows) {
+  std::vector<int32_t> order(static_cast<size_t>(rows));
+  for (int64_t t = 0; t < rows; ++t) order[static_cast<size_t>(t)] = static_cast<int32_t>(t);
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return ids[a] < ids[b]; });
+  return order;
+}
+
+std::vector<Occurrences> occurrences_of(const int32_t* ids, const std::vector<int32_t>& order) {
+  std::vector<Occurrences> occurrences;
+  for (size_t i = 0; i < order.size(); ++i) {
+    const int32_t id = ids[order[i]];
+    if (occurrences.empty() || occurrences.back().id != id) occurrences.push_back({id, static_cast<int32_t>(i), 0});
+    ++occurrences.back().count;
+  }
+  return occurrences;
+}
+
+enum Lists { kOrder, kOccurrences };
+
+}  // namespace
+
+void run(const Embedding& op, CudaContext& context) {
+  with_pack(op.out.dtype, takes_packs(op.out) && takes_packs(op.table), [&](auto element, auto size) {
+    using T = decltype(element);
+    constexpr int N = size;
+    const int64_t packs = op.out.cols / N;
+    for_each(context, op.out.rows * packs,
+             TakeRows<T, N>{op.out.row<T>(0), op.table.row<T>(0), op.ids.i32(), op.out.row_stride, op.table.row_stride,
+                            static_cast<uint32_t>(packs)});
+  });
+}
+
+void run(const EmbeddingBackward& op, CudaContext& context) {
+  const int32_t* ids = context.integers(op.ids);
+  const std::vector<int32_t> order = order_by_id(ids, op.ids.rows);
+  const std::vector<Occurrences> occurrences = occurrences_of(ids, order);
+  const auto* order_on_device = context.list<int32_t>(op.ids, kOrder, [&] { return order; });
+  const auto* occurrences_on_device = context.list<Occurrences>(op.ids, kOccurrences, [&] { return occurrences; });
+  with_pack(op.d_out.dtype, takes_packs(op.d_table) && takes_packs(op.d_out), [&](auto element, auto size) {
+    using T = decltype(element);
+    constexpr int N = size;
+    const int64_t packs = op.d_out.cols / N;
+    for_each(context, static_cast<int64_t>(occurrences.size()) * packs,
+             AddRowsOfIds<T, N>{op.d_table.f32(), op.d_out.row<T>(0), occurrences_on_device, order_on_device, op.d_table.row_stride,
+                                op.d_out.row_stride, static_cast<uint32_t>(packs)});
+  });
+}
+
+}  // namespace limo::cuda
