@@ -12,6 +12,8 @@
 namespace limo {
 namespace {
 
+using cuda::check_cuda;
+
 struct Operation {
   const char* name;
   void (*run)(const Tensor* operands, const double* attributes, CudaContext& context);

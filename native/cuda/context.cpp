@@ -5,6 +5,9 @@
 #include <string>
 
 namespace limo {
+
+using cuda::check_cuda;
+
 namespace {
 
 // Pinned memory for what crosses in one run: token ids, labels, lists of indices, losses.

@@ -5,56 +5,77 @@
 namespace limo::cuda {
 namespace {
 
-// out = a + b, or a alone without b.
-template <class To, class T, int N>
+template <class T, int N>
 struct AddRows {
-  To* out;
+  T* out;
   const T *a, *b;
   int64_t out_stride, a_stride, b_stride;
   uint32_t packs_per_row;
 
   LIMO_DEVICE void operator()(uint32_t i) const {
     const uint32_t row = i / packs_per_row, column = i % packs_per_row * N;
-    float x[N];
+    float x[N], y[N];
     load<N>(x, a + row * a_stride + column);
-    if (b) {
-      float y[N];
-      load<N>(y, b + row * b_stride + column);
+    load<N>(y, b + row * b_stride + column);
 #pragma unroll
-      for (int j = 0; j < N; ++j) x[j] += y[j];
-    }
+    for (int j = 0; j < N; ++j) x[j] += y[j];
     store<N>(out + row * out_stride + column, x);
   }
 };
 
-template <class To, class T, int N>
-void add_rows(const CudaContext& context, const Tensor& out, const Tensor& a, const Tensor& b) {
-  const int64_t packs = out.cols / N;
-  for_each(context, out.rows * packs,
-           AddRows<To, T, N>{out.row<To>(0), a.row<T>(0), b.row<T>(0), out.row_stride, a.row_stride, b.row_stride, static_cast<uint32_t>(packs)});
-}
+// Bits as they are, of whatever NaN.
+template <class T, int N>
+struct CopyRows {
+  T* out;
+  const T* x;
+  int64_t out_stride, x_stride;
+  uint32_t packs_per_row;
+
+  LIMO_DEVICE void operator()(uint32_t i) const {
+    const uint32_t row = i / packs_per_row, column = i % packs_per_row * N;
+    *reinterpret_cast<Pack<T, N>*>(out + row * out_stride + column) = *reinterpret_cast<const Pack<T, N>*>(x + row * x_stride + column);
+  }
+};
+
+template <int N>
+struct RoundEach {
+  Bf16* out;
+  const float* x;
+
+  LIMO_DEVICE void operator()(uint32_t i) const {
+    float v[N];
+    load<N>(v, x + static_cast<int64_t>(i) * N);
+    store<N>(out + static_cast<int64_t>(i) * N, v);
+  }
+};
 
 }  // namespace
 
 void run(const Add& op, CudaContext& context) {
   with_pack(op.out.dtype, takes_packs(op.out) && takes_packs(op.a) && takes_packs(op.b), [&](auto element, auto size) {
     using T = decltype(element);
-    add_rows<T, T, size>(context, op.out, op.a, op.b);
+    constexpr int N = size;
+    const int64_t packs = op.out.cols / N;
+    for_each(context, op.out.rows * packs,
+             AddRows<T, N>{op.out.row<T>(0), op.a.row<T>(0), op.b.row<T>(0), op.out.row_stride, op.a.row_stride, op.b.row_stride,
+                           static_cast<uint32_t>(packs)});
   });
 }
 
 void run(const Copy& op, CudaContext& context) {
   with_pack(op.out.dtype, takes_packs(op.out) && takes_packs(op.x), [&](auto element, auto size) {
     using T = decltype(element);
-    add_rows<T, T, size>(context, op.out, op.x, Tensor{});
+    constexpr int N = size;
+    const int64_t packs = op.out.cols / N;
+    for_each(context, op.out.rows * packs,
+             CopyRows<T, N>{op.out.row<T>(0), op.x.row<T>(0), op.out.row_stride, op.x.row_stride, static_cast<uint32_t>(packs)});
   });
 }
 
 void run(const Cast& op, CudaContext& context) {
-  // Vectors, as one row.
-  const Tensor out{op.out.data, op.out.dtype, 1, op.out.rows, op.out.rows}, x{op.x.data, op.x.dtype, 1, op.x.rows, op.x.rows};
-  if (takes_packs(out) && takes_packs(x)) add_rows<Bf16, float, kPackSize>(context, out, x, Tensor{});
-  else add_rows<Bf16, float, 1>(context, op.out, op.x, Tensor{});
+  if (vector_takes_packs(op.out) && vector_takes_packs(op.x))
+    for_each(context, op.x.rows / kPackSize, RoundEach<kPackSize>{op.out.row<Bf16>(0), op.x.f32()});
+  else for_each(context, op.x.rows, RoundEach<1>{op.out.row<Bf16>(0), op.x.f32()});
 }
 
 void run(const Zero& op, CudaContext& context) {
