@@ -1,18 +1,18 @@
 import { attentionBackwardOp, attentionOp } from '../graph/ops/attention.js'
 import type { ComputeType } from './compute-type.js'
 import type { OpCase } from './op-case.js'
+import type { BenchSizes } from './sizes.js'
 
-/** Query and key/value heads of Qwen2.5-0.5B. */
-const [H, K, D] = [14, 2, 64]
-const GROUP = H / K
-const SCALE = 1 / Math.sqrt(D)
+/** H query heads and K key/value heads of D channels, T tokens. */
+type Shape = BenchSizes['attention'][number]
 
 /** One causal sequence of T tokens, forward and backward. */
-export function* attentionCases(type: ComputeType): Generator<OpCase> {
-  for (const T of [2048, 8192, 16384]) yield* casesOf(type, T)
+export function* attentionCases(type: ComputeType, sizes: BenchSizes): Generator<OpCase> {
+  for (const shape of sizes.attention) yield* casesOf(type, shape)
 }
 
-function* casesOf(type: ComputeType, T: number): Generator<OpCase> {
+function* casesOf(type: ComputeType, shape: Shape): Generator<OpCase> {
+  const { T, H, K, D } = shape
   const q = type.random(T * H * D, 1)
   const k = type.random(T * K * D, 2)
   const v = type.random(T * K * D, 3)
@@ -24,11 +24,10 @@ function* casesOf(type: ComputeType, T: number): Generator<OpCase> {
     v: { shape: [T, K * D], values: v },
     cu_seqlens,
   }
-  const attributes = { head_dim: D, scale: SCALE }
+  const attributes = { head_dim: D, scale: 1 / Math.sqrt(D) }
   // Causal: half of the scores. Two products forward, five backward.
   const product = T * T * H * D
-  const shape = { T, H, K, D }
-  const row = (t: number, h: number) => attendRow({ q, k, v }, t, h)
+  const row = (t: number, h: number) => attendRow({ shape, q, k, v }, t, h)
 
   yield {
     ...{ op: attentionOp, direction: 'forward', shape, attributes, flops: 2 * product },
@@ -36,7 +35,7 @@ function* casesOf(type: ComputeType, T: number): Generator<OpCase> {
     async check({ read, expectClose }) {
       const out = await read('out')
       const lse = await read('lse')
-      for (const [t, h] of sampledRows(T)) {
+      for (const [t, h] of sampledRows(shape)) {
         const expected = row(t, h)
         expectClose('lse', t * H + h, lse[t * H + h]!, expected.lse, 1e-5)
         for (let i = 0; i < D; i += 7) {
@@ -64,16 +63,16 @@ function* casesOf(type: ComputeType, T: number): Generator<OpCase> {
     async check({ read, expectClose }) {
       const [out, lse] = [await read('out'), await read('lse')]
       const [dQ, dK, dV] = [await read('d_q'), await read('d_k'), await read('d_v')]
-      const forward = { q, k, v, dOut, out, lse }
+      const forward = { shape, q, k, v, dOut, out, lse }
       // So are probabilities and gradients of scores before the products that give these gradients.
       const hold = (name: string, values: Float32Array, at: number, { sums, sizes }: Sums, bound: number) => {
         for (let i = 0; i < D; i += 7)
           expectClose(name, at + i, values[at + i]!, sums[i]!, bound + type.roundoff * sizes[i]! * (1 + bound))
       }
-      for (const [t, h] of sampledRows(T)) hold('d_q', dQ, (t * H + h) * D, queryGradient(forward, t, h), 1e-5)
+      for (const [t, h] of sampledRows(shape)) hold('d_q', dQ, (t * H + h) * D, queryGradient(forward, t, h), 1e-5)
       for (const u of [0, 143, T >> 1, T - 1]) {
         const kv = u % K
-        const expected = keyGradients(forward, u, kv, T)
+        const expected = keyGradients(forward, u, kv)
         // The sums over all later queries grow with their number.
         const bound = 2e-5 * (1 + Math.log(T))
         hold('d_k', dK, (u * K + kv) * D, expected.dK, bound)
@@ -84,28 +83,35 @@ function* casesOf(type: ComputeType, T: number): Generator<OpCase> {
 }
 
 interface Inputs {
+  shape: Shape
   q: Float32Array
   k: Float32Array
   v: Float32Array
 }
 
-function sampledRows(T: number): [number, number][] {
+function sampledRows({ T, H }: Shape): [number, number][] {
   return [0, 1, 63, 64, 145, T >> 1, T - 1].map((t, n) => [t, (n * 5) % H])
 }
 
-function dot(a: Float32Array, i: number, b: Float32Array, j: number): number {
+/** The score of query t of head h and key u. */
+function scoreOf({ shape: { H, K, D }, q, k }: Inputs, t: number, h: number, u: number): number {
+  return dot(q, (t * H + h) * D, k, (u * K + Math.floor((h * K) / H)) * D, D) / Math.sqrt(D)
+}
+
+function dot(a: Float32Array, i: number, b: Float32Array, j: number, D: number): number {
   let sum = 0
   for (let c = 0; c < D; c++) sum += a[i + c]! * b[j + c]!
   return sum
 }
 
-function attendRow({ q, k, v }: Inputs, t: number, h: number): { out: Float64Array; sizes: Float64Array; lse: number } {
-  const kv = Math.floor(h / GROUP)
-  const scores = Float64Array.from({ length: t + 1 }, (_, u) => SCALE * dot(q, (t * H + h) * D, k, (u * K + kv) * D))
+function attendRow(inputs: Inputs, t: number, h: number): { out: Float64Array; sizes: Float64Array; lse: number } {
+  const { H, K, D } = inputs.shape
+  const kv = Math.floor((h * K) / H)
+  const scores = Float64Array.from({ length: t + 1 }, (_, u) => scoreOf(inputs, t, h, u))
   const max = scores.reduce((a, b) => Math.max(a, b))
   const total = scores.reduce((sum, score) => sum + Math.exp(score - max), 0)
-  const { sums, sizes } = newSums()
-  for (let u = 0; u <= t; u++) addScaled({ sums, sizes }, Math.exp(scores[u]! - max) / total, v, (u * K + kv) * D)
+  const { sums, sizes } = newSums(D)
+  for (let u = 0; u <= t; u++) addScaled({ sums, sizes }, Math.exp(scores[u]! - max) / total, inputs.v, (u * K + kv) * D)
   return { out: sums, sizes, lse: max + Math.log(total) }
 }
 
@@ -115,12 +121,12 @@ interface Sums {
   sizes: Float64Array
 }
 
-function newSums(): Sums {
+function newSums(D: number): Sums {
   return { sums: new Float64Array(D), sizes: new Float64Array(D) }
 }
 
 function addScaled({ sums, sizes }: Sums, factor: number, values: Float32Array, at: number): void {
-  for (let i = 0; i < D; i++) {
+  for (let i = 0; i < sums.length; i++) {
     const term = factor * values[at + i]!
     sums[i]! += term
     sizes[i]! += Math.abs(term)
@@ -134,23 +140,28 @@ interface Forward extends Inputs {
 }
 
 /** p and d_s of one pair of query and key, from the forward result. */
-function pair({ q, k, v, dOut, out, lse }: Forward, t: number, h: number, u: number): { p: number; dS: number } {
+function pair(forward: Forward, t: number, h: number, u: number): { p: number; dS: number } {
+  const { shape, v, dOut, out, lse } = forward
+  const { H, K, D } = shape
   const row = (t * H + h) * D
-  const key = (u * K + Math.floor(h / GROUP)) * D
-  const p = Math.exp(SCALE * dot(q, row, k, key) - lse[t * H + h]!)
-  return { p, dS: p * (dot(dOut, row, v, key) - dot(dOut, row, out, row)) * SCALE }
+  const key = (u * K + Math.floor((h * K) / H)) * D
+  const p = Math.exp(scoreOf(forward, t, h, u) - lse[t * H + h]!)
+  return { p, dS: (p * (dot(dOut, row, v, key, D) - dot(dOut, row, out, row, D))) / Math.sqrt(D) }
 }
 
 function queryGradient(forward: Forward, t: number, h: number): Sums {
-  const dQ = newSums()
-  for (let u = 0; u <= t; u++) addScaled(dQ, pair(forward, t, h, u).dS, forward.k, (u * K + Math.floor(h / GROUP)) * D)
+  const { H, K, D } = forward.shape
+  const dQ = newSums(D)
+  for (let u = 0; u <= t; u++) addScaled(dQ, pair(forward, t, h, u).dS, forward.k, (u * K + Math.floor((h * K) / H)) * D)
   return dQ
 }
 
-function keyGradients(forward: Forward, u: number, kv: number, T: number): { dK: Sums; dV: Sums } {
-  const [dK, dV] = [newSums(), newSums()]
+function keyGradients(forward: Forward, u: number, kv: number): { dK: Sums; dV: Sums } {
+  const { T, H, K, D } = forward.shape
+  const group = H / K
+  const [dK, dV] = [newSums(D), newSums(D)]
   for (let t = u; t < T; t++) {
-    for (let h = kv * GROUP; h < (kv + 1) * GROUP; h++) {
+    for (let h = kv * group; h < (kv + 1) * group; h++) {
       const { p, dS } = pair(forward, t, h, u)
       addScaled(dK, dS, forward.q, (t * H + h) * D)
       addScaled(dV, p, forward.dOut, (t * H + h) * D)

@@ -4,6 +4,7 @@ import { swigluBackwardOp, swigluOp } from '../graph/ops/swiglu.js'
 import { type ComputeType, U } from './compute-type.js'
 import { randomValues } from './measure.js'
 import type { CheckedResult, OpCase } from './op-case.js'
+import type { BenchSizes } from './sizes.js'
 
 /** Holds about a thousand elements of an operand against what they should be: a value and the size of its terms. */
 async function checkSome(
@@ -19,10 +20,7 @@ async function checkSome(
   }
 }
 
-/** The residual stream of Qwen2.5-0.5B, of as many tokens as do not fit into a cache. */
-const [T, C] = [16384, 896]
-
-export function* addCases(type: ComputeType): Generator<OpCase> {
+export function* addCases(type: ComputeType, { stream: { T, C } }: BenchSizes): Generator<OpCase> {
   const [a, b] = [type.random(T * C, 1), type.random(T * C, 2)]
   const shape = [T, C]
   yield {
@@ -33,7 +31,7 @@ export function* addCases(type: ComputeType): Generator<OpCase> {
   }
 }
 
-export function* copyCases(type: ComputeType): Generator<OpCase> {
+export function* copyCases(type: ComputeType, { stream: { T, C } }: BenchSizes): Generator<OpCase> {
   const x = type.random(T * C, 1)
   yield {
     ...{ op: copyOp, direction: 'forward', shape: { T, C }, bytes: 2 * T * C * type.bytes },
@@ -43,9 +41,8 @@ export function* copyCases(type: ComputeType): Generator<OpCase> {
 }
 
 /** Rounds float32 to bfloat16: there is nothing to do for it in float32. */
-export function* castCases(type: ComputeType): Generator<OpCase> {
+export function* castCases(type: ComputeType, { flat: N }: BenchSizes): Generator<OpCase> {
   if (type.dtype !== 'bf16') return
-  const N = 33_333_333
   const x = randomValues(N, 1)
   yield {
     ...{ op: castOp, direction: 'forward', shape: { N }, bytes: 6 * N },
@@ -55,9 +52,8 @@ export function* castCases(type: ComputeType): Generator<OpCase> {
 }
 
 /** What it clears is float32 in any graph. */
-export function* zeroCases(type: ComputeType): Generator<OpCase> {
+export function* zeroCases(type: ComputeType, { flat: N }: BenchSizes): Generator<OpCase> {
   if (type.dtype !== 'f32') return
-  const N = 33_333_333
   yield {
     ...{ op: zeroOp, direction: 'update', shape: { N }, bytes: 4 * N },
     operands: { out: { shape: [N], values: randomValues(N, 1) } },
@@ -65,9 +61,7 @@ export function* zeroCases(type: ComputeType): Generator<OpCase> {
   }
 }
 
-/** The feed-forward layer of Qwen2.5-0.5B. */
-export function* swigluCases(type: ComputeType): Generator<OpCase> {
-  const [T, F] = [4096, 4864]
+export function* swigluCases(type: ComputeType, { feedForward: { T, F } }: BenchSizes): Generator<OpCase> {
   const [gate, up, dOut] = [type.random(T * F, 1), type.random(T * F, 2), type.random(T * F, 3)]
   const shape = [T, F]
   const base = { shape: { T, F } }
@@ -92,9 +86,8 @@ export function* swigluCases(type: ComputeType): Generator<OpCase> {
   }
 }
 
-/** The queries of Qwen2.5-0.5B, and the table of angles that its layers share. */
-export function* ropeCases(type: ComputeType): Generator<OpCase> {
-  const [H, P] = [14, 32]
+export function* ropeCases(type: ComputeType, { queries: { T, H, D } }: BenchSizes): Generator<OpCase> {
+  const P = D / 2
   const Q = H * 2 * P
   const x = type.random(T * Q, 1)
   const [cos, sin] = [randomValues(T * P, 2), randomValues(T * P, 3)]
@@ -119,9 +112,9 @@ export function* ropeCases(type: ComputeType): Generator<OpCase> {
 }
 
 /** Angles and their table are float32 in any graph. */
-export function* rotaryTableCases(type: ComputeType): Generator<OpCase> {
+export function* rotaryTableCases(type: ComputeType, { queries: { T, D } }: BenchSizes): Generator<OpCase> {
   if (type.dtype !== 'f32') return
-  const P = 32
+  const P = D / 2
   const positions = Int32Array.from({ length: T }, (_, t) => t)
   const inverseFrequency = Float32Array.from({ length: P }, (_, p) => 1e6 ** (-p / P))
   const angle = (i: number) => positions[Math.floor(i / P)]! * inverseFrequency[i % P]!

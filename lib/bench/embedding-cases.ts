@@ -2,10 +2,10 @@ import { embeddingBackwardOp, embeddingOp } from '../graph/ops/embedding.js'
 import { type ComputeType, U } from './compute-type.js'
 import { randomIds } from './measure.js'
 import type { OpCase } from './op-case.js'
+import type { BenchSizes } from './sizes.js'
 
-/** The table of Qwen2.5-0.5B, and ids that are spread over all of it. */
-export function* embeddingCases(type: ComputeType): Generator<OpCase> {
-  const [T, V, C] = [16384, 151936, 896]
+/** Ids that are spread over all of the table. */
+export function* embeddingCases(type: ComputeType, { embedding: { T, V, C } }: BenchSizes): Generator<OpCase> {
   const ids = randomIds(T, V, 1)
   const base = { shape: { T, V, C } }
   const sampled = Array.from({ length: 50 }, (_, n) => ({ t: (n * 7919) % T, c: (n * 37) % C }))

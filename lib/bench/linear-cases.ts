@@ -1,24 +1,10 @@
 import { linearBackwardInputOp, linearBackwardWeightOp, linearOp } from '../graph/ops/linear.js'
 import { type ComputeType, U } from './compute-type.js'
 import type { OpCase } from './op-case.js'
+import type { BenchSizes } from './sizes.js'
 
 /** Elements of a result that are held against double. */
 const CHECKED = 100
-
-interface LinearShape {
-  T: number
-  K: number
-  N: number
-}
-
-/** The projections of Qwen2.5-0.5B, and its vocabulary projection. */
-const linearShapes: LinearShape[] = [
-  { T: 512, K: 896, N: 896 },
-  { T: 2048, K: 896, N: 1152 },
-  { T: 2048, K: 896, N: 9728 },
-  { T: 2048, K: 4864, N: 896 },
-  { T: 512, K: 896, N: 151936 },
-]
 
 /** A matrix as a product reads it: element (i, j) is values[i·rowStride + j·columnStride]. */
 interface Matrix {
@@ -30,8 +16,8 @@ const rows = (values: Float32Array, columns: number): Matrix => ({ values, rowSt
 const transposed = (values: Float32Array, columns: number): Matrix => ({ values, rowStride: 1, columnStride: columns })
 
 /** y = x·weightᵀ, d_x = d_y·weight and d_weight = d_yᵀ·x. */
-export function* linearCases(type: ComputeType): Generator<OpCase> {
-  for (const shape of linearShapes) {
+export function* linearCases(type: ComputeType, sizes: BenchSizes): Generator<OpCase> {
+  for (const shape of sizes.linear) {
     const { T, K, N } = shape
     const [x, dY, weight] = [type.random(T * K, 1), type.random(T * N, 2), type.random(N * K, 3)]
     const operands = {

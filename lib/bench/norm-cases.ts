@@ -3,6 +3,7 @@ import { headNormBackwardOp, headNormOp } from '../graph/ops/head-norm.js'
 import { rmsNormBackwardOp, rmsNormOp } from '../graph/ops/rms-norm.js'
 import { type ComputeType, U } from './compute-type.js'
 import type { OpCase } from './op-case.js'
+import type { BenchSizes } from './sizes.js'
 
 /** T tokens of H groups of D channels; each group is normalised by itself. */
 interface NormShape {
@@ -11,16 +12,12 @@ interface NormShape {
   D: number
 }
 
-/** The hidden size of Qwen2.5-0.5B, of as many tokens as do not fit into a cache. */
-export function rmsNormCases(type: ComputeType): Generator<OpCase> {
-  const [T, C] = [16384, 896]
+export function rmsNormCases(type: ComputeType, { stream: { T, C } }: BenchSizes): Generator<OpCase> {
   const dSum = type.random(T * C, 4)
   return normCases(type, { forward: rmsNormOp, backward: rmsNormBackwardOp, T, H: 1, D: C, shape: { T, C }, dSum })
 }
 
-/** The queries of Qwen3-0.6B. */
-export function headNormCases(type: ComputeType): Generator<OpCase> {
-  const [T, H, D] = [8192, 16, 128]
+export function headNormCases(type: ComputeType, { normedHeads: { T, H, D } }: BenchSizes): Generator<OpCase> {
   return normCases(type, { forward: headNormOp, backward: headNormBackwardOp, T, H, D, shape: { T, H, D } })
 }
 

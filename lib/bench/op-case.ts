@@ -47,6 +47,8 @@ export interface PreparedCase {
   /** Bytes of all its operands. */
   bytes: number
   run: () => Promise<unknown>
+  /** The same so many times in one run, where that makes sense. */
+  repeated?: (calls: number) => () => Promise<unknown>
   check: () => Promise<void>
 }
 
@@ -65,11 +67,11 @@ export async function prepareCase(device: Device, type: ComputeType, opCase: OpC
     bytes += aligned(tensorBytes(tensor, bounds))
   }
   const arena = device.allocate(bytes)
-  const compile = (op: OpDefinition): CompiledProgram => {
+  const compile = (op: OpDefinition, calls = 1): CompiledProgram => {
     const graph = new Graph(type.dtype)
     const operands = Object.fromEntries([...tensors].filter(([name]) => name in op.operands))
     const attributes = Object.entries(opCase.attributes ?? {}).filter(([name]) => op.attributes?.includes(name))
-    graph.append(op, operands, Object.fromEntries(attributes))
+    for (let call = 0; call < calls; call++) graph.append(op, operands, Object.fromEntries(attributes))
     const memory = planMemory(graph, bounds)
     const place = (tensor: Tensor) => ({ arena: 0, offset: offsets.get(tensor)! })
     return device.compile(describeProgram(graph, { memory, activationArena: 0, place }), [arena])
@@ -92,6 +94,10 @@ export async function prepareCase(device: Device, type: ComputeType, opCase: OpC
   return {
     bytes,
     run: () => program.run(),
+    repeated(calls) {
+      const repeated = compile(opCase.op, calls)
+      return () => repeated.run()
+    },
     async check() {
       await fill()
       await program.run()

@@ -7,9 +7,10 @@ import { lossCases } from './loss-cases.js'
 import { headNormCases, rmsNormCases } from './norm-cases.js'
 import type { OpCase } from './op-case.js'
 import { adamwCases, gradNormCases } from './optimizer-cases.js'
+import type { BenchSizes } from './sizes.js'
 
 /** The cases of each operation and of its gradients, by the operation's name. */
-const casesOf: Readonly<Record<string, (type: ComputeType) => Generator<OpCase>>> = {
+const casesOf: Readonly<Record<string, (type: ComputeType, sizes: BenchSizes) => Generator<OpCase>>> = {
   linear: linearCases,
   attention: attentionCases,
   linear_cross_entropy: lossCases,
@@ -29,7 +30,7 @@ const casesOf: Readonly<Record<string, (type: ComputeType) => Generator<OpCase>>
 
 export const benchmarkedOps: readonly string[] = Object.keys(casesOf)
 
-/** Every case of the operations named. Cases are made one at a time: the large ones take gigabytes. */
-export function* opCases(wanted: readonly string[], type: ComputeType): Generator<OpCase> {
-  for (const name of benchmarkedOps) if (wanted.includes(name)) yield* casesOf[name]!(type)
+/** Every case of the operations named at these sizes. Cases are made one at a time: the large ones take gigabytes. */
+export function* opCases(wanted: readonly string[], type: ComputeType, sizes: BenchSizes): Generator<OpCase> {
+  for (const name of benchmarkedOps) if (wanted.includes(name)) yield* casesOf[name]!(type, sizes)
 }

@@ -2,12 +2,10 @@ import { adamwOp, gradNormOp } from '../graph/ops/adamw.js'
 import { type ComputeType, U } from './compute-type.js'
 import { randomValues } from './measure.js'
 import type { OpCase } from './op-case.js'
-
-/** Weights of a model far larger than any cache. */
-const N = 33_333_333
+import type { BenchSizes } from './sizes.js'
 
 /** Gradients are float32 in any graph. */
-export function* gradNormCases(type: ComputeType): Generator<OpCase> {
+export function* gradNormCases(type: ComputeType, { flat: N }: BenchSizes): Generator<OpCase> {
   if (type.dtype !== 'f32') return
   const gradients = randomValues(N, 3)
   yield {
@@ -22,7 +20,7 @@ export function* gradNormCases(type: ComputeType): Generator<OpCase> {
 }
 
 /** Float32 in any graph; in one that computes in bfloat16 it writes the new weights rounded as well. */
-export function* adamwCases(type: ComputeType): Generator<OpCase> {
+export function* adamwCases(type: ComputeType, { flat: N }: BenchSizes): Generator<OpCase> {
   const [p, m, g] = [randomValues(N, 1), randomValues(N, 2), randomValues(N, 3)]
   const v = randomValues(N, 4).map(Math.abs)
   const isHalf = type.dtype === 'bf16'

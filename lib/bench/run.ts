@@ -6,6 +6,7 @@ import { timeRuns } from './measure.js'
 import { type PreparedCase, prepareCase } from './op-case.js'
 import { opCases } from './op-cases.js'
 import { type Peer, type PeerCase, type PeerResult, timeAgainst } from './peer.js'
+import { benchSizes, scaleOf } from './sizes.js'
 import { prepareStep, stepCases, stepFlops, stepShape } from './step-cases.js'
 
 /** One measured thing. */
@@ -34,6 +35,8 @@ export interface BenchRow {
 export interface BenchCeilings {
   threads: number
   instructionSet: string
+  /** Of a CUDA device: its name, memory and what multiplies its matrices. */
+  description: string
   gflops: Record<ComputeDtype, number>
   gbps: number
 }
@@ -43,6 +46,9 @@ export interface BenchOptions {
   /** Names of steps. */
   steps: readonly string[]
   dtypes: readonly ComputeDtype[]
+  /** `cpu`, `cuda`, `cuda:1`, … */
+  device: string
+  /** Of the CPU. */
   threads: number
   /** What to compare with. */
   peer?: Peer | undefined
@@ -59,8 +65,9 @@ interface Case {
   prepare: (device: Device, type: ComputeType) => Promise<PreparedCase>
 }
 
-function* casesOf({ ops, steps }: BenchOptions, type: ComputeType): Generator<Case> {
-  for (const opCase of opCases(ops, type)) {
+function* casesOf({ ops, steps, device }: BenchOptions, type: ComputeType): Generator<Case> {
+  const scale = scaleOf(device)
+  for (const opCase of opCases(ops, type, benchSizes[scale])) {
     const { op, direction, shape, flops, bytes } = opCase
     const work = flops === undefined ? { bytes: bytes! } : { flops }
     yield {
@@ -68,7 +75,7 @@ function* casesOf({ ops, steps }: BenchOptions, type: ComputeType): Generator<Ca
       prepare: (device) => prepareCase(device, type, opCase),
     }
   }
-  for (const stepCase of stepCases) {
+  for (const stepCase of stepCases[scale]) {
     if (!steps.includes(stepCase.name)) continue
     yield {
       ...{ name: { step: stepCase.name }, direction: 'train', shape: stepShape(stepCase), tokens: stepCase.tokens },
@@ -80,14 +87,14 @@ function* casesOf({ ops, steps }: BenchOptions, type: ComputeType): Generator<Ca
 
 /** Measures the ceilings, then one case after the other; each is checked against double before it is timed. */
 export async function* runBench(options: BenchOptions): AsyncGenerator<{ ceilings: BenchCeilings } | { row: BenchRow }> {
-  const device = await openDevice('cpu', { threads: options.threads })
+  const device = await openDevice(options.device, { threads: options.threads })
   try {
     const ceilings = ceilingsOf(device)
     for (const dtype of options.dtypes) await ceilings[dtype].measure()
     await ceilings.memory.measure()
-    const { threads, instructionSet } = device.info
+    const { threads, instructionSet, description } = device.info
     const gflops = { f32: ceilings.f32.rate, bf16: ceilings.bf16.rate }
-    yield { ceilings: { threads, instructionSet, gflops, gbps: ceilings.memory.rate } }
+    yield { ceilings: { threads, instructionSet, description, gflops, gbps: ceilings.memory.rate } }
     for (const dtype of options.dtypes) {
       for (const benchCase of casesOf(options, computeTypes[dtype])) {
         yield { row: await measureCase(benchCase, computeTypes[dtype], ceilings, options) }
@@ -102,25 +109,25 @@ async function measureCase(
   benchCase: Case,
   type: ComputeType,
   ceilings: Ceilings,
-  { threads, peer }: BenchOptions,
+  { device: name, threads, peer }: BenchOptions,
 ): Promise<BenchRow> {
-  const { name, direction, shape, flops, bytes, tokens } = benchCase
+  const { name: of, direction, shape, flops, bytes, tokens } = benchCase
   const ceiling = ceilings[flops === undefined ? 'memory' : type.dtype]
   // A device of its own gives the case's memory back when it is done.
-  const device = await openDevice('cpu', { threads })
+  const device = await openDevice(name, { threads })
   try {
     const prepared = await benchCase.prepare(device, type)
     await prepared.check()
     await ceiling.measure()
     const peakBytes = prepared.bytes + device.info.scratchBytes
-    const limits = 'step' in name ? { minRuns: 3, minMs: 2000 } : { minRuns: 5, minMs: 300 }
-    const peerCase: PeerCase = { ...name, direction, shape, dtype: type.dtype, threads }
+    const limits = 'step' in of ? { minRuns: 3, minMs: 2000 } : { minRuns: 5, minMs: 300 }
+    const peerCase: PeerCase = { ...of, direction, shape, dtype: type.dtype, threads }
     const { medianMs, ...comparison } = peer
       ? await timeAgainst(peer, peerCase, { ...limits, run: prepared.run, close: () => device.close(), bytes: peakBytes })
-      : await timeRuns(prepared.run, limits)
+      : await timeCalls(prepared, limits, name !== 'cpu')
     const rate = (flops ?? bytes!) / medianMs / 1e6
     return {
-      ...{ ...name, direction, dtype: type.dtype, threads, shape, medianMs },
+      ...{ ...of, direction, dtype: type.dtype, threads, shape, medianMs },
       ...(flops === undefined ? { gbps: rate } : { gflops: rate }),
       ...(tokens !== undefined && { tokensPerSecond: (tokens / medianMs) * 1000 }),
       ...{ share: await ceiling.shareOf(rate), peakBytes },
@@ -129,4 +136,20 @@ async function measureCase(
   } finally {
     await device.close()
   }
+}
+
+/** What one run takes that is not the device's work: about a tenth of a millisecond, more than a small operation on a GPU. */
+const ENOUGH_MS = 20
+
+/** The time of one call. Where the device works on its own, as many calls are queued at once as make the way there and back small. */
+async function timeCalls(
+  prepared: PreparedCase,
+  limits: { minRuns: number; minMs: number },
+  queues: boolean,
+): Promise<{ medianMs: number }> {
+  if (!queues || !prepared.repeated) return timeRuns(prepared.run, limits)
+  const { medianMs: one } = await timeRuns(prepared.run, { minRuns: 3, minMs: 0 })
+  const calls = Math.min(200, Math.max(1, Math.ceil(ENOUGH_MS / one)))
+  const { medianMs } = await timeRuns(prepared.repeated(calls), limits)
+  return { medianMs: medianMs / calls }
 }

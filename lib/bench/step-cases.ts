@@ -1,12 +1,14 @@
 import type { ModelConfig } from '../config/model-config.js'
 import type { PackedBatch } from '../data/packer.js'
 import { countParameters } from '../model/parameters.js'
-import type { Device } from '../native/device.js'
+import { backendOf } from '../native/backend.js'
+import { cudaMemoryBytes, type Device } from '../native/device.js'
 import { TrainStep } from '../train/step.js'
 import { planStep } from '../train/step-plan.js'
 import type { ComputeType } from './compute-type.js'
 import { randomIds, randomValues } from './measure.js'
 import type { PreparedCase } from './op-case.js'
+import type { BenchScale } from './sizes.js'
 import { firstLosses } from './step-reference.js'
 
 /** A whole training step of a model at a number of tokens. */
@@ -54,12 +56,38 @@ const Q = qwen2({
   intermediateSize: 4864,
 })
 
-export const stepCases: readonly StepCase[] = [
-  { name: 'S', config: S, tokens: 1024 },
-  { name: 'M', config: M, tokens: 2048 },
-  { name: 'Q', config: Q, tokens: 512 },
-  { name: 'Q', config: Q, tokens: 2048 },
-]
+/** Qwen2.5-1.5B. */
+const Q15 = qwen2({
+  vocabSize: 151936,
+  hiddenSize: 1536,
+  numHiddenLayers: 28,
+  numAttentionHeads: 12,
+  numKeyValueHeads: 2,
+  intermediateSize: 8960,
+})
+const tiny = qwen2({
+  vocabSize: 160,
+  hiddenSize: 64,
+  numHiddenLayers: 2,
+  numAttentionHeads: 4,
+  numKeyValueHeads: 2,
+  intermediateSize: 96,
+})
+
+/** The steps that are measured on each kind of device; Q is Qwen2.5-0.5B, and a CUDA device has chains as long as LIMO's. */
+export const stepCases: Readonly<Record<BenchScale, readonly StepCase[]>> = {
+  cpu: [
+    { name: 'S', config: S, tokens: 1024 },
+    { name: 'M', config: M, tokens: 2048 },
+    { name: 'Q', config: Q, tokens: 512 },
+    { name: 'Q', config: Q, tokens: 2048 },
+  ],
+  cuda: [
+    { name: 'Q', config: Q, tokens: 16384 },
+    { name: 'Q1.5', config: Q15, tokens: 16384 },
+  ],
+  emulated: [{ name: 'tiny', config: tiny, tokens: 80 }],
+}
 
 /** The letters of a step's shape. */
 export function stepShape({ config, tokens }: StepCase): Record<string, number> {
@@ -82,7 +110,8 @@ const CHECKED = 4
 /** Puts a step on a device, with random weights and one sequence of random tokens. */
 export async function prepareStep(device: Device, type: ComputeType, { config, tokens }: StepCase): Promise<PreparedCase> {
   const plan = planStep({
-    ...{ config, dtype: type.dtype, recompute: 'none', threads: device.info.threads, maxTokens: tokens, maxSequences: 1 },
+    ...{ config, dtype: type.dtype, recompute: 'auto', threads: device.info.threads, maxTokens: tokens, maxSequences: 1 },
+    ...{ backend: backendOf(device.name), memoryLimit: memoryLimitOf(device) },
     ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 1 },
   })
   const step = await TrainStep.create(device, plan)
@@ -122,6 +151,12 @@ export async function prepareStep(device: Device, type: ComputeType, { config, t
       }
     },
   }
+}
+
+/** Of a CUDA device, most of its memory: its steps are long enough to need some of the layers to be computed again. */
+function memoryLimitOf({ name }: Device): number | undefined {
+  const bytes = cudaMemoryBytes(name)
+  return bytes === undefined ? undefined : Math.floor(0.9 * bytes)
 }
 
 function randomBatch(tokens: number, vocabSize: number): PackedBatch {

@@ -10,13 +10,14 @@ FLOP of a step: 6 for each parameter and token, and causal attention counted onc
 does not count. GB/s: every operand moved once. bf16: weights, activations and products; master weights and sums are float32.`
 }
 
-export function ceilingsText({ threads, instructionSet, gflops, gbps }: BenchCeilings): string {
+export function ceilingsText({ threads, instructionSet, description, gflops, gbps }: BenchCeilings): string {
   const rates = Object.entries(gflops)
     .filter(([, rate]) => rate > 0)
     .map(([dtype, rate]) => `${rate.toFixed(0)} GFLOP/s of ${dtype} multiply-adds`)
   const ceilings = [...rates, `${gbps.toFixed(1)} GB/s of updates in place`].join(', ')
   const header = rowText(['', 'dtype', 'shape', 'median', 'rate', 'share', 'memory', ''])
-  return `\n${threads} ${threads === 1 ? 'thread' : 'threads'}, ${instructionSet}: ${ceilings}\n${header}`
+  const what = description === '' ? `${threads} ${threads === 1 ? 'thread' : 'threads'}` : description
+  return `\n${what}, ${instructionSet}: ${ceilings}\n${header}`
 }
 
 export function benchRowText(row: BenchRow): string {

@@ -43,16 +43,22 @@ class CudaContext {
   // The integers of an operand on the host: token ids, labels, bounds of sequences are known there before a run.
   const int32_t* integers(const Tensor& operand) const { return integers_.at(operand.data); }
 
-  // A list that is made of the integers of an operand: made and copied to the device once a run, and the same pointer for every
+  template <class T>
+  struct List {
+    const T* data;  // on the device
+    int64_t count;
+  };
+
+  // A list that is made of the integers of an operand: made and copied to the device once a run, and the same for every
   // operation after. `kind` tells lists of one operand apart.
   template <class T>
-  const T* list(const Tensor& operand, int kind, const std::function<std::vector<T>()>& make) {
-    const void*& known = lists_[{operand.data, kind}];
-    if (!known) {
+  List<T> list(const Tensor& operand, int kind, const std::function<std::vector<T>()>& make) {
+    const auto [known, fresh] = lists_.try_emplace({operand.data, kind}, nullptr, 0);
+    if (fresh) {
       const std::vector<T> values = make();
-      known = upload_list(values.data(), values.size() * sizeof(T));
+      known->second = {upload_list(values.data(), values.size() * sizeof(T)), static_cast<int64_t>(values.size())};
     }
-    return static_cast<const T*>(known);
+    return {static_cast<const T*>(known->second.first), known->second.second};
   }
 
   // A run, as in CudaApi.
@@ -83,7 +89,7 @@ class CudaContext {
   size_t staged_ = 0, listed_ = 0;
   std::vector<Download> downloads_;
   std::map<const void*, const int32_t*> integers_;
-  std::map<std::pair<const void*, int>, const void*> lists_;
+  std::map<std::pair<const void*, int>, std::pair<const void*, int64_t>> lists_;
   std::unique_ptr<MatrixProducts> products_;
 };
 

@@ -90,17 +90,15 @@ void run(const Embedding& op, CudaContext& context) {
 
 void run(const EmbeddingBackward& op, CudaContext& context) {
   const int32_t* ids = context.integers(op.ids);
-  const std::vector<int32_t> order = order_by_id(ids, op.ids.rows);
-  const std::vector<Occurrences> occurrences = occurrences_of(ids, order);
-  const auto* order_on_device = context.list<int32_t>(op.ids, kOrder, [&] { return order; });
-  const auto* occurrences_on_device = context.list<Occurrences>(op.ids, kOccurrences, [&] { return occurrences; });
+  const auto order = context.list<int32_t>(op.ids, kOrder, [&] { return order_by_id(ids, op.ids.rows); });
+  const auto occurrences = context.list<Occurrences>(op.ids, kOccurrences, [&] { return occurrences_of(ids, order_by_id(ids, op.ids.rows)); });
   with_pack(op.d_out.dtype, takes_packs(op.d_table) && takes_packs(op.d_out), [&](auto element, auto size) {
     using T = decltype(element);
     constexpr int N = size;
     const int64_t packs = op.d_out.cols / N;
-    for_each(context, static_cast<int64_t>(occurrences.size()) * packs,
-             AddRowsOfIds<T, N>{op.d_table.f32(), op.d_out.row<T>(0), occurrences_on_device, order_on_device, op.d_table.row_stride,
-                                op.d_out.row_stride, static_cast<uint32_t>(packs)});
+    for_each(context, occurrences.count * packs,
+             AddRowsOfIds<T, N>{op.d_table.f32(), op.d_out.row<T>(0), occurrences.data, order.data, op.d_table.row_stride, op.d_out.row_stride,
+                                static_cast<uint32_t>(packs)});
   });
 }
 

@@ -167,9 +167,7 @@ void project_and_score(const LinearCrossEntropy& op, CudaContext& context) {
   const bool with_gradient = static_cast<bool>(op.d_hidden);
   check_cuda(cudaMemsetAsync(op.token_loss.data, 0, static_cast<size_t>(tokens) * sizeof(float), context.stream()), "losses of tokens");
   if (with_gradient) clear_rows(context, op.d_hidden);
-  const std::vector<int32_t> scored = scored_rows(context.integers(op.labels), tokens);
-  const int32_t* const rows = scored.empty() ? nullptr : context.list<int32_t>(op.labels, 0, [&] { return scored; });
-  const int64_t count = static_cast<int64_t>(scored.size());
+  const auto [rows, count] = context.list<int32_t>(op.labels, 0, [&] { return scored_rows(context.integers(op.labels), tokens); });
   const int64_t chunks = (count + op.logits.rows - 1) / op.logits.rows;
   const int64_t most = chunks == 0 ? 1 : (count + chunks - 1) / chunks;
   constexpr DType kType = sizeof(T) == 2 ? DType::kBF16 : DType::kF32;

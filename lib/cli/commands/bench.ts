@@ -11,12 +11,13 @@ import { benchRowText, ceilingsText, conventionsText } from '../bench-table.js'
 interface BenchArguments {
   what: string[] | undefined
   dtype: ComputeDtype | undefined
+  device: string
   threads: string | undefined
   json: boolean
   against: 'pytorch' | undefined
 }
 
-const stepNames = [...new Set(stepCases.map(({ name }) => name))]
+const stepNames = [...new Set(Object.values(stepCases).flatMap((cases) => cases.map(({ name }) => name)))]
 
 export const benchCommand: CommandModule<object, BenchArguments> = {
   command: 'bench [what..]',
@@ -29,6 +30,7 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
         describe: `${benchmarkedOps.join(', ')}, step, or a step by name (${stepNames.join(', ')}); all when absent`,
       })
       .option('dtype', { choices: ['f32', 'bf16'], describe: 'what weights, activations and products are in; both when absent' })
+      .option('device', { type: 'string', default: 'cpu', describe: 'cpu, cuda or cuda:N' })
       .option('threads', { type: 'string', describe: 'numbers of threads, with commas; default: 1 and all' })
       .option('against', {
         choices: ['pytorch'],
@@ -36,14 +38,16 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
       })
       .option('json', { type: 'boolean', default: false, describe: 'print one object a line' })
       .strict() as unknown as Argv<BenchArguments>,
-  handler: async ({ what = [], dtype, threads, json, against }) => {
+  handler: async ({ what = [], dtype, device, threads, json, against }) => {
     const chosen = choose(what)
-    const counts = threadCounts(threads)
+    if (against && device !== 'cpu')
+      throw new ConfigError('CONFIG_INVALID_VALUE', `expected --device cpu for a comparison but received "${device}"`, { device })
+    const counts = device === 'cpu' ? threadCounts(threads) : [1]
     const peer = against && (await Peer.pytorch())
     try {
       if (!json) console.log(peer ? `${conventionsText()}\nAgainst ${peer.version}, at its best.` : conventionsText())
       for (const count of counts) {
-        const options = { ...chosen, dtypes: dtype ? [dtype] : (['f32', 'bf16'] as const), threads: count, peer }
+        const options = { ...chosen, dtypes: dtype ? [dtype] : (['f32', 'bf16'] as const), device, threads: count, peer }
         for await (const event of runBench(options)) {
           if ('ceilings' in event) {
             if (!json) console.log(ceilingsText(event.ceilings))
