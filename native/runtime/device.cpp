@@ -16,12 +16,14 @@ void Device::stop() {
   }
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
+  // What dropped jobs hold, arenas among it, goes while the device is whole.
+  jobs_.clear();
 }
 
 std::shared_ptr<Arena> Device::allocate(size_t bytes) {
+  if (closed()) throw Error(ErrorCode::kDeviceClosed, "the device is closed");
   auto arena = make_arena(bytes);
   std::lock_guard<std::mutex> lock(mutex_);
-  if (closed_) throw Error(ErrorCode::kDeviceClosed, "the device is closed");
   std::erase_if(arenas_, [](const auto& known) { return known.expired(); });
   arenas_.push_back(arena);
   return arena;

@@ -1,0 +1,199 @@
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { NativeError } from '../../lib/errors.js'
+import { type ProgramDescription, SEQUENCE_BOUNDS, TOKENS } from '../../lib/native/addon-types.js'
+import { loadAddon } from '../../lib/native/binding.js'
+import { type Arena, CUDA_SCRATCH_BYTES, type Device, openDevice } from '../../lib/native/device.js'
+import { cudaPlaces } from '../ops/run-op.js'
+
+/* What a CUDA device does besides its operations: memory, runs, errors. */
+
+const [place] = cudaPlaces
+const skip = place === undefined && 'this checkout has not built the emulated CUDA device'
+
+async function open(t: Test): Promise<Device> {
+  const device = await openDevice(place!.device!)
+  t.teardown(() => device.close())
+  return device
+}
+
+const native = (code: string, message = /./) => ({ constructor: NativeError, code, message })
+
+/** out[t] = table[ids[t]], of a table of 4 rows, and ids of up to 8 tokens as an input. */
+function lookup(): ProgramDescription {
+  return {
+    maxTokens: 8,
+    maxSequences: 1,
+    ops: [
+      {
+        op: 'embedding',
+        operands: {
+          out: { arena: 0, offset: 256, dtype: 'f32', shape: [TOKENS, 2] },
+          table: { arena: 0, offset: 0, dtype: 'f32', shape: [4, 2] },
+          ids: { arena: 0, offset: 512, dtype: 'i32', shape: [TOKENS] },
+        },
+        attributes: {},
+      },
+    ],
+    inputs: { ids: { arena: 0, offset: 512, dtype: 'i32', shape: [TOKENS] } },
+    outputs: { out: { arena: 0, offset: 256, dtype: 'f32', shape: [TOKENS, 2] } },
+  }
+}
+
+async function filledArena(device: Device): Promise<Arena> {
+  const arena = device.allocate(1024)
+  await arena.write(0, Float32Array.of(0, 1, 10, 11, 20, 21, 30, 31))
+  return arena
+}
+
+t.test('what a device is', { skip }, async (t) => {
+  const { info } = await open(t)
+  t.equal(info.scratchBytes, CUDA_SCRATCH_BYTES, 'working memory is what a plan counts')
+  t.match(info.instructionSet, /^sm_\d+$/)
+  t.match(info.description, /multiprocessors, .* GiB; /)
+})
+
+t.test('devices that do not exist', { skip }, async (t) => {
+  t.throws(() => new (loadAddon().Device)({ kind: 'cuda-emulated', ordinal: 1 }), {
+    code: 'DEVICE_UNAVAILABLE',
+    message: /device 1 was asked for but there is 1/,
+  })
+  await t.rejects(openDevice('cuda-emulated:0'), native('DEVICE_UNAVAILABLE', /received "cuda-emulated:0"/))
+})
+
+t.test('arenas', { skip }, async (t) => {
+  const device = await open(t)
+  const arena = device.allocate((9 << 20) + 7)
+  t.ok(Buffer.from(await arena.read(0, arena.bytes)).equals(Buffer.alloc(arena.bytes)), 'zero at first')
+  const bytes = Uint8Array.from({ length: (5 << 20) + 3 }, (_, i) => (i * 31) ^ (i >> 16))
+  await arena.write(1001, bytes)
+  t.ok(Buffer.from(await arena.read(1001, bytes.length)).equals(bytes), 'what is written is read')
+  t.same(await device.allocate(0).read(0, 0), new Uint8Array(0), 'an empty arena')
+  t.throws(() => device.allocate(2 ** 46), native('OUT_OF_MEMORY', /cannot allocate 70368744177664 bytes .* GiB free of/))
+  t.same(await arena.read(1001, 1), bytes.subarray(0, 1), 'the device works on after that')
+})
+
+t.test('a run', { skip }, async (t) => {
+  const device = await open(t)
+  const arena = await filledArena(device)
+  const program = device.compile(lookup(), [arena])
+  for (const ids of [[2, 0, 3], [1], [0, 1, 2, 3, 3, 2, 1, 0], []]) {
+    const { out } = await program.run({ inputs: { ids: Int32Array.from(ids) } })
+    t.same(
+      [...out!],
+      ids.flatMap((id) => [10 * id, 10 * id + 1]),
+      `ids ${ids}`,
+    )
+  }
+})
+
+t.test('inputs that are wrong change nothing', { skip }, async (t) => {
+  const device = await open(t)
+  const arena = await filledArena(device)
+  const program = device.compile(lookup(), [arena])
+  await program.run({ inputs: { ids: Int32Array.of(3, 1) } })
+  const before = await arena.read(0, arena.bytes)
+  for (const [ids, message] of [
+    [Int32Array.of(0, 4), /token id in 0\.\.\.3 at position 1 but received 4/],
+    [Int32Array.of(-1), /received -1/],
+    [new Int32Array(9), /at most 8 tokens/],
+    [Float32Array.of(1), /an Int32Array/],
+  ] as const) {
+    await t.rejects(program.run({ inputs: { ids } }), native('INPUT_INVALID', message))
+    t.same(await arena.read(0, arena.bytes), before, `${message}`)
+  }
+})
+
+t.test('integers that the host cannot know before a run', { skip }, async (t) => {
+  const device = await open(t)
+  const arena = await filledArena(device)
+  const apart = lookup()
+  apart.inputs = { x: { arena: 0, offset: 768, dtype: 'f32', shape: [TOKENS] } }
+  await arena.write(512, Int32Array.of(1, 3))
+  const { out } = await device.compile(apart, [arena]).run({ inputs: { x: new Float32Array(2) } })
+  t.same([...out!], [10, 11, 30, 31], 'ids that were written beforehand are read from the device')
+  await arena.write(512, Int32Array.of(1, 7))
+  await t.rejects(
+    device.compile(apart, [arena]).run({ inputs: { x: new Float32Array(2) } }),
+    native('INPUT_INVALID', /received 7/),
+  )
+
+  const overlapping = lookup()
+  overlapping.inputs.ids = { arena: 0, offset: 516, dtype: 'i32', shape: [TOKENS] }
+  t.throws(
+    () => device.compile(overlapping, [arena]),
+    native(
+      'PROGRAM_INVALID',
+      /ids of op 0 \(embedding\) to be an input of the program or apart from all of them but it overlaps "ids"/,
+    ),
+  )
+})
+
+t.test('a run that is aborted, and a device that is closed', { skip }, async (t) => {
+  const device = await openDevice(place!.device!)
+  const arena = await filledArena(device)
+  const program = device.compile(lookup(), [arena])
+  const aborted = AbortSignal.abort()
+  await t.rejects(program.run({ inputs: { ids: Int32Array.of(1) }, signal: aborted }), { name: 'AbortError' })
+  const last = program.run({ inputs: { ids: Int32Array.of(1) } })
+  await device.close()
+  t.same([...(await last).out!], [10, 11], 'what is queued still runs')
+  await t.rejects(program.run({ inputs: { ids: Int32Array.of(1) } }), native('DEVICE_CLOSED'))
+  await t.rejects(arena.read(0, 1), native('DEVICE_CLOSED'))
+  t.throws(() => device.allocate(1), native('DEVICE_CLOSED'))
+})
+
+t.test('bounds of sequences', { skip }, async (t) => {
+  const device = await open(t)
+  const arena = device.allocate(4096)
+  const rows = (offset: number) => ({ arena: 0, offset, dtype: 'f32' as const, shape: [TOKENS, 4] })
+  const cu_seqlens = { arena: 0, offset: 3072, dtype: 'i32' as const, shape: [SEQUENCE_BOUNDS] }
+  const operands = {
+    out: rows(0),
+    lse: { arena: 0, offset: 512, dtype: 'f32' as const, shape: [TOKENS, 1] },
+    q: rows(1024),
+    k: rows(1536),
+    v: rows(2048),
+  }
+  const program = device.compile(
+    {
+      ...{
+        maxTokens: 8,
+        maxSequences: 3,
+        inputs: { q: rows(1024), k: rows(1536), v: rows(2048), cu_seqlens },
+        outputs: { out: rows(0) },
+      },
+      ops: [{ op: 'attention', operands: { ...operands, cu_seqlens }, attributes: { head_dim: 4, scale: 0.5 } }],
+    },
+    [arena],
+  )
+  const run = (...bounds: number[]) => {
+    const x = new Float32Array(12).fill(1)
+    return program.run({ inputs: { q: x, k: x, v: x, cu_seqlens: Int32Array.from(bounds) } })
+  }
+  t.same([...(await run(0, 1, 3)).out!], new Array(12).fill(1))
+  await t.rejects(run(0, 2), native('INPUT_INVALID', /cu_seqlens to rise from 0 to the 3 tokens/))
+  await t.rejects(run(0, 3, 2, 3), native('INPUT_INVALID'))
+})
+
+/** In a process of its own: which launch fails is read once. */
+t.test(
+  'a device that fails in the middle of its work',
+  { skip: skip || (place!.device !== 'cuda-emulated' && 'only the emulator fails when it is told to') },
+  async (t) => {
+    const script = fileURLToPath(new URL('failing-device.js', import.meta.url))
+    const env = { ...process.env, LIMO_EMULATED_FAILED_LAUNCH: '2' }
+    const said = JSON.parse(execFileSync(process.execPath, [script], { env, encoding: 'utf8' }))
+    t.same(said[0], ['run', 'done'])
+    t.match(said[1], ['run', 'DEVICE_FAILED', /^embedding: .*fail/])
+    for (const [what, code, message] of said.slice(2)) {
+      t.equal(code, 'DEVICE_FAILED', what)
+      t.match(message, /the device failed before this: embedding: /)
+    }
+    t.same(
+      said.map(([what]: string[]) => what),
+      ['run', 'run', 'run', 'read', 'write', 'allocate'],
+    )
+  },
+)
