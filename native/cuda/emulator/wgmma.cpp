@@ -35,7 +35,8 @@ uint32_t address_of(const Descriptor& tile, bool transposed, int row, int k) {
 // The 8 elements of a chunk of 16 bytes, as float32.
 void read_chunk(Block& block, const Fiber& by, uint32_t address, float (&to)[8]) {
   uint16_t bits[8];
-  std::memcpy(bits, block.shared_bytes(by, "wgmma", swizzled(address), sizeof bits, 16), sizeof bits);
+  block.shared_bytes(by, "wgmma", swizzled(address), sizeof bits, 16);
+  std::memcpy(bits, block.proxy.view(swizzled(address)), sizeof bits);
   for (int i = 0; i < 8; ++i) {
     const uint32_t wide = static_cast<uint32_t>(bits[i]) << 16;
     std::memcpy(&to[i], &wide, 4);
@@ -151,6 +152,7 @@ void enqueue(Block& block, const Fiber& last, const Warp& warp) {
   if (!queue.fenced) block.fail(last, "wgmma: expected a wgmma_fence between the last access to registers and the product but received none");
   const auto& first = *static_cast<const Arguments*>(warp.lanes[0]->arguments);
   WgmmaProduct product = *first.product;
+  block.proxy.publish_stores();
   Accumulator& sum = find_accumulator(queue, first.d);
   for (int lane = 0; lane < kWarp; ++lane) {
     const auto& [of_lane, d, a] = *static_cast<const Arguments*>(warp.lanes[lane]->arguments);
