@@ -35,6 +35,7 @@ struct WgmmaProduct {
   int columns = 0;
   uint64_t a_descriptor = 0, b_descriptor = 0;
   std::array<const uint32_t*, 32> a_registers = {};
+  std::array<std::array<uint32_t, 4>, 32> a_at_issue;
   Accumulator* accumulator = nullptr;
 };
 
