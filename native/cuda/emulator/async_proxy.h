@@ -35,6 +35,7 @@ struct WgmmaProduct {
   int columns = 0;
   uint64_t a_descriptor = 0, b_descriptor = 0;
   std::array<const uint32_t*, 32> a_registers = {};
+  std::array<std::array<uint32_t, 4>, 32> a_at_issue;
   Accumulator* accumulator = nullptr;
 };
 
@@ -50,14 +51,28 @@ struct WgmmaQueue {
 // The units of a block that work on their own: TMA and the matrix units. They read as late and write as late as they may.
 class AsyncProxy {
  public:
-  void start(int warps);
+  void start(Block& block, int warps);
   // What a block left undone, or nullptr.
   const char* unfinished() const;
   // Delivers some tile of those under way; false if there is none.
   bool deliver_one(Block& block, Fiber& during);
+  // In most blocks tiles come when nobody can go on without them; in some, any time.
+  void maybe_deliver(Block& block, Fiber& during);
+
+  // What these units see of shared memory: TMA's tiles, and what threads stored there before a fence_proxy_async. Fences of all
+  // threads are taken together: one that some threads lack is not found, one that all lack is.
+  const unsigned char* view(uint32_t address) const;
+  void publish_stores();
+  void write(uint32_t address, const void* bytes, size_t count);
 
   std::vector<TmaLoad> loads;
   std::vector<WgmmaQueue> queues;  // by warp
+  bool fenced_stores = false;      // since they were published last
+
+ private:
+  Block* block_ = nullptr;
+  bool is_early_ = false;
+  std::vector<unsigned char> view_;  // empty until a block of a kernel uses these units
 };
 
 // Bytes of a tile have arrived for an mbarrier.
@@ -69,6 +84,7 @@ void initialize_mbarrier(uint32_t address, int arrivals);
 void arrive_at_mbarrier(uint32_t address, int expected_bytes);
 void wait_for_mbarrier(uint32_t address, int parity);
 void issue_tma_load(uint32_t to, const TensorMap& map, uint32_t barrier, int x, int y, int z);
+void fence_async_proxy();
 void fence_wgmma();
 void issue_wgmma(const WgmmaProduct& product, float* d, const uint32_t* a);
 void commit_wgmma();

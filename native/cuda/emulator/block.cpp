@@ -75,6 +75,8 @@ void Block::start(const Launch& launch, uint64_t number) {
   warp_count_ = (threads_ + kWarp - 1) / kWarp;
   random_state_ = (launch.seed + number) * 0x9e3779b97f4a7c15u + 0x632be59bd9b4e019u;
   ascending_ = random(2) == 0;
+  undisturbed_ = nullptr;
+  yield_odds_ = random(2) == 0 ? 1 : 4;
   for (int w = 0; w < warp_count_; ++w) {
     const int lanes = threads_ - w * kWarp;
     warps[w].unstarted = lanes >= kWarp ? kAllLanes : (1u << lanes) - 1;
@@ -86,7 +88,7 @@ void Block::start(const Launch& launch, uint64_t number) {
     shared = shared_now_->data();
   }
   if (launch.shared_bytes > 0) shared_now_->poison();
-  proxy.start(warp_count_);
+  proxy.start(*this, warp_count_);
   mbarrier_waiters_.clear();
   fault = {};
   error_.clear();
@@ -178,6 +180,7 @@ Fiber* Block::prepare(int thread) {
 // Gives the turn to another thread; returns when this one may go on.
 void Block::run_others(Fiber& thread, Wait reason) {
   thread.waits_for = reason;
+  if (undisturbed_ == &thread) undisturbed_ = nullptr;
   int next = choose(thread.warp);
   while (next < 0 && proxy.deliver_one(*this, thread)) next = choose(thread.warp);
   if (next < 0) report_deadlock(thread);
@@ -194,7 +197,7 @@ void Block::yield(Fiber& thread, int to_warp) {
 }
 
 void Block::maybe_yield(Fiber& thread) {
-  if (random(4) == 0) yield(thread, static_cast<int>(random(warp_count_)));
+  if (&thread != undisturbed_ && random(yield_odds_) == 0) yield(thread, static_cast<int>(random(warp_count_)));
 }
 
 // The fiber's thread has ended; returns when the fiber has another one.
@@ -282,14 +285,17 @@ void Block::wait_at_mbarrier(Fiber& thread, uint32_t address, int parity) {
 }
 
 void Block::wake_from_mbarrier(Fiber& by, uint32_t address, int parity) {
-  int woken_warp = -1;
+  const Fiber* woken = nullptr;
   std::erase_if(mbarrier_waiters_, [&](Fiber* waiter) {
     if (waiter->barrier != address || waiter->parity != parity) return false;
     warps[waiter->warp].ready |= 1u << waiter->lane;
-    woken_warp = waiter->warp;
+    woken = waiter;
     return true;
   });
-  if (woken_warp >= 0 && by.waits_for == Wait::kNothing) yield(by, woken_warp);
+  if (!woken || by.waits_for != Wait::kNothing) return;
+  // Mostly it then gets as far as it can: whatever was released to it too early is overwritten.
+  if (random(4) != 0) undisturbed_ = woken;
+  yield(by, woken->warp);
 }
 
 // ---- shared memory ----
@@ -351,9 +357,10 @@ void Block::report_deadlock(const Fiber& by) {
       break;
     }
   }
-  if (!mbarrier_waiters_.empty()) {
+  while (!mbarrier_waiters_.empty()) {
     const Fiber& first = *mbarrier_waiters_.front();
-    add(static_cast<int>(mbarrier_waiters_.size()), first, "the mbarrier at offset " + std::to_string(first.barrier - kFirstSharedAddress) + " (parity " + std::to_string(first.parity) + ")");
+    const size_t count = std::erase_if(mbarrier_waiters_, [&](const Fiber* waiter) { return waiter->barrier == first.barrier && waiter->parity == first.parity; });
+    add(static_cast<int>(count), first, "the mbarrier at offset " + std::to_string(first.barrier - kFirstSharedAddress) + " for parity " + std::to_string(first.parity));
   }
   fail(by, "deadlock of the %d threads that have not ended: %s", alive_, waits.c_str());
 }

@@ -86,6 +86,7 @@ class Block {
   // The bytes at a shared address; fails unless all of them are the block's and the address is a multiple of `alignment`.
   unsigned char* shared_bytes(const Fiber& by, const char* operation, uint32_t address, size_t bytes, size_t alignment);
   uint32_t shared_address(const Fiber& by, const void* pointer) const;
+  uint32_t shared_size() const { return launch_->shared_bytes; }
 
   uint32_t random(uint32_t below);
 
@@ -119,7 +120,9 @@ class Block {
   int threads_ = 0, warp_count_ = 0;
   int alive_ = 0;
   uint64_t random_state_ = 1;
-  bool ascending_ = true;  // the order of lanes
+  bool ascending_ = true;    // the order of lanes
+  uint32_t yield_odds_ = 1;  // of how many arrivals one lets others go first
+  const Fiber* undisturbed_ = nullptr;  // does not yield until it has to wait
   Barrier barriers_[kNamedBarriers];
   std::vector<Fiber*> mbarrier_waiters_;
   std::string error_;

@@ -16,7 +16,7 @@ LIMO_DEVICE void mbarrier_arrive(uint32_t barrier) { emulator::arrive_at_mbarrie
 LIMO_DEVICE void mbarrier_arrive_expect_tx(uint32_t barrier, int bytes) { emulator::arrive_at_mbarrier(barrier, bytes); }
 LIMO_DEVICE void mbarrier_wait(uint32_t barrier, int parity) { emulator::wait_for_mbarrier(barrier, parity); }
 LIMO_DEVICE void fence_mbarrier_init() {}
-LIMO_DEVICE void fence_proxy_async() {}
+LIMO_DEVICE void fence_proxy_async() { emulator::fence_async_proxy(); }
 
 LIMO_DEVICE void tma_load_3d(uint32_t to, const TensorMap* map, uint32_t barrier, int x, int y, int z) {
   emulator::issue_tma_load(to, *map, barrier, x, y, z);

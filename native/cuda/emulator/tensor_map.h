@@ -6,7 +6,7 @@ namespace limo::cuda {
 
 // What a CUtensorMap says of a tensor of three dimensions, the first one contiguous: bfloat16, rows of a box swizzled over
 // 128 bytes, zeros outside.
-struct alignas(64) TensorMap {
+struct TensorMap {
   const unsigned char* base;
   int64_t sizes[3];
   int64_t strides[3];  // bytes; the first is that of an element

@@ -18,12 +18,11 @@ bool is_inside(const TensorMap& map, const int64_t (&at)[3]) {
   return true;
 }
 
-void copy_chunk(unsigned char* to, const TensorMap& map, int64_t x, int64_t y, int64_t z) {
+void read_chunk(uint16_t (&chunk)[kElementsOfChunk], const TensorMap& map, int64_t x, int64_t y, int64_t z) {
   for (int i = 0; i < kElementsOfChunk; ++i) {
+    chunk[i] = 0;
     if (is_inside(map, {x + i, y, z})) {
-      std::memcpy(to + 2 * i, map.base + (x + i) * map.strides[0] + y * map.strides[1] + z * map.strides[2], 2);
-    } else {
-      std::memset(to + 2 * i, 0, 2);
+      std::memcpy(&chunk[i], map.base + (x + i) * map.strides[0] + y * map.strides[1] + z * map.strides[2], 2);
     }
   }
 }
@@ -34,7 +33,9 @@ void deliver(Block& block, const TmaLoad& load) {
   for (int z = 0; z < depth; ++z) {
     for (int y = 0; y < height; ++y) {
       for (int x = 0; x < width; x += kElementsOfChunk, offset += kChunk) {
-        copy_chunk(block.shared + (swizzled(load.to + offset) - kFirstSharedAddress), load.map, load.at[0] + x, load.at[1] + y, load.at[2] + z);
+        uint16_t chunk[kElementsOfChunk];
+        read_chunk(chunk, load.map, load.at[0] + x, load.at[1] + y, load.at[2] + z);
+        block.proxy.write(swizzled(load.to + offset), chunk, sizeof chunk);
       }
     }
   }
@@ -42,7 +43,11 @@ void deliver(Block& block, const TmaLoad& load) {
 
 }  // namespace
 
-void AsyncProxy::start(int warps) {
+void AsyncProxy::start(Block& block, int warps) {
+  block_ = &block;
+  fenced_stores = false;
+  is_early_ = block.random(4) == 0;
+  view_.clear();
   loads.clear();
   if (queues.size() < static_cast<size_t>(warps)) queues.resize(warps);
   for (WgmmaQueue& queue : queues) {
@@ -53,6 +58,20 @@ void AsyncProxy::start(int warps) {
     queue.uncommitted = 0;
     for (const auto& accumulator : queue.accumulators) accumulator->in_flight = 0;
   }
+}
+
+const unsigned char* AsyncProxy::view(uint32_t address) const { return view_.data() + (address - kFirstSharedAddress); }
+
+void AsyncProxy::publish_stores() {
+  if (view_.empty()) view_.resize(block_->shared_size(), kPoison);
+  if (fenced_stores) std::memcpy(view_.data(), block_->shared, view_.size());
+  fenced_stores = false;
+}
+
+void AsyncProxy::write(uint32_t address, const void* bytes, size_t count) {
+  if (view_.empty()) view_.resize(block_->shared_size(), kPoison);
+  std::memcpy(view_.data() + (address - kFirstSharedAddress), bytes, count);
+  std::memcpy(block_->shared + (address - kFirstSharedAddress), bytes, count);
 }
 
 const char* AsyncProxy::unfinished() const {
@@ -74,16 +93,24 @@ bool AsyncProxy::deliver_one(Block& block, Fiber& during) {
   return true;
 }
 
+void fence_async_proxy() { current_fiber->block->proxy.fenced_stores = true; }
+
+void AsyncProxy::maybe_deliver(Block& block, Fiber& during) {
+  if (is_early_ && block.random(8) == 0) deliver_one(block, during);
+}
+
 void issue_tma_load(uint32_t to, const TensorMap& map, uint32_t barrier, int x, int y, int z) {
   Fiber& thread = *current_fiber;
   Block& block = *thread.block;
   require_hopper(block, thread, "tma_load_3d");
   const int bytes = bytes_of_box(map);
   // Poison until the tile is there: whoever reads too early, or still needs what was there before, finds NaN.
-  std::memset(block.shared_bytes(thread, "tma_load_3d", to, bytes, kSwizzleBytes), kPoison, bytes);
+  block.shared_bytes(thread, "tma_load_3d", to, bytes, kSwizzleBytes);
+  const std::vector<unsigned char> poison(bytes, kPoison);
+  block.proxy.write(to, poison.data(), poison.size());
   block.shared_bytes(thread, "tma_load_3d's mbarrier", barrier, 8, 8);
   block.proxy.loads.push_back({to, barrier, map, {x, y, z}});
-  if (block.random(8) == 0) block.proxy.deliver_one(block, thread);
+  block.proxy.maybe_deliver(block, thread);
 }
 
 }  // namespace limo::cuda::emulator
