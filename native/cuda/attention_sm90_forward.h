@@ -152,6 +152,8 @@ LIMO_DEVICE void attention_forward_store(const float (&o)[kHeadDim / 2], const S
   }
 }
 
+// One warpgroup. The scores of the next block are started before the product of this block's probabilities with its values: while
+// the softmax of the former runs, the tensor cores have the latter to do.
 template <int kHeadDim>
 LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardParameters& p,
                                            const AttentionForwardShared<kHeadDim>& shared) {
@@ -170,36 +172,57 @@ LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardP
     uint32_t probabilities[kKeys / 16][4];
     SoftmaxRows rows;
     clear(o);
-
     mbarrier_wait(shared.queries_full(), query_ring.parity);
-    for (int n = 0; n < item.key_blocks; ++n) {
+
+    const auto start_scores = [&] {
       mbarrier_wait(shared.keys_full(key_ring.stage), key_ring.parity);
       wgmma_fence();
       multiply_shared<Queries, Keys>(s, queries, Keys::along_columns(shared.keys(key_ring.stage)));
       wgmma_commit();
-      wgmma_wait<0>();
+    };
+    const auto finish_scores = [&](int n) {
       if (arrives) mbarrier_arrive(shared.keys_empty(key_ring.stage));
       key_ring.advance();
       if ((n + 1) * kKeys > first_row + 1) mask_future(s, first_row, n * kKeys, -INFINITY);
       rows.update(s, correction, p.score_scale);
-      pack_operand(probabilities, s);
-#pragma unroll
-      for (int i = 0; i < kHeadDim / 2; ++i) o[i] *= correction[i / 2 % 2];
-
-      mbarrier_wait(shared.values_full(value_ring.stage), value_ring.parity);
-      const int valid = item.block.length - n * kKeys;
-      if (valid < kKeys) {
-        const uint32_t offset = shared.values(value_ring.stage) - shared.base;
-        Keys::zero_rows(shared.memory + offset, valid, 1 + consumer);
-      }
+    };
+    const auto start_out = [&] {
       wgmma_fence();
       multiply_add_registers<Keys>(o, probabilities, Keys::along_rows(shared.values(value_ring.stage)));
       wgmma_commit();
+    };
+    const auto finish_out = [&] {
       wgmma_wait<0>();
       if (arrives) mbarrier_arrive(shared.values_empty(value_ring.stage));
       value_ring.advance();
+    };
+
+    start_scores();
+    wgmma_wait<0>();
+    finish_scores(0);
+    pack_operand(probabilities, s);
+#pragma unroll 1
+    for (int n = 1; n < item.key_blocks; ++n) {
+      start_scores();
+      mbarrier_wait(shared.values_full(value_ring.stage), value_ring.parity);
+      start_out();
+      wgmma_wait<1>();
+      finish_scores(n);
+      finish_out();
+#pragma unroll
+      for (int i = 0; i < kHeadDim / 2; ++i) o[i] *= correction[i / 2 % 2];
+      pack_operand(probabilities, s);
     }
     if (arrives) mbarrier_arrive(shared.queries_empty());
+
+    mbarrier_wait(shared.values_full(value_ring.stage), value_ring.parity);
+    const int valid = item.block.length - (item.key_blocks - 1) * kKeys;
+    if (valid < kKeys) {
+      const uint32_t offset = shared.values(value_ring.stage) - shared.base;
+      Keys::zero_rows(shared.memory + offset, valid, 1 + consumer);
+    }
+    start_out();
+    finish_out();
     rows.finish();
     attention_forward_store<kHeadDim>(o, rows, first_row, item, p);
   }
