@@ -11,6 +11,9 @@
 // The products of the next block's S and this block's P·V are under way together, while the softmax of another warpgroup runs.
 namespace limo::cuda {
 
+// Named barriers; 0 is that of __syncthreads(). Each range has one for every warpgroup that computes.
+constexpr int kFirstTurnBarrier = 1, kFirstZeroBarrier = 4;
+
 struct AttentionForwardSm90 {
   Bf16* out;
   float* lse;  // [T, H]
@@ -152,6 +155,22 @@ LIMO_DEVICE void attention_forward_store(const float (&o)[kHeadDim / 2], const S
   }
 }
 
+// Warpgroups take turns to start their products, so that one has its softmax to do while the tensor cores are busy with another's.
+// A turn is a named barrier: the threads whose turn it becomes wait, those before them only arrive.
+template <int kConsumers>
+struct AttentionTurns {
+  int consumer;
+  LIMO_DEVICE explicit AttentionTurns(int number) : consumer(number) {
+    if (consumer == kConsumers - 1) pass();
+  }
+  LIMO_DEVICE void wait() const { named_barrier_sync(kFirstTurnBarrier + consumer, 2 * kWarpgroup); }
+  LIMO_DEVICE void pass() const { named_barrier_arrive(kFirstTurnBarrier + (consumer + 1) % kConsumers, 2 * kWarpgroup); }
+  // Takes the turn that the last warpgroup passed on at its end: all barriers are complete then.
+  LIMO_DEVICE void finish() const {
+    if (consumer == 0) wait();
+  }
+};
+
 // One warpgroup. The scores of the next block are started before the product of this block's probabilities with its values: while
 // the softmax of the former runs, the tensor cores have the latter to do.
 template <int kHeadDim>
@@ -163,6 +182,7 @@ LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardP
   constexpr int kKeys = Shape::kKeys;
   const bool arrives = threadIdx.x % 32 == 0;
   Ring<1> query_ring;
+  const AttentionTurns<Shape::kConsumers> turns(consumer);
   Ring<Shape::kStages> key_ring, value_ring;
   int round = 0;
   for (AttentionForwardItem item; AttentionForwardItem::next<Shape>(item, round, p); query_ring.advance()) {
@@ -174,8 +194,9 @@ LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardP
     clear(o);
     mbarrier_wait(shared.queries_full(), query_ring.parity);
 
+    const auto wait_keys = [&] { mbarrier_wait(shared.keys_full(key_ring.stage), key_ring.parity); };
+    const auto wait_values = [&] { mbarrier_wait(shared.values_full(value_ring.stage), value_ring.parity); };
     const auto start_scores = [&] {
-      mbarrier_wait(shared.keys_full(key_ring.stage), key_ring.parity);
       wgmma_fence();
       multiply_shared<Queries, Keys>(s, queries, Keys::along_columns(shared.keys(key_ring.stage)));
       wgmma_commit();
@@ -197,15 +218,19 @@ LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardP
       value_ring.advance();
     };
 
+    wait_keys();
     start_scores();
     wgmma_wait<0>();
     finish_scores(0);
     pack_operand(probabilities, s);
 #pragma unroll 1
     for (int n = 1; n < item.key_blocks; ++n) {
+      wait_keys();
+      turns.wait();
       start_scores();
-      mbarrier_wait(shared.values_full(value_ring.stage), value_ring.parity);
+      wait_values();
       start_out();
+      turns.pass();
       wgmma_wait<1>();
       finish_scores(n);
       finish_out();
@@ -215,17 +240,18 @@ LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardP
     }
     if (arrives) mbarrier_arrive(shared.queries_empty());
 
-    mbarrier_wait(shared.values_full(value_ring.stage), value_ring.parity);
+    wait_values();
     const int valid = item.block.length - (item.key_blocks - 1) * kKeys;
     if (valid < kKeys) {
       const uint32_t offset = shared.values(value_ring.stage) - shared.base;
-      Keys::zero_rows(shared.memory + offset, valid, 1 + consumer);
+      Keys::zero_rows(shared.memory + offset, valid, kFirstZeroBarrier + consumer);
     }
     start_out();
     finish_out();
     rows.finish();
     attention_forward_store<kHeadDim>(o, rows, first_row, item, p);
   }
+  turns.finish();
 }
 
 template <int kHeadDim>
