@@ -3,16 +3,12 @@
 #include <cmath>
 
 #include "cuda/attention_sm90_softmax.h"
-#include "cuda/runtime.h"
 
 // The forward pass of native/ops/attention.h on sm_90a. A persistent grid; a thread block has one warp that loads by TMA and two or
 // three warpgroups that compute, 64 query rows each:
 //   for each block of keys:  S = Q·Kᵀ (registers) → P = softmax (registers, bf16) → O = correction·O + P·V
 // The products of the next block's S and this block's P·V are under way together, while the softmax of another warpgroup runs.
 namespace limo::cuda {
-
-// Named barriers; 0 is that of __syncthreads(). Each range has one for every warpgroup that computes.
-constexpr int kFirstTurnBarrier = 1, kFirstZeroBarrier = 4;
 
 struct AttentionForwardSm90 {
   Bf16* out;
@@ -163,8 +159,8 @@ struct AttentionTurns {
   LIMO_DEVICE explicit AttentionTurns(int number) : consumer(number) {
     if (consumer == kConsumers - 1) pass();
   }
-  LIMO_DEVICE void wait() const { named_barrier_sync(kFirstTurnBarrier + consumer, 2 * kWarpgroup); }
-  LIMO_DEVICE void pass() const { named_barrier_arrive(kFirstTurnBarrier + (consumer + 1) % kConsumers, 2 * kWarpgroup); }
+  LIMO_DEVICE void wait() const { named_barrier_sync(kTurnBarriers + consumer, 2 * kWarpgroup); }
+  LIMO_DEVICE void pass() const { named_barrier_arrive(kTurnBarriers + (consumer + 1) % kConsumers, 2 * kWarpgroup); }
   // Takes the turn that the last warpgroup passed on at its end: all barriers are complete then.
   LIMO_DEVICE void finish() const {
     if (consumer == 0) wait();
@@ -204,7 +200,7 @@ LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardP
     const auto finish_scores = [&](int n) {
       if (arrives) mbarrier_arrive(shared.keys_empty(key_ring.stage));
       key_ring.advance();
-      if ((n + 1) * kKeys > first_row + 1) mask_future(s, first_row, n * kKeys, -INFINITY);
+      if ((n + 1) * kKeys > first_row + 1) mask_future_keys(s, first_row, n * kKeys);
       rows.update(s, correction, p.score_scale);
     };
     const auto start_out = [&] {
@@ -244,7 +240,7 @@ LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardP
     const int valid = item.block.length - (item.key_blocks - 1) * kKeys;
     if (valid < kKeys) {
       const uint32_t offset = shared.values(value_ring.stage) - shared.base;
-      Keys::zero_rows(shared.memory + offset, valid, kFirstZeroBarrier + consumer);
+      Keys::zero_rows(shared.memory + offset, valid, consumer);
     }
     start_out();
     finish_out();
@@ -277,13 +273,6 @@ __global__ void __launch_bounds__(AttentionForwardShape<kHeadDim>::kThreads, 1)
 
 inline int attention_forward_sm90_rows(int head_dim) {
   return head_dim <= 64 ? AttentionForwardShape<64>::kRows : AttentionForwardShape<128>::kRows;
-}
-
-// The tensor of a projection's heads as TMA sees it: [D, heads, T], rows of the token dimension `row_stride` elements apart.
-inline TensorMap attention_tensor_map(const Bf16* base, int head_dim, int heads, int64_t tokens, int64_t row_stride,
-                                      const int (&box)[3]) {
-  constexpr int64_t kBytes = sizeof(Bf16);
-  return make_tensor_map_3d(base, {head_dim, heads, tokens}, {head_dim * kBytes, row_stride * kBytes}, box);
 }
 
 template <int kHeadDim>

@@ -59,13 +59,22 @@ struct SoftmaxRows {
   }
 };
 
-// Hides the keys of a block that come after the query. Rows of the next sequence are after it too.
+// Hides keys that come after the query; rows of the next sequence are after it too. S has rows of queries and columns of keys.
 template <int R>
-LIMO_DEVICE void mask_future(float (&s)[R], int first_query, int first_key, float hidden) {
-  const int query = first_query + accumulator_row(), key = first_key + 2 * static_cast<int>(threadIdx.x % 4);
+LIMO_DEVICE void mask_future_keys(float (&s)[R], int first_query, int first_key) {
+  const int ahead = first_key + accumulator_column() - first_query - accumulator_row();
 #pragma unroll
   for (int i = 0; i < R; ++i)
-    if (key + i / 4 * 8 + i % 2 > query + i / 2 % 2 * 8) s[i] = hidden;
+    if (ahead + i / 4 * 8 + i % 2 - i / 2 % 2 * 8 > 0) s[i] = -INFINITY;
+}
+
+// The same of Sᵀ, which has rows of keys and columns of queries.
+template <int R>
+LIMO_DEVICE void mask_past_queries(float (&s)[R], int first_key, int first_query) {
+  const int ahead = first_key + accumulator_row() - first_query - accumulator_column();
+#pragma unroll
+  for (int i = 0; i < R; ++i)
+    if (ahead + i / 2 % 2 * 8 - i / 4 * 8 - i % 2 > 0) s[i] = -INFINITY;
 }
 
 }  // namespace limo::cuda

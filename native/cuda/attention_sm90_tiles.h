@@ -3,6 +3,7 @@
 #include "core/tensor.h"
 #include "cuda/attention_blocks.h"
 #include "cuda/hopper.h"
+#include "cuda/runtime.h"
 
 // What the attention kernels for sm_90a share: tiles in shared memory, their products, the ring of stages between the warps
 // that load and those that compute, and stores. A warpgroup (4 warps) owns 64 rows of a tile; in its accumulators, value
@@ -21,6 +22,9 @@ constexpr int kWarpgroup = 128;       // threads
 constexpr int kWarpgroupRows = 64;    // the rows of one wgmma
 constexpr int kPanelColumns = 64;     // 128 bytes: the width that the swizzle allows a TMA box
 constexpr float kLog2E = 1.44269504088896340736f;
+
+// Named barriers: 0 is that of __syncthreads(), and each of the others here the first of one for every warpgroup that computes.
+constexpr int kTurnBarriers = 1, kZeroBarriers = 4;
 
 // kRows × kColumns bf16 in shared memory, as panels of 64 columns one after the other; a panel has rows of 128 bytes, swizzled,
 // and starts at a multiple of 1,024. Its columns beyond the head dim and rows beyond the tokens are zeros, written by TMA.
@@ -52,14 +56,14 @@ struct Tile {
   // Zeros in the rows from `first` on, written by one warpgroup. Such rows belong to the next sequence, and whatever they hold
   // (0 · infinity is not 0) must not reach a sum over rows. Each warpgroup zeros for itself: it then reads nothing else,
   // wherever the others are.
-  static LIMO_DEVICE void zero_rows(unsigned char* tile, int first, int warpgroup_barrier) {
+  static LIMO_DEVICE void zero_rows(unsigned char* tile, int first, int consumer) {
     const int thread = threadIdx.x % kWarpgroup;
 #pragma unroll
     for (int panel = 0; panel < kPanels; ++panel)
       for (int offset = first * 128 + thread * 16; offset < kPanelBytes; offset += kWarpgroup * 16)
         *reinterpret_cast<uint4*>(tile + panel * kPanelBytes + offset) = make_uint4(0, 0, 0, 0);
     fence_proxy_async();
-    named_barrier_sync(warpgroup_barrier, kWarpgroup);
+    named_barrier_sync(kZeroBarriers + consumer, kWarpgroup);
   }
 };
 
@@ -114,6 +118,9 @@ LIMO_DEVICE int warpgroup_index() { return __shfl_sync(0xffffffffu, static_cast<
 // The row of a warpgroup's 64 that r = 0 of this lane stands for; r = 1 is 8 further.
 LIMO_DEVICE int accumulator_row() { return static_cast<int>(threadIdx.x % kWarpgroup / 32 * 16 + threadIdx.x % 32 / 4); }
 
+// And the column that value 0 stands for.
+LIMO_DEVICE int accumulator_column() { return 2 * static_cast<int>(threadIdx.x % 4); }
+
 // words[j] of lane t of a quad goes to words[t] of lane j.
 LIMO_DEVICE void transpose_quad(uint32_t (&words)[4]) {
   const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
@@ -129,6 +136,13 @@ LIMO_DEVICE void transpose_quad(uint32_t (&words)[4]) {
     if (upper) words[j] = received;
     else words[j + 2] = received;
   }
+}
+
+// The tensor of a projection's heads as TMA sees it: [D, heads, T], rows of the token dimension `row_stride` elements apart.
+inline TensorMap attention_tensor_map(const Bf16* base, int head_dim, int heads, int64_t tokens, int64_t row_stride,
+                                      const int (&box)[3]) {
+  constexpr int64_t kBytes = sizeof(Bf16);
+  return make_tensor_map_3d(base, {head_dim, heads, tokens}, {head_dim * kBytes, row_stride * kBytes}, box);
 }
 
 // Row r of a lane's accumulators, times `factor`, to `to` as bf16. The lanes of a quad exchange what they hold, so that each
