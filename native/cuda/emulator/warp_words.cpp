@@ -1,0 +1,159 @@
+#include "cuda/emulator/warp_words.h"
+
+#include <cstring>
+
+#include "cuda/emulator/block.h"
+
+// Shuffles, barriers, ldmatrix and mma: what the threads of a warp or a block do together.
+namespace limo::cuda::emulator {
+namespace {
+
+constexpr uint32_t kAllLanes = ~0u;
+
+typedef float Vector __attribute__((vector_size(32)));
+
+template <class Body>
+void collectively(Collective collective, uint32_t mask, void* arguments, const Body& body) {
+  Fiber& lane = *current_fiber;
+  Block& block = *lane.block;
+  if (!block.meet(lane, collective, mask, arguments)) return;
+  body(block, block.warps[lane.warp]);
+  block.complete_collective(lane);
+}
+
+struct Shuffle {
+  uint32_t value;
+  int source_lane;
+  uint32_t* to;
+};
+
+struct MatrixLoad {
+  uint32_t address;
+  uint32_t* to;
+};
+
+struct MultiplyAdd {
+  float* d;
+  const uint32_t* a;
+  uint32_t b[2];
+};
+
+template <class Arguments>
+const Arguments& arguments_of(const Warp& warp, int lane) {
+  return *static_cast<const Arguments*>(warp.lanes[lane]->arguments);
+}
+
+// Lanes 8m … 8m + 7 name the rows of matrix m; lane l gets the elements 2(l % 4) and 2(l % 4) + 1 of its row l / 4, or, transposed,
+// of its column.
+void load_matrices(Block& block, const Warp& warp, bool transposed) {
+  for (int m = 0; m < 4; ++m) {
+    uint16_t rows[8][8];
+    for (int i = 0; i < 8; ++i) {
+      const Fiber& lane = *warp.lanes[m * 8 + i];
+      const uint32_t address = arguments_of<MatrixLoad>(warp, m * 8 + i).address;
+      std::memcpy(rows[i], block.shared_bytes(lane, "ldmatrix", address, 16, 16), 16);
+    }
+    for (int lane = 0; lane < kWarp; ++lane) {
+      const int i = lane / 4, j = lane % 4 * 2;
+      const uint16_t low = transposed ? rows[j][i] : rows[i][j], high = transposed ? rows[j + 1][i] : rows[i][j + 1];
+      arguments_of<MatrixLoad>(warp, lane).to[m] = low | static_cast<uint32_t>(high) << 16;
+    }
+  }
+}
+
+// d[16][8] += a[16][16] · b[16][8]. Operands are pairs of neighbours in k.
+void multiply_add_fragments(const Warp& warp) {
+  alignas(32) uint32_t b[8][8];
+  uint32_t a[16][8];
+  alignas(32) float d[16][8];
+  for (int lane = 0; lane < kWarp; ++lane) {
+    const auto& fragment = arguments_of<MultiplyAdd>(warp, lane);
+    const int row = lane / 4, pair = lane % 4;
+    a[row][pair] = fragment.a[0];
+    a[row + 8][pair] = fragment.a[1];
+    a[row][pair + 4] = fragment.a[2];
+    a[row + 8][pair + 4] = fragment.a[3];
+    b[pair][row] = fragment.b[0];
+    b[pair + 4][row] = fragment.b[1];
+    std::memcpy(&d[row][2 * pair], fragment.d, 8);
+    std::memcpy(&d[row + 8][2 * pair], fragment.d + 2, 8);
+  }
+  typedef uint32_t Pairs __attribute__((vector_size(32)));
+  Vector low[8], high[8];
+  for (int k = 0; k < 8; ++k) {
+    Pairs pairs;
+    std::memcpy(&pairs, b[k], sizeof pairs);
+    low[k] = reinterpret_cast<Vector>(pairs << 16);
+    high[k] = reinterpret_cast<Vector>(pairs & 0xffff0000);
+  }
+  for (int row = 0; row < 16; ++row) {
+    Vector sum, odd = {};
+    std::memcpy(&sum, d[row], sizeof sum);
+    float a_low[8], a_high[8];
+    for (int k = 0; k < 8; ++k) {
+      const uint32_t even_bits = a[row][k] << 16, odd_bits = a[row][k] & 0xffff0000;
+      std::memcpy(&a_low[k], &even_bits, 4);
+      std::memcpy(&a_high[k], &odd_bits, 4);
+    }
+    for (int k = 0; k < 8; ++k) {
+      sum += a_low[k] * low[k];
+      odd += a_high[k] * high[k];
+    }
+    sum += odd;
+    std::memcpy(d[row], &sum, sizeof sum);
+  }
+  for (int lane = 0; lane < kWarp; ++lane) {
+    float* to = arguments_of<MultiplyAdd>(warp, lane).d;
+    const int row = lane / 4, pair = lane % 4;
+    std::memcpy(to, &d[row][2 * pair], 8);
+    std::memcpy(to + 2, &d[row + 8][2 * pair], 8);
+  }
+}
+
+}  // namespace
+
+void shuffle(uint32_t mask, uint32_t value, int source_lane, uint32_t& to) {
+  Shuffle own = {value, source_lane, &to};
+  collectively(Collective::kShuffle, mask, &own, [mask](Block& block, Warp& warp) {
+    for (int lane = 0; lane < kWarp; ++lane) {
+      if (!(mask >> lane & 1)) continue;
+      const auto& [value, source, to] = arguments_of<Shuffle>(warp, lane);
+      if (source < 0 || source >= kWarp || !(mask >> source & 1)) {
+        block.fail(*warp.lanes[lane], "shuffle: expected a lane of mask %08x to read from but received lane %d", mask, source);
+      }
+      *to = arguments_of<Shuffle>(warp, source).value;
+    }
+  });
+}
+
+void sync_warp(uint32_t mask) {
+  collectively(Collective::kSyncWarp, mask, nullptr, [](Block&, Warp&) {});
+}
+
+void sync_block() { current_fiber->block->sync(*current_fiber, 0, 0); }
+
+void sync_named_barrier(int id, int threads) {
+  Fiber& thread = *current_fiber;
+  if (id == 0) thread.block->fail(thread, "named barrier: expected a number from 1 to 15 but received 0, which is that of __syncthreads");
+  thread.block->sync(thread, id, threads);
+}
+
+void arrive_at_named_barrier(int id, int threads) {
+  Fiber& thread = *current_fiber;
+  if (id == 0) thread.block->fail(thread, "named barrier: expected a number from 1 to 15 but received 0, which is that of __syncthreads");
+  thread.block->arrive(thread, id, threads);
+}
+
+uint32_t address_in_shared(const void* pointer) { return current_fiber->block->shared_address(*current_fiber, pointer); }
+
+void load_matrix(uint32_t (&r)[4], uint32_t address, bool transposed) {
+  MatrixLoad own = {address, r};
+  collectively(Collective::kLoadMatrix, kAllLanes, &own, [transposed](Block& block, Warp& warp) { load_matrices(block, warp, transposed); });
+}
+
+void multiply_add(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  MultiplyAdd own = {d, a, {b0, b1}};
+  collectively(Collective::kMma, kAllLanes, &own, [](Block&, Warp& warp) { multiply_add_fragments(warp); });
+}
+
+}  // namespace limo::cuda::emulator
