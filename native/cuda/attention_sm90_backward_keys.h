@@ -130,7 +130,7 @@ LIMO_DEVICE void attention_backward_keys_compute(int consumer, const AttentionBa
     wgmma_fence();
     multiply_add_registers<Queries>(d_k, d_s_operand, Queries::along_rows(shared.streamed(stage, 0)));
     wgmma_commit();
-    wgmma_wait<1>();  // dV, whose operand's registers the next scores need; dK goes on
+    wgmma_wait<0>();  // dV, whose operand's registers the next scores need; dK goes on
   }
   wgmma_wait<0>();
   store_gradient(d_k_rows, work.block, first_key, work.kv_head, p.head_dim, d_k, p.scale);

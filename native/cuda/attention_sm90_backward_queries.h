@@ -100,7 +100,7 @@ LIMO_DEVICE void attention_backward_queries_compute(int consumer, const Attentio
     pack_operand(d_s_operand, s);
     wgmma_fence();
     multiply_add_registers<Keys>(d_q, d_s_operand, Keys::along_rows(shared.streamed(stage, 0)));
-    wgmma_commit();  // goes on during the next scores
+    wgmma_commit();  wgmma_wait<0>();
   }
   wgmma_wait<0>();
   store_gradient(d_q_rows, work.block, first_query, work.head, p.head_dim, d_q, p.scale);
