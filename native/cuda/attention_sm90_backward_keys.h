@@ -1,0 +1,163 @@
+#pragma once
+
+#include "cuda/attention_sm90_backward_parts.h"
+
+// d_k and d_v on sm_90a. A thread block owns 128 keys of a key/value head and goes through the queries that see them, of each query
+// head of the group in turn. With keys as rows,
+//   Sᵀ = K·Qᵀ → Pᵀ = exp(Sᵀ − lse),  dPᵀ = V·dOᵀ → dSᵀ = Pᵀ ∘ (dPᵀ − delta),  dV += Pᵀ·dO,  dK += dSᵀ·Q
+// Pᵀ and dSᵀ are already in the registers that the last two products take their first operand from. lse and delta run along columns:
+// the loading warp puts them into shared memory, next to the queries they belong to.
+namespace limo::cuda {
+
+template <int kHeadDim>
+struct AttentionKeysShape {
+  // Registers bound the tile. Under way together are dK and dV (kHeadDim registers a thread), Sᵀ and dPᵀ of the next queries (one
+  // a query) and dSᵀ of these (a quarter): 208 at 64 queries of 128 columns, 224 at 128 of 64, of 240. Sᵀ and dPᵀ take both operands
+  // from shared memory, which 64 queries keep busy all the time and 128 three quarters of it; dV and dK leave half of it.
+  static constexpr int kQueries = kHeadDim == 64 ? 128 : 64;
+  static constexpr int kStages = 3;  // 96 KB of queries under way
+  using Keys = Tile<kAttentionBackwardRows, kHeadDim>;
+  using Queries = Tile<kQueries, kHeadDim>;
+  using Shared = AttentionBackwardShared<Keys, Queries, kStages, 2 * kQueries * static_cast<int>(sizeof(float))>;
+  static constexpr int kSharedBytes = Shared::kSharedBytes;
+  // A lane each, and the one that starts the load of the tiles once more.
+  static constexpr int kArrivals = 32 + 1;
+};
+
+// The queries that see a block of keys: blocks `first` … `end` − 1 of kQueries, for each head of the group.
+template <int kHeadDim>
+struct AttentionKeysWork {
+  static constexpr int kQueries = AttentionKeysShape<kHeadDim>::kQueries;
+  Block block;
+  int kv_head, first, end, steps;
+
+  LIMO_DEVICE explicit AttentionKeysWork(const AttentionBackwardParameters& p) {
+    block = p.blocks[blockIdx.x / p.kv_heads];
+    kv_head = static_cast<int>(blockIdx.x % p.kv_heads);
+    first = block.block * kAttentionBackwardRows / kQueries;
+    end = (block.length + kQueries - 1) / kQueries;
+    steps = (end - first) * p.heads_per_group;
+  }
+};
+
+// One warp.
+template <int kHeadDim>
+LIMO_DEVICE void attention_backward_keys_load(const TensorMap* q, const TensorMap* k, const TensorMap* v, const TensorMap* d_out,
+                                              const AttentionBackwardParameters& p, const AttentionKeysWork<kHeadDim>& work,
+                                              const typename AttentionKeysShape<kHeadDim>::Shared& shared) {
+  constexpr int kQueries = AttentionKeysShape<kHeadDim>::kQueries;
+  const Block& block = work.block;
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  if (lane == 0) shared.load_owned(k, v, work.kv_head, block.first_row + block.block * kAttentionBackwardRows);
+  Ring<AttentionKeysShape<kHeadDim>::kStages> ring;
+  for (int head = work.kv_head * p.heads_per_group; head < (work.kv_head + 1) * p.heads_per_group; ++head)
+#pragma unroll 1
+    for (int n = work.first; n < work.end; ++n, ring.advance()) {
+      mbarrier_wait(shared.empty(ring.stage), ring.parity ^ 1);
+      if (lane == 0) shared.load_streamed(q, d_out, ring.stage, head, block.first_row + n * kQueries);
+      // Beyond the sequence an lse of infinity makes P zero.
+      float* rows = shared.extra(ring.stage);
+#pragma unroll
+      for (int i = lane; i < kQueries; i += 32) {
+        const int query = n * kQueries + i;
+        const int64_t place = static_cast<int64_t>(block.first_row + query) * p.heads + head;
+        rows[i] = query < block.length ? p.lse[place] * kLog2E : INFINITY;
+        rows[kQueries + i] = query < block.length ? p.delta[place] : 0.0f;
+      }
+      mbarrier_arrive(shared.full(ring.stage));
+    }
+}
+
+// One warpgroup.
+template <int kHeadDim>
+LIMO_DEVICE void attention_backward_keys_compute(int consumer, const AttentionBackwardParameters& p,
+                                                 const AttentionKeysWork<kHeadDim>& work, const AttentionRows& d_k_rows,
+                                                 const AttentionRows& d_v_rows,
+                                                 const typename AttentionKeysShape<kHeadDim>::Shared& shared) {
+  using Shape = AttentionKeysShape<kHeadDim>;
+  using Keys = typename Shape::Keys;
+  using Queries = typename Shape::Queries;
+  constexpr int kQueries = Shape::kQueries;
+  const bool arrives = threadIdx.x % 32 == 0;
+  const int first_key = work.block.block * kAttentionBackwardRows + consumer * kWarpgroupRows;
+  const uint64_t keys = Keys::along_columns(shared.owned(0), consumer * kWarpgroupRows);
+  const uint64_t values = Keys::along_columns(shared.owned(1), consumer * kWarpgroupRows);
+  float d_k[kHeadDim / 2], d_v[kHeadDim / 2];
+  uint32_t p_operand[kQueries / 16][4], d_s_operand[kQueries / 16][4];
+  Ring<Shape::kStages> ring;
+  int n = work.first, previous_stage = 0;
+  clear(d_k);
+  clear(d_v);
+  mbarrier_wait(shared.owned_full(), 0);
+#pragma unroll 1
+  for (int step = 0; step < work.steps; ++step, ring.advance()) {
+    const int stage = ring.stage;
+    float s[kQueries / 2], d_p[kQueries / 2];
+    mbarrier_wait(shared.full(stage), ring.parity);
+    shared.zero_beyond(stage, work.block.length - n * kQueries, consumer);
+    wgmma_fence();
+    multiply_shared<Keys, Queries>(s, keys, Queries::along_columns(shared.streamed(stage, 0)));
+    wgmma_commit();
+    multiply_shared<Keys, Queries>(d_p, values, Queries::along_columns(shared.streamed(stage, 1)));
+    wgmma_commit();
+
+    wgmma_wait<1>();  // Sᵀ, and dK of the queries before: nothing reads their stage any more
+    if (arrives && step > 0) mbarrier_arrive(shared.empty(previous_stage));
+    previous_stage = stage;
+    if (n * kQueries < first_key + kWarpgroupRows - 1) mask_past_queries(s, first_key, n * kQueries);
+    if (++n == work.end) n = work.first;
+    const float2* lse = reinterpret_cast<const float2*>(shared.extra(stage) + accumulator_column());
+#pragma unroll
+    for (int i = 0; i < kQueries / 2; i += 2) {
+      const float2 pair = lse[i / 4 * 4];
+      s[i] = exp2_approximate(fmaf(s[i], p.scale_log2, -pair.x));
+      s[i + 1] = exp2_approximate(fmaf(s[i + 1], p.scale_log2, -pair.y));
+    }
+    pack_operand(p_operand, s);
+    wgmma_fence();
+    multiply_add_registers<Queries>(d_v, p_operand, Queries::along_rows(shared.streamed(stage, 1)));
+    wgmma_commit();
+
+    wgmma_wait<1>();  // dPᵀ
+    const float2* delta = lse + kQueries / 2;
+#pragma unroll
+    for (int i = 0; i < kQueries / 2; i += 2) {
+      const float2 pair = delta[i / 4 * 4];
+      s[i] *= d_p[i] - pair.x;
+      s[i + 1] *= d_p[i + 1] - pair.y;
+    }
+    pack_operand(d_s_operand, s);
+    wgmma_fence();
+    multiply_add_registers<Queries>(d_k, d_s_operand, Queries::along_rows(shared.streamed(stage, 0)));
+    wgmma_commit();
+    wgmma_wait<0>();  // dV, whose operand's registers the next scores need; dK goes on
+  }
+  wgmma_wait<0>();
+  store_gradient(d_k_rows, work.block, first_key, work.kv_head, p.head_dim, d_k, p.scale);
+  store_gradient(d_v_rows, work.block, first_key, work.kv_head, p.head_dim, d_v, 1.0f);
+}
+
+template <int kHeadDim>
+__global__ void __launch_bounds__(kAttentionBackwardThreads, 1)
+    attention_backward_keys_sm90_kernel(LIMO_GRID_CONSTANT TensorMap q, LIMO_GRID_CONSTANT TensorMap k,
+                                        LIMO_GRID_CONSTANT TensorMap v, LIMO_GRID_CONSTANT TensorMap d_out,
+                                        AttentionBackwardParameters p, AttentionRows d_k, AttentionRows d_v) {
+#if LIMO_SM90A
+  using Shape = AttentionKeysShape<kHeadDim>;
+  LIMO_DYNAMIC_SHARED(memory);
+  const typename Shape::Shared shared(memory);
+  const AttentionKeysWork<kHeadDim> work(p);
+  if (threadIdx.x == 0) shared.init_barriers(Shape::kArrivals);
+  __syncthreads();
+  const int warpgroup = warpgroup_index();
+  if (warpgroup == 0) {
+    set_max_registers_down<kBackwardProducerRegisters>();
+    if (threadIdx.x < 32) attention_backward_keys_load<kHeadDim>(&q, &k, &v, &d_out, p, work, shared);
+  } else {
+    set_max_registers_up<kBackwardConsumerRegisters>();
+    attention_backward_keys_compute<kHeadDim>(warpgroup - 1, p, work, d_k, d_v, shared);
+  }
+#endif
+}
+
+}  // namespace limo::cuda

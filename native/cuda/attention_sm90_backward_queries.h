@@ -1,0 +1,132 @@
+#pragma once
+
+#include "cuda/attention_sm90_backward_parts.h"
+
+// d_q on sm_90a. A thread block owns 128 queries of a head and goes through the keys they see:
+//   S = Q·Kᵀ → P = exp(S − lse),  dP = dO·Vᵀ → dS = P ∘ (dP − delta),  dQ += dS·K
+// dS is already in the registers that the last product takes its first operand from.
+namespace limo::cuda {
+
+template <int kHeadDim>
+struct AttentionQueriesShape {
+  // Registers a thread: dQ (kHeadDim / 2), S and dP of the next keys (one a key) and dS of these (a quarter), 224 at 128 keys of 128
+  // columns, of 240. 128 keys rather than 64 for the shared memory: see AttentionKeysShape.
+  static constexpr int kStages = kHeadDim == 64 ? 4 : 2;  // 128 KB of keys and values under way
+  using Queries = Tile<kAttentionBackwardRows, kHeadDim>;
+  using Keys = Tile<128, kHeadDim>;
+  using Shared = AttentionBackwardShared<Queries, Keys, kStages, 0>;
+  static constexpr int kSharedBytes = Shared::kSharedBytes;
+};
+
+// A block of queries and a head. Heads of a block follow each other: those of a group read the same keys.
+struct AttentionQueriesWork {
+  Block block;
+  int head, first_query, key_blocks;
+
+  LIMO_DEVICE explicit AttentionQueriesWork(const AttentionBackwardParameters& p) {
+    block = p.blocks[blockIdx.x / p.heads];
+    head = static_cast<int>(blockIdx.x % p.heads);
+    first_query = block.block * kAttentionBackwardRows;
+    key_blocks = block.block + 1;
+  }
+};
+
+// One thread.
+template <int kHeadDim>
+LIMO_DEVICE void attention_backward_queries_load(const TensorMap* q, const TensorMap* k, const TensorMap* v,
+                                                 const TensorMap* d_out, const AttentionBackwardParameters& p,
+                                                 const AttentionQueriesWork& work,
+                                                 const typename AttentionQueriesShape<kHeadDim>::Shared& shared) {
+  using Shape = AttentionQueriesShape<kHeadDim>;
+  shared.load_owned(q, d_out, work.head, work.block.first_row + work.first_query);
+  Ring<Shape::kStages> ring;
+#pragma unroll 1
+  for (int n = 0; n < work.key_blocks; ++n, ring.advance()) {
+    mbarrier_wait(shared.empty(ring.stage), ring.parity ^ 1);
+    shared.load_streamed(k, v, ring.stage, work.head / p.heads_per_group, work.block.first_row + n * Shape::Keys::kRows);
+  }
+}
+
+// One warpgroup.
+template <int kHeadDim>
+LIMO_DEVICE void attention_backward_queries_compute(int consumer, const AttentionBackwardParameters& p,
+                                                    const AttentionQueriesWork& work, const AttentionRows& d_q_rows,
+                                                    const typename AttentionQueriesShape<kHeadDim>::Shared& shared) {
+  using Shape = AttentionQueriesShape<kHeadDim>;
+  using Queries = typename Shape::Queries;
+  using Keys = typename Shape::Keys;
+  constexpr int kKeys = Keys::kRows;
+  const bool arrives = threadIdx.x % 32 == 0;
+  const int first_query = work.first_query + consumer * kWarpgroupRows;
+  const uint64_t queries = Queries::along_columns(shared.owned(0), consumer * kWarpgroupRows);
+  const uint64_t d_out = Queries::along_columns(shared.owned(1), consumer * kWarpgroupRows);
+  float d_q[kHeadDim / 2], lse[2] = {}, delta[2] = {};
+  uint32_t d_s_operand[kKeys / 16][4];
+  Ring<Shape::kStages> ring;
+  int previous_stage = 0;
+  clear(d_q);
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const int row = first_query + accumulator_row() + 8 * r;
+    if (row >= work.block.length) continue;
+    const int64_t place = static_cast<int64_t>(work.block.first_row + row) * p.heads + work.head;
+    lse[r] = p.lse[place] * kLog2E;
+    delta[r] = p.delta[place];
+  }
+
+  mbarrier_wait(shared.owned_full(), 0);
+#pragma unroll 1
+  for (int n = 0; n < work.key_blocks; ++n, ring.advance()) {
+    const int stage = ring.stage;
+    float s[kKeys / 2], d_p[kKeys / 2];
+    mbarrier_wait(shared.full(stage), ring.parity);
+    shared.zero_beyond(stage, work.block.length - n * kKeys, consumer);
+    wgmma_fence();
+    multiply_shared<Queries, Keys>(s, queries, Keys::along_columns(shared.streamed(stage, 0)));
+    wgmma_commit();
+    multiply_shared<Queries, Keys>(d_p, d_out, Keys::along_columns(shared.streamed(stage, 1)));
+    wgmma_commit();
+
+    wgmma_wait<1>();  // S, and dQ of the keys before: nothing reads their stage any more
+    if (arrives && n > 0) mbarrier_arrive(shared.empty(previous_stage));
+    previous_stage = stage;
+    if (n == work.key_blocks - 1) mask_future_keys(s, first_query, n * kKeys);
+#pragma unroll
+    for (int i = 0; i < kKeys / 2; ++i) s[i] = exp2_approximate(fmaf(s[i], p.scale_log2, -lse[i / 2 % 2]));
+
+    wgmma_wait<0>();  // dP
+#pragma unroll
+    for (int i = 0; i < kKeys / 2; ++i) s[i] *= d_p[i] - delta[i / 2 % 2];
+    pack_operand(d_s_operand, s);
+    wgmma_fence();
+    multiply_add_registers<Keys>(d_q, d_s_operand, Keys::along_rows(shared.streamed(stage, 0)));
+    wgmma_commit();  wgmma_wait<0>();
+  }
+  wgmma_wait<0>();
+  store_gradient(d_q_rows, work.block, first_query, work.head, p.head_dim, d_q, p.scale);
+}
+
+template <int kHeadDim>
+__global__ void __launch_bounds__(kAttentionBackwardThreads, 1)
+    attention_backward_queries_sm90_kernel(LIMO_GRID_CONSTANT TensorMap q, LIMO_GRID_CONSTANT TensorMap k,
+                                           LIMO_GRID_CONSTANT TensorMap v, LIMO_GRID_CONSTANT TensorMap d_out,
+                                           AttentionBackwardParameters p, AttentionRows d_q) {
+#if LIMO_SM90A
+  using Shape = AttentionQueriesShape<kHeadDim>;
+  LIMO_DYNAMIC_SHARED(memory);
+  const typename Shape::Shared shared(memory);
+  const AttentionQueriesWork work(p);
+  if (threadIdx.x == 0) shared.init_barriers(1);
+  __syncthreads();
+  const int warpgroup = warpgroup_index();
+  if (warpgroup == 0) {
+    set_max_registers_down<kBackwardProducerRegisters>();
+    if (threadIdx.x == 0) attention_backward_queries_load<kHeadDim>(&q, &k, &v, &d_out, p, work, shared);
+  } else {
+    set_max_registers_up<kBackwardConsumerRegisters>();
+    attention_backward_queries_compute<kHeadDim>(warpgroup - 1, p, work, d_q, shared);
+  }
+#endif
+}
+
+}  // namespace limo::cuda

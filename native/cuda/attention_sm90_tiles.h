@@ -1,0 +1,164 @@
+#pragma once
+
+#include "core/tensor.h"
+#include "cuda/attention_blocks.h"
+#include "cuda/hopper.h"
+#include "cuda/runtime.h"
+
+// What the attention kernels for sm_90a share: tiles in shared memory, their products, the ring of stages between the warps
+// that load and those that compute, and stores. A warpgroup (4 warps) owns 64 rows of a tile; in its accumulators, value
+// 4j + 2r + e of a lane is row 16·warp + lane/4 + 8r and column 8j + 2·(lane mod 4) + e.
+//
+// The bodies of these kernels exist in code for sm_90a only; other targets of the same file compile them empty.
+#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define LIMO_SM90A 1
+#else
+#define LIMO_SM90A 0
+#endif
+
+namespace limo::cuda {
+
+constexpr int kWarpgroup = 128;       // threads
+constexpr int kWarpgroupRows = 64;    // the rows of one wgmma
+constexpr int kPanelColumns = 64;     // 128 bytes: the width that the swizzle allows a TMA box
+constexpr float kLog2E = 1.44269504088896340736f;
+
+// Named barriers: 0 is that of __syncthreads(), and each of the others here the first of one for every warpgroup that computes.
+constexpr int kTurnBarriers = 1, kZeroBarriers = 4;
+
+// kRows × kColumns bf16 in shared memory, as panels of 64 columns one after the other; a panel has rows of 128 bytes, swizzled,
+// and starts at a multiple of 1,024. Its columns beyond the head dim and rows beyond the tokens are zeros, written by TMA.
+template <int kRows_, int kColumns_>
+struct Tile {
+  static constexpr int kRows = kRows_, kColumns = kColumns_;
+  static constexpr int kPanelBytes = kRows * 128, kPanels = kColumns / kPanelColumns;
+  static constexpr int kBytes = kPanels * kPanelBytes;
+  static constexpr int kBox[3] = {kPanelColumns, 1, kRows};
+
+  // Starts the load of rows `row` … of a [D, heads, T] tensor.
+  static LIMO_DEVICE void load(uint32_t tile, const TensorMap* map, uint32_t barrier, int head, int row) {
+#pragma unroll
+    for (int panel = 0; panel < kPanels; ++panel)
+      tma_load_3d(tile + panel * kPanelBytes, map, barrier, panel * kPanelColumns, head, row);
+  }
+
+  // The operand whose sums run along the tile's rows: A of A·Bᵀ from row `first_row` (a multiple of 8), or B.
+  static LIMO_DEVICE uint64_t along_columns(uint32_t tile, int first_row = 0) {
+    return wgmma_descriptor(tile + first_row * 128, 16, 1024);
+  }
+  // From one step of 16 columns to another; addresses in a descriptor count units of 16 bytes.
+  static LIMO_DEVICE int column_step(int k) { return (k / 4 * kPanelBytes + k % 4 * 32) / 16; }
+
+  // The B of P·B, whose sums run along the tile's columns.
+  static LIMO_DEVICE uint64_t along_rows(uint32_t tile) { return wgmma_descriptor(tile, kPanelBytes, 1024); }
+  static LIMO_DEVICE int row_step(int k) { return k * 16 * 128 / 16; }
+
+  // Zeros in the rows from `first` on, written by one warpgroup. Such rows belong to the next sequence, and whatever they hold
+  // (0 · infinity is not 0) must not reach a sum over rows. Each warpgroup zeros for itself: it then reads nothing else,
+  // wherever the others are.
+  static LIMO_DEVICE void zero_rows(unsigned char* tile, int first, int consumer) {
+    const int thread = threadIdx.x % kWarpgroup;
+#pragma unroll
+    for (int panel = 0; panel < kPanels; ++panel)
+      for (int offset = first * 128 + thread * 16; offset < kPanelBytes; offset += kWarpgroup * 16)
+        *reinterpret_cast<uint4*>(tile + panel * kPanelBytes + offset) = make_uint4(0, 0, 0, 0);
+    fence_proxy_async();
+    named_barrier_sync(kZeroBarriers + consumer, kWarpgroup);
+  }
+};
+
+// d = A·Bᵀ, both from shared memory. N, the rows of B, is that of d.
+template <class A, class B, int R>
+LIMO_DEVICE void multiply_shared(float (&d)[R], uint64_t a, uint64_t b) {
+  static_assert(A::kColumns == B::kColumns && B::kRows == 2 * R);
+#pragma unroll
+  for (int k = 0; k < A::kColumns / 16; ++k)
+    wgmma_ss<0, 0>(d, a + A::column_step(k), b + B::column_step(k), k != 0);
+}
+
+// d += P·B, P from registers.
+template <class B, int R, int K>
+LIMO_DEVICE void multiply_add_registers(float (&d)[R], const uint32_t (&p)[K][4], uint64_t b) {
+  static_assert(B::kRows == 16 * K && B::kColumns == 2 * R);
+#pragma unroll
+  for (int k = 0; k < K; ++k) wgmma_rs<1>(d, p[k], b + B::row_step(k), 1);
+}
+
+// Accumulators, rounded, as the A operand of the next product: the layouts of the two agree.
+template <int R>
+LIMO_DEVICE void pack_operand(uint32_t (&p)[R / 8][4], const float (&s)[R]) {
+#pragma unroll
+  for (int k = 0; k < R / 8; ++k)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) p[k][i] = pack_bf16(s[8 * k + 2 * i], s[8 * k + 2 * i + 1]);
+}
+
+template <int R>
+LIMO_DEVICE void clear(float (&d)[R]) {
+#pragma unroll
+  for (int i = 0; i < R; ++i) d[i] = 0;
+}
+
+// Which of a ring of stages is next, and the parity of the phase that its barriers complete next.
+template <int kStages>
+struct Ring {
+  int stage = 0;
+  int parity = 0;
+  LIMO_DEVICE void advance() {
+    if (++stage == kStages) {
+      stage = 0;
+      parity ^= 1;
+    }
+  }
+};
+
+// Number of this warpgroup, the same in a warp's lanes also in the compiler's eyes.
+LIMO_DEVICE int warpgroup_index() { return __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x / kWarpgroup), 0); }
+
+// The row of a warpgroup's 64 that r = 0 of this lane stands for; r = 1 is 8 further.
+LIMO_DEVICE int accumulator_row() { return static_cast<int>(threadIdx.x % kWarpgroup / 32 * 16 + threadIdx.x % 32 / 4); }
+
+// And the column that value 0 stands for.
+LIMO_DEVICE int accumulator_column() { return 2 * static_cast<int>(threadIdx.x % 4); }
+
+// words[j] of lane t of a quad goes to words[t] of lane j.
+LIMO_DEVICE void transpose_quad(uint32_t (&words)[4]) {
+  const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
+#pragma unroll
+  for (int j = 0; j < 4; j += 2) {
+    const uint32_t received = __shfl_xor_sync(0xffffffffu, odd ? words[j] : words[j + 1], 1);
+    if (odd) words[j] = received;
+    else words[j + 1] = received;
+  }
+#pragma unroll
+  for (int j = 0; j < 2; ++j) {
+    const uint32_t received = __shfl_xor_sync(0xffffffffu, upper ? words[j] : words[j + 2], 2);
+    if (upper) words[j] = received;
+    else words[j + 2] = received;
+  }
+}
+
+// The tensor of a projection's heads as TMA sees it: [D, heads, T], rows of the token dimension `row_stride` elements apart.
+inline TensorMap attention_tensor_map(const Bf16* base, int head_dim, int heads, int64_t tokens, int64_t row_stride,
+                                      const int (&box)[3]) {
+  constexpr int64_t kBytes = sizeof(Bf16);
+  return make_tensor_map_3d(base, {head_dim, heads, tokens}, {head_dim * kBytes, row_stride * kBytes}, box);
+}
+
+// Row r of a lane's accumulators, times `factor`, to `to` as bf16. The lanes of a quad exchange what they hold, so that each
+// stores 16 bytes and a quad 64 in a row. All lanes call; those whose row is not `stored` only exchange.
+template <int R>
+LIMO_DEVICE void store_row(Bf16* to, int columns, bool stored, const float (&d)[R], int r, float factor) {
+#pragma unroll
+  for (int j = 0; j < R / 4; j += 4) {
+    uint32_t words[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) words[i] = pack_bf16(d[4 * (j + i) + 2 * r] * factor, d[4 * (j + i) + 2 * r + 1] * factor);
+    transpose_quad(words);
+    const int column = 8 * (j + static_cast<int>(threadIdx.x % 4));
+    if (stored && column < columns)
+      *reinterpret_cast<uint4*>(to + column) = make_uint4(words[0], words[1], words[2], words[3]);
+  }
+}
+
+}  // namespace limo::cuda

@@ -1,0 +1,211 @@
+// The attention kernels for sm_90a, run by the emulator, against their formula in double.
+#include <cstdio>
+#include <string>
+
+#include "attention-reference.h"
+#include "cuda/attention_sm90_forward.h"
+
+namespace {
+
+using limo::Bf16;
+using limo::cuda::Block;
+using namespace limo::reference;
+
+constexpr Bf16 kNan{0x7fc0}, kInfinity{0x7f80}, kCanary{0x1234};
+
+int failures = 0;
+
+void expect(bool holds, const std::string& place, const std::string& message) {
+  if (holds) return;
+  ++failures;
+  std::printf("not ok %s: %s\n", place.c_str(), message.c_str());
+}
+
+// An array on the device.
+template <class T>
+class DeviceArray {
+ public:
+  explicit DeviceArray(const std::vector<T>& values) : count_(values.size()) {
+    limo::cuda::check_cuda(cudaMalloc(reinterpret_cast<void**>(&data_), count_ * sizeof(T)), "cudaMalloc");
+    limo::cuda::check_cuda(cudaMemcpy(data_, values.data(), count_ * sizeof(T), cudaMemcpyHostToDevice), "cudaMemcpy");
+  }
+  ~DeviceArray() { cudaFree(data_); }
+  DeviceArray(const DeviceArray&) = delete;
+  DeviceArray& operator=(const DeviceArray&) = delete;
+
+  T* data() const { return data_; }
+  std::vector<T> read() const {
+    std::vector<T> values(count_);
+    limo::cuda::check_cuda(cudaMemcpy(values.data(), data_, count_ * sizeof(T), cudaMemcpyDeviceToHost), "cudaMemcpy");
+    return values;
+  }
+
+ private:
+  T* data_ = nullptr;
+  size_t count_;
+};
+
+Matrix canaries(const Shape& shape, int heads) {
+  Matrix matrix(shape, heads, kCanary);
+  for (int row = 0; row < matrix.rows; ++row)
+    for (int head = 0; head < heads; ++head)
+      for (int d = 0; d < shape.head_dim; ++d) matrix.at(row, head, d) = kNan;
+  return matrix;
+}
+
+// Values: at most twice the largest error of `rounded`, in the rows that count. Between the rows: untouched.
+void compare(const std::string& place, const char* name, const Matrix& received, const Doubles& exact, const Doubles& rounded,
+             int first_row, int end_row) {
+  double allowed = 0, largest = 0;
+  for (int row = first_row; row < end_row; ++row)
+    for (int head = 0; head < received.heads; ++head)
+      for (int d = 0; d < received.head_dim; ++d) {
+        const double error = std::fabs(received.get(row, head, d) - exact.at(row, head, d));
+        allowed = std::max(allowed, 2 * std::fabs(rounded.at(row, head, d) - exact.at(row, head, d)));
+        if (!(error <= largest)) largest = error;
+      }
+  // Where nothing is rounded in the reference (one key, say), float32 sums still are.
+  allowed = std::max(allowed, 1e-6);
+  expect(largest <= allowed, place, std::string(name) + ": expected an error of at most " + std::to_string(allowed) +
+                                        " but received " + std::to_string(largest));
+  for (int row = 0; row < received.rows; ++row)
+    for (int i = received.heads * received.head_dim; i < received.stride; ++i)
+      expect(received.values[static_cast<size_t>(row) * received.stride + i].bits == kCanary.bits, place,
+             std::string(name) + ": written beyond row " + std::to_string(row));
+}
+
+struct Case {
+  const char* name;
+  Shape shape;
+  double deviation = 1;    // of q
+  int only_sequence = -1;  // the others hold infinities and not-a-numbers
+};
+
+std::string describe(const Case& c) {
+  std::string text = c.name;
+  for (const int length : c.shape.lengths) text += " " + std::to_string(length);
+  return text + ", heads " + std::to_string(c.shape.heads) + "/" + std::to_string(c.shape.kv_heads) + ", head dim " +
+         std::to_string(c.shape.head_dim);
+}
+
+Inputs make_inputs(const Case& c) {
+  std::mt19937 random(1);
+  const Shape& shape = c.shape;
+  Inputs in{shape,
+            {shape, shape.heads, kNan},
+            {shape, shape.kv_heads, kNan},
+            {shape, shape.kv_heads, kNan},
+            {shape, shape.heads, kNan}};
+  in.q.randomize(random, c.deviation);
+  for (Matrix* matrix : {&in.k, &in.v, &in.d_out}) matrix->randomize(random, 1);
+  const std::vector<int32_t> starts = shape.cu_seqlens();
+  for (size_t s = 0; s < shape.lengths.size() && c.only_sequence >= 0; ++s) {
+    if (static_cast<int>(s) == c.only_sequence) continue;
+    for (Matrix* matrix : {&in.q, &in.k, &in.v, &in.d_out})
+      for (int row = starts[s]; row < starts[s + 1]; ++row)
+        for (int i = 0; i < matrix->heads * matrix->head_dim; ++i)
+          matrix->values[static_cast<size_t>(row) * matrix->stride + i] = i % 2 ? kInfinity : kNan;
+  }
+  return in;
+}
+
+void check_forward(const Case& c, const Inputs& in) {
+  const Shape& shape = c.shape;
+  const std::vector<int32_t> starts = shape.cu_seqlens();
+  const int first_row = c.only_sequence < 0 ? 0 : starts[c.only_sequence];
+  const int end_row = c.only_sequence < 0 ? shape.tokens() : starts[c.only_sequence + 1];
+  Matrix out = canaries(shape, shape.heads);
+  const DeviceArray<Bf16> q(in.q.values), k(in.k.values), v(in.v.values), device_out(out.values);
+  const DeviceArray<float> lse(std::vector<float>(static_cast<size_t>(shape.tokens()) * shape.heads, NAN));
+  const std::vector<Block> blocks = limo::cuda::list_blocks(starts.data(), static_cast<int64_t>(starts.size()),
+                                                            limo::cuda::attention_forward_sm90_rows(shape.head_dim));
+  const DeviceArray<Block> device_blocks(blocks);
+  limo::cuda::AttentionForwardSm90 call{};
+  call.out = device_out.data();
+  call.lse = lse.data();
+  call.q = q.data();
+  call.k = k.data();
+  call.v = v.data();
+  call.out_stride = out.stride;
+  call.q_stride = in.q.stride;
+  call.k_stride = in.k.stride;
+  call.v_stride = in.v.stride;
+  call.tokens = shape.tokens();
+  call.blocks = device_blocks.data();
+  call.block_count = static_cast<int64_t>(blocks.size());
+  call.heads = shape.heads;
+  call.kv_heads = shape.kv_heads;
+  call.head_dim = shape.head_dim;
+  call.scale = static_cast<float>(shape.scale());
+  call.multiprocessors = 3;
+  limo::cuda::attention_forward_sm90(call);
+  limo::cuda::check_cuda(cudaStreamSynchronize(nullptr), "attention forward");
+  out.values = device_out.read();
+  const std::vector<float> received_lse = lse.read();
+
+  const Forward exact = forward(in, false), rounded = forward(in, true);
+  compare(describe(c), "out", out, exact.out, rounded.out, first_row, end_row);
+  double largest = 0;
+  for (int row = first_row; row < end_row; ++row)
+    for (int head = 0; head < shape.heads; ++head) {
+      const double expected = exact.lse.at(row, head, 0);
+      const double error = std::fabs(received_lse[static_cast<size_t>(row) * shape.heads + head] - expected);
+      const double relative = error / std::max(1.0, std::fabs(expected));
+      if (!(relative <= largest)) largest = relative;
+    }
+  // Sums of float32 over head_dim products and over the row: far below 64 roundings' worth.
+  expect(largest <= 64 * 0x1p-24, describe(c), "lse: received a relative error of " + std::to_string(largest));
+}
+
+// Scores of about -1e32: their differences alone count.
+void check_huge_scores() {
+  Case c{"huge scores", {{3}, 1, 1, 16}};
+  Inputs in = make_inputs(c);
+  for (int row = 0; row < 3; ++row)
+    for (int d = 0; d < 16; ++d) {
+      in.q.at(row, 0, d) = round_bf16(d == 0 ? -1e16 : 0);
+      in.k.at(row, 0, d) = round_bf16(d == 0 ? 1e16 : 0);
+    }
+  check_forward(c, in);
+}
+
+const Case kCases[] = {
+    {"one row", {{1}, 1, 1, 128}},
+    {"around a warpgroup", {{63, 64, 65}, 1, 1, 128}},
+    {"around a block", {{127, 128, 129}, 2, 1, 128}},
+    {"several blocks", {{193, 300}, 2, 2, 128}},
+    {"one row", {{1}, 1, 1, 64}},
+    {"around a warpgroup", {{63, 64, 65}, 1, 1, 64}},
+    {"around a block", {{191, 193, 129}, 2, 1, 64}},
+    {"several blocks", {{385, 450}, 2, 2, 64}},
+    {"seven heads a group", {{150}, 7, 1, 64}},
+    {"seven heads a group", {{70, 1, 66}, 14, 2, 128}},
+    {"padded head", {{130, 40}, 2, 1, 16}},
+    {"padded head", {{130, 40}, 2, 1, 40}},
+    {"padded head", {{130, 40}, 2, 1, 80}},
+    {"padded head", {{130, 40}, 2, 1, 96}},
+    {"row stride", {{130, 40}, 2, 1, 64, 24}},
+    {"row stride", {{130, 40}, 2, 1, 128, 8}},
+    {"steep", {{260}, 1, 1, 128}, 30},
+    {"steep", {{260}, 1, 1, 64}, 30},
+    {"infinities beside", {{50, 140, 60}, 1, 1, 128}, 1, 1},
+    {"infinities beside", {{50, 200, 60}, 2, 1, 64}, 1, 1},
+    {"infinities beside", {{128, 1, 128}, 1, 1, 40}, 1, 1},
+};
+
+}  // namespace
+
+int main() {
+  int cases = 0;
+  for (const Case& c : kCases) {
+    try {
+      check_forward(c, make_inputs(c));
+    } catch (const limo::Error& error) {
+      expect(false, describe(c), error.what());
+    }
+    ++cases;
+  }
+  check_huge_scores();
+  std::printf("attention for sm_90a: %d cases, %d failures\n", cases + 1, failures);
+  return failures == 0 ? 0 : 1;
+}
