@@ -1,6 +1,106 @@
-#include "cuda/elements.h"
+#include "cuda/attention_sm90_backward.h"
+#include "cuda/attention_sm90_forward.h"
+#include "cuda/context.h"
 #include "cuda/operations.h"
+#include "ops/attention.h"
+
 namespace limo::cuda {
-void run(const Attention&, CudaContext&) { throw Error(ErrorCode::kProgramInvalid, "not yet"); }
-void run(const AttentionBackward&, CudaContext&) { throw Error(ErrorCode::kProgramInvalid, "not yet"); }
+namespace {
+
+// Kernels of three kinds: for sm_90a, where rows can be loaded by TMA; for sm_80 and later, of any strides; and plain ones for
+// float32 and for heads that are too wide for the others.
+enum class Kernels { kSm90, kSm80, kPlain };
+
+constexpr int64_t kWidestHead = 128;
+
+bool loads_by_tma(const Tensor& rows) { return reinterpret_cast<uintptr_t>(rows.data) % 16 == 0 && rows.row_stride % 8 == 0; }
+
+template <class... Rows>
+Kernels kernels_for(const CudaContext& context, int64_t head_dim, const Tensor& q, const Rows&... others) {
+  if (q.dtype != DType::kBF16 || head_dim > kWidestHead) return Kernels::kPlain;
+  const bool by_tma = head_dim % 8 == 0 && loads_by_tma(q) && (loads_by_tma(others) && ...);
+  return context.capability() == 90 && by_tma ? Kernels::kSm90 : Kernels::kSm80;
 }
+
+// The blocks of rows that thread blocks work on. All layers of a run have the same.
+CudaContext::List<Block> blocks_of(CudaContext& context, const Tensor& cu_seqlens, int rows_per_block, BlockRows rows) {
+  const int kind = 2 * rows_per_block + (rows == BlockRows::kKeys);
+  return context.list<Block>(cu_seqlens, kind, [&] { return list_blocks(context.integers(cu_seqlens), cu_seqlens.rows, rows_per_block, rows); });
+}
+
+void run_sm90(const Attention& op, CudaContext& context) {
+  AttentionForwardSm90 a{};
+  a.head_dim = static_cast<int>(op.head_dim);
+  const auto blocks = blocks_of(context, op.cu_seqlens, attention_forward_sm90_rows(a.head_dim), BlockRows::kQueries);
+  a.out = op.out.row<Bf16>(0);
+  a.lse = op.lse.f32();
+  a.q = op.q.row<Bf16>(0);
+  a.k = op.k.row<Bf16>(0);
+  a.v = op.v.row<Bf16>(0);
+  a.out_stride = op.out.row_stride;
+  a.q_stride = op.q.row_stride;
+  a.k_stride = op.k.row_stride;
+  a.v_stride = op.v.row_stride;
+  a.tokens = op.q.rows;
+  a.blocks = blocks.data;
+  a.block_count = blocks.count;
+  a.heads = static_cast<int>(op.lse.cols);
+  a.kv_heads = static_cast<int>(op.k.cols / a.head_dim);
+  a.scale = static_cast<float>(op.scale);
+  a.multiprocessors = context.multiprocessors();
+  a.stream = context.stream();
+  attention_forward_sm90(a);
+}
+
+void run_sm90(const AttentionBackward& op, CudaContext& context) {
+  const auto query_blocks = blocks_of(context, op.cu_seqlens, kAttentionBackwardRows, BlockRows::kQueries);
+  const auto key_blocks = blocks_of(context, op.cu_seqlens, kAttentionBackwardRows, BlockRows::kKeys);
+  AttentionBackwardSm90 a{};
+  a.d_q = op.d_q.row<Bf16>(0);
+  a.d_k = op.d_k.row<Bf16>(0);
+  a.d_v = op.d_v.row<Bf16>(0);
+  a.delta = op.delta.f32();
+  a.d_out = op.d_out.row<Bf16>(0);
+  a.out = op.out.row<Bf16>(0);
+  a.lse = op.lse.f32();
+  a.q = op.q.row<Bf16>(0);
+  a.k = op.k.row<Bf16>(0);
+  a.v = op.v.row<Bf16>(0);
+  a.d_q_stride = op.d_q.row_stride;
+  a.d_k_stride = op.d_k.row_stride;
+  a.d_v_stride = op.d_v.row_stride;
+  a.d_out_stride = op.d_out.row_stride;
+  a.out_stride = op.out.row_stride;
+  a.q_stride = op.q.row_stride;
+  a.k_stride = op.k.row_stride;
+  a.v_stride = op.v.row_stride;
+  a.tokens = op.q.rows;
+  a.query_blocks = query_blocks.data;
+  a.query_block_count = query_blocks.count;
+  a.key_blocks = key_blocks.data;
+  a.key_block_count = key_blocks.count;
+  a.heads = static_cast<int>(op.lse.cols);
+  a.head_dim = static_cast<int>(op.head_dim);
+  a.kv_heads = static_cast<int>(op.k.cols / a.head_dim);
+  a.scale = static_cast<float>(op.scale);
+  a.stream = context.stream();
+  attention_backward_sm90(a);
+}
+
+}  // namespace
+
+void run(const Attention& op, CudaContext& context) {
+  switch (kernels_for(context, static_cast<int64_t>(op.head_dim), op.q, op.k, op.v, op.out)) {
+    case Kernels::kSm90: return run_sm90(op, context);
+    default: throw Error(ErrorCode::kProgramInvalid, "not yet");
+  }
+}
+
+void run(const AttentionBackward& op, CudaContext& context) {
+  switch (kernels_for(context, static_cast<int64_t>(op.head_dim), op.q, op.k, op.v, op.out, op.d_out, op.d_q, op.d_k, op.d_v)) {
+    case Kernels::kSm90: return run_sm90(op, context);
+    default: throw Error(ErrorCode::kProgramInvalid, "not yet");
+  }
+}
+
+}  // namespace limo::cuda
