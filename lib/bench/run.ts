@@ -6,7 +6,7 @@ import { timeRuns } from './measure.js'
 import { type PreparedCase, prepareCase } from './op-case.js'
 import { opCases } from './op-cases.js'
 import { type Peer, type PeerCase, type PeerResult, timeAgainst } from './peer.js'
-import { benchSizes, scaleOf } from './sizes.js'
+import { type BenchScale, benchSizes, scaleOf } from './sizes.js'
 import { prepareStep, stepCases, stepFlops, stepShape } from './step-cases.js'
 
 /** One measured thing. */
@@ -48,6 +48,8 @@ export interface BenchOptions {
   dtypes: readonly ComputeDtype[]
   /** `cpu`, `cuda`, `cuda:1`, … */
   device: string
+  /** Sizes other than the device's own. */
+  scale?: BenchScale | undefined
   /** Of the CPU. */
   threads: number
   /** What to compare with. */
@@ -65,8 +67,7 @@ interface Case {
   prepare: (device: Device, type: ComputeType) => Promise<PreparedCase>
 }
 
-function* casesOf({ ops, steps, device }: BenchOptions, type: ComputeType): Generator<Case> {
-  const scale = scaleOf(device)
+function* casesOf({ ops, steps, device, scale = scaleOf(device) }: BenchOptions, type: ComputeType): Generator<Case> {
   for (const opCase of opCases(ops, type, benchSizes[scale])) {
     const { op, direction, shape, flops, bytes } = opCase
     const work = flops === undefined ? { bytes: bytes! } : { flops }

@@ -55,8 +55,8 @@ const cuda: BenchSizes = {
   flat: 134_217_728,
 }
 
-/** Small enough for an emulator: it shows that a benchmark runs, not how fast anything is. */
-const emulated: BenchSizes = {
+/** Small enough for an emulator, and for a sanitizer: it shows that a benchmark runs, not how fast anything is. */
+const small: BenchSizes = {
   stream: { T: 70, C: 96 },
   feedForward: { T: 40, F: 136 },
   queries: { T: 70, H: 4, D: 32 },
@@ -72,11 +72,11 @@ const emulated: BenchSizes = {
 }
 
 /** Which sizes suit a device, by its name. */
-export type BenchScale = 'cpu' | 'cuda' | 'emulated'
+export type BenchScale = 'cpu' | 'cuda' | 'small'
 
 export function scaleOf(device: string): BenchScale {
   if (device === 'cpu') return 'cpu'
-  return device === 'cuda-emulated' ? 'emulated' : 'cuda'
+  return device === 'cuda-emulated' ? 'small' : 'cuda'
 }
 
-export const benchSizes: Readonly<Record<BenchScale, BenchSizes>> = { cpu, cuda, emulated }
+export const benchSizes: Readonly<Record<BenchScale, BenchSizes>> = { cpu, cuda, small }

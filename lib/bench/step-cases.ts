@@ -86,7 +86,7 @@ export const stepCases: Readonly<Record<BenchScale, readonly StepCase[]>> = {
     { name: 'Q', config: Q, tokens: 16384 },
     { name: 'Q1.5', config: Q15, tokens: 16384 },
   ],
-  emulated: [{ name: 'tiny', config: tiny, tokens: 80 }],
+  small: [{ name: 'tiny', config: tiny, tokens: 80 }],
 }
 
 /** The letters of a step's shape. */

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { cudaPlaces, instructionSets, type OpCall, type Place, runOp } from './run-op.js'
+import { cpuPlaces, cudaPlaces, type OpCall, runOp } from './run-op.js'
 
 /** Unit roundoff of float32: the relative error of one rounded operation. */
 export const U = 2 ** -24
@@ -37,14 +37,13 @@ export function sameBits(a: Float32Array, b: Float32Array): boolean {
  * which must give the same bits; and holds what it wrote against what is expected of it.
  */
 export async function checkOp(t: Test, name: string, call: OpCall, expected: Record<string, Expected>): Promise<void> {
-  const onCpu: Place[] = instructionSets.map((instructionSet) => ({ instructionSet, threads: 1 }))
   // Kernels take several numbers at once from aligned operands, and one at a time from others.
   const onCuda = cudaPlaces.flatMap((place) => [
     place,
     { ...place, aligned: false, instructionSet: `${place.instructionSet}, not aligned` },
   ])
   // Attention alone has kernels of its own for each generation.
-  const places = [...onCpu, ...(call.op.startsWith('attention') ? onCuda : onCuda.slice(0, 2))]
+  const places = [...cpuPlaces, ...(call.op.startsWith('attention') ? onCuda : onCuda.slice(0, 2))]
   for (const place of places) {
     const { instructionSet } = place
     const outputs = await runOp(call, place)

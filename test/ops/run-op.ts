@@ -18,15 +18,16 @@ export interface Place {
   capability?: number
 }
 
+const device = process.env.LIMO_TEST_DEVICE
+
 /** The instruction sets that this processor has: every operation is tested on each. */
 export const instructionSets = loadAddon().describeCpu().instructionSets
 
 /**
- * The CUDA device to test on, once for each set of kernels that it has: the one that LIMO_TEST_DEVICE names, or the emulator where
- * this checkout has built it.
+ * The CUDA device to test on, once for each set of kernels that it has: the one that LIMO_TEST_DEVICE names, where nothing else
+ * is tested then, or the emulator where this checkout has built it.
  */
 export const cudaPlaces: Place[] = (() => {
-  const device = process.env.LIMO_TEST_DEVICE
   if (device !== undefined) return [{ instructionSet: device, threads: 1, device, aligned: true }]
   if (!existsSync(join(packageRoot, 'build/Release/liblimo_cuda_emulated.so'))) return []
   return [90, 80].map((capability) => ({
@@ -34,8 +35,15 @@ export const cudaPlaces: Place[] = (() => {
   }))
 })()
 
+/** Where operations are tested on the CPU: nowhere when a device is named. */
+export const cpuPlaces: Place[] =
+  device === undefined ? instructionSets.map((instructionSet) => ({ instructionSet, threads: 1 })) : []
+
 /** Where whole steps are tested: two threads of each instruction set, and CUDA devices. */
-export const stepPlaces: Place[] = [...instructionSets.map((instructionSet) => ({ instructionSet, threads: 2 })), ...cudaPlaces]
+export const stepPlaces: Place[] = [...cpuPlaces.map((place) => ({ ...place, threads: 2 })), ...cudaPlaces]
+
+/** Where whole steps are tested in float32: two threads of the best instruction set, and a CUDA device. */
+export const float32Places: Place[] = [...stepPlaces.slice(0, cpuPlaces.length).slice(-1), ...cudaPlaces.slice(0, 1)]
 
 /** One operand of a call, dense unless `rowStride` is given. The first dimension may be 'T': the tokens of the call. */
 export interface Operand {

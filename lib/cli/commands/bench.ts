@@ -13,6 +13,7 @@ interface BenchArguments {
   dtype: ComputeDtype | undefined
   device: string
   threads: string | undefined
+  small: boolean
   json: boolean
   against: 'pytorch' | undefined
 }
@@ -36,9 +37,10 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
         choices: ['pytorch'],
         describe: 'run the same in PyTorch by turns and compare (LIMO_PEER_PYTHON says where it is)',
       })
+      .option('small', { type: 'boolean', default: false, describe: 'shapes that take no time, to see that everything runs' })
       .option('json', { type: 'boolean', default: false, describe: 'print one object a line' })
       .strict() as unknown as Argv<BenchArguments>,
-  handler: async ({ what = [], dtype, device, threads, json, against }) => {
+  handler: async ({ what = [], dtype, device, threads, small, json, against }) => {
     const chosen = choose(what)
     if (against && device !== 'cpu')
       throw new ConfigError('CONFIG_INVALID_VALUE', `expected --device cpu for a comparison but received "${device}"`, { device })
@@ -47,7 +49,14 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
     try {
       if (!json) console.log(peer ? `${conventionsText()}\nAgainst ${peer.version}, at its best.` : conventionsText())
       for (const count of counts) {
-        const options = { ...chosen, dtypes: dtype ? [dtype] : (['f32', 'bf16'] as const), device, threads: count, peer }
+        const options = {
+          ...chosen,
+          dtypes: dtype ? [dtype] : (['f32', 'bf16'] as const),
+          device,
+          scale: small ? ('small' as const) : undefined,
+          threads: count,
+          peer,
+        }
         for await (const event of runBench(options)) {
           if ('ceilings' in event) {
             if (!json) console.log(ceilingsText(event.ceilings))

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { closeDevices, cudaPlaces, deviceAt, instructionSets, type Place } from '../../ops/run-op.js'
+import { closeDevices, deviceAt, float32Places } from '../../ops/run-op.js'
 import { relativeL2 } from '../../tensor-files.js'
 import {
   goldenFamilies,
@@ -14,10 +14,8 @@ import {
 
 t.teardown(closeDevices)
 
-const best: Place = { instructionSet: instructionSets.at(-1)!, threads: 2 }
 const cases = goldenFamilies.flatMap((golden) => [
-  ...(['none', 'full'] as const).map((recompute) => ({ ...golden, recompute, place: best })),
-  ...cudaPlaces.slice(0, 1).map((place) => ({ ...golden, recompute: 'none' as const, place })),
+  ...float32Places.flatMap((place) => (['none', 'full'] as const).map((recompute) => ({ ...golden, recompute, place }))),
 ])
 
 for (const { family, folder, skip, recompute, place } of cases) {
