@@ -35,6 +35,7 @@ struct WgmmaProduct {
   int columns = 0;
   uint64_t a_descriptor = 0, b_descriptor = 0;
   std::array<const uint32_t*, 32> a_registers = {};
+  std::array<std::array<uint32_t, 4>, 32> a_at_issue;
   Accumulator* accumulator = nullptr;
 };
 
@@ -55,6 +56,8 @@ class AsyncProxy {
   const char* unfinished() const;
   // Delivers some tile of those under way; false if there is none.
   bool deliver_one(Block& block, Fiber& during);
+  // In most blocks tiles come when nobody can go on without them; in some, any time.
+  void maybe_deliver(Block& block, Fiber& during);
 
   // What these units see of shared memory: TMA's tiles, and what threads stored there before a fence_proxy_async. Fences of all
   // threads are taken together: one that some threads lack is not found, one that all lack is.
@@ -68,6 +71,7 @@ class AsyncProxy {
 
  private:
   Block* block_ = nullptr;
+  bool is_early_ = false;
   std::vector<unsigned char> view_;  // empty until a block of a kernel uses these units
 };
 

@@ -357,9 +357,10 @@ void Block::report_deadlock(const Fiber& by) {
       break;
     }
   }
-  if (!mbarrier_waiters_.empty()) {
+  while (!mbarrier_waiters_.empty()) {
     const Fiber& first = *mbarrier_waiters_.front();
-    add(static_cast<int>(mbarrier_waiters_.size()), first, "the mbarrier at offset " + std::to_string(first.barrier - kFirstSharedAddress) + " (parity " + std::to_string(first.parity) + ")");
+    const size_t count = std::erase_if(mbarrier_waiters_, [&](const Fiber* waiter) { return waiter->barrier == first.barrier && waiter->parity == first.parity; });
+    add(static_cast<int>(count), first, "the mbarrier at offset " + std::to_string(first.barrier - kFirstSharedAddress) + " for parity " + std::to_string(first.parity));
   }
   fail(by, "deadlock of the %d threads that have not ended: %s", alive_, waits.c_str());
 }

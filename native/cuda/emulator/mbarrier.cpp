@@ -32,11 +32,6 @@ void end_phase_if_complete(Block& block, Fiber& by, Mbarrier& barrier, uint32_t 
   block.wake_from_mbarrier(by, address, parity);
 }
 
-// Tiles may arrive at any time.
-void maybe_deliver(Block& block, Fiber& during) {
-  if (block.random(8) == 0) block.proxy.deliver_one(block, during);
-}
-
 }  // namespace
 
 void complete_bytes(Block& block, Fiber& during, uint32_t address, int bytes) {
@@ -57,7 +52,7 @@ void initialize_mbarrier(uint32_t address, int arrivals) {
 void arrive_at_mbarrier(uint32_t address, int expected_bytes) {
   Fiber& thread = *current_fiber;
   Block& block = *thread.block;
-  maybe_deliver(block, thread);
+  block.proxy.maybe_deliver(block, thread);
   Mbarrier& barrier = mbarrier_at(block, thread, address);
   if (barrier.pending == 0) {
     block.fail(thread, "mbarrier at offset %u: expected %d arrivals in a phase but received one more, while %d bytes are missing",
@@ -74,7 +69,7 @@ void wait_for_mbarrier(uint32_t address, int parity) {
   Fiber& thread = *current_fiber;
   Block& block = *thread.block;
   if (parity != 0 && parity != 1) block.fail(thread, "mbarrier_wait: expected a parity of 0 or 1 but received %d", parity);
-  maybe_deliver(block, thread);
+  block.proxy.maybe_deliver(block, thread);
   if (mbarrier_at(block, thread, address).phase == static_cast<uint32_t>(parity)) block.wait_at_mbarrier(thread, address, parity);
 }
 

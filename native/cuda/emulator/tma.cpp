@@ -46,6 +46,7 @@ void deliver(Block& block, const TmaLoad& load) {
 void AsyncProxy::start(Block& block, int warps) {
   block_ = &block;
   fenced_stores = false;
+  is_early_ = block.random(4) == 0;
   view_.clear();
   loads.clear();
   if (queues.size() < static_cast<size_t>(warps)) queues.resize(warps);
@@ -94,6 +95,10 @@ bool AsyncProxy::deliver_one(Block& block, Fiber& during) {
 
 void fence_async_proxy() { current_fiber->block->proxy.fenced_stores = true; }
 
+void AsyncProxy::maybe_deliver(Block& block, Fiber& during) {
+  if (is_early_ && block.random(8) == 0) deliver_one(block, during);
+}
+
 void issue_tma_load(uint32_t to, const TensorMap& map, uint32_t barrier, int x, int y, int z) {
   Fiber& thread = *current_fiber;
   Block& block = *thread.block;
@@ -105,7 +110,7 @@ void issue_tma_load(uint32_t to, const TensorMap& map, uint32_t barrier, int x, 
   block.proxy.write(to, poison.data(), poison.size());
   block.shared_bytes(thread, "tma_load_3d's mbarrier", barrier, 8, 8);
   block.proxy.loads.push_back({to, barrier, map, {x, y, z}});
-  if (block.random(8) == 0) block.proxy.deliver_one(block, thread);
+  block.proxy.maybe_deliver(block, thread);
 }
 
 }  // namespace limo::cuda::emulator

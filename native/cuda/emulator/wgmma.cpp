@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "cuda/emulator/block.h"
 #include "cuda/emulator/swizzle.h"
@@ -11,6 +11,7 @@ namespace {
 constexpr int kRows = 16;   // of a warp's quarter of the 64
 constexpr int kDepth = 16;  // numbers in a sum
 constexpr uint32_t kAllLanes = ~0u;
+constexpr float kTaken = std::numeric_limits<float>::quiet_NaN();  // in the registers of an accumulator in flight
 
 typedef float Vector __attribute__((vector_size(32)));
 constexpr int kVector = 8;
@@ -35,8 +36,12 @@ uint32_t address_of(const Descriptor& tile, bool transposed, int row, int k) {
 // The 8 elements of a chunk of 16 bytes, as float32.
 void read_chunk(Block& block, const Fiber& by, uint32_t address, float (&to)[8]) {
   uint16_t bits[8];
-  block.shared_bytes(by, "wgmma", swizzled(address), sizeof bits, 16);
+  const unsigned char* stored = block.shared_bytes(by, "wgmma", swizzled(address), sizeof bits, 16);
   std::memcpy(bits, block.proxy.view(swizzled(address)), sizeof bits);
+  if (std::memcmp(stored, bits, sizeof bits) != 0) {
+    block.fail(by, "wgmma: expected an operand at offset %u that was stored before a fence_proxy_async, and is as it was, but received another",
+               swizzled(address) - kFirstSharedAddress);
+  }
   for (int i = 0; i < 8; ++i) {
     const uint32_t wide = static_cast<uint32_t>(bits[i]) << 16;
     std::memcpy(&to[i], &wide, 4);
@@ -66,11 +71,14 @@ void read_operand(Block& block, const Fiber& by, uint64_t bits, bool transposed,
 }
 
 // Lane l holds in register r the elements [row][k] and [row][k + 1] of A.
-void read_registers(const WgmmaProduct& product, float (&to)[kDepth][kRows]) {
+void read_registers(Block& block, const Fiber& by, const WgmmaProduct& product, float (&to)[kDepth][kRows]) {
   for (int lane = 0; lane < kWarp; ++lane) {
+    if (std::memcmp(product.a_registers[lane], product.a_at_issue[lane].data(), sizeof product.a_at_issue[lane]) != 0) {
+      block.fail(by, "wgmma: expected A's registers to live, unchanged, until the wait but received others in lane %d", lane);
+    }
     for (int r = 0; r < 4; ++r) {
       const int row = lane / 4 + r % 2 * 8, k = lane % 4 * 2 + r / 2 * 8;
-      const uint32_t pair = product.a_registers[lane][r], low = pair << 16, high = pair & 0xffff0000;
+      const uint32_t pair = product.a_at_issue[lane][r], low = pair << 16, high = pair & 0xffff0000;
       std::memcpy(&to[k][row], &low, 4);
       std::memcpy(&to[k + 1][row], &high, 4);
     }
@@ -105,7 +113,7 @@ void multiply(const float (&a)[kDepth][kRows], const float (&b)[kDepth][kMostCol
 void execute(Block& block, const Fiber& by, const WgmmaProduct& product) {
   alignas(32) float a[kDepth][kRows];
   alignas(32) float b[kDepth][kMostColumns];
-  if (product.a_in_registers) read_registers(product, a);
+  if (product.a_in_registers) read_registers(block, by, product, a);
   else read_operand(block, by, product.a_descriptor, product.transpose_a, by.warp % 4 * kRows, kRows, a);
   read_operand(block, by, product.b_descriptor, product.transpose_b, 0, product.columns, b);
   Accumulator& sum = *product.accumulator;
@@ -130,14 +138,20 @@ void take_registers(Accumulator& sum, int columns) {
     float* registers = sum.registers[lane];
     each_register(lane, columns, [&](int r, int row, int column) {
       sum.values[row][column] = registers[r];
-      registers[r] = NAN;
+      registers[r] = kTaken;
     });
   }
 }
 
-void give_registers_back(const Accumulator& sum) {
+void give_registers_back(Block& block, const Fiber& by, const Accumulator& sum) {
   for (int lane = 0; lane < kWarp; ++lane) {
-    each_register(lane, sum.columns, [&](int r, int row, int column) { sum.registers[lane][r] = sum.values[row][column]; });
+    each_register(lane, sum.columns, [&](int r, int row, int column) {
+      float& value = sum.registers[lane][r];
+      if (std::memcmp(&value, &kTaken, sizeof value) != 0) {
+        block.fail(by, "wgmma: expected the registers of an accumulator to be left alone until the wait but received a store to number %d of lane %d", r, lane);
+      }
+      value = sum.values[row][column];
+    });
   }
 }
 
@@ -161,6 +175,7 @@ void enqueue(Block& block, const Fiber& last, const Warp& warp) {
       block.fail(*warp.lanes[lane], "wgmma: expected the same descriptors and flags in all lanes of a warp but received others");
     }
     product.a_registers[lane] = a;
+    if (a) std::copy_n(a, 4, product.a_at_issue[lane].begin());
     if (sum.in_flight == 0) sum.registers[lane] = d;
   }
   if (sum.in_flight++ == 0) take_registers(sum, product.columns);
@@ -177,7 +192,7 @@ void wait(Block& block, const Fiber& last, size_t groups) {
     for (const size_t end = done + queue.groups.front(); done < end; ++done) {
       const WgmmaProduct& product = queue.products[done];
       execute(block, last, product);
-      if (--product.accumulator->in_flight == 0) give_registers_back(*product.accumulator);
+      if (--product.accumulator->in_flight == 0) give_registers_back(block, last, *product.accumulator);
     }
     queue.groups.erase(queue.groups.begin());
   }
