@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <string>
 
+#include "attention-faults.h"
 #include "attention-reference.h"
 #include "core/error.h"
 #include "cuda/attention_sm90_backward.h"
@@ -270,17 +271,18 @@ const Case kCases[] = {
 
 int main() {
   int cases = 0;
-  for (const Case& c : kCases) {
-    try {
+  try {
+    for (const Case& c : kCases) {
       const Inputs in = make_inputs(c);
       check_forward(c, in);
       check_backward(c, in);
-    } catch (const limo::Error& error) {
-      expect(false, describe(c), error.what());
+      ++cases;
     }
+    check_huge_scores();
     ++cases;
+  } catch (const limo::Error& error) {  // a device that has failed runs nothing more
+    expect(false, "case " + std::to_string(cases + 1), error.what());
   }
-  check_huge_scores();
-  std::printf("attention for sm_90a: %d cases, %d failures\n", cases + 1, failures);
+  std::printf("attention for sm_90a: %d cases, %d failures\n", cases, failures);
   return failures == 0 ? 0 : 1;
 }
