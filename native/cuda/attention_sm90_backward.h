@@ -33,7 +33,7 @@ struct AttentionDeltaParameters {
 };
 
 // delta[t,h] = d_out[t,h]·out[t,h], a warp each, a lane 4 elements.
-__global__ void __launch_bounds__(256) attention_delta_kernel(AttentionDeltaParameters p) {
+static __global__ void __launch_bounds__(256) attention_delta_kernel(AttentionDeltaParameters p) {
   const int64_t number = static_cast<int64_t>(blockIdx.x) * (256 / 32) + threadIdx.x / 32;
   if (number >= p.count) return;
   const int64_t token = number / p.heads, column = number % p.heads * p.head_dim + threadIdx.x % 32 * 4;

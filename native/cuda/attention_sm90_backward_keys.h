@@ -11,10 +11,12 @@ namespace limo::cuda {
 
 template <int kHeadDim>
 struct AttentionKeysShape {
-  // Registers bound the tile. Under way together are dK and dV (kHeadDim registers a thread), Sᵀ and dPᵀ of the next queries (one
-  // a query) and dSᵀ of these (a quarter): 208 at 64 queries of 128 columns, 224 at 128 of 64, of 240. Sᵀ and dPᵀ take both operands
-  // from shared memory, which 64 queries keep busy all the time and 128 three quarters of it; dV and dK leave half of it.
+  // Sᵀ and dPᵀ take both operands from shared memory: 64 queries a product keep it busy all the time, 128 three quarters of it (dV
+  // and dK, half). Registers a thread: dK and dV (kHeadDim), Sᵀ and dPᵀ (one a query), Pᵀ and dSᵀ (a quarter each). So 64 queries
+  // of 128 columns are the most, and dK can go on during the next scores (208 registers of 240). 128 queries of 64 columns have no
+  // room for that (224, and addresses), nor much need: two warpgroups, each at most a third of its time at exponentials.
   static constexpr int kQueries = kHeadDim == 64 ? 128 : 64;
+  static constexpr bool kOverlaps = kHeadDim == 128;
   static constexpr int kStages = 3;  // 96 KB of queries under way
   using Keys = Tile<kAttentionBackwardRows, kHeadDim>;
   using Queries = Tile<kQueries, kHeadDim>;
@@ -89,10 +91,11 @@ LIMO_DEVICE void attention_backward_keys_compute(int consumer, const AttentionBa
   clear(d_k);
   clear(d_v);
   mbarrier_wait(shared.owned_full(), 0);
+  int step = 0;
 #pragma unroll 1
-  for (int step = 0; step < work.steps; ++step, ring.advance()) {
+  do {
     const int stage = ring.stage;
-    float s[kQueries / 2], d_p[kQueries / 2];
+    float s[kQueries / 2], d_p[kQueries / 2], p_or_d_s[kQueries / 2];
     mbarrier_wait(shared.full(stage), ring.parity);
     shared.zero_beyond(stage, work.block.length - n * kQueries, consumer);
     wgmma_fence();
@@ -104,16 +107,16 @@ LIMO_DEVICE void attention_backward_keys_compute(int consumer, const AttentionBa
     wgmma_wait<1>();  // Sᵀ, and dK of the queries before: nothing reads their stage any more
     if (arrives && step > 0) mbarrier_arrive(shared.empty(previous_stage));
     previous_stage = stage;
-    if (n * kQueries < first_key + kWarpgroupRows - 1) mask_past_queries(s, first_key, n * kQueries);
-    if (++n == work.end) n = work.first;
     const float2* lse = reinterpret_cast<const float2*>(shared.extra(stage) + accumulator_column());
 #pragma unroll
     for (int i = 0; i < kQueries / 2; i += 2) {
       const float2 pair = lse[i / 4 * 4];
-      s[i] = exp2_approximate(fmaf(s[i], p.scale_log2, -pair.x));
-      s[i + 1] = exp2_approximate(fmaf(s[i + 1], p.scale_log2, -pair.y));
+      p_or_d_s[i] = exp2_approximate(fmaf(s[i], p.scale_log2, -pair.x));
+      p_or_d_s[i + 1] = exp2_approximate(fmaf(s[i + 1], p.scale_log2, -pair.y));
     }
-    pack_operand(p_operand, s);
+    if (n * kQueries < first_key + kWarpgroupRows - 1) mask_past_queries(p_or_d_s, first_key, n * kQueries, 0.0f);
+    if (++n == work.end) n = work.first;
+    pack_operand(p_operand, p_or_d_s);
     wgmma_fence();
     multiply_add_registers<Queries>(d_v, p_operand, Queries::along_rows(shared.streamed(stage, 1)));
     wgmma_commit();
@@ -123,15 +126,16 @@ LIMO_DEVICE void attention_backward_keys_compute(int consumer, const AttentionBa
 #pragma unroll
     for (int i = 0; i < kQueries / 2; i += 2) {
       const float2 pair = delta[i / 4 * 4];
-      s[i] *= d_p[i] - pair.x;
-      s[i + 1] *= d_p[i + 1] - pair.y;
+      p_or_d_s[i] *= d_p[i] - pair.x;
+      p_or_d_s[i + 1] *= d_p[i + 1] - pair.y;
     }
-    pack_operand(d_s_operand, s);
+    pack_operand(d_s_operand, p_or_d_s);
     wgmma_fence();
     multiply_add_registers<Queries>(d_k, d_s_operand, Queries::along_rows(shared.streamed(stage, 0)));
     wgmma_commit();
-    wgmma_wait<0>();  // dV, whose operand's registers the next scores need; dK goes on
-  }
+    wgmma_wait<Shape::kOverlaps ? 1 : 0>();  // dV in any case, whose operand's registers the next scores need
+    ring.advance();
+  } while (++step < work.steps);
   wgmma_wait<0>();
   store_gradient(d_k_rows, work.block, first_key, work.kv_head, p.head_dim, d_k, p.scale);
   store_gradient(d_v_rows, work.block, first_key, work.kv_head, p.head_dim, d_v, 1.0f);

@@ -9,8 +9,10 @@ namespace limo::cuda {
 
 template <int kHeadDim>
 struct AttentionQueriesShape {
-  // Registers a thread: dQ (kHeadDim / 2), S and dP of the next keys (one a key) and dS of these (a quarter), 224 at 128 keys of 128
-  // columns, of 240. 128 keys rather than 64 for the shared memory: see AttentionKeysShape.
+  // Registers a thread: dQ (kHeadDim / 2), S and dP (one a key) and dS (a quarter). 128 keys rather than 64 for the shared memory:
+  // see AttentionKeysShape. At 64 columns the exponentials take as long as two of the three products, and dQ has to go on during
+  // the next scores; that needs all registers at once, 192, which 128 columns (224, and addresses, of 240) have not.
+  static constexpr bool kOverlaps = kHeadDim == 64;
   static constexpr int kStages = kHeadDim == 64 ? 4 : 2;  // 128 KB of keys and values under way
   using Queries = Tile<kAttentionBackwardRows, kHeadDim>;
   using Keys = Tile<128, kHeadDim>;
@@ -75,10 +77,11 @@ LIMO_DEVICE void attention_backward_queries_compute(int consumer, const Attentio
   }
 
   mbarrier_wait(shared.owned_full(), 0);
+  int n = 0;
 #pragma unroll 1
-  for (int n = 0; n < work.key_blocks; ++n, ring.advance()) {
+  do {
     const int stage = ring.stage;
-    float s[kKeys / 2], d_p[kKeys / 2];
+    float s[kKeys / 2], d_p[kKeys / 2], p_or_d_s[kKeys / 2];
     mbarrier_wait(shared.full(stage), ring.parity);
     shared.zero_beyond(stage, work.block.length - n * kKeys, consumer);
     wgmma_fence();
@@ -90,18 +93,20 @@ LIMO_DEVICE void attention_backward_queries_compute(int consumer, const Attentio
     wgmma_wait<1>();  // S, and dQ of the keys before: nothing reads their stage any more
     if (arrives && n > 0) mbarrier_arrive(shared.empty(previous_stage));
     previous_stage = stage;
-    if (n == work.key_blocks - 1) mask_future_keys(s, first_query, n * kKeys);
 #pragma unroll
-    for (int i = 0; i < kKeys / 2; ++i) s[i] = exp2_approximate(fmaf(s[i], p.scale_log2, -lse[i / 2 % 2]));
+    for (int i = 0; i < kKeys / 2; ++i) p_or_d_s[i] = exp2_approximate(fmaf(s[i], p.scale_log2, -lse[i / 2 % 2]));
+    if (n == work.key_blocks - 1) mask_future_keys(p_or_d_s, first_query, n * kKeys, 0.0f);
 
     wgmma_wait<0>();  // dP
 #pragma unroll
-    for (int i = 0; i < kKeys / 2; ++i) s[i] *= d_p[i] - delta[i / 2 % 2];
-    pack_operand(d_s_operand, s);
+    for (int i = 0; i < kKeys / 2; ++i) p_or_d_s[i] *= d_p[i] - delta[i / 2 % 2];
+    pack_operand(d_s_operand, p_or_d_s);
     wgmma_fence();
     multiply_add_registers<Keys>(d_q, d_s_operand, Keys::along_rows(shared.streamed(stage, 0)));
-    wgmma_commit();  wgmma_wait<0>();
-  }
+    wgmma_commit();
+    if (!Shape::kOverlaps) wgmma_wait<0>();
+    ring.advance();
+  } while (++n < work.key_blocks);
   wgmma_wait<0>();
   store_gradient(d_q_rows, work.block, first_query, work.head, p.head_dim, d_q, p.scale);
 }

@@ -200,7 +200,7 @@ LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardP
     const auto finish_scores = [&](int n) {
       if (arrives) mbarrier_arrive(shared.keys_empty(key_ring.stage));
       key_ring.advance();
-      if ((n + 1) * kKeys > first_row + 1) mask_future_keys(s, first_row, n * kKeys);
+      if ((n + 1) * kKeys > first_row + 1) mask_future_keys(s, first_row, n * kKeys, -INFINITY);
       rows.update(s, correction, p.score_scale);
     };
     const auto start_out = [&] {

@@ -59,22 +59,22 @@ struct SoftmaxRows {
   }
 };
 
-// Hides keys that come after the query; rows of the next sequence are after it too. S has rows of queries and columns of keys.
+// Puts `hidden` where the key comes after the query; rows of the next sequence are after it too. S has rows of queries and columns of keys.
 template <int R>
-LIMO_DEVICE void mask_future_keys(float (&s)[R], int first_query, int first_key) {
+LIMO_DEVICE void mask_future_keys(float (&s)[R], int first_query, int first_key, float hidden) {
   const int ahead = first_key + accumulator_column() - first_query - accumulator_row();
 #pragma unroll
   for (int i = 0; i < R; ++i)
-    if (ahead + i / 4 * 8 + i % 2 - i / 2 % 2 * 8 > 0) s[i] = -INFINITY;
+    if (ahead + i / 4 * 8 + i % 2 - i / 2 % 2 * 8 > 0) s[i] = hidden;
 }
 
 // The same of Sᵀ, which has rows of keys and columns of queries.
 template <int R>
-LIMO_DEVICE void mask_past_queries(float (&s)[R], int first_key, int first_query) {
+LIMO_DEVICE void mask_past_queries(float (&s)[R], int first_key, int first_query, float hidden) {
   const int ahead = first_key + accumulator_row() - first_query - accumulator_column();
 #pragma unroll
   for (int i = 0; i < R; ++i)
-    if (ahead + i / 2 % 2 * 8 - i / 4 * 8 - i % 2 > 0) s[i] = -INFINITY;
+    if (ahead + i / 2 % 2 * 8 - i / 4 * 8 - i % 2 > 0) s[i] = hidden;
 }
 
 }  // namespace limo::cuda

@@ -2,13 +2,17 @@
 #include <cstdio>
 #include <string>
 
+#include "attention-faults.h"
 #include "attention-reference.h"
+#include "core/error.h"
+#include "cuda/attention_sm90_backward.h"
 #include "cuda/attention_sm90_forward.h"
 
 namespace {
 
 using limo::Bf16;
 using limo::cuda::Block;
+using limo::cuda::BlockRows;
 using namespace limo::reference;
 
 constexpr Bf16 kNan{0x7fc0}, kInfinity{0x7f80}, kCanary{0x1234};
@@ -53,11 +57,35 @@ Matrix canaries(const Shape& shape, int heads) {
   return matrix;
 }
 
+struct Case {
+  const char* name;
+  Shape shape;
+  double deviation = 1;    // of q
+  int only_sequence = -1;  // the others hold infinities and not-a-numbers
+};
+
+std::string describe(const Case& c) {
+  std::string text = c.name;
+  for (const int length : c.shape.lengths) text += " " + std::to_string(length);
+  return text + ", heads " + std::to_string(c.shape.heads) + "/" + std::to_string(c.shape.kv_heads) + ", head dim " +
+         std::to_string(c.shape.head_dim);
+}
+
+// The rows whose results count.
+struct RowRange {
+  int first, end;
+  RowRange(const Case& c) : first(0), end(c.shape.tokens()) {
+    if (c.only_sequence < 0) return;
+    first = c.shape.cu_seqlens()[c.only_sequence];
+    end = first + c.shape.lengths[c.only_sequence];
+  }
+};
+
 // Values: at most twice the largest error of `rounded`, in the rows that count. Between the rows: untouched.
 void compare(const std::string& place, const char* name, const Matrix& received, const Doubles& exact, const Doubles& rounded,
-             int first_row, int end_row) {
+             RowRange range) {
   double allowed = 0, largest = 0;
-  for (int row = first_row; row < end_row; ++row)
+  for (int row = range.first; row < range.end; ++row)
     for (int head = 0; head < received.heads; ++head)
       for (int d = 0; d < received.head_dim; ++d) {
         const double error = std::fabs(received.get(row, head, d) - exact.at(row, head, d));
@@ -72,20 +100,6 @@ void compare(const std::string& place, const char* name, const Matrix& received,
     for (int i = received.heads * received.head_dim; i < received.stride; ++i)
       expect(received.values[static_cast<size_t>(row) * received.stride + i].bits == kCanary.bits, place,
              std::string(name) + ": written beyond row " + std::to_string(row));
-}
-
-struct Case {
-  const char* name;
-  Shape shape;
-  double deviation = 1;    // of q
-  int only_sequence = -1;  // the others hold infinities and not-a-numbers
-};
-
-std::string describe(const Case& c) {
-  std::string text = c.name;
-  for (const int length : c.shape.lengths) text += " " + std::to_string(length);
-  return text + ", heads " + std::to_string(c.shape.heads) + "/" + std::to_string(c.shape.kv_heads) + ", head dim " +
-         std::to_string(c.shape.head_dim);
 }
 
 Inputs make_inputs(const Case& c) {
@@ -109,16 +123,18 @@ Inputs make_inputs(const Case& c) {
   return in;
 }
 
+std::vector<Block> list_blocks(const Shape& shape, int rows_per_block, BlockRows rows) {
+  const std::vector<int32_t> starts = shape.cu_seqlens();
+  return limo::cuda::list_blocks(starts.data(), static_cast<int64_t>(starts.size()), rows_per_block, rows);
+}
+
 void check_forward(const Case& c, const Inputs& in) {
   const Shape& shape = c.shape;
-  const std::vector<int32_t> starts = shape.cu_seqlens();
-  const int first_row = c.only_sequence < 0 ? 0 : starts[c.only_sequence];
-  const int end_row = c.only_sequence < 0 ? shape.tokens() : starts[c.only_sequence + 1];
   Matrix out = canaries(shape, shape.heads);
   const DeviceArray<Bf16> q(in.q.values), k(in.k.values), v(in.v.values), device_out(out.values);
   const DeviceArray<float> lse(std::vector<float>(static_cast<size_t>(shape.tokens()) * shape.heads, NAN));
-  const std::vector<Block> blocks = limo::cuda::list_blocks(starts.data(), static_cast<int64_t>(starts.size()),
-                                                            limo::cuda::attention_forward_sm90_rows(shape.head_dim));
+  const std::vector<Block> blocks =
+      list_blocks(shape, limo::cuda::attention_forward_sm90_rows(shape.head_dim), BlockRows::kQueries);
   const DeviceArray<Block> device_blocks(blocks);
   limo::cuda::AttentionForwardSm90 call{};
   call.out = device_out.data();
@@ -139,14 +155,15 @@ void check_forward(const Case& c, const Inputs& in) {
   call.scale = static_cast<float>(shape.scale());
   call.multiprocessors = 3;
   limo::cuda::attention_forward_sm90(call);
-  limo::cuda::check_cuda(cudaStreamSynchronize(nullptr), "attention forward");
+  limo::cuda::check_cuda(cudaStreamSynchronize(nullptr), "attention's forward pass");
   out.values = device_out.read();
   const std::vector<float> received_lse = lse.read();
 
   const Forward exact = forward(in, false), rounded = forward(in, true);
-  compare(describe(c), "out", out, exact.out, rounded.out, first_row, end_row);
+  const RowRange range(c);
+  compare(describe(c), "out", out, exact.out, rounded.out, range);
   double largest = 0;
-  for (int row = first_row; row < end_row; ++row)
+  for (int row = range.first; row < range.end; ++row)
     for (int head = 0; head < shape.heads; ++head) {
       const double expected = exact.lse.at(row, head, 0);
       const double error = std::fabs(received_lse[static_cast<size_t>(row) * shape.heads + head] - expected);
@@ -155,6 +172,63 @@ void check_forward(const Case& c, const Inputs& in) {
     }
   // Sums of float32 over head_dim products and over the row: far below 64 roundings' worth.
   expect(largest <= 64 * 0x1p-24, describe(c), "lse: received a relative error of " + std::to_string(largest));
+}
+
+void check_backward(const Case& c, const Inputs& in) {
+  const Shape& shape = c.shape;
+  const Forward forwards = forward(in, true);
+  Matrix out(shape, shape.heads, kNan);
+  std::vector<float> lse;
+  for (int row = 0; row < out.rows; ++row)
+    for (int head = 0; head < shape.heads; ++head) {
+      lse.push_back(static_cast<float>(forwards.lse.at(row, head, 0)));
+      for (int d = 0; d < shape.head_dim; ++d) out.at(row, head, d) = round_bf16(forwards.out.at(row, head, d));
+    }
+  Matrix d_q = canaries(shape, shape.heads), d_k = canaries(shape, shape.kv_heads), d_v = canaries(shape, shape.kv_heads);
+  const DeviceArray<Bf16> q(in.q.values), k(in.k.values), v(in.v.values), d_out(in.d_out.values), device_out(out.values);
+  const DeviceArray<Bf16> device_d_q(d_q.values), device_d_k(d_k.values), device_d_v(d_v.values);
+  const DeviceArray<float> device_lse(lse), delta(std::vector<float>(lse.size(), NAN));
+  const std::vector<Block> query_blocks = list_blocks(shape, limo::cuda::kAttentionBackwardRows, BlockRows::kQueries);
+  const std::vector<Block> key_blocks = list_blocks(shape, limo::cuda::kAttentionBackwardRows, BlockRows::kKeys);
+  const DeviceArray<Block> device_query_blocks(query_blocks), device_key_blocks(key_blocks);
+  limo::cuda::AttentionBackwardSm90 call{};
+  call.d_q = device_d_q.data();
+  call.d_k = device_d_k.data();
+  call.d_v = device_d_v.data();
+  call.delta = delta.data();
+  call.d_out = d_out.data();
+  call.out = device_out.data();
+  call.lse = device_lse.data();
+  call.q = q.data();
+  call.k = k.data();
+  call.v = v.data();
+  call.d_q_stride = d_q.stride;
+  call.d_k_stride = d_k.stride;
+  call.d_v_stride = d_v.stride;
+  call.d_out_stride = in.d_out.stride;
+  call.out_stride = out.stride;
+  call.q_stride = in.q.stride;
+  call.k_stride = in.k.stride;
+  call.v_stride = in.v.stride;
+  call.tokens = shape.tokens();
+  call.query_blocks = device_query_blocks.data();
+  call.query_block_count = static_cast<int64_t>(query_blocks.size());
+  call.key_blocks = device_key_blocks.data();
+  call.key_block_count = static_cast<int64_t>(key_blocks.size());
+  call.heads = shape.heads;
+  call.kv_heads = shape.kv_heads;
+  call.head_dim = shape.head_dim;
+  call.scale = static_cast<float>(shape.scale());
+  limo::cuda::attention_backward_sm90(call);
+  limo::cuda::check_cuda(cudaStreamSynchronize(nullptr), "attention's backward pass");
+  d_q.values = device_d_q.read();
+  d_k.values = device_d_k.read();
+  d_v.values = device_d_v.read();
+
+  const Backward exact = backward(in, out, lse, false), rounded = backward(in, out, lse, true);
+  compare(describe(c), "d_q", d_q, exact.d_q, rounded.d_q, c);
+  compare(describe(c), "d_k", d_k, exact.d_k, rounded.d_k, c);
+  compare(describe(c), "d_v", d_v, exact.d_v, rounded.d_v, c);
 }
 
 // Scores of about -1e32: their differences alone count.
@@ -197,15 +271,18 @@ const Case kCases[] = {
 
 int main() {
   int cases = 0;
-  for (const Case& c : kCases) {
-    try {
-      check_forward(c, make_inputs(c));
-    } catch (const limo::Error& error) {
-      expect(false, describe(c), error.what());
+  try {
+    for (const Case& c : kCases) {
+      const Inputs in = make_inputs(c);
+      check_forward(c, in);
+      check_backward(c, in);
+      ++cases;
     }
+    check_huge_scores();
     ++cases;
+  } catch (const limo::Error& error) {  // a device that has failed runs nothing more
+    expect(false, "case " + std::to_string(cases + 1), error.what());
   }
-  check_huge_scores();
-  std::printf("attention for sm_90a: %d cases, %d failures\n", cases + 1, failures);
+  std::printf("attention for sm_90a: %d cases, %d failures\n", cases, failures);
   return failures == 0 ? 0 : 1;
 }
