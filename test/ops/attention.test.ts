@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
 import { type AttentionCase, attend, attendBackward, scaleOf } from './attention-reference.js'
-import { checkGradients, checkOp, dot, sameBits, within } from './check-op.js'
+import { checkGradients, checkOp, dot, placesOf, sameBits, within } from './check-op.js'
 import { type ComputeType, computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
-import { closeDevices, given, instructionSets, type OpCall, type Operand, runOp, written } from './run-op.js'
+import { closeDevices, given, type OpCall, type Operand, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -178,8 +178,8 @@ for (const type of computeTypes) {
       )
     const changed = { ...c, q: change(c.q, queryColumns), k: change(c.k, keyColumns), v: change(c.v, keyColumns) }
     const dOut = type.normal(24, c.q.length)
-    for (const instructionSet of instructionSets) {
-      const place = { instructionSet, threads: 2 }
+    for (const place of placesOf(forwardCall(c)).map((place) => ({ ...place, threads: 2 }))) {
+      const { instructionSet } = place
       const run = async (of: TypedCase, dOut: Float32Array) => {
         const { out, lse } = (await runOp(forwardCall(of), place)) as Record<'out' | 'lse', Float32Array>
         return { out, ...(await runOp(backwardCall(of, dOut, out, lse), place)) } as Record<
@@ -223,25 +223,30 @@ for (const type of computeTypes) {
     const c = makeCase(type, 25, [200], { heads: 2, kvHeads: 1, dim: 24 })
     const after = (values: ArrayLike<number>) =>
       type.round(Float32Array.from(values, (value, i) => (i >= 150 * 24 ? 1e9 * value : value)))
-    for (const instructionSet of instructionSets) {
-      const before = await runOp(forwardCall(c), { instructionSet, threads: 1 })
-      const changed = await runOp(forwardCall({ ...c, k: after(c.k), v: after(c.v) }), { instructionSet, threads: 1 })
+    for (const place of placesOf(forwardCall(c))) {
+      const { instructionSet } = place
+      const before = await runOp(forwardCall(c), place)
+      const changed = await runOp(forwardCall({ ...c, k: after(c.k), v: after(c.v) }), place)
       t.same(changed.lse!.slice(0, 150 * 2), before.lse!.slice(0, 150 * 2), `${instructionSet}: lse`)
       t.same(changed.out!.slice(0, 150 * 48), before.out!.slice(0, 150 * 48), `${instructionSet}: out`)
     }
   })
 
   t.test(`scores beyond the range of an ordinary softmax, ${type.dtype}`, async (t) => {
-    // All scores of a row are about −1e32: their differences alone count.
-    const c: TypedCase = {
-      ...{ type, lengths: [3], heads: 1, kvHeads: 1, dim: 1 },
-      q: type.round([-1e16, -1e16, -1e16]),
-      k: type.round([1e16, 1e16, 1e16]),
-      v: Float32Array.of(1, 2, 6),
-    }
-    for (const instructionSet of instructionSets) {
-      const { out } = await runOp(forwardCall(c), { instructionSet, threads: 1 })
-      within(t, out!, [1, 1.5, 3], [1e-6, 1e-6, 1e-6], instructionSet)
+    // All scores of a row are about −1e32: their differences alone count. Other channels are 0.
+    for (const dim of [1, 16]) {
+      const firstOf = (values: number[]) => type.round(values.flatMap((value) => [value, ...new Array<number>(dim - 1).fill(0)]))
+      const c: TypedCase = {
+        ...{ type, lengths: [3], heads: 1, kvHeads: 1, dim },
+        q: firstOf([-1e16, -1e16, -1e16]),
+        k: firstOf([1e16, 1e16, 1e16]),
+        v: firstOf([1, 2, 6]),
+      }
+      for (const place of placesOf(forwardCall(c))) {
+        const { out } = await runOp(forwardCall(c), place)
+        const first = [0, 1, 2].map((row) => out![row * dim]!)
+        within(t, first, [1, 1.5, 3], [1e-6, 1e-6, 1e-6], `${place.instructionSet}, heads of ${dim}`)
+      }
     }
   })
 }

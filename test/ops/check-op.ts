@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { cpuPlaces, cudaPlaces, type OpCall, runOp } from './run-op.js'
+import { cpuPlaces, cudaPlaces, type OpCall, type Place, runOp } from './run-op.js'
 
 /** Unit roundoff of float32: the relative error of one rounded operation. */
 export const U = 2 ** -24
@@ -33,18 +33,24 @@ export function sameBits(a: Float32Array, b: Float32Array): boolean {
 }
 
 /**
+ * Where a call runs: on every instruction set, with one thread, and on CUDA devices. There kernels take several numbers at once from aligned operands, and one at a time from others;
+ * attention in bfloat16 alone has kernels of its own for each generation, and one that is not aligned goes to the older ones.
+ */
+export function placesOf({ op, operands }: OpCall): Place[] {
+  const several = op.startsWith('attention') && Object.values(operands).some(({ dtype }) => dtype === 'bf16')
+  const aligned = several ? cudaPlaces : cudaPlaces.slice(0, 1)
+  const others = aligned
+    .slice(-1)
+    .map((place) => ({ ...place, aligned: false, instructionSet: `${place.instructionSet}, not aligned` }))
+  return [...cpuPlaces, ...aligned, ...others]
+}
+
+/**
  * Runs a call on every instruction set, twice with one thread, then with two and three, and twice on a CUDA device, all of
  * which must give the same bits; and holds what it wrote against what is expected of it.
  */
 export async function checkOp(t: Test, name: string, call: OpCall, expected: Record<string, Expected>): Promise<void> {
-  // Kernels take several numbers at once from aligned operands, and one at a time from others.
-  const onCuda = cudaPlaces.flatMap((place) => [
-    place,
-    { ...place, aligned: false, instructionSet: `${place.instructionSet}, not aligned` },
-  ])
-  // Attention alone has kernels of its own for each generation.
-  const places = [...cpuPlaces, ...(call.op.startsWith('attention') ? onCuda : onCuda.slice(0, 2))]
-  for (const place of places) {
+  for (const place of placesOf(call)) {
     const { instructionSet } = place
     const outputs = await runOp(call, place)
     for (const threads of place.device === undefined ? [1, 2, 3] : [1]) {
