@@ -4,7 +4,7 @@ import { roundToBf16 } from './bf16.js'
 import { checkOp, type Expected, sameBits, U, within } from './check-op.js'
 import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
-import { accumulated, closeDevices, given, instructionSets, type OpCall, runOp, written } from './run-op.js'
+import { accumulated, closeDevices, given, instructionSets, type OpCall, opPlaces, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -58,8 +58,8 @@ t.test('adamw with a copy of the parameters in bfloat16', async (t) => {
     const rounded = bf16.stored(expected.parameters as Required<Expected>)
     await checkOp(t, `${n} numbers`, call, { ...expected, rounded })
     const { rounded: _, ...without } = call.operands
-    for (const instructionSet of instructionSets) {
-      const place = { instructionSet, threads: 2 }
+    for (const place of opPlaces.map((each) => ({ ...each, threads: 2 }))) {
+      const { instructionSet } = place
       const { rounded, ...rest } = await runOp(call, place)
       const plain = await runOp({ ...call, operands: without }, place)
       const name = `${n} numbers, ${instructionSet}`
@@ -73,7 +73,8 @@ t.test('adamw with a copy of the parameters in bfloat16', async (t) => {
 t.test('ten steps are what ten steps in double are', async (t) => {
   const n = 200
   const start = { parameters: normalValues(2, n), first_moment: new Float32Array(n), second_moment: new Float32Array(n) }
-  for (const instructionSet of instructionSets) {
+  for (const place of opPlaces) {
+    const { instructionSet } = place
     let single: State = start
     let double: State = start
     // All gradients of a number point the same way, so that no moment is a difference of large numbers.
@@ -81,7 +82,7 @@ t.test('ten steps are what ten steps in double are', async (t) => {
     for (let step = 1; step <= 10; step++) {
       const gradients = normalValues(3, n, 0.01).map((g) => g * (1 + step / 10))
       single = (await runOp(callOf(single, gradients, 1, { ...settings, step }), {
-        instructionSet,
+        ...place,
         threads: 2,
       })) as unknown as State
       const want = adamw(double, gradients, 1, step, settings)
@@ -175,8 +176,8 @@ t.test('a NaN or an infinity anywhere gives a clip scale of 0', async (t) => {
       gradients[at] = bad
       const operands = { gradients: given(gradients, [999]), norm: written([1]), clip_scale: written([1]) }
       for (const max_norm of [0, 1])
-        for (const instructionSet of instructionSets) {
-          const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm } }, { instructionSet, threads: 2 })
+        for (const place of opPlaces) {
+          const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm } }, { ...place, threads: 2 })
           t.notOk(Number.isFinite(out.norm![0]), `${bad} at ${at}: the norm is not finite`)
           t.equal(out.clip_scale![0], 0, `${bad} at ${at}: the clip scale is 0`)
         }
@@ -187,8 +188,8 @@ t.test('a NaN or an infinity anywhere gives a clip scale of 0', async (t) => {
 t.test('a norm above the largest float32 gives a clip scale of 0', async (t) => {
   const operands = { gradients: given(new Float32Array(4).fill(3e38), [4]), norm: written([1]), clip_scale: written([1]) }
   for (const max_norm of [0, 1])
-    for (const instructionSet of instructionSets) {
-      const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm } }, { instructionSet, threads: 1 })
+    for (const place of opPlaces) {
+      const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm } }, { ...place, threads: 1 })
       t.same([out.norm![0], out.clip_scale![0]], [Infinity, 0], 'what is reported as not finite changes no weight')
     }
 })

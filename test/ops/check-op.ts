@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { cpuPlaces, cudaPlaces, type OpCall, type Place, runOp } from './run-op.js'
+import { cpuPlaces, cudaPlaces, notAligned, type OpCall, opPlaces, type Place, runOp } from './run-op.js'
 
 /** Unit roundoff of float32: the relative error of one rounded operation. */
 export const U = 2 ** -24
@@ -37,12 +37,8 @@ export function sameBits(a: Float32Array, b: Float32Array): boolean {
  * attention in bfloat16 alone has kernels of its own for each generation, and one that is not aligned goes to the older ones.
  */
 export function placesOf({ op, operands }: OpCall): Place[] {
-  const several = op.startsWith('attention') && Object.values(operands).some(({ dtype }) => dtype === 'bf16')
-  const aligned = several ? cudaPlaces : cudaPlaces.slice(0, 1)
-  const others = aligned
-    .slice(-1)
-    .map((place) => ({ ...place, aligned: false, instructionSet: `${place.instructionSet}, not aligned` }))
-  return [...cpuPlaces, ...aligned, ...others]
+  if (!op.startsWith('attention') || !Object.values(operands).some(({ dtype }) => dtype === 'bf16')) return opPlaces
+  return [...cpuPlaces, ...cudaPlaces, ...cudaPlaces.slice(-1).map(notAligned)]
 }
 
 /**

@@ -39,6 +39,14 @@ export const cudaPlaces: Place[] = (() => {
 export const cpuPlaces: Place[] =
   device === undefined ? instructionSets.map((instructionSet) => ({ instructionSet, threads: 1 })) : []
 
+/** Where an operation is tested that has the same kernels on all CUDA devices. */
+export const opPlaces: Place[] = [...cpuPlaces, ...cudaPlaces.slice(0, 1).flatMap((place) => [place, notAligned(place)])]
+
+/** The same with operands that lie anywhere. */
+export function notAligned(place: Place): Place {
+  return { ...place, aligned: false, instructionSet: `${place.instructionSet}, not aligned` }
+}
+
 /** Where whole steps are tested: two threads of each instruction set, and CUDA devices. */
 export const stepPlaces: Place[] = [...cpuPlaces.map((place) => ({ ...place, threads: 2 })), ...cudaPlaces]
 
