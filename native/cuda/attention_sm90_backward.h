@@ -14,7 +14,7 @@ struct AttentionBackwardSm90 {
   const Bf16 *d_out, *out;
   const float* lse;  // [T, H]
   const Bf16 *q, *k, *v;
-  // Elements between rows; multiples of 8, as is head_dim.
+  // Elements between rows; multiples of 8, as is head_dim. All rows start at multiples of 16 bytes.
   int64_t d_q_stride, d_k_stride, d_v_stride, d_out_stride, out_stride, q_stride, k_stride, v_stride;
   int64_t tokens;
   const Block *query_blocks, *key_blocks;  // on the device; of kAttentionBackwardRows rows, those with most to do first
@@ -63,36 +63,40 @@ inline void launch_attention_delta(const AttentionBackwardSm90& a) {
   launch(attention_delta_kernel, dim3(static_cast<unsigned>((p.count + 7) / 8)), dim3(256), 0, a.stream, p);
 }
 
+// Boxes of as many rows as the kernel's tiles of queries and of keys.
+template <class Shape>
+AttentionBackwardMaps attention_backward_maps(const AttentionBackwardSm90& a) {
+  using Queries = typename Shape::Queries;
+  using Keys = typename Shape::Keys;
+  return {attention_tensor_map(a.q, a.head_dim, a.heads, a.tokens, a.q_stride, Queries::kBox),
+          attention_tensor_map(a.k, a.head_dim, a.kv_heads, a.tokens, a.k_stride, Keys::kBox),
+          attention_tensor_map(a.v, a.head_dim, a.kv_heads, a.tokens, a.v_stride, Keys::kBox),
+          attention_tensor_map(a.d_out, a.head_dim, a.heads, a.tokens, a.d_out_stride, Queries::kBox)};
+}
+
 template <int kHeadDim>
 void launch_attention_backward_sm90(const AttentionBackwardSm90& a) {
   AttentionBackwardParameters p{};
+  p.d_q = {a.d_q, a.d_q_stride, a.head_dim};
+  p.d_k = {a.d_k, a.d_k_stride, a.head_dim};
+  p.d_v = {a.d_v, a.d_v_stride, a.head_dim};
   p.lse = a.lse;
   p.delta = a.delta;
   p.heads = a.heads;
   p.kv_heads = a.kv_heads;
   p.heads_per_group = a.heads / a.kv_heads;
-  p.head_dim = a.head_dim;
   p.scale = a.scale;
   p.scale_log2 = a.scale * kLog2E;
-  const auto map = [&](const Bf16* base, int heads, int64_t stride, const int (&box)[3]) {
-    return attention_tensor_map(base, a.head_dim, heads, a.tokens, stride, box);
-  };
 
   using ByKeys = AttentionKeysShape<kHeadDim>;
   p.blocks = a.key_blocks;
   launch(attention_backward_keys_sm90_kernel<kHeadDim>, dim3(static_cast<unsigned>(a.key_block_count * a.kv_heads)),
-         dim3(kAttentionBackwardThreads), ByKeys::kSharedBytes, a.stream, map(a.q, a.heads, a.q_stride, ByKeys::Queries::kBox),
-         map(a.k, a.kv_heads, a.k_stride, ByKeys::Keys::kBox), map(a.v, a.kv_heads, a.v_stride, ByKeys::Keys::kBox),
-         map(a.d_out, a.heads, a.d_out_stride, ByKeys::Queries::kBox), p, AttentionRows{a.d_k, a.d_k_stride},
-         AttentionRows{a.d_v, a.d_v_stride});
+         dim3(kAttentionBackwardThreads), ByKeys::kSharedBytes, a.stream, attention_backward_maps<ByKeys>(a), p);
 
   using ByQueries = AttentionQueriesShape<kHeadDim>;
   p.blocks = a.query_blocks;
   launch(attention_backward_queries_sm90_kernel<kHeadDim>, dim3(static_cast<unsigned>(a.query_block_count * a.heads)),
-         dim3(kAttentionBackwardThreads), ByQueries::kSharedBytes, a.stream,
-         map(a.q, a.heads, a.q_stride, ByQueries::Queries::kBox), map(a.k, a.kv_heads, a.k_stride, ByQueries::Keys::kBox),
-         map(a.v, a.kv_heads, a.v_stride, ByQueries::Keys::kBox),
-         map(a.d_out, a.heads, a.d_out_stride, ByQueries::Queries::kBox), p, AttentionRows{a.d_q, a.d_q_stride});
+         dim3(kAttentionBackwardThreads), ByQueries::kSharedBytes, a.stream, attention_backward_maps<ByQueries>(a), p);
 }
 
 inline void attention_backward_sm90(const AttentionBackwardSm90& a) {

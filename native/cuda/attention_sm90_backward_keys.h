@@ -44,19 +44,19 @@ struct AttentionKeysWork {
 
 // One warp.
 template <int kHeadDim>
-LIMO_DEVICE void attention_backward_keys_load(const TensorMap* q, const TensorMap* k, const TensorMap* v, const TensorMap* d_out,
-                                              const AttentionBackwardParameters& p, const AttentionKeysWork<kHeadDim>& work,
+LIMO_DEVICE void attention_backward_keys_load(const AttentionBackwardMaps& maps, const AttentionBackwardParameters& p,
+                                              const AttentionKeysWork<kHeadDim>& work,
                                               const typename AttentionKeysShape<kHeadDim>::Shared& shared) {
   constexpr int kQueries = AttentionKeysShape<kHeadDim>::kQueries;
   const Block& block = work.block;
   const int lane = static_cast<int>(threadIdx.x % 32);
-  if (lane == 0) shared.load_owned(k, v, work.kv_head, block.first_row + block.block * kAttentionBackwardRows);
+  if (lane == 0) shared.load_owned(&maps.k, &maps.v, work.kv_head, block.first_row + block.block * kAttentionBackwardRows);
   Ring<AttentionKeysShape<kHeadDim>::kStages> ring;
   for (int head = work.kv_head * p.heads_per_group; head < (work.kv_head + 1) * p.heads_per_group; ++head)
 #pragma unroll 1
     for (int n = work.first; n < work.end; ++n, ring.advance()) {
       mbarrier_wait(shared.empty(ring.stage), ring.parity ^ 1);
-      if (lane == 0) shared.load_streamed(q, d_out, ring.stage, head, block.first_row + n * kQueries);
+      if (lane == 0) shared.load_streamed(&maps.q, &maps.d_out, ring.stage, head, block.first_row + n * kQueries);
       // Beyond the sequence an lse of infinity makes P zero.
       float* rows = shared.extra(ring.stage);
 #pragma unroll
@@ -73,8 +73,7 @@ LIMO_DEVICE void attention_backward_keys_load(const TensorMap* q, const TensorMa
 // One warpgroup.
 template <int kHeadDim>
 LIMO_DEVICE void attention_backward_keys_compute(int consumer, const AttentionBackwardParameters& p,
-                                                 const AttentionKeysWork<kHeadDim>& work, const AttentionRows& d_k_rows,
-                                                 const AttentionRows& d_v_rows,
+                                                 const AttentionKeysWork<kHeadDim>& work,
                                                  const typename AttentionKeysShape<kHeadDim>::Shared& shared) {
   using Shape = AttentionKeysShape<kHeadDim>;
   using Keys = typename Shape::Keys;
@@ -137,15 +136,14 @@ LIMO_DEVICE void attention_backward_keys_compute(int consumer, const AttentionBa
     ring.advance();
   } while (++step < work.steps);
   wgmma_wait<0>();
-  store_gradient(d_k_rows, work.block, first_key, work.kv_head, p.head_dim, d_k, p.scale);
-  store_gradient(d_v_rows, work.block, first_key, work.kv_head, p.head_dim, d_v, 1.0f);
+  const WarpgroupRows rows = {work.block, work.kv_head, first_key};
+  store_rows(p.d_k, rows, d_k, {p.scale, p.scale});
+  store_rows(p.d_v, rows, d_v, {1.0f, 1.0f});
 }
 
 template <int kHeadDim>
 __global__ void __launch_bounds__(kAttentionBackwardThreads, 1)
-    attention_backward_keys_sm90_kernel(LIMO_GRID_CONSTANT TensorMap q, LIMO_GRID_CONSTANT TensorMap k,
-                                        LIMO_GRID_CONSTANT TensorMap v, LIMO_GRID_CONSTANT TensorMap d_out,
-                                        AttentionBackwardParameters p, AttentionRows d_k, AttentionRows d_v) {
+    attention_backward_keys_sm90_kernel(LIMO_GRID_CONSTANT AttentionBackwardMaps maps, AttentionBackwardParameters p) {
 #if LIMO_SM90A
   using Shape = AttentionKeysShape<kHeadDim>;
   LIMO_DYNAMIC_SHARED(memory);
@@ -156,10 +154,10 @@ __global__ void __launch_bounds__(kAttentionBackwardThreads, 1)
   const int warpgroup = warpgroup_index();
   if (warpgroup == 0) {
     set_max_registers_down<kBackwardProducerRegisters>();
-    if (threadIdx.x < 32) attention_backward_keys_load<kHeadDim>(&q, &k, &v, &d_out, p, work, shared);
+    if (threadIdx.x < 32) attention_backward_keys_load<kHeadDim>(maps, p, work, shared);
   } else {
     set_max_registers_up<kBackwardConsumerRegisters>();
-    attention_backward_keys_compute<kHeadDim>(warpgroup - 1, p, work, d_k, d_v, shared);
+    attention_backward_keys_compute<kHeadDim>(warpgroup - 1, p, work, shared);
   }
 #endif
 }

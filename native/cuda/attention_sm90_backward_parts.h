@@ -10,17 +10,16 @@ constexpr int kAttentionBackwardRows = 2 * kWarpgroupRows;  // of a block of key
 constexpr int kAttentionBackwardThreads = 3 * kWarpgroup;
 constexpr int kBackwardProducerRegisters = 24, kBackwardConsumerRegisters = 240;
 
-struct AttentionBackwardParameters {
-  const float *lse, *delta;  // [T, H]
-  const Block* blocks;
-  int heads, kv_heads, heads_per_group, head_dim;
-  float scale, scale_log2;
+struct AttentionBackwardMaps {
+  TensorMap q, k, v, d_out;
 };
 
-// Where a gradient's rows go.
-struct AttentionRows {
-  Bf16* data;
-  int64_t stride;
+struct AttentionBackwardParameters {
+  AttentionRows d_q, d_k, d_v;
+  const float *lse, *delta;  // [T, H]
+  const Block* blocks;
+  int heads, kv_heads, heads_per_group;
+  float scale, scale_log2;
 };
 
 // Two tiles that arrive together and stay (what the thread block owns), and a ring of stages of two tiles each, which `kStageExtra`
@@ -77,17 +76,5 @@ struct AttentionBackwardShared {
     Streamed::zero_rows(memory + streamed_offset(stage, 1), valid, consumer);
   }
 };
-
-// A warpgroup's 64 rows of a gradient; those beyond the sequence are not stored.
-template <int R>
-LIMO_DEVICE void store_gradient(const AttentionRows& to, const Block& block, int first_row, int head, int head_dim,
-                                const float (&d)[R], float factor) {
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const int row = first_row + accumulator_row() + 8 * r;
-    Bf16* start = to.data + (block.first_row + row) * to.stride + head * head_dim;
-    store_row(start, head_dim, row < block.length, d, r, factor);
-  }
-}
 
 }  // namespace limo::cuda

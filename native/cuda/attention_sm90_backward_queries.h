@@ -35,31 +35,31 @@ struct AttentionQueriesWork {
 
 // One thread.
 template <int kHeadDim>
-LIMO_DEVICE void attention_backward_queries_load(const TensorMap* q, const TensorMap* k, const TensorMap* v,
-                                                 const TensorMap* d_out, const AttentionBackwardParameters& p,
+LIMO_DEVICE void attention_backward_queries_load(const AttentionBackwardMaps& maps, const AttentionBackwardParameters& p,
                                                  const AttentionQueriesWork& work,
                                                  const typename AttentionQueriesShape<kHeadDim>::Shared& shared) {
   using Shape = AttentionQueriesShape<kHeadDim>;
-  shared.load_owned(q, d_out, work.head, work.block.first_row + work.first_query);
+  shared.load_owned(&maps.q, &maps.d_out, work.head, work.block.first_row + work.first_query);
   Ring<Shape::kStages> ring;
 #pragma unroll 1
   for (int n = 0; n < work.key_blocks; ++n, ring.advance()) {
     mbarrier_wait(shared.empty(ring.stage), ring.parity ^ 1);
-    shared.load_streamed(k, v, ring.stage, work.head / p.heads_per_group, work.block.first_row + n * Shape::Keys::kRows);
+    const int kv_head = work.head / p.heads_per_group;
+    shared.load_streamed(&maps.k, &maps.v, ring.stage, kv_head, work.block.first_row + n * Shape::Keys::kRows);
   }
 }
 
 // One warpgroup.
 template <int kHeadDim>
 LIMO_DEVICE void attention_backward_queries_compute(int consumer, const AttentionBackwardParameters& p,
-                                                    const AttentionQueriesWork& work, const AttentionRows& d_q_rows,
+                                                    const AttentionQueriesWork& work,
                                                     const typename AttentionQueriesShape<kHeadDim>::Shared& shared) {
   using Shape = AttentionQueriesShape<kHeadDim>;
   using Queries = typename Shape::Queries;
   using Keys = typename Shape::Keys;
   constexpr int kKeys = Keys::kRows;
   const bool arrives = threadIdx.x % 32 == 0;
-  const int first_query = work.first_query + consumer * kWarpgroupRows;
+  const WarpgroupRows rows = {work.block, work.head, work.first_query + consumer * kWarpgroupRows};
   const uint64_t queries = Queries::along_columns(shared.owned(0), consumer * kWarpgroupRows);
   const uint64_t d_out = Queries::along_columns(shared.owned(1), consumer * kWarpgroupRows);
   float d_q[kHeadDim / 2], lse[2] = {}, delta[2] = {};
@@ -69,9 +69,8 @@ LIMO_DEVICE void attention_backward_queries_compute(int consumer, const Attentio
   clear(d_q);
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    const int row = first_query + accumulator_row() + 8 * r;
-    if (row >= work.block.length) continue;
-    const int64_t place = static_cast<int64_t>(work.block.first_row + row) * p.heads + work.head;
+    if (!rows.valid(r)) continue;
+    const int64_t place = rows.token(r) * p.heads + work.head;
     lse[r] = p.lse[place] * kLog2E;
     delta[r] = p.delta[place];
   }
@@ -95,7 +94,7 @@ LIMO_DEVICE void attention_backward_queries_compute(int consumer, const Attentio
     previous_stage = stage;
 #pragma unroll
     for (int i = 0; i < kKeys / 2; ++i) p_or_d_s[i] = exp2_approximate(fmaf(s[i], p.scale_log2, -lse[i / 2 % 2]));
-    if (n == work.key_blocks - 1) mask_future_keys(p_or_d_s, first_query, n * kKeys, 0.0f);
+    if (n == work.key_blocks - 1) mask_future_keys(p_or_d_s, rows.first, n * kKeys, 0.0f);
 
     wgmma_wait<0>();  // dP
 #pragma unroll
@@ -108,14 +107,12 @@ LIMO_DEVICE void attention_backward_queries_compute(int consumer, const Attentio
     ring.advance();
   } while (++n < work.key_blocks);
   wgmma_wait<0>();
-  store_gradient(d_q_rows, work.block, first_query, work.head, p.head_dim, d_q, p.scale);
+  store_rows(p.d_q, rows, d_q, {p.scale, p.scale});
 }
 
 template <int kHeadDim>
 __global__ void __launch_bounds__(kAttentionBackwardThreads, 1)
-    attention_backward_queries_sm90_kernel(LIMO_GRID_CONSTANT TensorMap q, LIMO_GRID_CONSTANT TensorMap k,
-                                           LIMO_GRID_CONSTANT TensorMap v, LIMO_GRID_CONSTANT TensorMap d_out,
-                                           AttentionBackwardParameters p, AttentionRows d_q) {
+    attention_backward_queries_sm90_kernel(LIMO_GRID_CONSTANT AttentionBackwardMaps maps, AttentionBackwardParameters p) {
 #if LIMO_SM90A
   using Shape = AttentionQueriesShape<kHeadDim>;
   LIMO_DYNAMIC_SHARED(memory);
@@ -126,10 +123,10 @@ __global__ void __launch_bounds__(kAttentionBackwardThreads, 1)
   const int warpgroup = warpgroup_index();
   if (warpgroup == 0) {
     set_max_registers_down<kBackwardProducerRegisters>();
-    if (threadIdx.x == 0) attention_backward_queries_load<kHeadDim>(&q, &k, &v, &d_out, p, work, shared);
+    if (threadIdx.x == 0) attention_backward_queries_load<kHeadDim>(maps, p, work, shared);
   } else {
     set_max_registers_up<kBackwardConsumerRegisters>();
-    attention_backward_queries_compute<kHeadDim>(warpgroup - 1, p, work, d_q, shared);
+    attention_backward_queries_compute<kHeadDim>(warpgroup - 1, p, work, shared);
   }
 #endif
 }

@@ -14,23 +14,27 @@ struct AttentionForwardSm90 {
   Bf16* out;
   float* lse;  // [T, H]
   const Bf16 *q, *k, *v;
-  int64_t out_stride, q_stride, k_stride, v_stride;  // elements between rows; multiples of 8, as is head_dim
+  // Elements between rows; multiples of 8, as is head_dim. All rows start at multiples of 16 bytes.
+  int64_t out_stride, q_stride, k_stride, v_stride;
   int64_t tokens;
   const Block* blocks;  // on the device; blocks of attention_forward_sm90_rows(head_dim) queries, those of most keys first
   int64_t block_count;
   int heads, kv_heads, head_dim;  // head_dim ≤ 128
-  float scale;
+  float scale;                    // > 0
   int multiprocessors;
   cudaStream_t stream;
 };
 
+struct AttentionForwardMaps {
+  TensorMap q, k, v;
+};
+
 struct AttentionForwardParameters {
-  Bf16* out;
+  AttentionRows out;
   float* lse;
-  int64_t out_stride;
   const Block* blocks;
   int items;  // blocks · heads
-  int heads, heads_per_group, head_dim;
+  int heads, heads_per_group;
   float scale;
   ScoreScale score_scale;
 };
@@ -112,8 +116,8 @@ struct AttentionForwardItem {
 
 // One thread.
 template <int kHeadDim>
-LIMO_DEVICE void attention_forward_load(const TensorMap* q, const TensorMap* k, const TensorMap* v,
-                                        const AttentionForwardParameters& p, const AttentionForwardShared<kHeadDim>& shared) {
+LIMO_DEVICE void attention_forward_load(const AttentionForwardMaps& maps, const AttentionForwardParameters& p,
+                                        const AttentionForwardShared<kHeadDim>& shared) {
   using Shape = AttentionForwardShape<kHeadDim>;
   using Queries = typename Shape::Queries;
   using Keys = typename Shape::Keys;
@@ -124,30 +128,16 @@ LIMO_DEVICE void attention_forward_load(const TensorMap* q, const TensorMap* k, 
     const int kv_head = item.head / p.heads_per_group, first = item.block.first_row;
     mbarrier_wait(shared.queries_empty(), query_ring.parity ^ 1);
     mbarrier_arrive_expect_tx(shared.queries_full(), Queries::kBytes);
-    Queries::load(shared.queries(), q, shared.queries_full(), item.head, first + item.block.block * Shape::kRows);
+    Queries::load(shared.queries(), &maps.q, shared.queries_full(), item.head, first + item.block.block * Shape::kRows);
 #pragma unroll 1
     for (int n = 0; n < item.key_blocks; ++n, ring.advance()) {
       mbarrier_wait(shared.keys_empty(ring.stage), ring.parity ^ 1);
       mbarrier_arrive_expect_tx(shared.keys_full(ring.stage), Keys::kBytes);
-      Keys::load(shared.keys(ring.stage), k, shared.keys_full(ring.stage), kv_head, first + n * Shape::kKeys);
+      Keys::load(shared.keys(ring.stage), &maps.k, shared.keys_full(ring.stage), kv_head, first + n * Shape::kKeys);
       mbarrier_wait(shared.values_empty(ring.stage), ring.parity ^ 1);
       mbarrier_arrive_expect_tx(shared.values_full(ring.stage), Keys::kBytes);
-      Keys::load(shared.values(ring.stage), v, shared.values_full(ring.stage), kv_head, first + n * Shape::kKeys);
+      Keys::load(shared.values(ring.stage), &maps.v, shared.values_full(ring.stage), kv_head, first + n * Shape::kKeys);
     }
-  }
-}
-
-template <int kHeadDim>
-LIMO_DEVICE void attention_forward_store(const float (&o)[kHeadDim / 2], const SoftmaxRows& rows, int first_row,
-                                         const AttentionForwardItem& item, const AttentionForwardParameters& p) {
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const int row = first_row + accumulator_row() + 8 * r;
-    const bool stored = row < item.block.length;
-    const int64_t token = item.block.first_row + row;
-    if (stored && threadIdx.x % 4 == 0)
-      p.lse[token * p.heads + item.head] = fmaf(rows.maximum[r], p.scale, logf(rows.sum[r]));
-    store_row(p.out + token * p.out_stride + item.head * p.head_dim, p.head_dim, stored, o, r, 1.0f / rows.sum[r]);
   }
 }
 
@@ -182,11 +172,11 @@ LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardP
   Ring<Shape::kStages> key_ring, value_ring;
   int round = 0;
   for (AttentionForwardItem item; AttentionForwardItem::next<Shape>(item, round, p); query_ring.advance()) {
-    const int first_row = item.block.block * Shape::kRows + consumer * kWarpgroupRows;
+    const WarpgroupRows rows = {item.block, item.head, item.block.block * Shape::kRows + consumer * kWarpgroupRows};
     const uint64_t queries = Queries::along_columns(shared.queries(), consumer * kWarpgroupRows);
     float o[kHeadDim / 2], s[kKeys / 2], correction[2];
     uint32_t probabilities[kKeys / 16][4];
-    SoftmaxRows rows;
+    SoftmaxRows softmax;
     clear(o);
     mbarrier_wait(shared.queries_full(), query_ring.parity);
 
@@ -200,8 +190,8 @@ LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardP
     const auto finish_scores = [&](int n) {
       if (arrives) mbarrier_arrive(shared.keys_empty(key_ring.stage));
       key_ring.advance();
-      if ((n + 1) * kKeys > first_row + 1) mask_future_keys(s, first_row, n * kKeys, -INFINITY);
-      rows.update(s, correction, p.score_scale);
+      if ((n + 1) * kKeys > rows.first + 1) mask_future_keys(s, rows.first, n * kKeys, -INFINITY);
+      softmax.update(s, correction, p.score_scale);
     };
     const auto start_out = [&] {
       wgmma_fence();
@@ -244,16 +234,18 @@ LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardP
     }
     start_out();
     finish_out();
-    rows.finish();
-    attention_forward_store<kHeadDim>(o, rows, first_row, item, p);
+    softmax.finish();
+#pragma unroll
+    for (int r = 0; r < 2; ++r)
+      if (rows.valid(r) && threadIdx.x % 4 == 0) p.lse[rows.token(r) * p.heads + rows.head] = softmax.lse(r, p.scale);
+    store_rows(p.out, rows, o, {1.0f / softmax.sum[0], 1.0f / softmax.sum[1]});
   }
   turns.finish();
 }
 
 template <int kHeadDim>
 __global__ void __launch_bounds__(AttentionForwardShape<kHeadDim>::kThreads, 1)
-    attention_forward_sm90_kernel(LIMO_GRID_CONSTANT TensorMap q, LIMO_GRID_CONSTANT TensorMap k, LIMO_GRID_CONSTANT TensorMap v,
-                                  AttentionForwardParameters p) {
+    attention_forward_sm90_kernel(LIMO_GRID_CONSTANT AttentionForwardMaps maps, AttentionForwardParameters p) {
 #if LIMO_SM90A
   using Shape = AttentionForwardShape<kHeadDim>;
   LIMO_DYNAMIC_SHARED(memory);
@@ -263,7 +255,7 @@ __global__ void __launch_bounds__(AttentionForwardShape<kHeadDim>::kThreads, 1)
   const int warpgroup = warpgroup_index();
   if (warpgroup == 0) {
     set_max_registers_down<Shape::kProducerRegisters>();
-    if (threadIdx.x == 0) attention_forward_load<kHeadDim>(&q, &k, &v, p, shared);
+    if (threadIdx.x == 0) attention_forward_load<kHeadDim>(maps, p, shared);
   } else {
     set_max_registers_up<Shape::kConsumerRegisters>();
     attention_forward_compute<kHeadDim>(warpgroup - 1, p, shared);
@@ -280,21 +272,20 @@ void launch_attention_forward_sm90(const AttentionForwardSm90& a) {
   using Shape = AttentionForwardShape<kHeadDim>;
   const float scale_log2 = a.scale * kLog2E;
   AttentionForwardParameters p{};
-  p.out = a.out;
+  p.out = {a.out, a.out_stride, a.head_dim};
   p.lse = a.lse;
-  p.out_stride = a.out_stride;
   p.blocks = a.blocks;
   p.items = static_cast<int>(a.block_count * a.heads);
   p.heads = a.heads;
   p.heads_per_group = a.heads / a.kv_heads;
-  p.head_dim = a.head_dim;
   p.scale = a.scale;
   p.score_scale = {scale_log2, std::exp2(std::ceil(std::log2(scale_log2)))};
+  const AttentionForwardMaps maps = {
+      attention_tensor_map(a.q, a.head_dim, a.heads, a.tokens, a.q_stride, Shape::Queries::kBox),
+      attention_tensor_map(a.k, a.head_dim, a.kv_heads, a.tokens, a.k_stride, Shape::Keys::kBox),
+      attention_tensor_map(a.v, a.head_dim, a.kv_heads, a.tokens, a.v_stride, Shape::Keys::kBox)};
   const unsigned grid = static_cast<unsigned>(p.items < a.multiprocessors ? p.items : a.multiprocessors);
-  launch(attention_forward_sm90_kernel<kHeadDim>, dim3(grid), dim3(Shape::kThreads), Shape::kSharedBytes, a.stream,
-         attention_tensor_map(a.q, a.head_dim, a.heads, a.tokens, a.q_stride, Shape::Queries::kBox),
-         attention_tensor_map(a.k, a.head_dim, a.kv_heads, a.tokens, a.k_stride, Shape::Keys::kBox),
-         attention_tensor_map(a.v, a.head_dim, a.kv_heads, a.tokens, a.v_stride, Shape::Keys::kBox), p);
+  launch(attention_forward_sm90_kernel<kHeadDim>, dim3(grid), dim3(Shape::kThreads), Shape::kSharedBytes, a.stream, maps, p);
 }
 
 inline void attention_forward_sm90(const AttentionForwardSm90& a) {

@@ -57,6 +57,7 @@ struct SoftmaxRows {
       sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 2);
     }
   }
+  LIMO_DEVICE float lse(int r, float scale) const { return fmaf(maximum[r], scale, logf(sum[r])); }
 };
 
 // Puts `hidden` where the key comes after the query; rows of the next sequence are after it too. S has rows of queries and columns of keys.
