@@ -13,9 +13,6 @@
 // The words of cuda/device.h where there is no nvcc: a kernel is a function that g++ compiles, and every one of its threads
 // runs on a stack of its own.
 
-// `#pragma unroll` is meant for nvcc.
-#pragma GCC diagnostic ignored "-Wunknown-pragmas"
-
 #define __global__
 #define __device__
 #define __forceinline__ inline __attribute__((always_inline))
@@ -45,6 +42,9 @@ template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
   return __shfl_sync(mask, value, limo::cuda::emulator::current_fiber->lane ^ lane_mask);
 }
+
+inline int min(int a, int b) { return a < b ? a : b; }
+inline int max(int a, int b) { return a > b ? a : b; }
 
 inline float __uint_as_float(unsigned bits) {
   float value;
