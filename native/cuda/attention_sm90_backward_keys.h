@@ -57,14 +57,15 @@ LIMO_DEVICE void attention_backward_keys_load(const AttentionBackwardMaps& maps,
     for (int n = work.first; n < work.end; ++n, ring.advance()) {
       mbarrier_wait(shared.empty(ring.stage), ring.parity ^ 1);
       if (lane == 0) shared.load_streamed(&maps.q, &maps.d_out, ring.stage, head, block.first_row + n * kQueries);
-      // Beyond the sequence an lse of infinity makes P zero.
+      // Beyond the sequence P is 1, and multiplies zeros.
       float* rows = shared.extra(ring.stage);
 #pragma unroll
       for (int i = lane; i < kQueries; i += 32) {
         const int query = n * kQueries + i;
         const int64_t place = static_cast<int64_t>(block.first_row + query) * p.heads + head;
-        rows[i] = query < block.length ? p.lse[place] * kLog2E : INFINITY;
-        rows[kQueries + i] = query < block.length ? p.delta[place] : 0.0f;
+        const bool valid = query < block.length;
+        rows[i] = valid ? p.lse[place] * kLog2E : 0.0f;
+        rows[kQueries + i] = valid ? p.delta[place] : 0.0f;
       }
       mbarrier_arrive(shared.full(ring.stage));
     }
