@@ -91,6 +91,8 @@ LIMO_DEVICE void attention_backward_keys_compute(int consumer, const AttentionBa
   clear(d_k);
   clear(d_v);
   mbarrier_wait(shared.owned_full(), 0);
+  // With products under way from one round to the next, ptxas keeps them asynchronous only if nothing but products ever writes their
+  // sums: so no path around the loop, and it is P that is masked rather than S.
   int step = 0;
 #pragma unroll 1
   do {

@@ -76,7 +76,7 @@ LIMO_DEVICE void attention_backward_queries_compute(int consumer, const Attentio
   }
 
   mbarrier_wait(shared.owned_full(), 0);
-  int n = 0;
+  int n = 0;  // a loop like that over queries in attention_sm90_backward_keys.h
 #pragma unroll 1
   do {
     const int stage = ring.stage;
