@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const source = ['native/ops/attention_cuda.cu', 'test/native/cuda-emulator/attention-sm90.cu'].find((path) => existsSync(path))
+const source = ['native/ops/attention_cuda.cu', 'test/native/cuda-emulator/attention.cu'].find((path) => existsSync(path))
 
 const targets = {
   sm_80: ['-gencode=arch=compute_80,code=sm_80'],

@@ -2,7 +2,7 @@
 
 #include "cuda/attention_sm90_tiles.h"
 
-namespace limo::cuda {
+namespace limo::cuda::sm90 {
 
 // What turns scores into exponents of 2.
 struct ScoreScale {
@@ -78,4 +78,4 @@ LIMO_DEVICE void mask_past_queries(float (&s)[R], int first_key, int first_query
     if (ahead + i / 2 % 2 * 8 - i / 4 * 8 - i % 2 > 0) s[i] = hidden;
 }
 
-}  // namespace limo::cuda
+}  // namespace limo::cuda::sm90

@@ -3,7 +3,6 @@
 #include "core/tensor.h"
 #include "cuda/attention_blocks.h"
 #include "cuda/hopper.h"
-#include "cuda/runtime.h"
 
 // What the attention kernels for sm_90a share: tiles in shared memory, their products, the ring of stages between the warps
 // that load and those that compute, and stores. A warpgroup (4 warps) owns 64 rows of a tile; in its accumulators, value
@@ -16,7 +15,7 @@
 #define LIMO_SM90A 0
 #endif
 
-namespace limo::cuda {
+namespace limo::cuda::sm90 {
 
 constexpr int kWarpgroup = 128;       // threads
 constexpr int kWarpgroupRows = 64;    // the rows of one wgmma
@@ -139,15 +138,8 @@ LIMO_DEVICE void transpose_quad(uint32_t (&words)[4]) {
   }
 }
 
-// The tensor of a projection's heads as TMA sees it: [D, heads, T], rows of the token dimension `row_stride` elements apart.
-inline TensorMap attention_tensor_map(const Bf16* base, int head_dim, int heads, int64_t tokens, int64_t row_stride,
-                                      const int (&box)[3]) {
-  constexpr int64_t kBytes = sizeof(Bf16);
-  return make_tensor_map_3d(base, {head_dim, heads, tokens}, {head_dim * kBytes, row_stride * kBytes}, box);
-}
-
 // Rows of a projection that a kernel writes: [T, heads · head_dim], 16 bytes at a time.
-struct AttentionRows {
+struct OutputRows {
   Bf16* data;
   int64_t stride;  // elements
   int head_dim;
@@ -166,7 +158,7 @@ struct WarpgroupRows {
 // Accumulators as bf16, row r of a lane times factor[r]; rows beyond the sequence are not stored. The lanes of a quad exchange what
 // they hold, so that each stores 16 bytes and a quad 64 in a row.
 template <int R>
-LIMO_DEVICE void store_rows(const AttentionRows& to, const WarpgroupRows& rows, const float (&d)[R], const float (&factor)[2]) {
+LIMO_DEVICE void store_rows(const OutputRows& to, const WarpgroupRows& rows, const float (&d)[R], const float (&factor)[2]) {
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     Bf16* start = to.data + rows.token(r) * to.stride + rows.head * to.head_dim;
@@ -186,4 +178,4 @@ LIMO_DEVICE void store_rows(const AttentionRows& to, const WarpgroupRows& rows, 
   }
 }
 
-}  // namespace limo::cuda
+}  // namespace limo::cuda::sm90
