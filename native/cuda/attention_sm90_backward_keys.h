@@ -14,7 +14,7 @@ struct KeysShape {
   // Sᵀ and dPᵀ take both operands from shared memory: 64 queries a product keep it busy all the time, 128 three quarters of it (dV
   // and dK, half). Registers a thread: dK and dV (kHeadDim), Sᵀ and dPᵀ (one a query), Pᵀ and dSᵀ (a quarter each). So 64 queries
   // of 128 columns are the most, and dK can go on during the next scores (208 registers of 240). 128 queries of 64 columns have no
-  // room for that (224, and addresses), nor much need: two warpgroups, each at most a third of its time at exponentials.
+  // room for that (224, and addresses), nor much need: two warpgroups, each a quarter of the time at exponentials.
   static constexpr int kQueries = kHeadDim == 64 ? 128 : 64;
   static constexpr bool kOverlaps = kHeadDim == 128;
   static constexpr int kStages = 3;  // 96 KB of queries under way
