@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const source = ['native/ops/attention_cuda.cu', 'test/native/cuda-emulator/attention-sm90.cu'].find((path) => existsSync(path))
+const source = ['native/ops/attention_cuda.cu', 'test/native/cuda-emulator/attention.cu'].find((path) => existsSync(path))
 
 const targets = {
   sm_80: ['-gencode=arch=compute_80,code=sm_80'],
@@ -16,23 +16,35 @@ const targets = {
 }
 
 // The lower 12 bits of an instruction's 128. HGMMA is wgmma, its first operand from shared memory (SS) or registers (RS); UTMALDG is
-// a load by TMA; HMMA is mma.sync.
+// a load by TMA; HMMA is mma.sync (16 × 8, over 16).
 const opcodes = { HMMA: 0x23c, 'HGMMA SS': 0x9f0, 'HGMMA RS': 0xdf0, UTMALDG: 0x5b4 }
 
-// Per kernel with such instructions: how many of each, and the bytes it may spill. wgmma multiplies over 16: a product over
-// `columns` of a head takes columns / 16 instructions, one over rows of a tile rows / 16. A tile of 128 columns is two boxes of TMA.
 const expected = {
-  sm_80: {},
+  sm_80: {
+    'sm80::attention_forward_kernel<64>': { HMMA: 128, spills: 0 },
+    'sm80::attention_forward_kernel<128>': { HMMA: 256, spills: 0 },
+    'sm80::attention_backward_keys_kernel<64>': { HMMA: 128, spills: 0 },
+    'sm80::attention_backward_keys_kernel<128>': { HMMA: 256, spills: 0 },
+    'sm80::attention_backward_queries_kernel<64>': { HMMA: 96, spills: 0 },
+    'sm80::attention_backward_queries_kernel<128>': { HMMA: 192, spills: 0 },
+  },
   sm_90a: {
     // Scores: before the loop over keys, and in it. Values: in the loop, and after it. Loads: queries, keys, values.
-    'attention_forward_sm90_kernel<64>': { 'HGMMA SS': 2 * 4, 'HGMMA RS': 2 * 8, UTMALDG: 3, spills: 0 },
-    'attention_forward_sm90_kernel<128>': { 'HGMMA SS': 2 * 8, 'HGMMA RS': 2 * 8, UTMALDG: 6, spills: 0 },
+    'sm90::attention_forward_kernel<64>': { 'HGMMA SS': 2 * 4, 'HGMMA RS': 2 * 8, UTMALDG: 3, spills: 0 },
+    'sm90::attention_forward_kernel<128>': { 'HGMMA SS': 2 * 8, 'HGMMA RS': 2 * 8, UTMALDG: 6, spills: 0 },
     // Scores and d_p; d_v and d_k, over 128 and 64 queries. Loads: keys and values, queries and d_out.
-    'attention_backward_keys_sm90_kernel<64>': { 'HGMMA SS': 2 * 4, 'HGMMA RS': 2 * 8, UTMALDG: 4, spills: 0 },
-    'attention_backward_keys_sm90_kernel<128>': { 'HGMMA SS': 2 * 8, 'HGMMA RS': 2 * 4, UTMALDG: 8, spills: 0 },
+    'sm90::attention_backward_keys_kernel<64>': { 'HGMMA SS': 2 * 4, 'HGMMA RS': 2 * 8, UTMALDG: 4, spills: 0 },
+    'sm90::attention_backward_keys_kernel<128>': { 'HGMMA SS': 2 * 8, 'HGMMA RS': 2 * 4, UTMALDG: 8, spills: 0 },
     // Scores and d_p; d_q, over 128 keys. Loads: queries and d_out, keys and values.
-    'attention_backward_queries_sm90_kernel<64>': { 'HGMMA SS': 2 * 4, 'HGMMA RS': 8, UTMALDG: 4, spills: 0 },
-    'attention_backward_queries_sm90_kernel<128>': { 'HGMMA SS': 2 * 8, 'HGMMA RS': 8, UTMALDG: 8, spills: 0 },
+    'sm90::attention_backward_queries_kernel<64>': { 'HGMMA SS': 2 * 4, 'HGMMA RS': 8, UTMALDG: 4, spills: 0 },
+    'sm90::attention_backward_queries_kernel<128>': { 'HGMMA SS': 2 * 8, 'HGMMA RS': 8, UTMALDG: 8, spills: 0 },
+    // For heads that TMA cannot load.
+    'sm80::attention_forward_kernel<64>': { HMMA: 128, spills: 0 },
+    'sm80::attention_forward_kernel<128>': { HMMA: 256, spills: 40 },
+    'sm80::attention_backward_keys_kernel<64>': { HMMA: 128, spills: 8 },
+    'sm80::attention_backward_keys_kernel<128>': { HMMA: 256, spills: 20 },
+    'sm80::attention_backward_queries_kernel<64>': { HMMA: 96, spills: 0 },
+    'sm80::attention_backward_queries_kernel<128>': { HMMA: 192, spills: 0 },
   },
 }
 
@@ -49,7 +61,7 @@ try {
   rmSync(folder, { recursive: true })
 }
 for (const problem of problems) console.error(`not ok ${problem}`)
-console.log(`cuda: ${source}: ${problems.length === 0 ? 'as expected' : `${problems.length} problems`}`)
+console.log(`cuda: ${source}: ${problems.length === 0 ? 'as expected' : `problems: ${problems.length}`}`)
 process.exit(problems.length === 0 ? 0 : 1)
 
 function findNvcc() {
@@ -110,17 +122,17 @@ function compare(place, received, wanted) {
     problems.push(`${place}: expected at most ${wanted.spills} bytes of spills but received ${received.spills}`)
 }
 
-/** `_ZN4limo4cuda4nameILi64ELi2EEEv…` → `name<64, 2>` */
+/** `_ZN4limo4cuda4sm904nameILi64ELi2EEEv…` → `sm90::name<64, 2>` */
 function kernelName(symbol) {
   const parts = []
   let rest = symbol.replace(/^_ZN?/, '')
-  for (let length = /^\d+/.exec(rest); length; length = /^\d+/.exec(rest)) {
+  for (let length = /^L?(\d+)/.exec(rest); length; length = /^L?(\d+)/.exec(rest)) {
     const start = length[0].length
-    parts.push(rest.slice(start, start + Number(length[0])))
-    rest = rest.slice(start + Number(length[0]))
+    parts.push(rest.slice(start, start + Number(length[1])))
+    rest = rest.slice(start + Number(length[1]))
   }
   const values = /^I((?:L\w\d+E)+)E/.exec(rest)?.[1].match(/\d+/g)
-  return (parts.at(-1) ?? symbol) + (values ? `<${values.join(', ')}>` : '')
+  return parts.slice(-2).join('::') + (values ? `<${values.join(', ')}>` : '')
 }
 
 /** The kernels of a cubin, an ELF file of 64 bits: a kernel is a section .text.SYMBOL, an instruction 16 bytes. */

@@ -15,6 +15,7 @@ struct AttentionArguments {
   float* lse;
   const T *q, *k, *v;
   int64_t out_stride, lse_stride, q_stride, k_stride, v_stride;
+  int64_t rows;
   int heads, kv_heads, head_dim;
   float scale;
   const Block* query_blocks;

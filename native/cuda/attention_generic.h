@@ -96,7 +96,10 @@ __global__ void __launch_bounds__(kThreads) attention_forward_kernel(AttentionAr
       __syncwarp();
     }
     T* to = a.out + (start + query) * a.out_stride + head * d;
-    for (int i = 0; i * 32 + lane < d; ++i) store_number(to + i * 32 + lane, out[i] / sum);
+#pragma unroll
+    for (int i = 0; i < kLaneChannels; ++i) {
+      if (i * 32 + lane < d) store_number(to + i * 32 + lane, out[i] / sum);
+    }
     if (lane == 0) a.lse[(start + query) * a.lse_stride + head] = maximum * a.scale + logf(sum);
   }
 }
@@ -138,7 +141,10 @@ __global__ void __launch_bounds__(kThreads) attention_backward_queries_kernel(At
       __syncwarp();
     }
     T* to = a.d_q + row * a.d_q_stride + head * d;
-    for (int i = 0; i * 32 + lane < d; ++i) store_number(to + i * 32 + lane, d_q[i]);
+#pragma unroll
+    for (int i = 0; i < kLaneChannels; ++i) {
+      if (i * 32 + lane < d) store_number(to + i * 32 + lane, d_q[i]);
+    }
   }
 }
 
@@ -184,9 +190,13 @@ __global__ void __launch_bounds__(kThreads) attention_backward_keys_kernel(Atten
         __syncwarp();
       }
     }
-    for (int i = 0; i * 32 + lane < d; ++i) {
-      store_number(a.d_k + (start + key) * a.d_k_stride + kv_head * d + i * 32 + lane, d_k[i]);
-      store_number(a.d_v + (start + key) * a.d_v_stride + kv_head * d + i * 32 + lane, d_v[i]);
+    T* to_d_k = a.d_k + (start + key) * a.d_k_stride + kv_head * d;
+    T* to_d_v = a.d_v + (start + key) * a.d_v_stride + kv_head * d;
+#pragma unroll
+    for (int i = 0; i < kLaneChannels; ++i) {
+      if (i * 32 + lane >= d) break;
+      store_number(to_d_k + i * 32 + lane, d_k[i]);
+      store_number(to_d_v + i * 32 + lane, d_v[i]);
     }
   }
 }

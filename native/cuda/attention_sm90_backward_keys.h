@@ -7,20 +7,20 @@
 //   Sᵀ = K·Qᵀ → Pᵀ = exp(Sᵀ − lse),  dPᵀ = V·dOᵀ → dSᵀ = Pᵀ ∘ (dPᵀ − delta),  dV += Pᵀ·dO,  dK += dSᵀ·Q
 // Pᵀ and dSᵀ are already in the registers that the last two products take their first operand from. lse and delta run along columns:
 // the loading warp puts them into shared memory, next to the queries they belong to.
-namespace limo::cuda {
+namespace limo::cuda::sm90 {
 
 template <int kHeadDim>
-struct AttentionKeysShape {
+struct KeysShape {
   // Sᵀ and dPᵀ take both operands from shared memory: 64 queries a product keep it busy all the time, 128 three quarters of it (dV
   // and dK, half). Registers a thread: dK and dV (kHeadDim), Sᵀ and dPᵀ (one a query), Pᵀ and dSᵀ (a quarter each). So 64 queries
   // of 128 columns are the most, and dK can go on during the next scores (208 registers of 240). 128 queries of 64 columns have no
-  // room for that (224, and addresses), nor much need: two warpgroups, each at most a third of its time at exponentials.
+  // room for that (224, and addresses), nor much need: two warpgroups, each a quarter of the time at exponentials.
   static constexpr int kQueries = kHeadDim == 64 ? 128 : 64;
   static constexpr bool kOverlaps = kHeadDim == 128;
   static constexpr int kStages = 3;  // 96 KB of queries under way
-  using Keys = Tile<kAttentionBackwardRows, kHeadDim>;
+  using Keys = Tile<kBackwardRows, kHeadDim>;
   using Queries = Tile<kQueries, kHeadDim>;
-  using Shared = AttentionBackwardShared<Keys, Queries, kStages, 2 * kQueries * static_cast<int>(sizeof(float))>;
+  using Shared = BackwardShared<Keys, Queries, kStages, 2 * kQueries * static_cast<int>(sizeof(float))>;
   static constexpr int kSharedBytes = Shared::kSharedBytes;
   // A lane each, and the one that starts the load of the tiles once more.
   static constexpr int kArrivals = 32 + 1;
@@ -28,15 +28,15 @@ struct AttentionKeysShape {
 
 // The queries that see a block of keys: blocks `first` … `end` − 1 of kQueries, for each head of the group.
 template <int kHeadDim>
-struct AttentionKeysWork {
-  static constexpr int kQueries = AttentionKeysShape<kHeadDim>::kQueries;
+struct KeysWork {
+  static constexpr int kQueries = KeysShape<kHeadDim>::kQueries;
   Block block;
   int kv_head, first, end, steps;
 
-  LIMO_DEVICE explicit AttentionKeysWork(const AttentionBackwardParameters& p) {
+  LIMO_DEVICE explicit KeysWork(const BackwardParameters& p) {
     block = p.blocks[blockIdx.x / p.kv_heads];
     kv_head = static_cast<int>(blockIdx.x % p.kv_heads);
-    first = block.block * kAttentionBackwardRows / kQueries;
+    first = block.block * kBackwardRows / kQueries;
     end = (block.length + kQueries - 1) / kQueries;
     steps = (end - first) * p.heads_per_group;
   }
@@ -44,27 +44,28 @@ struct AttentionKeysWork {
 
 // One warp.
 template <int kHeadDim>
-LIMO_DEVICE void attention_backward_keys_load(const TensorMap* q, const TensorMap* k, const TensorMap* v, const TensorMap* d_out,
-                                              const AttentionBackwardParameters& p, const AttentionKeysWork<kHeadDim>& work,
-                                              const typename AttentionKeysShape<kHeadDim>::Shared& shared) {
-  constexpr int kQueries = AttentionKeysShape<kHeadDim>::kQueries;
+LIMO_DEVICE void load_queries(const BackwardMaps& maps, const BackwardParameters& p,
+                                              const KeysWork<kHeadDim>& work,
+                                              const typename KeysShape<kHeadDim>::Shared& shared) {
+  constexpr int kQueries = KeysShape<kHeadDim>::kQueries;
   const Block& block = work.block;
   const int lane = static_cast<int>(threadIdx.x % 32);
-  if (lane == 0) shared.load_owned(k, v, work.kv_head, block.first_row + block.block * kAttentionBackwardRows);
-  Ring<AttentionKeysShape<kHeadDim>::kStages> ring;
+  if (lane == 0) shared.load_owned(&maps.k, &maps.v, work.kv_head, block.first_row + block.block * kBackwardRows);
+  Ring<KeysShape<kHeadDim>::kStages> ring;
   for (int head = work.kv_head * p.heads_per_group; head < (work.kv_head + 1) * p.heads_per_group; ++head)
 #pragma unroll 1
     for (int n = work.first; n < work.end; ++n, ring.advance()) {
       mbarrier_wait(shared.empty(ring.stage), ring.parity ^ 1);
-      if (lane == 0) shared.load_streamed(q, d_out, ring.stage, head, block.first_row + n * kQueries);
-      // Beyond the sequence an lse of infinity makes P zero.
+      if (lane == 0) shared.load_streamed(&maps.q, &maps.d_out, ring.stage, head, block.first_row + n * kQueries);
+      // Beyond the sequence P is 1, and multiplies zeros.
       float* rows = shared.extra(ring.stage);
 #pragma unroll
       for (int i = lane; i < kQueries; i += 32) {
         const int query = n * kQueries + i;
-        const int64_t place = static_cast<int64_t>(block.first_row + query) * p.heads + head;
-        rows[i] = query < block.length ? p.lse[place] * kLog2E : INFINITY;
-        rows[kQueries + i] = query < block.length ? p.delta[place] : 0.0f;
+        const int64_t token = block.first_row + query;
+        const bool valid = query < block.length;
+        rows[i] = valid ? p.lse[token * p.lse_stride + head] * kLog2E : 0.0f;
+        rows[kQueries + i] = valid ? p.delta[token * p.delta_stride + head] : 0.0f;
       }
       mbarrier_arrive(shared.full(ring.stage));
     }
@@ -72,16 +73,15 @@ LIMO_DEVICE void attention_backward_keys_load(const TensorMap* q, const TensorMa
 
 // One warpgroup.
 template <int kHeadDim>
-LIMO_DEVICE void attention_backward_keys_compute(int consumer, const AttentionBackwardParameters& p,
-                                                 const AttentionKeysWork<kHeadDim>& work, const AttentionRows& d_k_rows,
-                                                 const AttentionRows& d_v_rows,
-                                                 const typename AttentionKeysShape<kHeadDim>::Shared& shared) {
-  using Shape = AttentionKeysShape<kHeadDim>;
+LIMO_DEVICE void compute_keys(int consumer, const BackwardParameters& p,
+                                                 const KeysWork<kHeadDim>& work,
+                                                 const typename KeysShape<kHeadDim>::Shared& shared) {
+  using Shape = KeysShape<kHeadDim>;
   using Keys = typename Shape::Keys;
   using Queries = typename Shape::Queries;
   constexpr int kQueries = Shape::kQueries;
   const bool arrives = threadIdx.x % 32 == 0;
-  const int first_key = work.block.block * kAttentionBackwardRows + consumer * kWarpgroupRows;
+  const int first_key = work.block.block * kBackwardRows + consumer * kWarpgroupRows;
   const uint64_t keys = Keys::along_columns(shared.owned(0), consumer * kWarpgroupRows);
   const uint64_t values = Keys::along_columns(shared.owned(1), consumer * kWarpgroupRows);
   float d_k[kHeadDim / 2], d_v[kHeadDim / 2];
@@ -91,6 +91,8 @@ LIMO_DEVICE void attention_backward_keys_compute(int consumer, const AttentionBa
   clear(d_k);
   clear(d_v);
   mbarrier_wait(shared.owned_full(), 0);
+  // With products under way from one round to the next, ptxas keeps them asynchronous only if nothing but products ever writes their
+  // sums: so no path around the loop, and it is P that is masked rather than S.
   int step = 0;
 #pragma unroll 1
   do {
@@ -137,31 +139,30 @@ LIMO_DEVICE void attention_backward_keys_compute(int consumer, const AttentionBa
     ring.advance();
   } while (++step < work.steps);
   wgmma_wait<0>();
-  store_gradient(d_k_rows, work.block, first_key, work.kv_head, p.head_dim, d_k, p.scale);
-  store_gradient(d_v_rows, work.block, first_key, work.kv_head, p.head_dim, d_v, 1.0f);
+  const WarpgroupRows rows = {work.block, work.kv_head, first_key};
+  store_rows(p.d_k, rows, d_k, {p.scale, p.scale});
+  store_rows(p.d_v, rows, d_v, {1.0f, 1.0f});
 }
 
 template <int kHeadDim>
-__global__ void __launch_bounds__(kAttentionBackwardThreads, 1)
-    attention_backward_keys_sm90_kernel(LIMO_GRID_CONSTANT TensorMap q, LIMO_GRID_CONSTANT TensorMap k,
-                                        LIMO_GRID_CONSTANT TensorMap v, LIMO_GRID_CONSTANT TensorMap d_out,
-                                        AttentionBackwardParameters p, AttentionRows d_k, AttentionRows d_v) {
+__global__ void __launch_bounds__(kBackwardThreads, 1)
+    attention_backward_keys_kernel(LIMO_GRID_CONSTANT BackwardMaps maps, BackwardParameters p) {
 #if LIMO_SM90A
-  using Shape = AttentionKeysShape<kHeadDim>;
+  using Shape = KeysShape<kHeadDim>;
   LIMO_DYNAMIC_SHARED(memory);
   const typename Shape::Shared shared(memory);
-  const AttentionKeysWork<kHeadDim> work(p);
+  const KeysWork<kHeadDim> work(p);
   if (threadIdx.x == 0) shared.init_barriers(Shape::kArrivals);
   __syncthreads();
   const int warpgroup = warpgroup_index();
   if (warpgroup == 0) {
     set_max_registers_down<kBackwardProducerRegisters>();
-    if (threadIdx.x < 32) attention_backward_keys_load<kHeadDim>(&q, &k, &v, &d_out, p, work, shared);
+    if (threadIdx.x < 32) load_queries<kHeadDim>(maps, p, work, shared);
   } else {
     set_max_registers_up<kBackwardConsumerRegisters>();
-    attention_backward_keys_compute<kHeadDim>(warpgroup - 1, p, work, d_k, d_v, shared);
+    compute_keys<kHeadDim>(warpgroup - 1, p, work, shared);
   }
 #endif
 }
 
-}  // namespace limo::cuda
+}  // namespace limo::cuda::sm90

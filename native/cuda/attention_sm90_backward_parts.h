@@ -4,29 +4,29 @@
 
 // What the two kernels of the backward pass share. Both have a warp that loads and two warpgroups that compute 64 rows each; a thread
 // block owns a tile of keys (or queries) and goes through a ring of tiles of the others.
-namespace limo::cuda {
+namespace limo::cuda::sm90 {
 
-constexpr int kAttentionBackwardRows = 2 * kWarpgroupRows;  // of a block of keys, and of one of queries
-constexpr int kAttentionBackwardThreads = 3 * kWarpgroup;
+constexpr int kBackwardRows = 2 * kWarpgroupRows;  // of a block of keys, and of one of queries
+constexpr int kBackwardThreads = 3 * kWarpgroup;
 constexpr int kBackwardProducerRegisters = 24, kBackwardConsumerRegisters = 240;
 
-struct AttentionBackwardParameters {
-  const float *lse, *delta;  // [T, H]
-  const Block* blocks;
-  int heads, kv_heads, heads_per_group, head_dim;
-  float scale, scale_log2;
+struct BackwardMaps {
+  TensorMap q, k, v, d_out;
 };
 
-// Where a gradient's rows go.
-struct AttentionRows {
-  Bf16* data;
-  int64_t stride;
+struct BackwardParameters {
+  OutputRows d_q, d_k, d_v;
+  const float *lse, *delta;
+  int64_t lse_stride, delta_stride;
+  const Block* blocks;
+  int heads, kv_heads, heads_per_group;
+  float scale, scale_log2;
 };
 
 // Two tiles that arrive together and stay (what the thread block owns), and a ring of stages of two tiles each, which `kStageExtra`
 // more bytes follow that the loading warp writes itself.
 template <class Owned_, class Streamed_, int kStages_, int kStageExtra>
-struct AttentionBackwardShared {
+struct BackwardShared {
   using Owned = Owned_;
   using Streamed = Streamed_;
   static constexpr int kStages = kStages_;
@@ -38,7 +38,7 @@ struct AttentionBackwardShared {
   unsigned char* memory;
   uint32_t base;
 
-  LIMO_DEVICE explicit AttentionBackwardShared(unsigned char* shared) : memory(shared), base(shared_address(shared)) {}
+  LIMO_DEVICE explicit BackwardShared(unsigned char* shared) : memory(shared), base(shared_address(shared)) {}
   LIMO_DEVICE uint32_t owned(int number) const { return base + number * Owned::kBytes; }
   LIMO_DEVICE int streamed_offset(int stage, int number) const {
     return kStreamedOffset + (2 * stage + number) * Streamed::kBytes;
@@ -78,16 +78,4 @@ struct AttentionBackwardShared {
   }
 };
 
-// A warpgroup's 64 rows of a gradient; those beyond the sequence are not stored.
-template <int R>
-LIMO_DEVICE void store_gradient(const AttentionRows& to, const Block& block, int first_row, int head, int head_dim,
-                                const float (&d)[R], float factor) {
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const int row = first_row + accumulator_row() + 8 * r;
-    Bf16* start = to.data + (block.first_row + row) * to.stride + head * head_dim;
-    store_row(start, head_dim, row < block.length, d, r, factor);
-  }
-}
-
-}  // namespace limo::cuda
+}  // namespace limo::cuda::sm90

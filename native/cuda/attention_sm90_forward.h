@@ -1,42 +1,30 @@
 #pragma once
 
-#include <cmath>
-
 #include "cuda/attention_sm90_softmax.h"
 
 // The forward pass of native/ops/attention.h on sm_90a. A persistent grid; a thread block has one warp that loads by TMA and two or
 // three warpgroups that compute, 64 query rows each:
 //   for each block of keys:  S = Q·Kᵀ (registers) → P = softmax (registers, bf16) → O = correction·O + P·V
 // The products of the next block's S and this block's P·V are under way together, while the softmax of another warpgroup runs.
-namespace limo::cuda {
+namespace limo::cuda::sm90 {
 
-struct AttentionForwardSm90 {
-  Bf16* out;
-  float* lse;  // [T, H]
-  const Bf16 *q, *k, *v;
-  int64_t out_stride, q_stride, k_stride, v_stride;  // elements between rows; multiples of 8, as is head_dim
-  int64_t tokens;
-  const Block* blocks;  // on the device; blocks of attention_forward_sm90_rows(head_dim) queries, those of most keys first
-  int64_t block_count;
-  int heads, kv_heads, head_dim;  // head_dim ≤ 128
-  float scale;
-  int multiprocessors;
-  cudaStream_t stream;
+struct ForwardMaps {
+  TensorMap q, k, v;
 };
 
-struct AttentionForwardParameters {
-  Bf16* out;
+struct ForwardParameters {
+  OutputRows out;
   float* lse;
-  int64_t out_stride;
+  int64_t lse_stride;
   const Block* blocks;
   int items;  // blocks · heads
-  int heads, heads_per_group, head_dim;
+  int heads, heads_per_group;
   float scale;
   ScoreScale score_scale;
 };
 
 template <int kHeadDim>
-struct AttentionForwardShape {
+struct ForwardShape {
   // Registers bound the tile: a warpgroup holds O (kHeadDim / 2 registers a thread), S (64) and P (32), which is 160 at 128 columns
   // (of 240 with two warpgroups) and 128 at 64 columns (of 160 with three). More rows a tile read K and V less often.
   static constexpr int kConsumers = kHeadDim == 64 ? 3 : 2;
@@ -56,12 +44,12 @@ struct AttentionForwardShape {
 
 // Addresses in shared memory.
 template <int kHeadDim>
-struct AttentionForwardShared {
-  using Shape = AttentionForwardShape<kHeadDim>;
+struct ForwardShared {
+  using Shape = ForwardShape<kHeadDim>;
   unsigned char* memory;
   uint32_t base;
 
-  LIMO_DEVICE explicit AttentionForwardShared(unsigned char* shared) : memory(shared), base(shared_address(shared)) {}
+  LIMO_DEVICE explicit ForwardShared(unsigned char* shared) : memory(shared), base(shared_address(shared)) {}
   LIMO_DEVICE uint32_t queries() const { return base; }
   LIMO_DEVICE uint32_t keys(int stage) const { return base + Shape::kKeyOffset + stage * Shape::Keys::kBytes; }
   LIMO_DEVICE uint32_t values(int stage) const { return base + Shape::kValueOffset + stage * Shape::Keys::kBytes; }
@@ -91,13 +79,13 @@ struct AttentionForwardShared {
 // One tile: the queries of a block and a head. Blocks are listed longest first and the heads of a block follow each other, so that
 // those of a group read the same keys at the same time. Rounds of a persistent grid go through the list in alternating directions:
 // whoever had the longest of one gets the shortest of the next, and all finish together.
-struct AttentionForwardItem {
+struct ForwardItem {
   Block block;
   int head;
   int key_blocks;
 
   template <class Shape>
-  static LIMO_DEVICE bool next(AttentionForwardItem& item, int& round, const AttentionForwardParameters& p) {
+  static LIMO_DEVICE bool next(ForwardItem& item, int& round, const ForwardParameters& p) {
     const int place = static_cast<int>(round % 2 == 0 ? blockIdx.x : gridDim.x - 1 - blockIdx.x);
     const int number = round * static_cast<int>(gridDim.x) + place;
     if (number >= p.items) return false;
@@ -112,51 +100,37 @@ struct AttentionForwardItem {
 
 // One thread.
 template <int kHeadDim>
-LIMO_DEVICE void attention_forward_load(const TensorMap* q, const TensorMap* k, const TensorMap* v,
-                                        const AttentionForwardParameters& p, const AttentionForwardShared<kHeadDim>& shared) {
-  using Shape = AttentionForwardShape<kHeadDim>;
+LIMO_DEVICE void load_forward(const ForwardMaps& maps, const ForwardParameters& p,
+                                        const ForwardShared<kHeadDim>& shared) {
+  using Shape = ForwardShape<kHeadDim>;
   using Queries = typename Shape::Queries;
   using Keys = typename Shape::Keys;
   Ring<1> query_ring;
   Ring<Shape::kStages> ring;
   int round = 0;
-  for (AttentionForwardItem item; AttentionForwardItem::next<Shape>(item, round, p); query_ring.advance()) {
+  for (ForwardItem item; ForwardItem::next<Shape>(item, round, p); query_ring.advance()) {
     const int kv_head = item.head / p.heads_per_group, first = item.block.first_row;
     mbarrier_wait(shared.queries_empty(), query_ring.parity ^ 1);
     mbarrier_arrive_expect_tx(shared.queries_full(), Queries::kBytes);
-    Queries::load(shared.queries(), q, shared.queries_full(), item.head, first + item.block.block * Shape::kRows);
+    Queries::load(shared.queries(), &maps.q, shared.queries_full(), item.head, first + item.block.block * Shape::kRows);
 #pragma unroll 1
     for (int n = 0; n < item.key_blocks; ++n, ring.advance()) {
       mbarrier_wait(shared.keys_empty(ring.stage), ring.parity ^ 1);
       mbarrier_arrive_expect_tx(shared.keys_full(ring.stage), Keys::kBytes);
-      Keys::load(shared.keys(ring.stage), k, shared.keys_full(ring.stage), kv_head, first + n * Shape::kKeys);
+      Keys::load(shared.keys(ring.stage), &maps.k, shared.keys_full(ring.stage), kv_head, first + n * Shape::kKeys);
       mbarrier_wait(shared.values_empty(ring.stage), ring.parity ^ 1);
       mbarrier_arrive_expect_tx(shared.values_full(ring.stage), Keys::kBytes);
-      Keys::load(shared.values(ring.stage), v, shared.values_full(ring.stage), kv_head, first + n * Shape::kKeys);
+      Keys::load(shared.values(ring.stage), &maps.v, shared.values_full(ring.stage), kv_head, first + n * Shape::kKeys);
     }
-  }
-}
-
-template <int kHeadDim>
-LIMO_DEVICE void attention_forward_store(const float (&o)[kHeadDim / 2], const SoftmaxRows& rows, int first_row,
-                                         const AttentionForwardItem& item, const AttentionForwardParameters& p) {
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const int row = first_row + accumulator_row() + 8 * r;
-    const bool stored = row < item.block.length;
-    const int64_t token = item.block.first_row + row;
-    if (stored && threadIdx.x % 4 == 0)
-      p.lse[token * p.heads + item.head] = fmaf(rows.maximum[r], p.scale, logf(rows.sum[r]));
-    store_row(p.out + token * p.out_stride + item.head * p.head_dim, p.head_dim, stored, o, r, 1.0f / rows.sum[r]);
   }
 }
 
 // Warpgroups take turns to start their products, so that one has its softmax to do while the tensor cores are busy with another's.
 // A turn is a named barrier: the threads whose turn it becomes wait, those before them only arrive.
 template <int kConsumers>
-struct AttentionTurns {
+struct Turns {
   int consumer;
-  LIMO_DEVICE explicit AttentionTurns(int number) : consumer(number) {
+  LIMO_DEVICE explicit Turns(int number) : consumer(number) {
     if (consumer == kConsumers - 1) pass();
   }
   LIMO_DEVICE void wait() const { named_barrier_sync(kTurnBarriers + consumer, 2 * kWarpgroup); }
@@ -170,23 +144,23 @@ struct AttentionTurns {
 // One warpgroup. The scores of the next block are started before the product of this block's probabilities with its values: while
 // the softmax of the former runs, the tensor cores have the latter to do.
 template <int kHeadDim>
-LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardParameters& p,
-                                           const AttentionForwardShared<kHeadDim>& shared) {
-  using Shape = AttentionForwardShape<kHeadDim>;
+LIMO_DEVICE void compute_forward(int consumer, const ForwardParameters& p,
+                                           const ForwardShared<kHeadDim>& shared) {
+  using Shape = ForwardShape<kHeadDim>;
   using Queries = typename Shape::Queries;
   using Keys = typename Shape::Keys;
   constexpr int kKeys = Shape::kKeys;
   const bool arrives = threadIdx.x % 32 == 0;
   Ring<1> query_ring;
-  const AttentionTurns<Shape::kConsumers> turns(consumer);
+  const Turns<Shape::kConsumers> turns(consumer);
   Ring<Shape::kStages> key_ring, value_ring;
   int round = 0;
-  for (AttentionForwardItem item; AttentionForwardItem::next<Shape>(item, round, p); query_ring.advance()) {
-    const int first_row = item.block.block * Shape::kRows + consumer * kWarpgroupRows;
+  for (ForwardItem item; ForwardItem::next<Shape>(item, round, p); query_ring.advance()) {
+    const WarpgroupRows rows = {item.block, item.head, item.block.block * Shape::kRows + consumer * kWarpgroupRows};
     const uint64_t queries = Queries::along_columns(shared.queries(), consumer * kWarpgroupRows);
     float o[kHeadDim / 2], s[kKeys / 2], correction[2];
     uint32_t probabilities[kKeys / 16][4];
-    SoftmaxRows rows;
+    SoftmaxRows softmax;
     clear(o);
     mbarrier_wait(shared.queries_full(), query_ring.parity);
 
@@ -200,8 +174,8 @@ LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardP
     const auto finish_scores = [&](int n) {
       if (arrives) mbarrier_arrive(shared.keys_empty(key_ring.stage));
       key_ring.advance();
-      if ((n + 1) * kKeys > first_row + 1) mask_future_keys(s, first_row, n * kKeys, -INFINITY);
-      rows.update(s, correction, p.score_scale);
+      if ((n + 1) * kKeys > rows.first + 1) mask_future_keys(s, rows.first, n * kKeys, -INFINITY);
+      softmax.update(s, correction, p.score_scale);
     };
     const auto start_out = [&] {
       wgmma_fence();
@@ -244,63 +218,33 @@ LIMO_DEVICE void attention_forward_compute(int consumer, const AttentionForwardP
     }
     start_out();
     finish_out();
-    rows.finish();
-    attention_forward_store<kHeadDim>(o, rows, first_row, item, p);
+    softmax.finish();
+#pragma unroll
+    for (int r = 0; r < 2; ++r)
+      if (rows.valid(r) && threadIdx.x % 4 == 0) p.lse[rows.token(r) * p.lse_stride + rows.head] = softmax.lse(r, p.scale);
+    store_rows(p.out, rows, o, {1.0f / softmax.sum[0], 1.0f / softmax.sum[1]});
   }
   turns.finish();
 }
 
 template <int kHeadDim>
-__global__ void __launch_bounds__(AttentionForwardShape<kHeadDim>::kThreads, 1)
-    attention_forward_sm90_kernel(LIMO_GRID_CONSTANT TensorMap q, LIMO_GRID_CONSTANT TensorMap k, LIMO_GRID_CONSTANT TensorMap v,
-                                  AttentionForwardParameters p) {
+__global__ void __launch_bounds__(ForwardShape<kHeadDim>::kThreads, 1)
+    attention_forward_kernel(LIMO_GRID_CONSTANT ForwardMaps maps, ForwardParameters p) {
 #if LIMO_SM90A
-  using Shape = AttentionForwardShape<kHeadDim>;
+  using Shape = ForwardShape<kHeadDim>;
   LIMO_DYNAMIC_SHARED(memory);
-  const AttentionForwardShared<kHeadDim> shared(memory);
+  const ForwardShared<kHeadDim> shared(memory);
   if (threadIdx.x == 0) shared.init_barriers();
   __syncthreads();
   const int warpgroup = warpgroup_index();
   if (warpgroup == 0) {
     set_max_registers_down<Shape::kProducerRegisters>();
-    if (threadIdx.x == 0) attention_forward_load<kHeadDim>(&q, &k, &v, p, shared);
+    if (threadIdx.x == 0) load_forward<kHeadDim>(maps, p, shared);
   } else {
     set_max_registers_up<Shape::kConsumerRegisters>();
-    attention_forward_compute<kHeadDim>(warpgroup - 1, p, shared);
+    compute_forward<kHeadDim>(warpgroup - 1, p, shared);
   }
 #endif
 }
 
-inline int attention_forward_sm90_rows(int head_dim) {
-  return head_dim <= 64 ? AttentionForwardShape<64>::kRows : AttentionForwardShape<128>::kRows;
-}
-
-template <int kHeadDim>
-void launch_attention_forward_sm90(const AttentionForwardSm90& a) {
-  using Shape = AttentionForwardShape<kHeadDim>;
-  const float scale_log2 = a.scale * kLog2E;
-  AttentionForwardParameters p{};
-  p.out = a.out;
-  p.lse = a.lse;
-  p.out_stride = a.out_stride;
-  p.blocks = a.blocks;
-  p.items = static_cast<int>(a.block_count * a.heads);
-  p.heads = a.heads;
-  p.heads_per_group = a.heads / a.kv_heads;
-  p.head_dim = a.head_dim;
-  p.scale = a.scale;
-  p.score_scale = {scale_log2, std::exp2(std::ceil(std::log2(scale_log2)))};
-  const unsigned grid = static_cast<unsigned>(p.items < a.multiprocessors ? p.items : a.multiprocessors);
-  launch(attention_forward_sm90_kernel<kHeadDim>, dim3(grid), dim3(Shape::kThreads), Shape::kSharedBytes, a.stream,
-         attention_tensor_map(a.q, a.head_dim, a.heads, a.tokens, a.q_stride, Shape::Queries::kBox),
-         attention_tensor_map(a.k, a.head_dim, a.kv_heads, a.tokens, a.k_stride, Shape::Keys::kBox),
-         attention_tensor_map(a.v, a.head_dim, a.kv_heads, a.tokens, a.v_stride, Shape::Keys::kBox), p);
-}
-
-inline void attention_forward_sm90(const AttentionForwardSm90& a) {
-  if (a.block_count == 0) return;
-  if (a.head_dim <= 64) launch_attention_forward_sm90<64>(a);
-  else launch_attention_forward_sm90<128>(a);
-}
-
-}  // namespace limo::cuda
+}  // namespace limo::cuda::sm90

@@ -2,7 +2,7 @@
 
 #include "cuda/attention_sm90_tiles.h"
 
-namespace limo::cuda {
+namespace limo::cuda::sm90 {
 
 // What turns scores into exponents of 2.
 struct ScoreScale {
@@ -57,6 +57,7 @@ struct SoftmaxRows {
       sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 2);
     }
   }
+  LIMO_DEVICE float lse(int r, float scale) const { return fmaf(maximum[r], scale, logf(sum[r])); }
 };
 
 // Puts `hidden` where the key comes after the query; rows of the next sequence are after it too. S has rows of queries and columns of keys.
@@ -77,4 +78,4 @@ LIMO_DEVICE void mask_past_queries(float (&s)[R], int first_key, int first_query
     if (ahead + i / 2 % 2 * 8 - i / 4 * 8 - i % 2 > 0) s[i] = hidden;
 }
 
-}  // namespace limo::cuda
+}  // namespace limo::cuda::sm90

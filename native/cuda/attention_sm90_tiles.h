@@ -3,7 +3,6 @@
 #include "core/tensor.h"
 #include "cuda/attention_blocks.h"
 #include "cuda/hopper.h"
-#include "cuda/runtime.h"
 
 // What the attention kernels for sm_90a share: tiles in shared memory, their products, the ring of stages between the warps
 // that load and those that compute, and stores. A warpgroup (4 warps) owns 64 rows of a tile; in its accumulators, value
@@ -16,7 +15,7 @@
 #define LIMO_SM90A 0
 #endif
 
-namespace limo::cuda {
+namespace limo::cuda::sm90 {
 
 constexpr int kWarpgroup = 128;       // threads
 constexpr int kWarpgroupRows = 64;    // the rows of one wgmma
@@ -58,8 +57,9 @@ struct Tile {
   // wherever the others are.
   static LIMO_DEVICE void zero_rows(unsigned char* tile, int first, int consumer) {
     const int thread = threadIdx.x % kWarpgroup;
-#pragma unroll
+#pragma unroll 1
     for (int panel = 0; panel < kPanels; ++panel)
+#pragma unroll 1
       for (int offset = first * 128 + thread * 16; offset < kPanelBytes; offset += kWarpgroup * 16)
         *reinterpret_cast<uint4*>(tile + panel * kPanelBytes + offset) = make_uint4(0, 0, 0, 0);
     fence_proxy_async();
@@ -138,27 +138,44 @@ LIMO_DEVICE void transpose_quad(uint32_t (&words)[4]) {
   }
 }
 
-// The tensor of a projection's heads as TMA sees it: [D, heads, T], rows of the token dimension `row_stride` elements apart.
-inline TensorMap attention_tensor_map(const Bf16* base, int head_dim, int heads, int64_t tokens, int64_t row_stride,
-                                      const int (&box)[3]) {
-  constexpr int64_t kBytes = sizeof(Bf16);
-  return make_tensor_map_3d(base, {head_dim, heads, tokens}, {head_dim * kBytes, row_stride * kBytes}, box);
-}
+// Rows of a projection that a kernel writes: [T, heads · head_dim], 16 bytes at a time.
+struct OutputRows {
+  Bf16* data;
+  int64_t stride;  // elements
+  int head_dim;
+};
 
-// Row r of a lane's accumulators, times `factor`, to `to` as bf16. The lanes of a quad exchange what they hold, so that each
-// stores 16 bytes and a quad 64 in a row. All lanes call; those whose row is not `stored` only exchange.
+// The 64 rows that a warpgroup computes: of a head, from row `first` of a block's sequence on.
+struct WarpgroupRows {
+  Block block;
+  int head, first;
+
+  LIMO_DEVICE int row(int r) const { return first + accumulator_row() + 8 * r; }
+  LIMO_DEVICE bool valid(int r) const { return row(r) < block.length; }
+  LIMO_DEVICE int64_t token(int r) const { return block.first_row + row(r); }
+};
+
+// Accumulators as bf16, row r of a lane times factor[r]; rows beyond the sequence are not stored. The lanes of a quad exchange what
+// they hold, so that each stores 16 bytes and a quad 64 in a row.
 template <int R>
-LIMO_DEVICE void store_row(Bf16* to, int columns, bool stored, const float (&d)[R], int r, float factor) {
+LIMO_DEVICE void store_rows(const OutputRows& to, const WarpgroupRows& rows, const float (&d)[R], const float (&factor)[2]) {
 #pragma unroll
-  for (int j = 0; j < R / 4; j += 4) {
-    uint32_t words[4];
+  for (int r = 0; r < 2; ++r) {
+    Bf16* start = to.data + rows.token(r) * to.stride + rows.head * to.head_dim;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) words[i] = pack_bf16(d[4 * (j + i) + 2 * r] * factor, d[4 * (j + i) + 2 * r + 1] * factor);
-    transpose_quad(words);
-    const int column = 8 * (j + static_cast<int>(threadIdx.x % 4));
-    if (stored && column < columns)
-      *reinterpret_cast<uint4*>(to + column) = make_uint4(words[0], words[1], words[2], words[3]);
+    for (int j = 0; j < R / 4; j += 4) {
+      uint32_t words[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float* pair = d + 4 * (j + i) + 2 * r;
+        words[i] = pack_bf16(pair[0] * factor[r], pair[1] * factor[r]);
+      }
+      transpose_quad(words);
+      const int column = 8 * (j + static_cast<int>(threadIdx.x % 4));
+      if (rows.valid(r) && column < to.head_dim)
+        *reinterpret_cast<uint4*>(start + column) = make_uint4(words[0], words[1], words[2], words[3]);
+    }
   }
 }
 
-}  // namespace limo::cuda
+}  // namespace limo::cuda::sm90

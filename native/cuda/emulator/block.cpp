@@ -120,8 +120,8 @@ uint32_t Block::random(uint32_t below) {
 
 // The next of some lanes after one of them, around the warp.
 int Block::choose_lane(uint32_t lanes, int after) const {
-  if (ascending_) return (after + 1 + std::countr_zero(std::rotr(lanes, after + 1))) % kWarp;
-  return (after + 31 - std::countl_zero(std::rotl(lanes, 32 - after)) + kWarp) % kWarp;
+  if (ascending_) return (after + 1 + std::countr_zero(std::rotr(lanes, after + 1))) & (kWarp - 1);
+  return (after - 1 - std::countl_zero(std::rotr(lanes, after))) & (kWarp - 1);
 }
 
 // A thread that can run: of this warp, else of any. −1 when there is none.
@@ -178,9 +178,19 @@ Fiber* Block::prepare(int thread) {
 }
 
 // Gives the turn to another thread; returns when this one may go on.
-void Block::run_others(Fiber& thread, Wait reason) {
+[[gnu::noinline]] void Block::run_others(Fiber& thread, Wait reason) {
   thread.waits_for = reason;
   if (undisturbed_ == &thread) undisturbed_ = nullptr;
+  // Mostly the warp's next lane is at the same place as this one was.
+  Warp& warp = warps[thread.warp];
+  if (warp.ready != 0 && warp.unstarted == 0) {
+    const int lane = choose_lane(warp.ready, thread.lane);
+    warp.ready &= ~(1u << lane);
+    Fiber* fiber = warp.lanes[lane];
+    fiber->waits_for = Wait::kNothing;
+    current_fiber = fiber;
+    return limo_emulator_switch_stack(&thread.stack_pointer, fiber->stack_pointer);
+  }
   int next = choose(thread.warp);
   while (next < 0 && proxy.deliver_one(*this, thread)) next = choose(thread.warp);
   if (next < 0) report_deadlock(thread);

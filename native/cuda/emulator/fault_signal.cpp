@@ -1,5 +1,6 @@
 #include "cuda/emulator/fault_signal.h"
 
+#include <dlfcn.h>
 #include <ucontext.h>
 
 #include <mutex>
@@ -35,6 +36,9 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 }
 
 void install() {
+  // The handler stays, so its code must.
+  Dl_info self;
+  if (dladdr(reinterpret_cast<void*>(&on_fault), &self) != 0) dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
   for (const int signal : kSignals) {
     struct sigaction action = {};
     action.sa_sigaction = on_fault;

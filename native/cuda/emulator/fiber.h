@@ -23,7 +23,7 @@ struct AsyncCopy {
 };
 
 // A stack, and the CUDA thread that runs on it now. When that ends, another of the same or a later block takes its place.
-struct Fiber {
+struct alignas(64) Fiber {
   void* stack_pointer = nullptr;  // where it goes on, while another runs
   Block* block = nullptr;
   dim3 index;  // threadIdx

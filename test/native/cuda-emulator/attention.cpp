@@ -138,7 +138,7 @@ bool run(const char* name, const Case& c, bool generic) {
   const auto blocks = [&](int rows, BlockRows of) { return list_blocks(bounds.data(), static_cast<int64_t>(bounds.size()), rows, of); };
   const auto queries = blocks(generic ? kGenericRows : kSm80ForwardRows, BlockRows::kQueries);
   const AttentionArguments<T> forward = {out.data(), lse.data(), q.data(), k.data(), v.data(), out.stride, lse.stride, q.stride, k.stride, v.stride,
-                                         c.heads, c.kv_heads, d, static_cast<float>(scale), upload_blocks(queries), static_cast<int>(queries.size())};
+                                         tokens, c.heads, c.kv_heads, d, static_cast<float>(scale), upload_blocks(queries), static_cast<int>(queries.size())};
   if (generic) attention_forward_generic(forward, nullptr);
   else if constexpr (sizeof(T) == 2) attention_forward_sm80(forward, nullptr);
 
