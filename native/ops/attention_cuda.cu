@@ -1,6 +1,5 @@
 #include "cuda/attention_sm80.h"
-#include "cuda/attention_sm90_backward.h"
-#include "cuda/attention_sm90_forward.h"
+#include "cuda/attention_sm90.h"
 #include "cuda/context.h"
 #include "cuda/operations.h"
 #include "ops/attention.h"
@@ -41,6 +40,7 @@ AttentionArguments<T> arguments(const Attention& op, CudaContext& context, int r
   a.q_stride = op.q.row_stride;
   a.k_stride = op.k.row_stride;
   a.v_stride = op.v.row_stride;
+  a.rows = op.q.rows;
   a.heads = static_cast<int>(op.lse.cols);
   a.head_dim = static_cast<int>(op.head_dim);
   a.kv_heads = static_cast<int>(op.k.cols / a.head_dim);
@@ -87,70 +87,13 @@ AttentionBackwardArguments<T> arguments(const AttentionBackward& op, CudaContext
   return a;
 }
 
-void run_sm90(const Attention& op, CudaContext& context) {
-  AttentionForwardSm90 a{};
-  a.head_dim = static_cast<int>(op.head_dim);
-  const auto blocks = blocks_of(context, op.cu_seqlens, attention_forward_sm90_rows(a.head_dim), BlockRows::kQueries);
-  a.out = op.out.row<Bf16>(0);
-  a.lse = op.lse.f32();
-  a.q = op.q.row<Bf16>(0);
-  a.k = op.k.row<Bf16>(0);
-  a.v = op.v.row<Bf16>(0);
-  a.out_stride = op.out.row_stride;
-  a.q_stride = op.q.row_stride;
-  a.k_stride = op.k.row_stride;
-  a.v_stride = op.v.row_stride;
-  a.tokens = op.q.rows;
-  a.blocks = blocks.data;
-  a.block_count = blocks.count;
-  a.heads = static_cast<int>(op.lse.cols);
-  a.kv_heads = static_cast<int>(op.k.cols / a.head_dim);
-  a.scale = static_cast<float>(op.scale);
-  a.multiprocessors = context.multiprocessors();
-  a.stream = context.stream();
-  attention_forward_sm90(a);
-}
-
-void run_sm90(const AttentionBackward& op, CudaContext& context) {
-  const auto query_blocks = blocks_of(context, op.cu_seqlens, kAttentionBackwardRows, BlockRows::kQueries);
-  const auto key_blocks = blocks_of(context, op.cu_seqlens, kAttentionBackwardRows, BlockRows::kKeys);
-  AttentionBackwardSm90 a{};
-  a.d_q = op.d_q.row<Bf16>(0);
-  a.d_k = op.d_k.row<Bf16>(0);
-  a.d_v = op.d_v.row<Bf16>(0);
-  a.delta = op.delta.f32();
-  a.d_out = op.d_out.row<Bf16>(0);
-  a.out = op.out.row<Bf16>(0);
-  a.lse = op.lse.f32();
-  a.q = op.q.row<Bf16>(0);
-  a.k = op.k.row<Bf16>(0);
-  a.v = op.v.row<Bf16>(0);
-  a.d_q_stride = op.d_q.row_stride;
-  a.d_k_stride = op.d_k.row_stride;
-  a.d_v_stride = op.d_v.row_stride;
-  a.d_out_stride = op.d_out.row_stride;
-  a.out_stride = op.out.row_stride;
-  a.q_stride = op.q.row_stride;
-  a.k_stride = op.k.row_stride;
-  a.v_stride = op.v.row_stride;
-  a.tokens = op.q.rows;
-  a.query_blocks = query_blocks.data;
-  a.query_block_count = query_blocks.count;
-  a.key_blocks = key_blocks.data;
-  a.key_block_count = key_blocks.count;
-  a.heads = static_cast<int>(op.lse.cols);
-  a.head_dim = static_cast<int>(op.head_dim);
-  a.kv_heads = static_cast<int>(op.k.cols / a.head_dim);
-  a.scale = static_cast<float>(op.scale);
-  a.stream = context.stream();
-  attention_backward_sm90(a);
-}
-
 }  // namespace
 
 void run(const Attention& op, CudaContext& context) {
   switch (kernels_for(context, static_cast<int64_t>(op.head_dim), op.q, op.k, op.v, op.out)) {
-    case Kernels::kSm90: return run_sm90(op, context);
+    case Kernels::kSm90:
+      return attention_forward_sm90(arguments<Bf16>(op, context, sm90_forward_rows(static_cast<int>(op.head_dim))), context.multiprocessors(),
+                                    context.stream());
     case Kernels::kSm80: return attention_forward_sm80(arguments<Bf16>(op, context, kSm80ForwardRows), context.stream());
     case Kernels::kPlain:
       if (op.q.dtype == DType::kBF16) attention_forward_generic(arguments<Bf16>(op, context, kGenericRows), context.stream());
@@ -160,7 +103,7 @@ void run(const Attention& op, CudaContext& context) {
 
 void run(const AttentionBackward& op, CudaContext& context) {
   switch (kernels_for(context, static_cast<int64_t>(op.head_dim), op.q, op.k, op.v, op.out, op.d_out, op.d_q, op.d_k, op.d_v)) {
-    case Kernels::kSm90: return run_sm90(op, context);
+    case Kernels::kSm90: return attention_backward_sm90(arguments<Bf16>(op, context, kSm90BackwardRows), context.stream());
     case Kernels::kSm80: return attention_backward_sm80(arguments<Bf16>(op, context, kSm80BackwardRows), context.stream());
     case Kernels::kPlain:
       if (op.q.dtype == DType::kBF16) attention_backward_generic(arguments<Bf16>(op, context, kGenericRows), context.stream());
