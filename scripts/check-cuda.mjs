@@ -4,11 +4,11 @@
 //
 // nvcc: $NVCC, or that of the PATH, or $CUDA_HOME/bin/nvcc.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const source = ['native/ops/attention_cuda.cu', 'test/native/cuda-emulator/attention.cu'].find((path) => existsSync(path))
+const source = 'native/ops/attention_cuda.cu'
 
 const targets = {
   sm_80: ['-gencode=arch=compute_80,code=sm_80'],

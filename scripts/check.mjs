@@ -6,6 +6,8 @@ const steps = [
   ['format and lint', 'node_modules/@biomejs/biome/bin/biome', ['check', '--error-on-warnings', '.']],
   // A stale native build must not pass: CMake rebuilds what changed, and warnings are errors.
   ['native build', 'node_modules/cmake-js/bin/cmake-js', ['build', '--out', 'build/cmake', '--CDLIMO_WERROR=ON']],
+  // Skips itself where there is no nvcc.
+  ['machine code of the CUDA kernels', 'scripts/check-cuda.mjs', []],
   ['types and build', 'node_modules/typescript/bin/tsc', []],
 ]
 

@@ -8,6 +8,9 @@ import { repositoryRoot } from '../shared-files.js'
 const program = join(repositoryRoot, 'build', 'Release', 'limo_emulator_faults')
 const skip = existsSync(program) ? false : 'limo_emulator_faults is not built here'
 
+/** The attention kernels for sm_90a in the emulator, with mistakes that the environment plants. */
+const attention = join(repositoryRoot, 'build', 'Release', 'limo_attention_faults')
+
 const run = (args: string[], env: Record<string, string> = {}) =>
   spawnSync(program, args, { encoding: 'utf8', env: { ...process.env, ...env } })
 
@@ -35,4 +38,13 @@ t.test('a device of compute capability 8.0 has neither TMA nor wgmma', { skip },
     t.equal(status, 1)
     t.match(stdout, /expected a device of compute capability 9\.0/)
   }
+})
+
+t.test('mistakes in attention for sm_90a are caught', { skip }, async (t) => {
+  const runAttention = (fault: number) =>
+    spawnSync(attention, { encoding: 'utf8', env: { ...process.env, LIMO_ATTENTION_FAULT: `${fault}` } })
+  const right = runAttention(0)
+  t.match(right.stdout, / 0 failures/)
+  t.equal(right.status, 0, 'without any it agrees with its formula')
+  for (const fault of [1, 2, 3, 4, 5, 6]) t.equal(runAttention(fault).status, 1, `mistake ${fault}`)
 })

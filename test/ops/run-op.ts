@@ -29,7 +29,7 @@ export const instructionSets = loadAddon().describeCpu().instructionSets
  */
 export const cudaPlaces: Place[] = (() => {
   if (device !== undefined) return [{ instructionSet: device, threads: 1, device, aligned: true }]
-  if (!existsSync(join(packageRoot, 'build/Release/liblimo_cuda_emulated.so'))) return []
+  if (!existsSync(join(process.env.LIMO_NATIVE_PREBUILD ?? packageRoot, 'build/Release/liblimo_cuda_emulated.so'))) return []
   return [90, 80].map((capability) => ({
     ...{ instructionSet: `emulated sm_${capability}`, threads: 1, device: 'cuda-emulated', aligned: true, capability },
   }))
