@@ -120,7 +120,7 @@ function readBytes(value: unknown): number | undefined {
 }
 
 function readDevice(value: unknown): string | undefined {
-  return typeof value === 'string' && /^(cpu|cuda(:\d{1,3})?)$/.test(value) ? value : undefined
+  return typeof value === 'string' && /^(cpu|cuda(:\d{1,3})?|cuda-emulated)$/.test(value) ? value : undefined
 }
 
 function readResume(value: unknown): boolean | string | undefined {

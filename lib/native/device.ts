@@ -221,8 +221,9 @@ export async function openDevice(name = 'cpu', options: DeviceOptions = {}): Pro
   return guarded(() => new Device(new addon.Device({ kind: 'cpu', threads, ...(isa ? { isa } : {}) }), name))
 }
 
-/** Bytes of memory of a CUDA device, without opening it; undefined where there is none of that name, and for the emulated one. */
+/** Bytes of memory of a CUDA device, without opening it; undefined where there is none of that name. The emulated one has the process's. */
 export function cudaMemoryBytes(name: string): number | undefined {
+  if (name === 'cuda-emulated') return process.availableMemory()
   const number = /^cuda(?::(\d+))?$/.exec(name)
   return number ? loadAddon().describeCuda().memoryBytes[Number(number[1] ?? 0)] : undefined
 }

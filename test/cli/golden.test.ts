@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { readMetrics, type StepMetrics } from '../../lib/train/metrics.js'
+import { cudaPlaces } from '../ops/run-op.js'
 import { sharedPath } from '../shared-files.js'
 import { readTensors, relativeL2 } from '../tensor-files.js'
 import { asOptions, runCli } from './run-cli.js'
@@ -40,6 +41,10 @@ const variants: { name: string; settings: Settings; sameBits?: boolean }[] = [
   { name: 'token, unpacked', settings: { packing: false } },
   { name: 'token, packed, 4 rows at a time', settings: layout(4, 1, largeCapacity) },
   { name: 'token, unpacked, 2 rows at a time', settings: layout(2, 2, { packing: false }) },
+  // Where this checkout has built the emulated device.
+  ...cudaPlaces
+    .slice(0, 1)
+    .map(({ device }) => ({ name: 'token, packed, CUDA', settings: { ...smallCapacity, device: device! } })),
   { name: 'sample, packed', settings: { ...largeCapacity, loss_reduction: 'sample' } },
   { name: 'sample, unpacked, 2 rows at a time', settings: layout(2, 2, { packing: false, loss_reduction: 'sample' }) },
 ]
