@@ -18,6 +18,7 @@ const char* name_of(Collective collective) {
     case Collective::kShuffle: return "a shuffle";
     case Collective::kSyncWarp: return "__syncwarp";
     case Collective::kLoadMatrix: return "ldmatrix";
+    case Collective::kLoadTransposed: return "ldmatrix.trans";
     case Collective::kMma: return "mma";
     case Collective::kWgmmaFence: return "wgmma_fence";
     case Collective::kWgmma: return "wgmma";
@@ -34,12 +35,12 @@ std::string coordinates(dim3 index) {
 // Not inlined, so that nothing of the thread-local variable's address outlives the switch: a fiber may go on on another thread.
 [[gnu::noinline]] void switch_to(void** save, Fiber* fiber) {
   current_fiber = fiber;
-  limo_emulator_switch_stack(save, fiber->stack_pointer);
+  switch_stack(save, fiber->stack_pointer);
 }
 
 [[gnu::noinline]] void switch_to_scheduler(void** save, void* scheduler_stack_pointer) {
   current_fiber = nullptr;
-  limo_emulator_switch_stack(save, scheduler_stack_pointer);
+  switch_stack(save, scheduler_stack_pointer);
 }
 
 [[gnu::noinline]] Fiber* fiber_that_runs() { return current_fiber; }
@@ -177,8 +178,8 @@ Fiber* Block::prepare(int thread) {
   return fiber;
 }
 
-// Gives the turn to another thread; returns when this one may go on.
-[[gnu::noinline]] void Block::run_others(Fiber& thread, Wait reason) {
+// Who runs while this thread waits; it may be the same one, if what it waits for has come.
+Fiber* Block::choose_other(Fiber& thread, Wait reason) {
   thread.waits_for = reason;
   if (undisturbed_ == &thread) undisturbed_ = nullptr;
   // Mostly the warp's next lane is at the same place as this one was.
@@ -188,13 +189,17 @@ Fiber* Block::prepare(int thread) {
     warp.ready &= ~(1u << lane);
     Fiber* fiber = warp.lanes[lane];
     fiber->waits_for = Wait::kNothing;
-    current_fiber = fiber;
-    return limo_emulator_switch_stack(&thread.stack_pointer, fiber->stack_pointer);
+    return fiber;
   }
   int next = choose(thread.warp);
   while (next < 0 && proxy.deliver_one(*this, thread)) next = choose(thread.warp);
   if (next < 0) report_deadlock(thread);
-  Fiber* fiber = prepare(next);
+  return prepare(next);
+}
+
+// Gives the turn to another thread; returns when this one may go on.
+void Block::run_others(Fiber& thread, Wait reason) {
+  Fiber* fiber = choose_other(thread, reason);
   if (fiber != &thread) switch_to(&thread.stack_pointer, fiber);
 }
 
@@ -232,7 +237,7 @@ void Block::end_thread(Fiber& fiber) {
 
 // ---- where threads meet ----
 
-bool Block::meet(Fiber& lane, Collective collective, uint32_t mask, void* arguments) {
+Fiber* Block::meet(Fiber& lane, Collective collective, uint32_t mask, void* arguments) {
   Warp& warp = warps[lane.warp];
   const uint32_t bit = 1u << lane.lane;
   if (!(mask & bit)) fail(lane, "%s: expected a lane of its own mask but received lane %d for mask %08x", name_of(collective), lane.lane, mask);
@@ -244,14 +249,14 @@ bool Block::meet(Fiber& lane, Collective collective, uint32_t mask, void* argume
          name_of(warp.collective), warp.mask, name_of(collective), mask);
   }
   lane.arguments = arguments;
-  if ((warp.waiting | bit) == mask) return true;
+  if ((warp.waiting | bit) == mask) return nullptr;
   warp.waiting |= bit;
-  run_others(lane, Wait::kCollective);
-  return false;
+  return current_fiber = choose_other(lane, Wait::kCollective);
 }
 
-void Block::complete_collective(Fiber& lane) {
-  Warp& warp = warps[lane.warp];
+void Block::complete(Fiber& last, CollectiveBody body) {
+  Warp& warp = warps[last.warp];
+  body(*this, last, warp);
   warp.ready |= warp.waiting;
   warp.waiting = 0;
 }

@@ -4,13 +4,13 @@
 
 #include "cuda/emulator/block.h"
 #include "cuda/emulator/swizzle.h"
+#include "cuda/emulator/warp_words.h"
 
 namespace limo::cuda::emulator {
 namespace {
 
 constexpr int kRows = 16;   // of a warp's quarter of the 64
 constexpr int kDepth = 16;  // numbers in a sum
-constexpr uint32_t kAllLanes = ~0u;
 constexpr float kTaken = std::numeric_limits<float>::quiet_NaN();  // in the registers of an accumulator in flight
 
 typedef float Vector __attribute__((vector_size(32)));
@@ -161,7 +161,7 @@ struct Arguments {
   const uint32_t* a;
 };
 
-void enqueue(Block& block, const Fiber& last, const Warp& warp) {
+void enqueue(Block& block, Fiber& last, Warp& warp) {
   WgmmaQueue& queue = block.proxy.queues[last.warp];
   if (!queue.fenced) block.fail(last, "wgmma: expected a wgmma_fence between the last access to registers and the product but received none");
   const auto& first = *static_cast<const Arguments*>(warp.lanes[0]->arguments);
@@ -184,7 +184,8 @@ void enqueue(Block& block, const Fiber& last, const Warp& warp) {
   ++queue.uncommitted;
 }
 
-void wait(Block& block, const Fiber& last, size_t groups) {
+void wait(Block& block, Fiber& last, Warp&) {
+  const size_t groups = *static_cast<const size_t*>(last.arguments);
   WgmmaQueue& queue = block.proxy.queues[last.warp];
   queue.fenced = false;
   size_t done = 0;
@@ -199,39 +200,28 @@ void wait(Block& block, const Fiber& last, size_t groups) {
   queue.products.erase(queue.products.begin(), queue.products.begin() + static_cast<ptrdiff_t>(done));
 }
 
-template <class Body>
-void collectively(Collective collective, void* arguments, const Body& body) {
-  Fiber& lane = *current_fiber;
-  Block& block = *lane.block;
-  if (!block.meet(lane, collective, kAllLanes, arguments)) return;
-  body(block, lane, block.warps[lane.warp]);
-  block.complete_collective(lane);
-}
-
 }  // namespace
 
 void fence_wgmma() {
-  collectively(Collective::kWgmmaFence, nullptr, [](Block& block, Fiber& lane, Warp&) {
-    require_hopper(block, lane, "wgmma_fence");
-    block.proxy.queues[lane.warp].fenced = true;
+  collectively(Collective::kWgmmaFence, kAllLanes, nullptr, [](Block& block, Fiber& last, Warp&) {
+    require_hopper(block, last, "wgmma_fence");
+    block.proxy.queues[last.warp].fenced = true;
   });
 }
 
 void issue_wgmma(const WgmmaProduct& product, float* d, const uint32_t* a) {
   Arguments arguments = {&product, d, a};
-  collectively(Collective::kWgmma, &arguments, [](Block& block, Fiber& lane, Warp& warp) { enqueue(block, lane, warp); });
+  collectively(Collective::kWgmma, kAllLanes, &arguments, enqueue);
 }
 
 void commit_wgmma() {
-  collectively(Collective::kWgmmaCommit, nullptr, [](Block& block, Fiber& lane, Warp&) {
-    WgmmaQueue& queue = block.proxy.queues[lane.warp];
+  collectively(Collective::kWgmmaCommit, kAllLanes, nullptr, [](Block& block, Fiber& last, Warp&) {
+    WgmmaQueue& queue = block.proxy.queues[last.warp];
     queue.groups.push_back(queue.uncommitted);
     queue.uncommitted = 0;
   });
 }
 
-void wait_for_wgmma(size_t groups) {
-  collectively(Collective::kWgmmaWait, nullptr, [groups](Block& block, Fiber& lane, Warp&) { wait(block, lane, groups); });
-}
+void wait_for_wgmma(size_t groups) { collectively(Collective::kWgmmaWait, kAllLanes, &groups, wait); }
 
 }  // namespace limo::cuda::emulator
