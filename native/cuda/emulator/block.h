@@ -65,7 +65,7 @@ class Block {
  public:
   Block();
 
-  // Returns what went wrong, empty if nothing.
+  // Returns what went wrong, empty if nothing. After an error no other block can run.
   std::string run(const Launch& launch, uint64_t number);
 
   // ---- for the words that kernels are written in, called from a kernel's thread ----
@@ -106,7 +106,7 @@ class Block {
   friend void run_fiber();
 
   void start(const Launch& launch, uint64_t number);
-  int choose(int warp);
+  int choose(int warp, const Fiber* last);
   int choose_lane(uint32_t lanes, int after) const;
   Fiber* prepare(int thread);  // the fiber of a thread that runs next
   void assign(Fiber& fiber, int thread);
@@ -116,7 +116,8 @@ class Block {
   [[noreturn]] void report_deadlock(const Fiber& by);
   void end_thread(Fiber& fiber);
   void release(Barrier& barrier);
-  void reset_fibers();
+  void leave(Fiber& fiber);
+  std::string find_at_end() const;
   std::string describe_fault() const;
   std::string place(const Fiber& fiber) const;
 
@@ -145,6 +146,8 @@ class Block {
   if (next) switch_stack(&lane.stack_pointer, next->stack_pointer);
   else lane.block->complete(lane, body);
 }
+
+const char* name_of(Collective collective);
 
 // Runs all blocks; returns what went wrong, empty if nothing.
 std::string run_grid(const Launch& launch);
