@@ -4,12 +4,16 @@ import { join } from 'node:path'
 import t from 'tap'
 import { repositoryRoot } from '../shared-files.js'
 
-/** Kernels with planted mistakes (test/native/cuda-emulator/), built where the emulator is. */
-const program = join(repositoryRoot, 'build', 'Release', 'limo_emulator_faults')
-const skip = existsSync(program) ? false : 'limo_emulator_faults is not built here'
+const programOf = (name: string) => join(repositoryRoot, 'build', 'Release', name)
+const skipWithout = (name: string) => (existsSync(programOf(name)) ? false : `${name} is not built here`)
 
-const run = (args: string[], env: Record<string, string> = {}) =>
-  spawnSync(program, args, { encoding: 'utf8', env: { ...process.env, ...env } })
+const start = (name: string, args: string[], env: Record<string, string> = {}) =>
+  spawnSync(programOf(name), args, { encoding: 'utf8', env: { ...process.env, LIMO_EMULATED_CAPABILITY: '90', ...env } })
+
+/** Kernels with planted mistakes (test/native/cuda-emulator/), built where the emulator is. */
+const run = (args: string[], env: Record<string, string> = {}) => start('limo_emulator_faults', args, env)
+const skip = skipWithout('limo_emulator_faults')
+const noAttention = skipWithout('limo_emulator_attention')
 
 t.test('mistakes in kernels are caught, and the same kernels without them run', { skip }, async (t) => {
   const names = run([]).stdout.trim().split('\n')
@@ -19,6 +23,13 @@ t.test('mistakes in kernels are caught, and the same kernels without them run', 
     t.equal(faulty.status, 0, `${name}: ${faulty.stdout.trim()}`)
     const correct = run([name, 'correct'])
     t.equal(correct.status, 0, `${name} put right: ${correct.stdout.trim()}`)
+  }
+})
+
+t.test('attention agrees with its formulas, whatever the schedule', { skip: noAttention }, async (t) => {
+  for (const seed of ['0', '1', '2']) {
+    const { status, stdout } = start('limo_emulator_attention', [], { LIMO_EMULATED_SEED: seed })
+    t.equal(status, 0, `seed ${seed}: ${stdout.trim().split('\n').at(-1)}`)
   }
 })
 

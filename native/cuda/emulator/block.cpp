@@ -98,11 +98,11 @@ int Block::choose(int warp, const Fiber* last) {
   return warp * kWarp + choose_lane(lanes, after);
 }
 
-void Block::assign(Fiber& fiber, int thread) {
+inline void Block::assign(Fiber& fiber, int thread) {
   fiber.block = this;
   fiber.thread = thread;
   fiber.warp = thread / kWarp;
-  fiber.lane = thread % kWarp;
+  fiber.lane = thread & (kWarp - 1);
   fiber.index = size.y * size.z == 1 ? dim3(thread, 0, 0) : dim3(thread % size.x, thread / size.x % size.y, thread / size.x / size.y);
   fiber.waits_for = Wait::kNothing;
   if (!fiber.copies.empty() || !fiber.copy_groups.empty()) {
@@ -179,13 +179,14 @@ void Block::end_thread(Fiber& fiber) {
   Barrier& all = barriers_[0];
   // Threads that have ended are not waited for.
   if (alive_ > 0 && all.arrived == alive_) release(all);
+  // Mostly the warp's next lane can begin.
+  const Warp& warp = warps[fiber.warp];
+  if (warp.ready == 0 && warp.unstarted != 0) return assign(fiber, fiber.warp * kWarp + choose_lane(warp.unstarted, fiber.lane));
   int next = choose(fiber.warp, &fiber);
   if (alive_ > 0) {
     while (next < 0 && proxy.deliver_one(*this, fiber)) next = choose(fiber.warp, &fiber);
     if (next < 0) report_deadlock(fiber);
-    if (!(warps[next / kWarp].ready >> next % kWarp & 1)) {
-      return assign(fiber, next);
-    }
+    if (!(warps[next / kWarp].ready >> next % kWarp & 1)) return assign(fiber, next);
   }
   free_fibers_.push_back(&fiber);
   if (alive_ == 0) leave(fiber);
