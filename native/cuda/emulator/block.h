@@ -125,8 +125,8 @@ class Block {
   int threads_ = 0, warp_count_ = 0;
   int alive_ = 0;
   uint64_t random_state_ = 1;
-  bool ascending_ = true;    // the order of lanes
-  uint32_t yield_odds_ = 1;  // of how many arrivals one lets others go first
+  bool ascending_ = true;               // the order of lanes
+  uint32_t yield_odds_ = 1;             // of how many arrivals one lets others go first
   const Fiber* undisturbed_ = nullptr;  // does not yield until it has to wait
   Barrier barriers_[kNamedBarriers];
   std::vector<Fiber*> mbarrier_waiters_;

@@ -77,7 +77,9 @@ void Block::fail(const Fiber& by, const char* format, ...) {
 void Block::report_deadlock(const Fiber& by) {
   std::string waits;
   const auto add = [&](int count, const Fiber& first, const std::string& what) {
-    if (count > 0) waits += (waits.empty() ? "" : "; ") + std::to_string(count) + " wait at " + what + ", thread " + std::to_string(first.thread) + " the first";
+    if (count > 0)
+      waits += (waits.empty() ? "" : "; ") + std::to_string(count) + " wait at " + what + ", thread " + std::to_string(first.thread) +
+               " the first";
   };
   for (int w = 0; w < warp_count_; ++w) {
     if (warps[w].waiting == 0) continue;
@@ -89,14 +91,17 @@ void Block::report_deadlock(const Fiber& by) {
     for (int w = 0; w < warp_count_; ++w) {
       if (barriers_[b].waiting[w] == 0) continue;
       const std::string name = b == 0 ? "__syncthreads" : "named barrier " + std::to_string(b);
-      add(barriers_[b].arrived, *warps[w].lanes[std::countr_zero(barriers_[b].waiting[w])], name + " for " + std::to_string(barriers_[b].threads) + " threads");
+      add(barriers_[b].arrived, *warps[w].lanes[std::countr_zero(barriers_[b].waiting[w])],
+          name + " for " + std::to_string(barriers_[b].threads) + " threads");
       break;
     }
   }
   while (!mbarrier_waiters_.empty()) {
     const Fiber& first = *mbarrier_waiters_.front();
-    const size_t count = std::erase_if(mbarrier_waiters_, [&](const Fiber* waiter) { return waiter->barrier == first.barrier && waiter->parity == first.parity; });
-    add(static_cast<int>(count), first, "the mbarrier at offset " + std::to_string(first.barrier - kFirstSharedAddress) + " for parity " + std::to_string(first.parity));
+    const size_t count = std::erase_if(
+        mbarrier_waiters_, [&](const Fiber* waiter) { return waiter->barrier == first.barrier && waiter->parity == first.parity; });
+    add(static_cast<int>(count), first,
+        "the mbarrier at offset " + std::to_string(first.barrier - kFirstSharedAddress) + " for parity " + std::to_string(first.parity));
   }
   fail(by, "deadlock of the %d threads that have not ended: %s", alive_, waits.c_str());
 }

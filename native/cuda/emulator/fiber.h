@@ -30,11 +30,11 @@ struct alignas(64) Fiber {
   int thread = 0, warp = 0, lane = 0;
 
   Wait waits_for = Wait::kNothing;
-  void* arguments = nullptr;          // of the collective it waits at
-  uint32_t barrier = 0;               // the named barrier's number or the mbarrier's address that it waits at
-  int parity = 0;                     // of the mbarrier's phase
-  std::vector<AsyncCopy> copies;      // issued and not yet made, oldest first
-  std::vector<size_t> copy_groups;    // sizes of the committed groups, oldest first
+  void* arguments = nullptr;        // of the collective it waits at
+  uint32_t barrier = 0;             // the named barrier's number or the mbarrier's address that it waits at
+  int parity = 0;                   // of the mbarrier's phase
+  std::vector<AsyncCopy> copies;    // issued and not yet made, oldest first
+  std::vector<size_t> copy_groups;  // sizes of the committed groups, oldest first
   size_t uncommitted_copies = 0;
 };
 
@@ -60,8 +60,8 @@ struct alignas(64) Fiber {
       "leaq 128(%%rsp), %%rsp\n"
       : "+D"(save), "+S"(to)
       :
-      : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
-        "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory", "cc");
+      : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+        "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory", "cc");
 }
 
 // With the stack pointer of a stack that was left: goes on there. A signal handler returns to it.

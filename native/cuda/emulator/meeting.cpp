@@ -6,7 +6,8 @@ namespace limo::cuda::emulator {
 Fiber* Block::meet(Fiber& lane, Collective collective, uint32_t mask, void* arguments) {
   Warp& warp = warps[lane.warp];
   const uint32_t bit = 1u << lane.lane;
-  if (!(mask & bit)) fail(lane, "%s: expected a lane of its own mask but received lane %d for mask %08x", name_of(collective), lane.lane, mask);
+  if (!(mask & bit))
+    fail(lane, "%s: expected a lane of its own mask but received lane %d for mask %08x", name_of(collective), lane.lane, mask);
   if (warp.waiting == 0) {
     warp.mask = mask;
     warp.collective = collective;

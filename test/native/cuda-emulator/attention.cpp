@@ -17,9 +17,9 @@ using namespace limo::cuda;
 struct Case {
   std::vector<int> lengths;
   int heads, kv_heads, head_dim;
-  int spare;         // elements between rows
-  int offset = 0;    // elements before the first
-  float size = 1;    // of the values
+  int spare;       // elements between rows
+  int offset = 0;  // elements before the first
+  float size = 1;  // of the values
 };
 
 constexpr float kCanary = 77;
@@ -99,7 +99,8 @@ bool agrees(const char* name, Matrix<T>& actual, const Expected& expected, doubl
       const double error = std::fabs(actual.value(r, c) - expected.values[i]);
       const double ratio = error / (expected.bounds[i] + stored_roundoff * std::fabs(expected.values[i]) + 1e-30);
       if (!(ratio <= 1)) {
-        std::printf("%s[%d, %d]: expected %g ± %g but received %g\n", name, r, c, expected.values[i], expected.bounds[i], actual.value(r, c));
+        std::printf("%s[%d, %d]: expected %g ± %g but received %g\n", name, r, c, expected.values[i], expected.bounds[i],
+                    actual.value(r, c));
         return false;
       }
       worst = std::max(worst, ratio);
@@ -125,7 +126,8 @@ bool run(const char* name, const Case& c, bool generic) {
   const int tokens = bounds.back(), group = c.heads / c.kv_heads, d = c.head_dim;
   const double scale = 1 / std::sqrt(static_cast<double>(d));
   std::mt19937 random(7);
-  Matrix<T> q(tokens, c.heads * d, c.spare, c.offset), k(tokens, c.kv_heads * d, c.spare, c.offset), v(k), out(q), d_out(q), d_q(q), d_k(k), d_v(k);
+  Matrix<T> q(tokens, c.heads * d, c.spare, c.offset), k(tokens, c.kv_heads * d, c.spare, c.offset), v(k), out(q), d_out(q), d_q(q), d_k(k),
+      d_v(k);
   Matrix<float> lse(tokens, c.heads, 1, 0), delta(tokens, c.heads, 2, 0);
   for (auto* given : {&q, &k, &v, &d_out}) {
     given->fill_normal(random, given == &q || given == &k ? c.size : 1);
@@ -137,8 +139,22 @@ bool run(const char* name, const Case& c, bool generic) {
 
   const auto blocks = [&](int rows, BlockRows of) { return list_blocks(bounds.data(), static_cast<int64_t>(bounds.size()), rows, of); };
   const auto queries = blocks(generic ? kGenericRows : kSm80ForwardRows, BlockRows::kQueries);
-  const AttentionArguments<T> forward = {out.data(), lse.data(), q.data(), k.data(), v.data(), out.stride, lse.stride, q.stride, k.stride, v.stride,
-                                         c.heads, c.kv_heads, d, static_cast<float>(scale), upload_blocks(queries), static_cast<int>(queries.size())};
+  const AttentionArguments<T> forward = {out.data(),
+                                         lse.data(),
+                                         q.data(),
+                                         k.data(),
+                                         v.data(),
+                                         out.stride,
+                                         lse.stride,
+                                         q.stride,
+                                         k.stride,
+                                         v.stride,
+                                         c.heads,
+                                         c.kv_heads,
+                                         d,
+                                         static_cast<float>(scale),
+                                         upload_blocks(queries),
+                                         static_cast<int>(queries.size())};
   if (generic) attention_forward_generic(forward, nullptr);
   else if constexpr (sizeof(T) == 2) attention_forward_sm80(forward, nullptr);
 
@@ -172,7 +188,8 @@ bool run(const char* name, const Case& c, bool generic) {
     const double log_sum = maximum + std::log(total), roundings = (row - start + 40) * kFloat;
     e_lse.add(row * c.heads + h, log_sum, score_error + roundings + 4 * kFloat * std::fabs(log_sum));
     for (int j = 0; j <= row - start; ++j) {
-      const double p = std::exp(scores[j] - log_sum), relative = 2 * score_error + roundings + 4 * kFloat * std::fabs(scores[j] - maximum) + u;
+      const double p = std::exp(scores[j] - log_sum),
+                   relative = 2 * score_error + roundings + 4 * kFloat * std::fabs(scores[j] - maximum) + u;
       for (int i = 0; i < d; ++i) {
         const double term = p * v.value(start + j, kv + i);
         e_out.add((row * c.heads + h) * d + i, term, std::fabs(term) * relative + 1e-37);
@@ -183,11 +200,35 @@ bool run(const char* name, const Case& c, bool generic) {
 
   const auto query_blocks = blocks(generic ? kGenericRows : kSm80BackwardRows, BlockRows::kQueries);
   const auto key_blocks = blocks(generic ? kGenericRows : kSm80BackwardRows, BlockRows::kKeys);
-  const AttentionBackwardArguments<T> backward = {
-      d_q.data(), d_k.data(), d_v.data(), delta.data(), d_out.data(), out.data(), lse.data(), q.data(), k.data(), v.data(),
-      d_q.stride, d_k.stride, d_v.stride, delta.stride, d_out.stride, out.stride, lse.stride, q.stride, k.stride, v.stride,
-      tokens, c.heads, c.kv_heads, d, static_cast<float>(scale), upload_blocks(query_blocks), upload_blocks(key_blocks),
-      static_cast<int>(query_blocks.size()), static_cast<int>(key_blocks.size())};
+  const AttentionBackwardArguments<T> backward = {d_q.data(),
+                                                  d_k.data(),
+                                                  d_v.data(),
+                                                  delta.data(),
+                                                  d_out.data(),
+                                                  out.data(),
+                                                  lse.data(),
+                                                  q.data(),
+                                                  k.data(),
+                                                  v.data(),
+                                                  d_q.stride,
+                                                  d_k.stride,
+                                                  d_v.stride,
+                                                  delta.stride,
+                                                  d_out.stride,
+                                                  out.stride,
+                                                  lse.stride,
+                                                  q.stride,
+                                                  k.stride,
+                                                  v.stride,
+                                                  tokens,
+                                                  c.heads,
+                                                  c.kv_heads,
+                                                  d,
+                                                  static_cast<float>(scale),
+                                                  upload_blocks(query_blocks),
+                                                  upload_blocks(key_blocks),
+                                                  static_cast<int>(query_blocks.size()),
+                                                  static_cast<int>(key_blocks.size())};
   if (generic) attention_backward_generic(backward, nullptr);
   else if constexpr (sizeof(T) == 2) attention_backward_sm80(backward, nullptr);
 
@@ -211,7 +252,8 @@ bool run(const char* name, const Case& c, bool generic) {
       }
     }
   });
-  right = right && agrees("d_q", d_q, e_d_q, kRoundoff<T>) && agrees("d_k", d_k, e_d_k, kRoundoff<T>) && agrees("d_v", d_v, e_d_v, kRoundoff<T>);
+  right = right && agrees("d_q", d_q, e_d_q, kRoundoff<T>) && agrees("d_k", d_k, e_d_k, kRoundoff<T>) &&
+          agrees("d_v", d_v, e_d_v, kRoundoff<T>);
   std::printf("\n");
   return right && delta.canaries_stand();
 }
