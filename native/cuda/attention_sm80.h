@@ -56,16 +56,16 @@ inline void attention_backward_sm80(const AttentionBackwardArguments<Bf16>& a, c
 // T is float or Bf16; heads of at most 512 channels; query blocks of kGenericRows.
 template <class T>
 void attention_forward_generic(const AttentionArguments<T>& a, cudaStream_t stream) {
-  launch(generic::attention_forward_kernel<T>, {static_cast<unsigned>(a.query_block_count), static_cast<unsigned>(a.heads)}, generic::kThreads,
-         generic::kSharedBytes, stream, a);
+  launch(generic::attention_forward_kernel<T>, {static_cast<unsigned>(a.query_block_count), static_cast<unsigned>(a.heads)},
+         generic::kThreads, generic::kSharedBytes, stream, a);
 }
 
 // Blocks of kGenericRows. Writes delta first.
 template <class T>
 void attention_backward_generic(const AttentionBackwardArguments<T>& a, cudaStream_t stream) {
   attention_delta(a, stream);
-  launch(generic::attention_backward_keys_kernel<T>, {static_cast<unsigned>(a.key_block_count), static_cast<unsigned>(a.kv_heads)}, generic::kThreads,
-         generic::kSharedBytes, stream, a);
+  launch(generic::attention_backward_keys_kernel<T>, {static_cast<unsigned>(a.key_block_count), static_cast<unsigned>(a.kv_heads)},
+         generic::kThreads, generic::kSharedBytes, stream, a);
   launch(generic::attention_backward_queries_kernel<T>, {static_cast<unsigned>(a.query_block_count), static_cast<unsigned>(a.heads)},
          generic::kThreads, generic::kSharedBytes, stream, a);
 }

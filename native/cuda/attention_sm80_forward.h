@@ -125,7 +125,8 @@ __global__ void __launch_bounds__(kThreads) attention_forward_kernel(AttentionAr
       sum += __shfl_xor_sync(0xffffffffu, sum, 2);
       factor[half] = 1.0f / sum;
       const int row = first_query + warp_row + 16 * m + lane_index() / 4 + 8 * half;
-      if (lane_index() % 4 == 0 && row < block.length) a.lse[(start + row) * a.lse_stride + head] = state[m].maximum[half] * a.scale + logf(sum);
+      if (lane_index() % 4 == 0 && row < block.length)
+        a.lse[(start + row) * a.lse_stride + head] = state[m].maximum[half] * a.scale + logf(sum);
     }
     store_rows<D>(out, first_query + warp_row + 16 * m, sums.values[m], factor, query_tile, warp_row + 16 * m);
   }

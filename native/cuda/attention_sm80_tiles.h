@@ -9,7 +9,7 @@ namespace limo::cuda::sm80 {
 
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
-constexpr int kChunk = 8;  // elements that are copied together, 16 bytes
+constexpr int kChunk = 8;            // elements that are copied together, 16 bytes
 constexpr uint32_t kStepBytes = 32;  // 16 channels, the depth of an mma
 constexpr float kLog2E = 1.44269504f;
 constexpr float kLn2 = 0.693147181f;
@@ -124,7 +124,7 @@ LIMO_DEVICE void multiply(Sums<M, D / 8>& sums, const Sums<M, N>& factors, uint3
     uint32_t a[M][4];
 #pragma unroll
     for (int m = 0; m < M; ++m) {
-      const float(&left)[4] = factors.values[m][2 * step], (&right)[4] = factors.values[m][2 * step + 1];
+      const float (&left)[4] = factors.values[m][2 * step], (&right)[4] = factors.values[m][2 * step + 1];
       a[m][0] = pack_bf16(left[0], left[1]);
       a[m][1] = pack_bf16(left[2], left[3]);
       a[m][2] = pack_bf16(right[0], right[1]);
@@ -146,7 +146,8 @@ LIMO_DEVICE void multiply(Sums<M, D / 8>& sums, const Sums<M, N>& factors, uint3
 // Writes a warp's 16 rows, factor[i] times the sums of rows 8 i …, to rows first_row … . They go through rows `row` … of a tile
 // that nobody else uses any more, so that 16 bytes at a time reach global memory.
 template <int D>
-LIMO_DEVICE void store_rows(const HeadRows<Bf16>& to, int first_row, const float (&sums)[D / 8][4], const float (&factor)[2], const SharedTile& tile, int row) {
+LIMO_DEVICE void store_rows(const HeadRows<Bf16>& to, int first_row, const float (&sums)[D / 8][4], const float (&factor)[2],
+                            const SharedTile& tile, int row) {
   constexpr int kChunks = D / kChunk;
   const int lane = lane_index();
 #pragma unroll
@@ -154,7 +155,8 @@ LIMO_DEVICE void store_rows(const HeadRows<Bf16>& to, int first_row, const float
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const uint32_t offset = chunk_offset<D>(row + lane / 4 + 8 * half, chunk) + lane % 4 * 4;
-      *reinterpret_cast<uint32_t*>(tile.data + offset) = pack_bf16(sums[chunk][2 * half] * factor[half], sums[chunk][2 * half + 1] * factor[half]);
+      *reinterpret_cast<uint32_t*>(tile.data + offset) =
+          pack_bf16(sums[chunk][2 * half] * factor[half], sums[chunk][2 * half + 1] * factor[half]);
     }
   }
   __syncwarp();

@@ -23,9 +23,7 @@ LIMO_DEVICE void mbarrier_init(uint32_t barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
 }
 
-LIMO_DEVICE void mbarrier_arrive(uint32_t barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
+LIMO_DEVICE void mbarrier_arrive(uint32_t barrier) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory"); }
 
 LIMO_DEVICE void mbarrier_arrive_expect_tx(uint32_t barrier, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
@@ -34,8 +32,8 @@ LIMO_DEVICE void mbarrier_arrive_expect_tx(uint32_t barrier, int bytes) {
 // Until the phase of that parity has ended.
 LIMO_DEVICE void mbarrier_wait(uint32_t barrier, int parity) {
   asm volatile(
-      "{\n.reg .pred done;\nagain_%=:\nmbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n@done bra ready_%=;\nbra again_%=;\nready_%=:\n}" ::"r"(
-          barrier),
+      "{\n.reg .pred done;\nagain_%=:\nmbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n@done bra ready_%=;\nbra "
+      "again_%=;\nready_%=:\n}" ::"r"(barrier),
       "r"(parity)
       : "memory");
 }
@@ -47,8 +45,8 @@ LIMO_DEVICE void fence_proxy_async() { asm volatile("fence.proxy.async.shared::c
 
 // Starts to load the map's box at (x, y, z), x being the contiguous dimension; its bytes count for the barrier.
 LIMO_DEVICE void tma_load_3d(uint32_t to, const TensorMap* map, uint32_t barrier, int x, int y, int z) {
-  asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(to), "l"(map),
-               "r"(barrier), "r"(x), "r"(y), "r"(z)
+  asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(to),
+               "l"(map), "r"(barrier), "r"(x), "r"(y), "r"(z)
                : "memory");
 }
 
@@ -61,10 +59,10 @@ LIMO_DEVICE void wgmma_wait() {
 }
 
 // The operands %0 … %31 and %32 … %63, and what they stand for.
-#define LIMO_OPERANDS_0_TO_31                                                                                             \
+#define LIMO_OPERANDS_0_TO_31                                                                                           \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, " \
   "%25, %26, %27, %28, %29, %30, %31"
-#define LIMO_OPERANDS_32_TO_63                                                                                              \
+#define LIMO_OPERANDS_32_TO_63                                                                                               \
   "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, " \
   "%56, %57, %58, %59, %60, %61, %62, %63"
 #define LIMO_REGISTERS_8(d, i) \
@@ -91,16 +89,16 @@ LIMO_DEVICE void wgmma_rs(float (&d)[32], const uint32_t (&a)[4], uint64_t b, in
 
 template <int TransposeA, int TransposeB>
 LIMO_DEVICE void wgmma_ss(float (&d)[64], uint64_t a, uint64_t b, int accumulate) {
-  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, %66, 0;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" LIMO_OPERANDS_0_TO_31 ", " LIMO_OPERANDS_32_TO_63
-               "}, %64, %65, add, 1, 1, %67, %68;\n}"
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, %66, 0;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" LIMO_OPERANDS_0_TO_31
+               ", " LIMO_OPERANDS_32_TO_63 "}, %64, %65, add, 1, 1, %67, %68;\n}"
                : LIMO_REGISTERS_32(d, 0), LIMO_REGISTERS_32(d, 32)
                : "l"(a), "l"(b), "r"(accumulate), "n"(TransposeA), "n"(TransposeB));
 }
 
 template <int TransposeB>
 LIMO_DEVICE void wgmma_rs(float (&d)[64], const uint32_t (&a)[4], uint64_t b, int accumulate) {
-  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, %69, 0;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" LIMO_OPERANDS_0_TO_31 ", " LIMO_OPERANDS_32_TO_63
-               "}, {%64, %65, %66, %67}, %68, add, 1, 1, %70;\n}"
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, %69, 0;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" LIMO_OPERANDS_0_TO_31
+               ", " LIMO_OPERANDS_32_TO_63 "}, {%64, %65, %66, %67}, %68, add, 1, 1, %70;\n}"
                : LIMO_REGISTERS_32(d, 0), LIMO_REGISTERS_32(d, 32)
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate), "n"(TransposeB));
 }

@@ -31,9 +31,10 @@ void check_map(const void* base, const int64_t (&sizes)[3], const int64_t (&stri
   for (const int extent : box) valid = valid && extent > 0 && extent <= 256;
   if (!valid) {
     throw Error(ErrorCode::kDeviceFailed,
-                "expected a tensor map whose base and strides are multiples of 16 bytes and whose boxes have 64 contiguous elements, but received strides of " +
-                    std::to_string(strides_bytes[0]) + " and " + std::to_string(strides_bytes[1]) + " bytes and boxes of " + std::to_string(box[0]) + " × " +
-                    std::to_string(box[1]) + " × " + std::to_string(box[2]));
+                "expected a tensor map whose base and strides are multiples of 16 bytes and whose boxes have 64 contiguous elements, but "
+                "received strides of " +
+                    std::to_string(strides_bytes[0]) + " and " + std::to_string(strides_bytes[1]) + " bytes and boxes of " +
+                    std::to_string(box[0]) + " × " + std::to_string(box[1]) + " × " + std::to_string(box[2]));
   }
 }
 
@@ -53,14 +54,18 @@ void check_launch(cudaError_t error, const std::source_location& site) {
 void allow_shared_memory(const void* kernel, size_t bytes, const std::source_location& site) {
   if (bytes <= kSharedWithoutAsking) return;
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
-  if (error != cudaSuccess) check_cuda(error, (std::to_string(bytes) + " bytes of shared memory for the kernel launched at " + place(site)).c_str());
+  if (error != cudaSuccess)
+    check_cuda(error, (std::to_string(bytes) + " bytes of shared memory for the kernel launched at " + place(site)).c_str());
 }
 
 #if defined(LIMO_CUDA_EMULATOR)
 
 TensorMap make_tensor_map_3d(const Bf16* base, const int64_t (&sizes)[3], const int64_t (&strides_bytes)[2], const int (&box)[3]) {
   check_map(base, sizes, strides_bytes, box);
-  return {reinterpret_cast<const unsigned char*>(base), {sizes[0], sizes[1], sizes[2]}, {2, strides_bytes[0], strides_bytes[1]}, {box[0], box[1], box[2]}};
+  return {reinterpret_cast<const unsigned char*>(base),
+          {sizes[0], sizes[1], sizes[2]},
+          {2, strides_bytes[0], strides_bytes[1]},
+          {box[0], box[1], box[2]}};
 }
 
 #else
@@ -77,7 +82,8 @@ auto encoder() {
     check_cuda(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, kFirstVersion, cudaEnableDefault, &found),
                "the search for cuTensorMapEncodeTiled");
     if (found != cudaDriverEntryPointSuccess || !function) {
-      throw Error(ErrorCode::kDeviceUnavailable, "expected a driver with cuTensorMapEncodeTiled (CUDA 12.0 or later) but received an older one");
+      throw Error(ErrorCode::kDeviceUnavailable,
+                  "expected a driver with cuTensorMapEncodeTiled (CUDA 12.0 or later) but received an older one");
     }
     return reinterpret_cast<Encode>(function);
   }();
@@ -96,7 +102,8 @@ TensorMap make_tensor_map_3d(const Bf16* base, const int64_t (&sizes)[3], const 
   const CUresult result = encoder()(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, const_cast<Bf16*>(base), extents, strides, boxes, steps,
                                     CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                                     CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (result != CUDA_SUCCESS) throw Error(ErrorCode::kDeviceFailed, "a tensor map failed with error " + std::to_string(result) + " of the driver");
+  if (result != CUDA_SUCCESS)
+    throw Error(ErrorCode::kDeviceFailed, "a tensor map failed with error " + std::to_string(result) + " of the driver");
   return map;
 }
 

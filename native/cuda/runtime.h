@@ -42,7 +42,8 @@ void allow_shared_memory(const void* kernel, size_t bytes, const std::source_loc
 
 // Starts kernel(arguments…) on blocks of threads with so much dynamic shared memory. A grid of no blocks is no launch.
 template <class... Parameters, class... Arguments>
-void launch(void (*kernel)(Parameters...), LaunchGrid grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Arguments&&... arguments) {
+void launch(void (*kernel)(Parameters...), LaunchGrid grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+            Arguments&&... arguments) {
   static_assert(sizeof...(Parameters) == sizeof...(Arguments));
   if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
   const auto address = reinterpret_cast<const void*>(kernel);
@@ -58,7 +59,8 @@ void launch(void (*kernel)(Parameters...), LaunchGrid grid, dim3 block, size_t s
     std::apply(kernel, arguments);
   };
   static_cast<void>(stream);
-  check_launch(emulator::launch_kernel(address, {run_thread, &call, grid.blocks, block, static_cast<uint32_t>(shared_bytes), 0}), grid.site);
+  check_launch(emulator::launch_kernel(address, {run_thread, &call, grid.blocks, block, static_cast<uint32_t>(shared_bytes), 0}),
+               grid.site);
 #else
   std::apply(
       [&](auto&... value) {

@@ -30,7 +30,7 @@ struct Launch {
   uint64_t seed;
 };
 
-enum class Collective { kShuffle, kSyncWarp, kLoadMatrix, kMma, kWgmmaFence, kWgmma, kWgmmaCommit, kWgmmaWait };
+enum class Collective { kShuffle, kSyncWarp, kLoadMatrix, kLoadTransposed, kMma, kWgmmaFence, kWgmma, kWgmmaCommit, kWgmmaWait };
 
 struct Warp {
   uint32_t unstarted = 0;  // lanes whose thread has not begun
@@ -40,6 +40,9 @@ struct Warp {
   Collective collective = Collective::kShuffle;
   Fiber* lanes[kWarp] = {};
 };
+
+// Does what the lanes of a warp do together, from the arguments of all of them.
+using CollectiveBody = void (*)(Block& block, Fiber& last, Warp& warp);
 
 // Of __syncthreads (number 0) and of named barriers.
 struct Barrier {
@@ -62,7 +65,7 @@ class Block {
  public:
   Block();
 
-  // Returns what went wrong, empty if nothing.
+  // Returns what went wrong, empty if nothing. After an error no other block can run.
   std::string run(const Launch& launch, uint64_t number);
 
   // ---- for the words that kernels are written in, called from a kernel's thread ----
@@ -70,10 +73,10 @@ class Block {
   // Leaves the kernel with an error of the thread `by`.
   [[noreturn]] void fail(const Fiber& by, const char* format, ...) __attribute__((format(printf, 3, 4)));
 
-  // All lanes of `mask` meet. True for the one that came last: it does what there is to do for all of them, between this call
-  // and complete_collective(). The others return when that is done. lane.arguments are for the last one to see.
-  bool meet(Fiber& lane, Collective collective, uint32_t mask, void* arguments);
-  void complete_collective(Fiber& lane);
+  // All lanes of `mask` meet. nullptr for the one that came last: it has to complete(), which does what there is to do for all of
+  // them. Else the fiber to switch to; when it is this one's turn again, that is done. See collectively().
+  Fiber* meet(Fiber& lane, Collective collective, uint32_t mask, void* arguments);
+  void complete(Fiber& last, CollectiveBody body);
 
   void sync(Fiber& thread, int barrier, int threads);
   void arrive(Fiber& thread, int barrier, int threads);
@@ -103,16 +106,18 @@ class Block {
   friend void run_fiber();
 
   void start(const Launch& launch, uint64_t number);
-  int choose(int warp);
+  int choose(int warp, const Fiber* last);
   int choose_lane(uint32_t lanes, int after) const;
   Fiber* prepare(int thread);  // the fiber of a thread that runs next
   void assign(Fiber& fiber, int thread);
   void yield(Fiber& thread, int to_warp);
+  Fiber* choose_other(Fiber& thread, Wait reason);
   void run_others(Fiber& thread, Wait reason);
   [[noreturn]] void report_deadlock(const Fiber& by);
   void end_thread(Fiber& fiber);
   void release(Barrier& barrier);
-  void reset_fibers();
+  void leave(Fiber& fiber);
+  std::string find_at_end() const;
   std::string describe_fault() const;
   std::string place(const Fiber& fiber) const;
 
@@ -120,8 +125,8 @@ class Block {
   int threads_ = 0, warp_count_ = 0;
   int alive_ = 0;
   uint64_t random_state_ = 1;
-  bool ascending_ = true;    // the order of lanes
-  uint32_t yield_odds_ = 1;  // of how many arrivals one lets others go first
+  bool ascending_ = true;               // the order of lanes
+  uint32_t yield_odds_ = 1;             // of how many arrivals one lets others go first
   const Fiber* undisturbed_ = nullptr;  // does not yield until it has to wait
   Barrier barriers_[kNamedBarriers];
   std::vector<Fiber*> mbarrier_waiters_;
@@ -133,6 +138,16 @@ class Block {
   std::map<uint32_t, GuardedMemory> shared_memory_;  // by size
   GuardedMemory* shared_now_ = nullptr;
 };
+
+// The lanes of a warp do something together.
+[[gnu::always_inline]] inline void collectively(Collective collective, uint32_t mask, void* arguments, CollectiveBody body) {
+  Fiber& lane = *current_fiber;
+  Fiber* next = lane.block->meet(lane, collective, mask, arguments);
+  if (next) switch_stack(&lane.stack_pointer, next->stack_pointer);
+  else lane.block->complete(lane, body);
+}
+
+const char* name_of(Collective collective);
 
 // Runs all blocks; returns what went wrong, empty if nothing.
 std::string run_grid(const Launch& launch);

@@ -26,20 +26,25 @@
 #define gridDim (::limo::cuda::emulator::current_fiber->block->grid)
 
 inline void __syncthreads() { limo::cuda::emulator::sync_block(); }
-inline void __syncwarp(unsigned mask = ~0u) { limo::cuda::emulator::sync_warp(mask); }
+[[gnu::always_inline]] inline void __syncwarp(unsigned mask = ~0u) {
+  using namespace limo::cuda::emulator;
+  collectively(Collective::kSyncWarp, mask, nullptr, sync_lanes);
+}
 
 template <class T>
-T __shfl_sync(unsigned mask, T value, int source_lane) {
+[[gnu::always_inline]] inline T __shfl_sync(unsigned mask, T value, int source_lane) {
+  using namespace limo::cuda::emulator;
   static_assert(sizeof(T) == 4);
   uint32_t bits;
   std::memcpy(&bits, &value, 4);
-  limo::cuda::emulator::shuffle(mask, bits, source_lane, bits);
+  Shuffle own = {bits, source_lane, &bits};
+  collectively(Collective::kShuffle, mask, &own, shuffle_lanes);
   std::memcpy(&value, &bits, 4);
   return value;
 }
 
 template <class T>
-T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
+[[gnu::always_inline]] inline T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
   return __shfl_sync(mask, value, limo::cuda::emulator::current_fiber->lane ^ lane_mask);
 }
 
@@ -69,9 +74,20 @@ LIMO_DEVICE void cp_async_wait() {
   emulator::wait_for_async_copies(N);
 }
 
-LIMO_DEVICE void ldmatrix_x4(uint32_t (&r)[4], uint32_t address) { emulator::load_matrix(r, address, false); }
-LIMO_DEVICE void ldmatrix_x4_trans(uint32_t (&r)[4], uint32_t address) { emulator::load_matrix(r, address, true); }
-LIMO_DEVICE void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) { emulator::multiply_add(d, a, b0, b1); }
+LIMO_DEVICE void ldmatrix_x4(uint32_t (&r)[4], uint32_t address) {
+  emulator::MatrixLoad own = {address, r};
+  emulator::collectively(emulator::Collective::kLoadMatrix, emulator::kAllLanes, &own, emulator::load_matrices);
+}
+
+LIMO_DEVICE void ldmatrix_x4_trans(uint32_t (&r)[4], uint32_t address) {
+  emulator::MatrixLoad own = {address, r};
+  emulator::collectively(emulator::Collective::kLoadTransposed, emulator::kAllLanes, &own, emulator::load_transposed_matrices);
+}
+
+LIMO_DEVICE void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  emulator::MultiplyAdd own = {d, a, {b0, b1}};
+  emulator::collectively(emulator::Collective::kMma, emulator::kAllLanes, &own, emulator::multiply_add_fragments);
+}
 
 // As cvt.rn.bf16.f32 rounds: to nearest even, and every NaN to the same one.
 LIMO_DEVICE uint32_t bf16_bits(float value) {

@@ -6,29 +6,10 @@
 
 asm(R"(
 .text
-.globl limo_emulator_switch_stack
-.hidden limo_emulator_switch_stack
-.type limo_emulator_switch_stack,@function
-limo_emulator_switch_stack:
-  pushq %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  movq %rsp, (%rdi)
-  movq %rsi, %rsp
 .globl limo_emulator_resume
 .hidden limo_emulator_resume
 limo_emulator_resume:
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
   ret
-.size limo_emulator_switch_stack, .-limo_emulator_switch_stack
 )");
 
 namespace limo::cuda::emulator {
@@ -39,7 +20,6 @@ void* prepare_stack(void* top, void (*entry)()) {
   void** word = static_cast<void**>(top);
   *--word = nullptr;  // entry's return address, which also leaves the stack aligned as after a call
   *--word = reinterpret_cast<void*>(entry);
-  for (int saved = 0; saved < 6; ++saved) *--word = nullptr;
   return word;
 }
 

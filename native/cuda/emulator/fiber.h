@@ -30,11 +30,11 @@ struct alignas(64) Fiber {
   int thread = 0, warp = 0, lane = 0;
 
   Wait waits_for = Wait::kNothing;
-  void* arguments = nullptr;          // of the collective it waits at
-  uint32_t barrier = 0;               // the named barrier's number or the mbarrier's address that it waits at
-  int parity = 0;                     // of the mbarrier's phase
-  std::vector<AsyncCopy> copies;      // issued and not yet made, oldest first
-  std::vector<size_t> copy_groups;    // sizes of the committed groups, oldest first
+  void* arguments = nullptr;        // of the collective it waits at
+  uint32_t barrier = 0;             // the named barrier's number or the mbarrier's address that it waits at
+  int parity = 0;                   // of the mbarrier's phase
+  std::vector<AsyncCopy> copies;    // issued and not yet made, oldest first
+  std::vector<size_t> copy_groups;  // sizes of the committed groups, oldest first
   size_t uncommitted_copies = 0;
 };
 
@@ -42,9 +42,29 @@ struct alignas(64) Fiber {
 // a few bytes of static thread-local memory, and with it this is one instruction.
 [[gnu::tls_model("initial-exec")]] inline constinit thread_local Fiber* current_fiber = nullptr;
 
-// Saves what a function call must keep, continues at `to`, and returns when somebody switches back to *save.
-extern "C" void limo_emulator_switch_stack(void** save, void* to);
-// Not a function: the place in it from where a stack that was left goes on. A signal handler returns to it.
+// Leaves this stack, continues at `to`, and comes back when somebody switches to *save. On top of a stack that was left lies the
+// address where it goes on. Inlined into kernels: the processor foresees a jump to where the last lane went on, but no return
+// from a call that another lane has made. The area below the stack pointer may be in use.
+[[gnu::always_inline]] inline void switch_stack(void** save, void* to) {
+  asm volatile(
+      "leaq -128(%%rsp), %%rsp\n"
+      "pushq %%rbp\n"
+      "leaq 1f(%%rip), %%rax\n"
+      "pushq %%rax\n"
+      "movq %%rsp, (%0)\n"
+      "movq %1, %%rsp\n"
+      "popq %%rax\n"
+      "jmpq *%%rax\n"
+      "1:\n"
+      "popq %%rbp\n"
+      "leaq 128(%%rsp), %%rsp\n"
+      : "+D"(save), "+S"(to)
+      :
+      : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+        "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory", "cc");
+}
+
+// With the stack pointer of a stack that was left: goes on there. A signal handler returns to it.
 extern "C" char limo_emulator_resume[];
 
 // Prepares a stack that ends at `top` to start in `entry`, which must not return; returns its stack pointer.

@@ -44,7 +44,8 @@ void initialize_mbarrier(uint32_t address, int arrivals) {
   Fiber& thread = *current_fiber;
   Block& block = *thread.block;
   unsigned char* place = block.shared_bytes(thread, "mbarrier_init", address, sizeof(Mbarrier), 8);
-  if (arrivals < 1 || arrivals > kMostArrivals) block.fail(thread, "mbarrier_init: expected 1 to %d arrivals but received %d", kMostArrivals, arrivals);
+  if (arrivals < 1 || arrivals > kMostArrivals)
+    block.fail(thread, "mbarrier_init: expected 1 to %d arrivals but received %d", kMostArrivals, arrivals);
   const Mbarrier barrier = {static_cast<uint16_t>(arrivals), static_cast<uint16_t>(arrivals), 0, 0};
   std::memcpy(place, &barrier, sizeof barrier);
 }

@@ -71,7 +71,8 @@ cudaError_t launch_kernel(const void* kernel, Launch launch) {
   {
     const std::lock_guard lock(s.mutex);
     const auto limit = s.shared_limits.find(kernel);
-    if (!is_valid(launch, limit == s.shared_limits.end() ? kSharedWithoutAsking : limit->second)) return s.last = cudaErrorInvalidConfiguration;
+    if (!is_valid(launch, limit == s.shared_limits.end() ? kSharedWithoutAsking : limit->second))
+      return s.last = cudaErrorInvalidConfiguration;
     ++s.launches;
     fails = s.launches == number_from_environment("LIMO_EMULATED_FAILED_LAUNCH", 0);
     launch.seed = (s.launches + number_from_environment("LIMO_EMULATED_SEED", 0)) * 0xd1342543de82ef95u;
@@ -103,7 +104,8 @@ cudaError_t cudaSetDevice(int device) { return result(device == 0 ? cudaSuccess 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device != 0) return result(cudaErrorInvalidDevice);
   *properties = {};
-  std::snprintf(properties->name, sizeof properties->name, "emulated device of compute capability %d.%d", capability() / 10, capability() % 10);
+  std::snprintf(properties->name, sizeof properties->name, "emulated device of compute capability %d.%d", capability() / 10,
+                capability() % 10);
   properties->major = capability() / 10;
   properties->minor = capability() % 10;
   // Few and odd: a grid that covers the device walks through more than one round of work, the last one incomplete.
@@ -147,7 +149,9 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) { return cudaMemcpy(to, from, bytes, kind); }
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+  return cudaMemcpy(to, from, bytes, kind);
+}
 
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
   if (const cudaError_t before = sticky(); before != cudaSuccess || bytes == 0) return before;

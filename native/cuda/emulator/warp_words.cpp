@@ -8,35 +8,7 @@
 namespace limo::cuda::emulator {
 namespace {
 
-constexpr uint32_t kAllLanes = ~0u;
-
 typedef float Vector __attribute__((vector_size(32)));
-
-template <class Body>
-void collectively(Collective collective, uint32_t mask, void* arguments, const Body& body) {
-  Fiber& lane = *current_fiber;
-  Block& block = *lane.block;
-  if (!block.meet(lane, collective, mask, arguments)) return;
-  body(block, block.warps[lane.warp]);
-  block.complete_collective(lane);
-}
-
-struct Shuffle {
-  uint32_t value;
-  int source_lane;
-  uint32_t* to;
-};
-
-struct MatrixLoad {
-  uint32_t address;
-  uint32_t* to;
-};
-
-struct MultiplyAdd {
-  float* d;
-  const uint32_t* a;
-  uint32_t b[2];
-};
 
 template <class Arguments>
 const Arguments& arguments_of(const Warp& warp, int lane) {
@@ -45,7 +17,7 @@ const Arguments& arguments_of(const Warp& warp, int lane) {
 
 // Lanes 8m … 8m + 7 name the rows of matrix m; lane l gets the elements 2(l % 4) and 2(l % 4) + 1 of its row l / 4, or, transposed,
 // of its column.
-void load_matrices(Block& block, const Warp& warp, bool transposed) {
+void load(Block& block, const Warp& warp, bool transposed) {
   for (int m = 0; m < 4; ++m) {
     uint16_t rows[8][8];
     for (int i = 0; i < 8; ++i) {
@@ -61,8 +33,10 @@ void load_matrices(Block& block, const Warp& warp, bool transposed) {
   }
 }
 
+}  // namespace
+
 // d[16][8] += a[16][16] · b[16][8]. Operands are pairs of neighbours in k.
-void multiply_add_fragments(const Warp& warp) {
+void multiply_add_fragments(Block&, Fiber&, Warp& warp) {
   alignas(32) uint32_t b[8][8];
   uint32_t a[16][8];
   alignas(32) float d[16][8];
@@ -110,25 +84,21 @@ void multiply_add_fragments(const Warp& warp) {
   }
 }
 
-}  // namespace
+void load_matrices(Block& block, Fiber&, Warp& warp) { load(block, warp, false); }
+void load_transposed_matrices(Block& block, Fiber&, Warp& warp) { load(block, warp, true); }
 
-void shuffle(uint32_t mask, uint32_t value, int source_lane, uint32_t& to) {
-  Shuffle own = {value, source_lane, &to};
-  collectively(Collective::kShuffle, mask, &own, [mask](Block& block, Warp& warp) {
-    for (int lane = 0; lane < kWarp; ++lane) {
-      if (!(mask >> lane & 1)) continue;
-      const auto& [value, source, to] = arguments_of<Shuffle>(warp, lane);
-      if (source < 0 || source >= kWarp || !(mask >> source & 1)) {
-        block.fail(*warp.lanes[lane], "shuffle: expected a lane of mask %08x to read from but received lane %d", mask, source);
-      }
-      *to = arguments_of<Shuffle>(warp, source).value;
+void shuffle_lanes(Block& block, Fiber&, Warp& warp) {
+  for (int lane = 0; lane < kWarp; ++lane) {
+    if (!(warp.mask >> lane & 1)) continue;
+    const auto& [value, source, to] = arguments_of<Shuffle>(warp, lane);
+    if (source < 0 || source >= kWarp || !(warp.mask >> source & 1)) {
+      block.fail(*warp.lanes[lane], "shuffle: expected a lane of mask %08x to read from but received lane %d", warp.mask, source);
     }
-  });
+    *to = arguments_of<Shuffle>(warp, source).value;
+  }
 }
 
-void sync_warp(uint32_t mask) {
-  collectively(Collective::kSyncWarp, mask, nullptr, [](Block&, Warp&) {});
-}
+void sync_lanes(Block&, Fiber&, Warp&) {}
 
 void sync_block() { current_fiber->block->sync(*current_fiber, 0, 0); }
 
@@ -145,15 +115,5 @@ void arrive_at_named_barrier(int id, int threads) {
 }
 
 uint32_t address_in_shared(const void* pointer) { return current_fiber->block->shared_address(*current_fiber, pointer); }
-
-void load_matrix(uint32_t (&r)[4], uint32_t address, bool transposed) {
-  MatrixLoad own = {address, r};
-  collectively(Collective::kLoadMatrix, kAllLanes, &own, [transposed](Block& block, Warp& warp) { load_matrices(block, warp, transposed); });
-}
-
-void multiply_add(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  MultiplyAdd own = {d, a, {b0, b1}};
-  collectively(Collective::kMma, kAllLanes, &own, [](Block&, Warp& warp) { multiply_add_fragments(warp); });
-}
 
 }  // namespace limo::cuda::emulator

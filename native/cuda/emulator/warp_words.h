@@ -3,20 +3,44 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cuda/emulator/block.h"
+
+// Shuffles, ldmatrix, mma, barriers and cp.async, as cuda/emulator/device.h hands them to kernels.
 namespace limo::cuda::emulator {
 
-// to = the value of lane `source` (for every lane of the mask its own)
-void shuffle(uint32_t mask, uint32_t value, int source_lane, uint32_t& to);
-void sync_warp(uint32_t mask);
+constexpr uint32_t kAllLanes = ~0u;
+
+struct Shuffle {
+  uint32_t value;
+  int source_lane;
+  uint32_t* to;
+};
+
+struct MatrixLoad {
+  uint32_t address;
+  uint32_t* to;
+};
+
+struct MultiplyAdd {
+  float* d;
+  const uint32_t* a;
+  uint32_t b[2];
+};
+
+// What a warp does once the arguments of all its lanes are there.
+void shuffle_lanes(Block& block, Fiber& last, Warp& warp);
+void sync_lanes(Block& block, Fiber& last, Warp& warp);
+void load_matrices(Block& block, Fiber& last, Warp& warp);
+void load_transposed_matrices(Block& block, Fiber& last, Warp& warp);
+void multiply_add_fragments(Block& block, Fiber& last, Warp& warp);
+
 void sync_block();
+void sync_named_barrier(int id, int threads);
+void arrive_at_named_barrier(int id, int threads);
 
 uint32_t address_in_shared(const void* pointer);
 void issue_async_copy(uint32_t to, const void* from, bool valid);
 void commit_async_copies();
 void wait_for_async_copies(size_t groups);
-void load_matrix(uint32_t (&r)[4], uint32_t address, bool transposed);
-void multiply_add(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
-void sync_named_barrier(int id, int threads);
-void arrive_at_named_barrier(int id, int threads);
 
 }  // namespace limo::cuda::emulator

@@ -4,13 +4,13 @@
 
 #include "cuda/emulator/block.h"
 #include "cuda/emulator/swizzle.h"
+#include "cuda/emulator/warp_words.h"
 
 namespace limo::cuda::emulator {
 namespace {
 
-constexpr int kRows = 16;   // of a warp's quarter of the 64
-constexpr int kDepth = 16;  // numbers in a sum
-constexpr uint32_t kAllLanes = ~0u;
+constexpr int kRows = 16;                                          // of a warp's quarter of the 64
+constexpr int kDepth = 16;                                         // numbers in a sum
 constexpr float kTaken = std::numeric_limits<float>::quiet_NaN();  // in the registers of an accumulator in flight
 
 typedef float Vector __attribute__((vector_size(32)));
@@ -21,8 +21,10 @@ struct Descriptor {
 };
 
 Descriptor decode(Block& block, const Fiber& by, uint64_t bits) {
-  if (bits >> 62 != 1) block.fail(by, "wgmma: expected a descriptor of a 128-byte swizzle but received %016llx", static_cast<unsigned long long>(bits));
-  return {static_cast<uint32_t>(bits & 0x3fff) << 4, static_cast<uint32_t>(bits >> 16 & 0x3fff) << 4, static_cast<uint32_t>(bits >> 32 & 0x3fff) << 4};
+  if (bits >> 62 != 1)
+    block.fail(by, "wgmma: expected a descriptor of a 128-byte swizzle but received %016llx", static_cast<unsigned long long>(bits));
+  return {static_cast<uint32_t>(bits & 0x3fff) << 4, static_cast<uint32_t>(bits >> 16 & 0x3fff) << 4,
+          static_cast<uint32_t>(bits >> 32 & 0x3fff) << 4};
 }
 
 // Operands are tiles of 8 rows of 128 bytes. Where k is contiguous, rows are those of the matrix and stride_bytes is from 8
@@ -39,7 +41,8 @@ void read_chunk(Block& block, const Fiber& by, uint32_t address, float (&to)[8])
   const unsigned char* stored = block.shared_bytes(by, "wgmma", swizzled(address), sizeof bits, 16);
   std::memcpy(bits, block.proxy.view(swizzled(address)), sizeof bits);
   if (std::memcmp(stored, bits, sizeof bits) != 0) {
-    block.fail(by, "wgmma: expected an operand at offset %u that was stored before a fence_proxy_async, and is as it was, but received another",
+    block.fail(by,
+               "wgmma: expected an operand at offset %u that was stored before a fence_proxy_async, and is as it was, but received another",
                swizzled(address) - kFirstSharedAddress);
   }
   for (int i = 0; i < 8; ++i) {
@@ -148,7 +151,10 @@ void give_registers_back(Block& block, const Fiber& by, const Accumulator& sum) 
     each_register(lane, sum.columns, [&](int r, int row, int column) {
       float& value = sum.registers[lane][r];
       if (std::memcmp(&value, &kTaken, sizeof value) != 0) {
-        block.fail(by, "wgmma: expected the registers of an accumulator to be left alone until the wait but received a store to number %d of lane %d", r, lane);
+        block.fail(
+            by,
+            "wgmma: expected the registers of an accumulator to be left alone until the wait but received a store to number %d of lane %d",
+            r, lane);
       }
       value = sum.values[row][column];
     });
@@ -161,17 +167,18 @@ struct Arguments {
   const uint32_t* a;
 };
 
-void enqueue(Block& block, const Fiber& last, const Warp& warp) {
+void enqueue(Block& block, Fiber& last, Warp& warp) {
   WgmmaQueue& queue = block.proxy.queues[last.warp];
-  if (!queue.fenced) block.fail(last, "wgmma: expected a wgmma_fence between the last access to registers and the product but received none");
+  if (!queue.fenced)
+    block.fail(last, "wgmma: expected a wgmma_fence between the last access to registers and the product but received none");
   const auto& first = *static_cast<const Arguments*>(warp.lanes[0]->arguments);
   WgmmaProduct product = *first.product;
   block.proxy.publish_stores();
   Accumulator& sum = find_accumulator(queue, first.d);
   for (int lane = 0; lane < kWarp; ++lane) {
     const auto& [of_lane, d, a] = *static_cast<const Arguments*>(warp.lanes[lane]->arguments);
-    if (of_lane->a_descriptor != product.a_descriptor || of_lane->b_descriptor != product.b_descriptor || of_lane->accumulate != product.accumulate ||
-        of_lane->columns != product.columns) {
+    if (of_lane->a_descriptor != product.a_descriptor || of_lane->b_descriptor != product.b_descriptor ||
+        of_lane->accumulate != product.accumulate || of_lane->columns != product.columns) {
       block.fail(*warp.lanes[lane], "wgmma: expected the same descriptors and flags in all lanes of a warp but received others");
     }
     product.a_registers[lane] = a;
@@ -184,7 +191,8 @@ void enqueue(Block& block, const Fiber& last, const Warp& warp) {
   ++queue.uncommitted;
 }
 
-void wait(Block& block, const Fiber& last, size_t groups) {
+void wait(Block& block, Fiber& last, Warp&) {
+  const size_t groups = *static_cast<const size_t*>(last.arguments);
   WgmmaQueue& queue = block.proxy.queues[last.warp];
   queue.fenced = false;
   size_t done = 0;
@@ -199,39 +207,28 @@ void wait(Block& block, const Fiber& last, size_t groups) {
   queue.products.erase(queue.products.begin(), queue.products.begin() + static_cast<ptrdiff_t>(done));
 }
 
-template <class Body>
-void collectively(Collective collective, void* arguments, const Body& body) {
-  Fiber& lane = *current_fiber;
-  Block& block = *lane.block;
-  if (!block.meet(lane, collective, kAllLanes, arguments)) return;
-  body(block, lane, block.warps[lane.warp]);
-  block.complete_collective(lane);
-}
-
 }  // namespace
 
 void fence_wgmma() {
-  collectively(Collective::kWgmmaFence, nullptr, [](Block& block, Fiber& lane, Warp&) {
-    require_hopper(block, lane, "wgmma_fence");
-    block.proxy.queues[lane.warp].fenced = true;
+  collectively(Collective::kWgmmaFence, kAllLanes, nullptr, [](Block& block, Fiber& last, Warp&) {
+    require_hopper(block, last, "wgmma_fence");
+    block.proxy.queues[last.warp].fenced = true;
   });
 }
 
 void issue_wgmma(const WgmmaProduct& product, float* d, const uint32_t* a) {
   Arguments arguments = {&product, d, a};
-  collectively(Collective::kWgmma, &arguments, [](Block& block, Fiber& lane, Warp& warp) { enqueue(block, lane, warp); });
+  collectively(Collective::kWgmma, kAllLanes, &arguments, enqueue);
 }
 
 void commit_wgmma() {
-  collectively(Collective::kWgmmaCommit, nullptr, [](Block& block, Fiber& lane, Warp&) {
-    WgmmaQueue& queue = block.proxy.queues[lane.warp];
+  collectively(Collective::kWgmmaCommit, kAllLanes, nullptr, [](Block& block, Fiber& last, Warp&) {
+    WgmmaQueue& queue = block.proxy.queues[last.warp];
     queue.groups.push_back(queue.uncommitted);
     queue.uncommitted = 0;
   });
 }
 
-void wait_for_wgmma(size_t groups) {
-  collectively(Collective::kWgmmaWait, nullptr, [groups](Block& block, Fiber& lane, Warp&) { wait(block, lane, groups); });
-}
+void wait_for_wgmma(size_t groups) { collectively(Collective::kWgmmaWait, kAllLanes, &groups, wait); }
 
 }  // namespace limo::cuda::emulator

@@ -5,8 +5,8 @@
 namespace limo::cuda {
 namespace {
 
-constexpr int kThreads = 128;           // a warpgroup
-constexpr int kSize = 64;               // of the square matrices
+constexpr int kThreads = 128;  // a warpgroup
+constexpr int kSize = 64;      // of the square matrices
 constexpr int kTileBytes = kSize * 128;
 constexpr size_t kSharedBytes = 3 * kTileBytes + 64;
 
@@ -23,7 +23,9 @@ enum class Mistake {
 };
 
 // Where element (row, column) of a tile lies under the swizzle.
-LIMO_DEVICE uint32_t tile_offset(int row, int column) { return static_cast<uint32_t>(row * 128 + ((column / 8 ^ row % 8) * 16) + column % 8 * 2); }
+LIMO_DEVICE uint32_t tile_offset(int row, int column) {
+  return static_cast<uint32_t>(row * 128 + ((column / 8 ^ row % 8) * 16) + column % 8 * 2);
+}
 
 LIMO_DEVICE void store_tile(unsigned char* tile, const Bf16* matrix) {
   for (int i = static_cast<int>(threadIdx.x); i < kSize * kSize; i += kThreads) {
@@ -84,7 +86,16 @@ bool multiplies(bool faulty) {
   return true;
 }
 
-enum class PipelineMistake { kNone, kEarlyRelease, kWrongParity, kTooManyArrivals, kTooFewArrivals, kWrongBytes, kLeftInFlight, kUninitialised };
+enum class PipelineMistake {
+  kNone,
+  kEarlyRelease,
+  kWrongParity,
+  kTooManyArrivals,
+  kTooFewArrivals,
+  kWrongBytes,
+  kLeftInFlight,
+  kUninitialised
+};
 
 constexpr int kStages = 2, kTiles = 7;
 constexpr int kBlocks = 16;  // do the same: each has a schedule of its own

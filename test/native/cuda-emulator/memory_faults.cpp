@@ -82,18 +82,24 @@ bool copies(int from_offset, int to_byte) {
 
 constexpr FaultCase kCases[] = {
     // Against the guard page as far as alignment allows: the number just after the last is found when the kernel ends.
-    {"global-store-past-the-end", "just outside of an allocation of 4000 bytes", [](bool faulty) { return stores(0, kElements + (faulty ? 1 : 0)); }},
-    {"global-store-far-past-the-end", "past the end of an allocation of 4000 bytes", [](bool faulty) { return stores(faulty ? 64 : 0, kElements); }},
-    {"global-store-before-the-start", "before the start of an allocation of 4000 bytes", [](bool faulty) { return stores(faulty ? -1024 : 0, kElements - 4); }},
+    {"global-store-past-the-end", "just outside of an allocation of 4000 bytes",
+     [](bool faulty) { return stores(0, kElements + (faulty ? 1 : 0)); }},
+    {"global-store-far-past-the-end", "past the end of an allocation of 4000 bytes",
+     [](bool faulty) { return stores(faulty ? 64 : 0, kElements); }},
+    {"global-store-before-the-start", "before the start of an allocation of 4000 bytes",
+     [](bool faulty) { return stores(faulty ? -1024 : 0, kElements - 4); }},
     {"null-pointer", "null pointer",
      [](bool faulty) {
        float* out = ones();
        launch(fill_kernel, 1, kThreads, 0, nullptr, faulty ? nullptr : out, 0, 1);
        return is_one(out);
      }},
-    {"shared-store-past-the-end", "just outside of the 3000 bytes of shared memory", [](bool faulty) { return stores_shared(faulty ? kSharedBytes : kSharedBytes - 4); }},
-    {"shared-store-far-past-the-end", "past the end of the shared memory of 3000 bytes", [](bool faulty) { return stores_shared(faulty ? 4096 : 0); }},
-    {"shared-store-before-the-start", "just outside of the 3000 bytes of shared memory", [](bool faulty) { return stores_shared(faulty ? -4 : 0); }},
+    {"shared-store-past-the-end", "just outside of the 3000 bytes of shared memory",
+     [](bool faulty) { return stores_shared(faulty ? kSharedBytes : kSharedBytes - 4); }},
+    {"shared-store-far-past-the-end", "past the end of the shared memory of 3000 bytes",
+     [](bool faulty) { return stores_shared(faulty ? 4096 : 0); }},
+    {"shared-store-before-the-start", "just outside of the 3000 bytes of shared memory",
+     [](bool faulty) { return stores_shared(faulty ? -4 : 0); }},
     {"uninitialised-shared-memory", nullptr,
      [](bool faulty) {
        float* out = ones();

@@ -128,14 +128,19 @@ bool unchanged(void (*kernel)(float*)) { return reversed(kernel, 1); }
 
 constexpr FaultCase kCases[] = {
     {"missing-syncthreads", nullptr, [](bool faulty) { return reversed(faulty ? reverse_kernel<true> : reverse_kernel<false>, kThreads); }},
-    {"missing-syncwarp", nullptr, [](bool faulty) { return reversed(faulty ? reverse_in_warp_kernel<true> : reverse_in_warp_kernel<false>, 32); }},
+    {"missing-syncwarp", nullptr,
+     [](bool faulty) { return reversed(faulty ? reverse_in_warp_kernel<true> : reverse_in_warp_kernel<false>, 32); }},
     {"wrong-cp-async-wait", nullptr, [](bool faulty) { return copied(faulty ? copy_kernel<true> : copy_kernel<false>, kThreads, 1); }},
-    {"tile-overwritten-early", nullptr, [](bool faulty) { return copied(faulty ? reuse_kernel<true> : reuse_kernel<false>, 3 * kThreads - 2, -2); }},
-    {"divergent-collective", "divergent warp", [](bool faulty) { return unchanged(faulty ? divergent_kernel<true> : divergent_kernel<false>); }},
+    {"tile-overwritten-early", nullptr,
+     [](bool faulty) { return copied(faulty ? reuse_kernel<true> : reuse_kernel<false>, 3 * kThreads - 2, -2); }},
+    {"divergent-collective", "divergent warp",
+     [](bool faulty) { return unchanged(faulty ? divergent_kernel<true> : divergent_kernel<false>); }},
     {"half-warp-barrier", "deadlock", [](bool faulty) { return unchanged(faulty ? half_warp_kernel<true> : half_warp_kernel<false>); }},
     {"ended-lane", "deadlock", [](bool faulty) { return unchanged(faulty ? ended_lane_kernel<true> : ended_lane_kernel<false>); }},
-    {"wrong-named-barrier", "deadlock", [](bool faulty) { return unchanged(faulty ? named_barrier_kernel<true> : named_barrier_kernel<false>); }},
-    {"partial-warp-barrier", "expected whole warps", [](bool faulty) { return unchanged(faulty ? partial_barrier_kernel<true> : partial_barrier_kernel<false>); }},
+    {"wrong-named-barrier", "deadlock",
+     [](bool faulty) { return unchanged(faulty ? named_barrier_kernel<true> : named_barrier_kernel<false>); }},
+    {"partial-warp-barrier", "expected whole warps",
+     [](bool faulty) { return unchanged(faulty ? partial_barrier_kernel<true> : partial_barrier_kernel<false>); }},
 };
 
 }  // namespace
