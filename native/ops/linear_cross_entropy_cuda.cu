@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(kSoftmaxThreads) softmax_rows_kernel(SoftmaxRo
   T* const d_z = reinterpret_cast<T*>(z);
   constexpr int64_t kTile = kSoftmaxThreads * kLogitsPerThread;
   for (int64_t tile = 0; tile < r.vocabulary; tile += kTile) {
-    float x[kLogitsPerThread];
+    float x[kLogitsPerThread] = {};
 #pragma unroll
     for (int j = 0; j < kLogitsPerThread; ++j) {
       const int64_t i = tile + j * kSoftmaxThreads + threadIdx.x;
