@@ -72,5 +72,5 @@ export interface Addon {
     options: { kind: 'cpu'; threads: number; isa?: string } | { kind: 'cuda' | 'cuda-emulated'; ordinal: number },
   ) => NativeDevice
   describeCpu(): { instructionSets: string[]; best: string; scratchBytesPerThread: number }
-  describeCuda(): { library: boolean; driver: boolean; memoryBytes: number[]; reason: string }
+  describeCuda(): { library: boolean; products: string; driver: boolean; memoryBytes: number[]; reason: string }
 }

@@ -290,6 +290,7 @@ Napi::Value DescribeCuda(const Napi::CallbackInfo& info) {
   const CudaStatus status = probe_cuda();
   auto result = Napi::Object::New(info.Env());
   result.Set("library", status.library);
+  result.Set("products", status.products);
   result.Set("driver", status.driver);
   auto memory = Napi::Array::New(info.Env());
   for (uint64_t bytes : status.memory_bytes) memory.Set(memory.Length(), static_cast<double>(bytes));

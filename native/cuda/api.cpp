@@ -94,6 +94,10 @@ constexpr CudaApi kApi = {
             }
           });
         },
+    .find_products =
+        [](char (&text)[512], CudaFailure* failure) {
+          return guarded(failure, [&] { std::snprintf(text, sizeof text, "%s", find_matrix_products().c_str()); });
+        },
     .open =
         [](int ordinal, CudaContext** context, CudaDescription* description, CudaFailure* failure) {
           return guarded(failure, [&] {

@@ -33,11 +33,13 @@ constexpr size_t kCudaScratchBytes = 80 << 20;
 
 constexpr uint32_t kCudaApiVersion = 1;
 
-// Functions that can fail return false and fill the failure. All but the first three are called on the device's thread,
+// Functions that can fail return false and fill the failure. All but the first four are called on the device's thread,
 // and `allocate` and `release` on others too.
 struct CudaApi {
   uint32_t version;
   bool (*count_devices)(int* count, CudaFailure*);
+  // Name, version and path of what multiplies matrices, found without a device.
+  bool (*find_products)(char (&text)[512], CudaFailure*);
   bool (*open)(int ordinal, CudaContext** context, CudaDescription*, CudaFailure*);
   void (*close)(CudaContext*);
 

@@ -46,10 +46,7 @@ class CublasLtProducts : public MatrixProducts {
           "cublasLtMatmul");
   }
   bool emulated() const override { return false; }
-  std::string description() const override {
-    const size_t version = library_.get_version();
-    return "cuBLASLt " + std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + " at " + library_.path;
-  }
+  std::string description() const override { return find_matrix_products(); }
 
  private:
   // Everything that a choice of algorithm depends on.
@@ -175,6 +172,12 @@ void check_small_product(CudaContext& context, MatrixProducts& products) {
 }
 
 }  // namespace
+
+std::string find_matrix_products() {
+  const Library& library = open_library();
+  const size_t version = library.get_version();
+  return "cuBLASLt " + std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + " at " + library.path;
+}
 
 std::unique_ptr<MatrixProducts> open_matrix_products(CudaContext& context) {
   auto products = std::make_unique<CublasLtProducts>(context);

@@ -32,7 +32,7 @@ class EmulatedProducts : public MatrixProducts {
     }
   }
   bool emulated() const override { return true; }
-  std::string description() const override { return "products by the emulator"; }
+  std::string description() const override { return find_matrix_products(); }
 
  private:
   static void store_row(const Product& p, int64_t m, const std::vector<float>& sums) {
@@ -52,6 +52,8 @@ class EmulatedProducts : public MatrixProducts {
 };
 
 }  // namespace
+
+std::string find_matrix_products() { return "products by the emulator"; }
 
 std::unique_ptr<MatrixProducts> open_matrix_products(CudaContext&) { return std::make_unique<EmulatedProducts>(); }
 

@@ -41,6 +41,9 @@ class MatrixProducts {
   virtual std::string description() const = 0;
 };
 
+// What multiplies matrices here, without a device. Throws kDeviceUnavailable when there is no library for it.
+std::string find_matrix_products();
+
 // Throws kDeviceUnavailable when no library for it is found, saying where it was looked for, or when it multiplies wrongly.
 std::unique_ptr<MatrixProducts> open_matrix_products(CudaContext& context);
 

@@ -58,6 +58,9 @@ CudaStatus probe_cuda() {
   CudaStatus status;
   const Opened& known = opened(CudaLibrary::kCuda);
   status.library = known.api != nullptr;
+  char products[512] = "";
+  CudaFailure failure;
+  if (known.api) status.products = known.api->find_products(products, &failure) ? products : failure.message;
   void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   const auto init = driver ? reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit")) : nullptr;
   const auto count = driver ? reinterpret_cast<int (*)(int*)>(dlsym(driver, "cuDeviceGetCount")) : nullptr;

@@ -19,7 +19,8 @@ struct CudaStatus {
   bool driver = false;   // libcuda.so.1 loads and initialises
   bool library = false;  // so does liblimo_cuda.so
   std::vector<uint64_t> memory_bytes;  // of each device
-  std::string reason;  // why there is no usable device; empty when there is one
+  std::string products;  // what multiplies matrices, or why nothing does
+  std::string reason;    // why there is no usable device; empty when there is one
 };
 
 // Looks for an NVIDIA driver, without linking to it, and for the backend.

@@ -45,8 +45,10 @@ export const doctorCommand: CommandModule = {
       rows.push(['instruction sets', `${cpu.instructionSets.join(', ')}; in use: ${device.info.instructionSet}`])
       rows.push(['cpu device', `opens with ${device.info.threads} threads`])
       await device.close()
-      rows.push(['cuda backend', addon.describeCuda().library ? 'loads' : 'not there'])
-      rows.push(...(await cudaRows(addon.describeCuda())))
+      const cuda = addon.describeCuda()
+      rows.push(['cuda backend', cuda.library ? 'loads' : 'not there'])
+      if (cuda.library) rows.push(['cuda products', cuda.products])
+      rows.push(...(await cudaRows(cuda)))
     } catch (error) {
       if (!(error instanceof LimoError)) throw error
       healthy = false
