@@ -14,12 +14,12 @@ export interface Ceiling {
 /** The ceilings of a device: multiply-adds on registers for each type, and memory. */
 export type Ceilings = Record<ComputeDtype | 'memory', Ceiling>
 
-/** The ceilings of a device; each is to be measured just before a case. */
-export function ceilingsOf(device: Device): Ceilings {
+/** The ceilings of a device; each is to be measured just before a case. Small ones take no time and say nothing. */
+export function ceilingsOf(device: Device, how: { small: boolean }): Ceilings {
   return {
-    f32: ceiling(() => device.measureMultiplyAddRate('f32')),
-    bf16: ceiling(() => device.measureMultiplyAddRate('bf16')),
-    memory: ceiling(() => device.measureUpdateRate()),
+    f32: ceiling(() => device.measureMultiplyAddRate('f32', how)),
+    bf16: ceiling(() => device.measureMultiplyAddRate('bf16', how)),
+    memory: ceiling(() => device.measureUpdateRate(how)),
   }
 }
 

@@ -90,7 +90,8 @@ function* casesOf({ ops, steps, device, scale = scaleOf(device) }: BenchOptions,
 export async function* runBench(options: BenchOptions): AsyncGenerator<{ ceilings: BenchCeilings } | { row: BenchRow }> {
   const device = await openDevice(options.device, { threads: options.threads })
   try {
-    const ceilings = ceilingsOf(device)
+    const small = (options.scale ?? scaleOf(options.device)) === 'small'
+    const ceilings = ceilingsOf(device, { small })
     for (const dtype of options.dtypes) await ceilings[dtype].measure()
     await ceilings.memory.measure()
     const { threads, instructionSet, description } = device.info

@@ -61,9 +61,9 @@ export interface NativeDevice {
   allocate(bytes: number): NativeArena
   compile(program: ProgramDescription, arenas: NativeArena[]): NativeProgram
   close(): Promise<void>
-  measureMultiplyAddRate(): Promise<number>
-  measureBf16MultiplyAddRate(): Promise<number>
-  measureUpdateRate(): Promise<number>
+  measureMultiplyAddRate(small: boolean): Promise<number>
+  measureBf16MultiplyAddRate(small: boolean): Promise<number>
+  measureUpdateRate(small: boolean): Promise<number>
   readonly info: { threads: number; isa: string; description: string; scratchBytes: number; closed: boolean }
 }
 

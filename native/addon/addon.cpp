@@ -265,8 +265,9 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
   Napi::Value Measure(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       Device* device = device_.get();
-      return run_on_device(info.Env(), *device, {info.This().As<Napi::Object>(), {}}, [device]() -> Settle {
-        const double rate = device->measure(ceiling);
+      const bool small = info[0].ToBoolean();
+      return run_on_device(info.Env(), *device, {info.This().As<Napi::Object>(), {}}, [device, small]() -> Settle {
+        const double rate = device->measure(ceiling, small);
         return [rate](Napi::Env env, const Napi::Object&) { return Napi::Number::New(env, rate); };
       });
     });

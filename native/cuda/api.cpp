@@ -148,8 +148,8 @@ constexpr CudaApi kApi = {
                    CudaFailure* failure) { return on_device(context, failure, [&] { context->download(to, from, bytes); }); },
     .finish_run = [](CudaContext* context, CudaFailure* failure) { return on_device(context, failure, [&] { context->finish_run(); }); },
     .measure =
-        [](CudaContext* context, int ceiling, double* rate, CudaFailure* failure) {
-          return on_device(context, failure, [&] { *rate = cuda::measure_ceiling(*context, static_cast<cuda::CudaCeiling>(ceiling)); });
+        [](CudaContext* context, int ceiling, bool small, double* rate, CudaFailure* failure) {
+          return on_device(context, failure, [&] { *rate = cuda::measure_ceiling(*context, static_cast<cuda::CudaCeiling>(ceiling), small); });
         },
 };
 

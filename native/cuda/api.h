@@ -61,8 +61,8 @@ struct CudaApi {
   bool (*download)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);  // `to` is filled by finish_run
   bool (*finish_run)(CudaContext*, CudaFailure*);
 
-  // The Ceiling of that number (runtime/device.h).
-  bool (*measure)(CudaContext*, int ceiling, double* rate, CudaFailure*);
+  // The Ceiling of that number (runtime/device.h); `small` takes no time, and says nothing.
+  bool (*measure)(CudaContext*, int ceiling, bool small, double* rate, CudaFailure*);
 };
 
 // The one symbol that the library exports.

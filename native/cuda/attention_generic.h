@@ -46,7 +46,13 @@ LIMO_DEVICE float dot(const float* a, const T* b, int channels) {
 }
 
 // delta[t,h] = Σ_c d_out[t,h,c] · out[t,h,c]; a warp for each.
-template <class T>
+// What a lane reads at once.
+template <class T, int N>
+struct alignas(sizeof(T) * N) Numbers {
+  T values[N];
+};
+
+template <class T, int N>
 __global__ void __launch_bounds__(kThreads) attention_delta_kernel(AttentionBackwardArguments<T> a) {
   const int64_t number = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
   if (number >= a.rows * a.heads) return;
@@ -54,7 +60,11 @@ __global__ void __launch_bounds__(kThreads) attention_delta_kernel(AttentionBack
   const T* d_out = a.d_out + row * a.d_out_stride + head * a.head_dim;
   const T* out = a.out + row * a.out_stride + head * a.head_dim;
   float sum = 0.0f;
-  for (int c = static_cast<int>(threadIdx.x % 32); c < a.head_dim; c += 32) sum += to_number(d_out[c]) * to_number(out[c]);
+  for (int c = static_cast<int>(threadIdx.x % 32) * N; c < a.head_dim; c += 32 * N) {
+    const Numbers<T, N> g = *reinterpret_cast<const Numbers<T, N>*>(d_out + c), o = *reinterpret_cast<const Numbers<T, N>*>(out + c);
+#pragma unroll
+    for (int i = 0; i < N; ++i) sum += to_number(g.values[i]) * to_number(o.values[i]);
+  }
   sum = warp_sum(sum);
   if (threadIdx.x % 32 == 0) a.delta[row * a.delta_stride + head] = sum;
 }

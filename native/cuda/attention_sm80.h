@@ -35,7 +35,9 @@ inline void attention_forward_sm80(const AttentionArguments<Bf16>& a, cudaStream
 template <class T>
 void attention_delta(const AttentionBackwardArguments<T>& a, cudaStream_t stream) {
   const int64_t blocks = (a.rows * a.heads + generic::kWarps - 1) / generic::kWarps;
-  launch(generic::attention_delta_kernel<T>, static_cast<unsigned>(blocks), generic::kThreads, 0, stream, a);
+  if (heads_are_aligned(a.head_dim, {a.d_out, a.out}, {a.d_out_stride, a.out_stride}))
+    launch(generic::attention_delta_kernel<T, 4>, static_cast<unsigned>(blocks), generic::kThreads, 0, stream, a);
+  else launch(generic::attention_delta_kernel<T, 1>, static_cast<unsigned>(blocks), generic::kThreads, 0, stream, a);
 }
 
 // Heads of at most 128 channels; blocks of kSm80BackwardRows. Writes delta first.

@@ -107,6 +107,8 @@ LIMO_DEVICE void compute_keys(int consumer, const BackwardParameters& p,
     wgmma_commit();
 
     wgmma_wait<1>();  // Sᵀ, and dK of the queries before: nothing reads their stage any more
+    // One lane arrives for all of its warp, which have read the statistics of the stage.
+    __syncwarp();
     if (arrives && step > 0) mbarrier_arrive(shared.empty(previous_stage));
     previous_stage = stage;
     const float2* lse = reinterpret_cast<const float2*>(shared.extra(stage) + accumulator_column());

@@ -17,7 +17,7 @@ size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 }  // namespace
 
-CudaContext::CudaContext(int ordinal) : ordinal_(ordinal) {
+CudaContext::CudaContext(int ordinal) : CudaContext(ordinal, Empty{}) {
   cudaDeviceProp properties{};
   check_cuda(cudaSetDevice(ordinal), "cudaSetDevice");
   check_cuda(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");

@@ -76,6 +76,10 @@ class CudaContext {
     size_t bytes;
   };
 
+  // Holds nothing yet. Once it is done the destructor runs, whatever is thrown after.
+  struct Empty {};
+  CudaContext(int ordinal, Empty) : ordinal_(ordinal) {}
+
   void* partial_sums(size_t bytes) const;
   const void* upload_list(const void* from, size_t bytes);
   // Room in pinned memory, which the device reads and writes while the host goes on.

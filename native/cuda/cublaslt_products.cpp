@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <tuple>
@@ -6,6 +7,7 @@
 #include "core/error.h"
 #include "cuda/context.h"
 #include "cuda/cublaslt_library.h"
+#include "cuda/plain_products.h"
 #include "cuda/products.h"
 
 namespace limo {
@@ -37,15 +39,16 @@ class CublasLtProducts : public MatrixProducts {
   }
 
   void multiply(const Product& p) override {
-    if (p.m == 0 || p.n == 0) return;
+    // Nothing to write, or nothing to add.
+    if (p.m == 0 || p.n == 0 || (p.k == 0 && p.accumulate)) return;
     const Plan& plan = plan_for(p);
+    if (!plan.found) return cuda::multiply_plainly(context_, p);
     if (p.bias) check(library_.matmul_desc_set_attribute(plan.description, kBiasPointer, &p.bias, sizeof p.bias), "setting the bias");
     const float alpha = 1, beta = p.accumulate ? 1 : 0;
     check(library_.matmul(handle_, plan.description, &alpha, p.b.data, plan.b, p.a.data, plan.a, &beta, p.c, plan.c, p.c, plan.c, &plan.algorithm,
                           context_.product_workspace(), kProductWorkspaceBytes, context_.stream()),
           "cublasLtMatmul");
   }
-  bool emulated() const override { return false; }
   std::string description() const override { return find_matrix_products(); }
 
  private:
@@ -55,11 +58,12 @@ class CublasLtProducts : public MatrixProducts {
     MatmulDescription description = nullptr;
     Layout a = nullptr, b = nullptr, c = nullptr;
     Algorithm algorithm{};
+    bool found = false;  // an algorithm; there may be none for operands at odd places
   };
 
   const Plan& plan_for(const Product& p) {
     const uint32_t a = alignment_of(p.a.data, p.a.row_stride, p.a.dtype), b = alignment_of(p.b.data, p.b.row_stride, p.b.dtype),
-                   c = alignment_of(p.c, p.c_row_stride, p.c_dtype);
+                   c = std::min(alignment_of(p.c, p.c_row_stride, p.c_dtype), p.bias ? alignment_of(p.bias, 0, p.c_dtype) : 256u);
     const int flags = p.a.transposed | p.b.transposed << 1 | p.accumulate << 2 | (p.bias != nullptr) << 3 | (p.a.dtype == DType::kBF16) << 4 |
                       (p.c_dtype == DType::kBF16) << 5;
     const Key key{p.m, p.n, p.k, p.a.row_stride, p.b.row_stride, p.c_row_stride, a, b, c, flags};
@@ -87,6 +91,8 @@ class CublasLtProducts : public MatrixProducts {
     if (p.bias) {
       const int epilogue = kEpilogueBias;
       check(library_.matmul_desc_set_attribute(plan.description, kEpilogue, &epilogue, sizeof epilogue), "setting the epilogue");
+      // The choice of an algorithm looks at it.
+      check(library_.matmul_desc_set_attribute(plan.description, kBiasPointer, &p.bias, sizeof p.bias), "setting the bias");
     }
     const auto layout = [&](Layout& to, DType dtype, int64_t rows, int64_t columns, int64_t stride) {
       check(library_.matrix_layout_create(&to, data_type(dtype), static_cast<uint64_t>(columns), static_cast<uint64_t>(rows), stride),
@@ -95,12 +101,12 @@ class CublasLtProducts : public MatrixProducts {
     layout(plan.a, p.a.dtype, p.a.transposed ? p.k : p.m, p.a.transposed ? p.m : p.k, p.a.row_stride);
     layout(plan.b, p.b.dtype, p.b.transposed ? p.n : p.k, p.b.transposed ? p.k : p.n, p.b.row_stride);
     layout(plan.c, p.c_dtype, p.m, p.n, p.c_row_stride);
-    choose(plan, p, alignments);
+    choose(plan, alignments);
   }
 
   // The first algorithm that cuBLASLt proposes, not the one that is fastest in a trial: the choice, and with it every bit of the
   // result, depends on the shape alone and not on what the machine was doing.
-  void choose(Plan& plan, const Product& p, Alignments alignments) {
+  void choose(Plan& plan, Alignments alignments) {
     Preference preference = nullptr;
     check(library_.matmul_preference_create(&preference), "cublasLtMatmulPreferenceCreate");
     const auto set = [&](int attribute, const auto& value) {
@@ -117,11 +123,7 @@ class CublasLtProducts : public MatrixProducts {
     const Status status =
         library_.matmul_algo_get_heuristic(handle_, plan.description, plan.b, plan.a, plan.c, plan.c, preference, 1, &found, &count);
     library_.matmul_preference_destroy(preference);
-    if (status != kSuccess || count == 0)
-      throw Error(ErrorCode::kProgramInvalid, "expected a product that cuBLASLt has an algorithm for but it has none for " + std::to_string(p.m) + " × " +
-                                                  std::to_string(p.n) + " × " + std::to_string(p.k) + " with rows of " + std::to_string(p.a.row_stride) +
-                                                  ", " + std::to_string(p.b.row_stride) + " and " + std::to_string(p.c_row_stride) + " numbers (status " +
-                                                  std::to_string(status) + ")");
+    plan.found = status == kSuccess && count > 0;
     plan.algorithm = found.algorithm;
   }
 

@@ -97,7 +97,7 @@ LIMO_DEVICE float block_sum(float x, float* shared) {
   return sum;
 }
 
-// to[i] += Σ_b partial[b, i], in the order of b.
+// to[i] += Σ_b partial[b, i], in an order that depends on the number of parts alone.
 void add_partial_sums(const CudaContext& context, float* to, const float* partial, int64_t parts, int64_t columns);
 
 }  // namespace limo::cuda

@@ -29,14 +29,12 @@ struct Product {
   const void* bias = nullptr;  // [n], of c's type; not together with accumulate
 };
 
-// What multiplies matrices on a device: cuBLASLt, or plain loops in the emulator. The same product gives the same bits.
+// What multiplies matrices on a device: cuBLASLt, or a plain kernel in the emulator. The same product gives the same bits.
 class MatrixProducts {
  public:
   virtual ~MatrixProducts() = default;
-  // Queues a product on the context's stream. Throws kDeviceFailed, or kProgramInvalid where there is no algorithm for it.
+  // Queues a product on the context's stream. Throws kDeviceFailed.
   virtual void multiply(const Product& product) = 0;
-  // Whether it is the emulator that multiplies.
-  virtual bool emulated() const = 0;
   // Name, version and path.
   virtual std::string description() const = 0;
 };

@@ -45,6 +45,7 @@ struct AddRowsOfIds {
     float* const to = d_table + rows.id * d_table_stride + column;
     float sum[N];
     load<N>(sum, to);
+#pragma unroll 8
     for (int32_t r = rows.first; r < rows.first + rows.count; ++r) {
       float x[N];
       load<N>(x, d_out + order[r] * d_out_stride + column);
@@ -63,11 +64,13 @@ std::vector<int32_t> order_by_id(const int32_t* ids, int64_t rows) {
   return order;
 }
 
-std::vector<Occurrences> occurrences_of(const int32_t* ids, const std::vector<int32_t>& order) {
+std::vector<Occurrences> occurrences_of(const int32_t* ids, int64_t rows) {
+  std::vector<int32_t> sorted(ids, ids + rows);
+  std::sort(sorted.begin(), sorted.end());
   std::vector<Occurrences> occurrences;
-  for (size_t i = 0; i < order.size(); ++i) {
-    const int32_t id = ids[order[i]];
-    if (occurrences.empty() || occurrences.back().id != id) occurrences.push_back({id, static_cast<int32_t>(i), 0});
+  for (int32_t i = 0; i < rows; ++i) {
+    const int32_t id = sorted[static_cast<size_t>(i)];
+    if (occurrences.empty() || occurrences.back().id != id) occurrences.push_back({id, i, 0});
     ++occurrences.back().count;
   }
   return occurrences;
@@ -91,7 +94,7 @@ void run(const Embedding& op, CudaContext& context) {
 void run(const EmbeddingBackward& op, CudaContext& context) {
   const int32_t* ids = context.integers(op.ids);
   const auto order = context.list<int32_t>(op.ids, kOrder, [&] { return order_by_id(ids, op.ids.rows); });
-  const auto occurrences = context.list<Occurrences>(op.ids, kOccurrences, [&] { return occurrences_of(ids, order_by_id(ids, op.ids.rows)); });
+  const auto occurrences = context.list<Occurrences>(op.ids, kOccurrences, [&] { return occurrences_of(ids, op.ids.rows); });
   with_pack(op.d_out.dtype, takes_packs(op.d_table) && takes_packs(op.d_out), [&](auto element, auto size) {
     using T = decltype(element);
     constexpr int N = size;

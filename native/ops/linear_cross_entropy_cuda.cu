@@ -93,13 +93,21 @@ __global__ void __launch_bounds__(kSoftmaxThreads) softmax_rows_kernel(SoftmaxRo
   const int32_t row = r.rows[blockIdx.x], label = r.labels[row];
   const float label_logit = z[label];
   float largest = -INFINITY, total = 0;
-  for (int64_t i = threadIdx.x; i < r.vocabulary; i += kSoftmaxThreads) {
-    const float x = z[i];
-    if (x > largest) {
-      total *= expf(largest - x);
-      largest = x;
+  constexpr int64_t kTile = kSoftmaxThreads * kLogitsPerThread;
+  for (int64_t tile = 0; tile < r.vocabulary; tile += kTile) {
+    float x[kLogitsPerThread], most = largest;
+#pragma unroll
+    for (int j = 0; j < kLogitsPerThread; ++j) {
+      const int64_t i = tile + j * kSoftmaxThreads + threadIdx.x;
+      x[j] = i < r.vocabulary ? z[i] : -INFINITY;
+      most = fmaxf(most, x[j]);
     }
-    total += expf(x - largest);
+    // A thread without numbers so far has −∞, which must not be taken from itself.
+    if (most == -INFINITY) continue;
+    total *= expf(largest - most);
+    largest = most;
+#pragma unroll
+    for (int j = 0; j < kLogitsPerThread; ++j) total += expf(x[j] - largest);
   }
   Softmax part{largest, total};
 #pragma unroll
@@ -119,7 +127,6 @@ __global__ void __launch_bounds__(kSoftmaxThreads) softmax_rows_kernel(SoftmaxRo
   if (!r.with_gradient) return;
   const float scale = weight / all.total;
   T* const d_z = reinterpret_cast<T*>(z);
-  constexpr int64_t kTile = kSoftmaxThreads * kLogitsPerThread;
   for (int64_t tile = 0; tile < r.vocabulary; tile += kTile) {
     float x[kLogitsPerThread] = {};
 #pragma unroll

@@ -9,7 +9,8 @@ namespace {
 
 Matrix matrix(const Tensor& tensor, bool transposed = false) { return {tensor.data, tensor.dtype, tensor.row_stride, transposed}; }
 
-constexpr int64_t kRowsPerBlock = 64;
+// Few enough for a bias of some hundred numbers to busy the device at 16,384 rows.
+constexpr int64_t kRowsPerBlock = 16;
 
 // A thread adds up N columns of a block of rows, in their order.
 template <class T, int N>
@@ -23,6 +24,7 @@ struct SumColumns {
     const uint32_t packs = columns / N, block = i / packs, column = i % packs * N;
     const int64_t first = block * kRowsPerBlock, end = first + kRowsPerBlock < rows ? first + kRowsPerBlock : rows;
     float sum[N] = {};
+#pragma unroll 8
     for (int64_t row = first; row < end; ++row) {
       float v[N];
       load<N>(v, x + row * stride + column);

@@ -65,7 +65,7 @@ RunOutputs CpuDevice::run(const Program& program, RunRequest& request, const std
   return outputs;
 }
 
-double CpuDevice::measure(Ceiling ceiling) {
+double CpuDevice::measure(Ceiling ceiling, bool) {
   const CpuContext context{pool_, scratch_.data()};
   switch (ceiling) {
     case Ceiling::kMultiplyAdd: return measure_multiply_add_rate(isa_, context);

@@ -14,7 +14,7 @@ class CpuDevice : public Device {
   ~CpuDevice() override;
 
   RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) override;
-  double measure(Ceiling ceiling) override;
+  double measure(Ceiling ceiling, bool small) override;
   DeviceInfo info() const override;
 
  protected:

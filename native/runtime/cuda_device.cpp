@@ -182,9 +182,9 @@ void CudaDevice::queue(const Program& program, const Program::Sizes& sizes, cons
   }
 }
 
-double CudaDevice::measure(Ceiling ceiling) {
+double CudaDevice::measure(Ceiling ceiling, bool small) {
   double rate = 0;
-  call(api_.measure, static_cast<int>(ceiling), &rate);
+  call(api_.measure, static_cast<int>(ceiling), small, &rate);
   return rate;
 }
 

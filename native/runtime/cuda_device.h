@@ -15,7 +15,7 @@ class CudaDevice : public Device {
 
   void check(const Program& program) const override;
   RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) override;
-  double measure(Ceiling ceiling) override;
+  double measure(Ceiling ceiling, bool small) override;
   DeviceInfo info() const override;
 
  protected:

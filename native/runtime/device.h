@@ -53,8 +53,8 @@ class Device {
   // were; or kAborted when `cancelled` answers true between two operations: then gradients and activations are left half
   // done; or kDeviceFailed. The request's inputs are used up.
   virtual RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) = 0;
-  // On the device's thread; takes some tenths of a second.
-  virtual double measure(Ceiling ceiling) = 0;
+  // On the device's thread; takes some tenths of a second, or, where `small` is of use, no time, and then says nothing.
+  virtual double measure(Ceiling ceiling, bool small) = 0;
   virtual DeviceInfo info() const = 0;
 
  protected:
