@@ -9,21 +9,26 @@ parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(build check kernels steps profile)
 mkdir -p "$results"
 results=$(cd "$results" && pwd)
-: > "$results/summary.txt"
+export PATH=$PATH:/usr/local/cuda/bin
 
 say() { echo "$*" | tee -a "$results/summary.txt"; }
 
-# limited SECONDS LOG COMMAND…: into a log of its own, which is written as it goes.
+# Everything together ends after so many seconds.
+deadline=$((SECONDS + ${LIMO_DEADLINE:-1500}))
+
+# limited SECONDS LOG COMMAND…: into a log of its own, which is written as it goes, and never past the deadline.
 limited() {
-  local seconds=$1 log=$results/$2
+  local seconds=$1 log=$results/$2 left=$((deadline - SECONDS))
   shift 2
-  timeout --kill-after=10 "$seconds" "$@" >> "$log" 2>&1
+  [ "$left" -gt 5 ] || return 125
+  timeout --kill-after=10 "$((seconds < left ? seconds : left))" "$@" >> "$log" 2>&1
 }
 
 outcome() { # of a status
   case $1 in
     0) echo "ok" ;;
     124 | 137) echo "ran out of time" ;;
+    125) echo "skipped: the time for all parts is over" ;;
     *) echo "failed ($1)" ;;
   esac
 }
@@ -36,25 +41,33 @@ else
   node=$(command -v node || true)
 fi
 
+# cuda-emulated runs the same without a GPU, in a checkout: to see that this script works.
+device=${LIMO_GPU_DEVICE:-cuda}
 card=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1)
-if [ -z "$card" ]; then no_gpu="there is no NVIDIA GPU here (nvidia-smi finds none)"; else no_gpu=""; fi
+if [ -z "$card" ] && [ "$device" = cuda ]; then no_gpu="there is no NVIDIA GPU here (nvidia-smi finds none)"; else no_gpu=""; fi
 name=$(echo "${card:-no-gpu}" | tr '[:upper:] ' '[:lower:]-' | tr -cd 'a-z0-9.-')
 rows=$results/$name.jsonl
 say "card: ${card:-none}"
 # A whole run starts afresh; single parts add to what is there.
 if [ "${parts[0]}" = build ]; then : > "$rows"; fi
 
+unpacked() { # without xz, by Python
+  xz -dc "$1" 2> /dev/null || python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer)' "$1"
+}
+
 build() {
   if [ "$root" = "$here/work" ]; then
     mkdir -p "$root"
-    xz -dc "$here/node.xz" > "$node" && chmod +x "$node" || return 1
-    for archive in sources node_modules; do tar -C "$root" -xJf "$here/$archive.tar.xz" || return 1; done
+    unpacked "$here/node.xz" > "$node" && chmod +x "$node" || return 1
+    local archive
+    for archive in sources node_modules; do unpacked "$here/$archive.tar.xz" | tar -C "$root" -x || return 1; done
     # The tests look for the golden models beside the checkout.
-    if [ -f "$here/shared.tar.xz" ]; then tar -C "$here" -xJf "$here/shared.tar.xz" || return 1; fi
+    if [ -f "$here/shared.tar.xz" ]; then unpacked "$here/shared.tar.xz" | tar -C "$here" -x || return 1; fi
     say "build: sources of commit $(cat "$here/commit")"
   fi
   command -v nvcc > /dev/null || say "build: there is no nvcc: without it there is no CUDA backend"
-  (cd "$root" && PATH=$(dirname "$node"):$PATH limited 240 build.log "$node" node_modules/cmake-js/bin/cmake-js build --out build/cmake)
+  # CMake asks node where its headers are.
+  (cd "$root" && PATH=$(dirname "$node"):$PATH CMAKE_BUILD_PARALLEL_LEVEL=$(nproc) limited 240 build.log "$node" node_modules/cmake-js/bin/cmake-js build --out build/cmake)
   local status=$?
   say "build: $(outcome $status)"
   [ $status -eq 0 ] && (cd "$root" && "$node" dist/lib/cli/main.js doctor | tee -a "$results/summary.txt")
@@ -67,7 +80,7 @@ check() {
   for file in ops/{adamw,attention,elementwise,embedding,head-norm,linear,linear-cross-entropy,rms-norm,rope,swiglu} \
     native/cuda-device lib/train/{golden,golden-bf16,golden-bf16-training,stories260k}; do
     log=check-$(basename $file).log
-    (cd "$root" && LIMO_TEST_DEVICE=cuda limited 120 "$log" "$node" "dist/test/$file.test.js")
+    (cd "$root" && LIMO_TEST_DEVICE=$device limited 120 "$log" "$node" "dist/test/$file.test.js")
     status=$?
     if [ $status -eq 0 ]; then passed=$((passed + 1)); else
       failed=$((failed + 1))
@@ -75,14 +88,19 @@ check() {
     fi
   done
   say "check: $passed test files passed, $failed failed"
-  local sanitizer
-  sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
+  sanitize
+}
+
+# Our kernels alone: those of cuBLASLt are many. racecheck also reports that several warpgroups write the same zeros on purpose.
+sanitize() {
+  local sanitizer tool op
+  sanitizer=$(command -v compute-sanitizer)
   if [ -z "$sanitizer" ]; then say "check: compute-sanitizer skipped: it is not here"; return; fi
   for tool in memcheck racecheck; do
-    for op in attention rms_norm linear_cross_entropy adamw embedding; do
-      (cd "$root" && limited 60 "sanitizer-$tool.log" "$sanitizer" --tool $tool --error-exitcode 9 --target-processes all \
-        "$node" dist/lib/cli/main.js bench $op --small --device cuda --dtype bf16 --json)
-      say "check: $tool $op $(outcome $?)"
+    for op in attention linear_cross_entropy rms_norm; do
+      (cd "$root" && limited 45 "sanitizer-$tool-$op.log" "$sanitizer" --tool $tool --kernel-name kns=limo --error-exitcode 9 --target-processes all \
+        "$node" dist/lib/cli/main.js bench $op --small --device $device --dtype bf16 --json)
+      say "check: $tool $op $(outcome $?): $(grep -h 'ERROR SUMMARY\|RACECHECK SUMMARY' "$results/sanitizer-$tool-$op.log" | tail -1)"
     done
   done
 }
@@ -90,7 +108,8 @@ check() {
 measure() { # SECONDS LOG WHAT…: our rows, with the commit
   local seconds=$1 log=$2
   shift 2
-  (cd "$root" && limited "$seconds" "$log" "$node" dist/lib/cli/main.js bench "$@" --device cuda --dtype bf16 --json)
+  : > "$results/$log"
+  (cd "$root" && limited "$seconds" "$log" "$node" dist/lib/cli/main.js bench "$@" --device $device --dtype bf16 --json)
   local status=$?
   grep '^{' "$results/$log" | sed "s/^{/{\"commit\":\"$commit\",\"card\":\"$card\",/" >> "$rows"
   say "$log: $(outcome $status)"
@@ -100,6 +119,7 @@ pytorch() { # SECONDS LOG WHAT…
   local seconds=$1 log=$2
   shift 2
   if ! python3 -c 'import torch' 2> /dev/null; then say "$log: skipped: this python3 has no torch"; return; fi
+  : > "$results/$log"
   limited "$seconds" "$log" python3 "$root/bench/gpu/pytorch.py" "$@"
   local status=$?
   grep '^{' "$results/$log" >> "$rows"
@@ -122,29 +142,51 @@ steps() {
     local watcher=$!
     measure 150 "step-$size.log" "$size"
     kill $watcher 2> /dev/null
-    say "step $size: at most $(sort -n "$results/memory-$size.txt" | tail -1) MiB in use on the card"
+    [ -s "$results/memory-$size.txt" ] && say "step $size: at most $(sort -n "$results/memory-$size.txt" | tail -1) MiB in use on the card"
   done
   pytorch 200 pytorch-steps.log steps
 }
 
+# The operation whose benchmark runs a kernel.
+op_of() {
+  case $1 in
+    attention_*) echo attention ;;
+    softmax_rows_kernel | sum_losses_kernel | MoveRows | ClearRows) echo linear_cross_entropy ;;
+    rms_norm_*) echo rms_norm ;;
+    head_norm_*) echo head_norm ;;
+    grad_norm_*) echo grad_norm ;;
+    Update*) echo adamw ;;
+    Swiglu*) echo swiglu ;;
+    Rot*) echo rope ;;
+    TakeRows | AddRowsOfIds) echo embedding ;;
+    *) echo linear ;;
+  esac
+}
+
 profile() {
-  local ncu
-  ncu=$(command -v ncu || ls /usr/local/cuda/bin/ncu /opt/nvidia/nsight-compute/*/ncu 2> /dev/null | head -1)
+  local ncu kernel
+  ncu=$(command -v ncu || ls /opt/nvidia/nsight-compute/*/ncu 2> /dev/null | head -1)
   if [ -z "$ncu" ]; then say "profile: skipped: Nsight Compute (ncu) is not here"; return; fi
-  # One metric that needs no second run of a kernel, for every kernel of a few steps.
-  (cd "$root" && limited 200 profile-kernels.csv "$ncu" --csv --metrics gpu__time_duration.sum --clock-control none --target-processes all \
-    "$node" dist/lib/cli/main.js bench Q --device cuda --dtype bf16 --json)
-  say "profile: $(outcome $?)"
+  : > "$results/profile-kernels.csv"
+  # One metric that needs no second run of a kernel, for the kernels of a step or two.
+  (cd "$root" && limited 150 profile-kernels.csv "$ncu" --csv --metrics gpu__time_duration.sum --clock-control none --cache-control none \
+    -c 3000 --kill yes --target-processes all "$node" dist/lib/cli/main.js bench Q --device $device --dtype bf16 --json)
+  say "profile: the kernels of a step $(outcome $?)"
   python3 "$root/bench/gpu/slowest_kernels.py" "$results/profile-kernels.csv" > "$results/kernels.txt" 2>> "$results/profile.log" || return
   tee -a "$results/summary.txt" < "$results/kernels.txt"
-  local kernel
-  for kernel in $(sed -n 's/^\([a-z0-9_]*_kernel\) .*/\1/p' "$results/kernels.txt" | head -3); do
-    (cd "$root" && limited 90 "profile-$kernel.log" "$ncu" --set full --clock-control none --target-processes all -k "regex:$kernel" -c 1 \
-      "$node" dist/lib/cli/main.js bench Q --device cuda --dtype bf16 --json)
+  # A benchmark of one operation has little memory, which the profiler saves and restores for each of its passes.
+  for kernel in $(cut -d ' ' -f 1 "$results/kernels.txt" | head -3); do
+    (cd "$root" && limited 60 "profile-$kernel.log" "$ncu" --set full --clock-control none -k "regex:$kernel" -c 2 --kill yes --target-processes all \
+      "$node" dist/lib/cli/main.js bench "$(op_of "$kernel")" --device $device --dtype bf16 --json)
     say "profile: $kernel $(outcome $?)"
   done
 }
 
+# PyTorch brings a cuBLASLt along, wherever its Python is.
+if [ -z "${LIMO_CUBLASLT:-}" ]; then
+  LIMO_CUBLASLT=$(python3 -c 'import glob, nvidia; print(sorted(glob.glob(list(nvidia.__path__)[0] + "/*/lib/libcublasLt.so.1[23]"))[-1])' 2> /dev/null)
+  if [ -n "$LIMO_CUBLASLT" ]; then export LIMO_CUBLASLT; else unset LIMO_CUBLASLT; fi
+fi
 commit=$(cat "$here/commit" 2> /dev/null || git -C "$root" rev-parse --short HEAD 2> /dev/null || echo unknown)
 for part in "${parts[@]}"; do
   case $part in

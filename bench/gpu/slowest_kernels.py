@@ -11,6 +11,15 @@ def rows(path):
     return csv.DictReader(lines)
 
 
+def name_of(signature):
+    """"void limo::cuda::sm90::attention_forward_kernel<128>(…)" is attention_forward_kernel, for_each_kernel goes by its body."""
+    signature = re.sub(r"\(anonymous namespace\)::|<unnamed>::|^void ", "", signature)
+    body = re.match(r"(?:\w+::)*for_each_kernel<(?:struct |class )?(?:\w+::)*(\w+)", signature)
+    if body:
+        return body.group(1)
+    return re.sub(r"[<(].*", "", signature).split("::")[-1].strip() or signature
+
+
 def main():
     total = collections.Counter()
     calls = collections.Counter()
@@ -18,8 +27,7 @@ def main():
     for row in rows(sys.argv[1]):
         if row.get("Metric Name") != "gpu__time_duration.sum":
             continue
-        # "void limo::cuda::attention_delta_kernel(…)" and templates of it count as attention_delta_kernel.
-        name = re.sub(r"[<(].*", "", row["Kernel Name"]).split("::")[-1].split()[-1]
+        name = name_of(row["Kernel Name"])
         total[name] += float(row["Metric Value"].replace(",", "")) * units[row["Metric Unit"]]
         calls[name] += 1
     everything = sum(total.values()) or 1
