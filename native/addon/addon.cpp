@@ -6,6 +6,8 @@
 #include <cstring>
 #include <thread>
 
+#include "addon/arena_object.h"
+#include "addon/calls.h"
 #include "addon/convert.h"
 #include "addon/device_job.h"
 #include "core/error.h"
@@ -17,115 +19,6 @@
 // what they need by shared pointers, and only JavaScript objects own a device, so it ends on the JavaScript thread.
 namespace limo {
 namespace {
-
-// Calls body and turns what it throws into an exception of JavaScript.
-template <class Body>
-auto guarded(Napi::Env env, Body body) -> decltype(body()) {
-  try {
-    return body();
-  } catch (...) {
-    throw to_js_error(env, std::current_exception());
-  }
-}
-
-// Arenas and programs are made by a device alone: JavaScript cannot make the External that their constructors ask for.
-void expect_call_of_addon(const Napi::CallbackInfo& info) {
-  if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Illegal constructor: arenas and programs are made by a device");
-}
-
-Napi::Value own_call(Napi::Env env) {
-  static char nothing;
-  return Napi::External<char>::New(env, &nothing);
-}
-
-// Tells a true arena from an object that only has its prototype.
-constexpr napi_type_tag kArenaTag = {0x6c696d6f2d617265, 0x6e612d6f626a6563};
-
-class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
- public:
-  static Napi::Function Define(Napi::Env env) {
-    return DefineClass(env, "Arena", {InstanceMethod("write", &ArenaObject::Write), InstanceMethod("read", &ArenaObject::Read),
-                                      InstanceMethod("load", &ArenaObject::Load)});
-  }
-  explicit ArenaObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ArenaObject>(info) {
-    expect_call_of_addon(info);
-    info.This().As<Napi::Object>().TypeTag(&kArenaTag);
-  }
-  ~ArenaObject() override = default;
-
-  void adopt(Napi::Env env, std::shared_ptr<Device> device, std::shared_ptr<Arena> arena) {
-    device_ = std::move(device);
-    arena_ = std::move(arena);
-    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(arena_->bytes()));
-  }
-  void Finalize(Napi::Env env) override {
-    if (arena_) Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(arena_->bytes()));
-  }
-  const std::shared_ptr<Arena>& arena() const { return arena_; }
-  const Device* device() const { return device_.get(); }
-
- private:
-  Napi::Value Write(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-      const uint64_t offset = read_size(info[0], "offset");
-      if (!info[1].IsTypedArray()) throw Error(ErrorCode::kInputInvalid, "expected a typed array of bytes to write");
-      const std::string_view given = bytes_of(info[1].As<Napi::TypedArray>());
-      arena_->check_range(offset, given.size());
-      // A copy: the caller's buffer may be changed or detached before the device comes to it.
-      std::vector<char> bytes(given.begin(), given.end());
-      return run_on_device(info.Env(), *device_, {info.This().As<Napi::Object>(), {}}, [arena = arena_, offset, bytes = std::move(bytes)]() -> Settle {
-        arena->write(offset, bytes.data(), bytes.size());
-        return [](Napi::Env env, const Napi::Object&) { return env.Undefined(); };
-      });
-    });
-  }
-
-  // read(offset, target): fills the typed array `target`, so that a caller who reads much can use one buffer again.
-  Napi::Value Read(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-      const uint64_t offset = read_size(info[0], "offset");
-      if (!info[1].IsTypedArray()) throw Error(ErrorCode::kInputInvalid, "expected a typed array of bytes to read into");
-      const uint64_t length = info[1].As<Napi::TypedArray>().ByteLength();
-      arena_->check_range(offset, length);
-      auto work = [arena = arena_, offset, length]() -> Settle {
-        auto bytes = std::make_shared<std::vector<char>>(length);
-        arena->read(offset, bytes->data(), length);
-        return [bytes](Napi::Env env, const Napi::Object& object) -> Napi::Value {
-          const auto target = object.As<Napi::TypedArray>();
-          if (target.ByteLength() != bytes->size()) throw Error(ErrorCode::kInputInvalid, "the array that is read into was detached meanwhile");
-          if (!bytes->empty()) std::memcpy(static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset(), bytes->data(), bytes->size());
-          return env.Undefined();
-        };
-      };
-      return run_on_device(info.Env(), *device_, {info.This().As<Napi::Object>(), info[1].As<Napi::Object>()}, std::move(work));
-    });
-  }
-
-  Napi::Value Load(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-      const uint64_t offset = read_size(info[0], "offset");
-      const auto options = read_object(info[1], "load", ErrorCode::kInputInvalid);
-      FileRange range{};
-      const uint64_t descriptor = read_size(options.Get("fileDescriptor"), "fileDescriptor");
-      if (descriptor > INT_MAX) throw Error(ErrorCode::kInputInvalid, "expected a file descriptor but received " + std::to_string(descriptor));
-      range.descriptor = static_cast<int>(descriptor);
-      range.offset = read_size(options.Get("fileOffset"), "fileOffset");
-      range.elements = read_size(options.Get("elements"), "elements");
-      range.dtype = read_dtype(options.Get("dtype"), "load", ErrorCode::kInputInvalid);
-      if (range.dtype == DType::kI32) throw Error(ErrorCode::kInputInvalid, "expected dtype f32, bf16 or f16 to load but received i32");
-      if (offset % 4 != 0) throw Error(ErrorCode::kInputInvalid, "expected an offset that is a multiple of 4");
-      if (range.elements > arena_->bytes() / 4) throw Error(ErrorCode::kInputInvalid, "expected no more numbers than fit in the arena");
-      arena_->check_range(offset, range.elements * 4);
-      return run_on_device(info.Env(), *device_, {info.This().As<Napi::Object>(), {}}, [arena = arena_, offset, range]() -> Settle {
-        arena->load(offset, range);
-        return [](Napi::Env env, const Napi::Object&) { return env.Undefined(); };
-      });
-    });
-  }
-
-  std::shared_ptr<Device> device_;
-  std::shared_ptr<Arena> arena_;
-};
 
 class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
  public:
