@@ -31,7 +31,7 @@ async function install(): Promise<{ project: string; reason?: undefined } | { re
   mkdirSync(project)
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true }))
   const line = `npm install --no-audit --no-fund "${join(folder, filename)}"`
-  const { code, stderr } = await runInShell(line, { cwd: project })
+  const { code, stderr } = await runInShell(line, { cwd: project, env: { LIMO_CUDA: 'OFF' } })
   if (code === 0) return { project }
   if (/ENOTFOUND|ECONNREFUSED|ECONNRESET|EAI_AGAIN|ETIMEDOUT|ENETUNREACH|network/.test(stderr))
     return { reason: 'no npm registry can be reached' }
