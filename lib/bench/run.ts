@@ -6,7 +6,7 @@ import { timeRuns } from './measure.js'
 import { type PreparedCase, prepareCase } from './op-case.js'
 import { opCases } from './op-cases.js'
 import { type Peer, type PeerCase, type PeerResult, timeAgainst } from './peer.js'
-import { type BenchScale, benchSizes, scaleOf } from './sizes.js'
+import { type BenchScale, benchSizes } from './sizes.js'
 import { prepareStep, stepCases, stepFlops, stepShape } from './step-cases.js'
 
 /** One measured thing. */
@@ -48,8 +48,8 @@ export interface BenchOptions {
   dtypes: readonly ComputeDtype[]
   /** `cpu`, `cuda`, `cuda:1`, … */
   device: string
-  /** Sizes other than the device's own. */
-  scale?: BenchScale | undefined
+  /** The sizes of shapes. */
+  scale: BenchScale
   /** Of the CPU. */
   threads: number
   /** What to compare with. */
@@ -67,7 +67,7 @@ interface Case {
   prepare: (device: Device, type: ComputeType) => Promise<PreparedCase>
 }
 
-function* casesOf({ ops, steps, device, scale = scaleOf(device) }: BenchOptions, type: ComputeType): Generator<Case> {
+function* casesOf({ ops, steps, scale }: BenchOptions, type: ComputeType): Generator<Case> {
   for (const opCase of opCases(ops, type, benchSizes[scale])) {
     const { op, direction, shape, flops, bytes } = opCase
     const work = flops === undefined ? { bytes: bytes! } : { flops }
@@ -90,7 +90,7 @@ function* casesOf({ ops, steps, device, scale = scaleOf(device) }: BenchOptions,
 export async function* runBench(options: BenchOptions): AsyncGenerator<{ ceilings: BenchCeilings } | { row: BenchRow }> {
   const device = await openDevice(options.device, { threads: options.threads })
   try {
-    const small = (options.scale ?? scaleOf(options.device)) === 'small'
+    const small = options.scale === 'small'
     const ceilings = ceilingsOf(device, { small })
     for (const dtype of options.dtypes) await ceilings[dtype].measure()
     await ceilings.memory.measure()

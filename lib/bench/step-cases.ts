@@ -1,8 +1,8 @@
 import type { ModelConfig } from '../config/model-config.js'
 import type { PackedBatch } from '../data/packer.js'
 import { countParameters } from '../model/parameters.js'
-import { backendOf } from '../native/backend.js'
-import { cudaMemoryBytes, type Device } from '../native/device.js'
+import type { Device } from '../native/device.js'
+import { defaultMemoryLimit } from '../train/prepare.js'
 import { TrainStep } from '../train/step.js'
 import { planStep } from '../train/step-plan.js'
 import type { ComputeType } from './compute-type.js'
@@ -111,7 +111,7 @@ const CHECKED = 4
 export async function prepareStep(device: Device, type: ComputeType, { config, tokens }: StepCase): Promise<PreparedCase> {
   const plan = planStep({
     ...{ config, dtype: type.dtype, recompute: 'auto', threads: device.info.threads, maxTokens: tokens, maxSequences: 1 },
-    ...{ backend: backendOf(device.name), memoryLimit: memoryLimitOf(device) },
+    ...{ device: device.name, memoryLimit: memoryLimitOf(device) },
     ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 1 },
   })
   const step = await TrainStep.create(device, plan)
@@ -154,9 +154,8 @@ export async function prepareStep(device: Device, type: ComputeType, { config, t
 }
 
 /** Of a CUDA device, most of its memory: its steps are long enough to need some of the layers to be computed again. */
-function memoryLimitOf({ name }: Device): number | undefined {
-  const bytes = cudaMemoryBytes(name)
-  return bytes === undefined ? undefined : Math.floor(0.9 * bytes)
+function memoryLimitOf({ name, info }: Device): number | undefined {
+  return name === 'cpu' ? undefined : defaultMemoryLimit(name, info.memoryBytes)
 }
 
 function randomBatch(tokens: number, vocabSize: number): PackedBatch {

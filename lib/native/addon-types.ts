@@ -64,7 +64,14 @@ export interface NativeDevice {
   measureMultiplyAddRate(small: boolean): Promise<number>
   measureBf16MultiplyAddRate(small: boolean): Promise<number>
   measureUpdateRate(small: boolean): Promise<number>
-  readonly info: { threads: number; isa: string; description: string; scratchBytes: number; closed: boolean }
+  readonly info: {
+    threads: number
+    isa: string
+    description: string
+    scratchBytes: number
+    memoryBytes?: number
+    closed: boolean
+  }
 }
 
 export interface Addon {
@@ -72,5 +79,12 @@ export interface Addon {
     options: { kind: 'cpu'; threads: number; isa?: string } | { kind: 'cuda' | 'cuda-emulated'; ordinal: number },
   ) => NativeDevice
   describeCpu(): { instructionSets: string[]; best: string; scratchBytesPerThread: number }
-  describeCuda(): { library: boolean; products: string; driver: boolean; memoryBytes: number[]; reason: string }
+  /** What multiplies matrices is looked for where it is asked for. */
+  describeCuda(withProducts: boolean): {
+    library: boolean
+    products: string
+    driver: boolean
+    memoryBytes: number[]
+    reason: string
+  }
 }

@@ -142,11 +142,11 @@ export class Device {
 
   /**
    * What the device is: threads, instruction set (`avx512bf16`, `avx512`, `avx2`, `portable`, or `sm_90` and the like), bytes of
-   * working memory, and for a CUDA device a sentence about it.
+   * working memory, and for a CUDA device a sentence about it and the bytes that were free when it was opened.
    */
-  get info(): { threads: number; instructionSet: string; scratchBytes: number; description: string } {
-    const { threads, isa, scratchBytes, description } = this.native.info
-    return { threads, instructionSet: isa, scratchBytes, description }
+  get info(): { threads: number; instructionSet: string; scratchBytes: number; description: string; memoryBytes?: number } {
+    const { threads, isa, scratchBytes, description, memoryBytes } = this.native.info
+    return { threads, instructionSet: isa, scratchBytes, description, ...(memoryBytes !== undefined && { memoryBytes }) }
   }
 
   /** @throws NativeError OUT_OF_MEMORY, DEVICE_CLOSED */
@@ -211,8 +211,9 @@ export class Device {
  */
 export async function openDevice(name = 'cpu', options: DeviceOptions = {}): Promise<Device> {
   const addon = loadAddon()
-  const cuda = /^(cuda)(?::(\d+))?$/.exec(name) ?? /^(cuda-emulated)$/.exec(name)
-  if (cuda) return openCuda(name, cuda[1] as 'cuda' | 'cuda-emulated', Number(cuda[2] ?? 0))
+  const ordinal = cudaOrdinal(name)
+  if (ordinal !== undefined) return openCuda(name, 'cuda', ordinal)
+  if (name === 'cuda-emulated') return openCuda(name, name, 0)
   if (name !== 'cpu')
     throw new NativeError('DEVICE_UNAVAILABLE', `expected cpu, cuda or cuda:N for the device but received "${name}"`, {
       device: name,
@@ -222,16 +223,29 @@ export async function openDevice(name = 'cpu', options: DeviceOptions = {}): Pro
   return guarded(() => new Device(new addon.Device({ kind: 'cpu', threads, ...(isa ? { isa } : {}) }), name))
 }
 
-/** Bytes of memory of a CUDA device, without opening it; undefined where there is none of that name. The emulated one has the process's. */
+/**
+ * Bytes of memory of a CUDA device, without opening it; undefined where there is none of that name, or no addon. The emulated one
+ * has the process's.
+ */
 export function cudaMemoryBytes(name: string): number | undefined {
   if (name === 'cuda-emulated') return process.availableMemory()
-  const number = /^cuda(?::(\d+))?$/.exec(name)
-  return number ? loadAddon().describeCuda().memoryBytes[Number(number[1] ?? 0)] : undefined
+  try {
+    return loadAddon().describeCuda(false).memoryBytes[cudaOrdinal(name)!]
+  } catch (error) {
+    if (error instanceof NativeError && error.code === 'ADDON_UNAVAILABLE') return undefined
+    throw error
+  }
+}
+
+/** The number in `cuda` (0), `cuda:1`, …; undefined for other names. */
+function cudaOrdinal(name: string): number | undefined {
+  const match = /^cuda(?::(\d{1,3}))?$/.exec(name)
+  return match ? Number(match[1] ?? 0) : undefined
 }
 
 function openCuda(name: string, kind: 'cuda' | 'cuda-emulated', ordinal: number): Device {
   const addon = loadAddon()
-  const { reason } = kind === 'cuda' ? addon.describeCuda() : { reason: '' }
+  const { reason } = kind === 'cuda' ? addon.describeCuda(false) : { reason: '' }
   const unavailable = (why: string, cause?: unknown) =>
     new NativeError(
       'DEVICE_UNAVAILABLE',

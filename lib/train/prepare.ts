@@ -108,11 +108,14 @@ export function planExamples(
 }
 
 /**
- * Prepares a training run without opening a device or reading weights.
+ * Prepares a training run without opening a device or reading weights. `availableBytes` are those of a device that was opened.
  *
  * @throws ConfigError, DataError, CheckpointError; NativeError OUT_OF_MEMORY when the plan does not fit the memory limit
  */
-export async function prepareRun(config: TrainConfig, signal?: AbortSignal): Promise<PreparedRun> {
+export async function prepareRun(
+  config: TrainConfig,
+  { signal, availableBytes }: { signal?: AbortSignal | undefined; availableBytes?: number | undefined } = {},
+): Promise<PreparedRun> {
   const { modelFolder, model, records, options } = await loadRecords(config)
   const { examples: all, report } = await makeExamples(records, options, signal)
   const { examples, validation, pack, batches } = planExamples(all, config)
@@ -130,8 +133,8 @@ export async function prepareRun(config: TrainConfig, signal?: AbortSignal): Pro
     config: model,
     dtype: config.bf16 ? 'bf16' : 'f32',
     recompute: config.recompute,
-    backend: backendOf(config.device),
-    memoryLimit: config.memoryLimit ?? defaultMemoryLimit(config.device),
+    device: config.device,
+    memoryLimit: config.memoryLimit ?? defaultMemoryLimit(config.device, availableBytes),
     threads: config.threads,
     maxTokens: Math.max(batches.maxTokens, ...validationBatches.map(({ inputIds }) => inputIds.length)),
     maxSequences: Math.max(batches.maxSequences, ...validationBatches.map(({ cuSeqlens }) => cuSeqlens.length - 1)),
@@ -156,15 +159,16 @@ export async function prepareRun(config: TrainConfig, signal?: AbortSignal): Pro
 }
 
 /** Most of the memory that the process, or the CUDA device, may have; nothing where that device is not on this machine. */
-function defaultMemoryLimit(device: string): number | undefined {
-  const available = backendOf(device).name === 'cuda' ? cudaMemoryBytes(device) : process.availableMemory()
+export function defaultMemoryLimit(device: string, availableBytes?: number): number | undefined {
+  const isCuda = backendOf(device).name === 'cuda'
+  const available = isCuda ? (availableBytes ?? cudaMemoryBytes(device)) : process.availableMemory()
   return available === undefined ? undefined : Math.floor(MEMORY_SHARE * available)
 }
 
 function deviceNotes({ device, memoryLimit, recompute }: TrainConfig): string[] {
   if (backendOf(device).name === 'cpu' || memoryLimit !== undefined || recompute !== 'auto') return []
   if (cudaMemoryBytes(device) !== undefined) return []
-  return [`this machine has no ${device} whose memory could be asked for: set memory_limit for \`recompute: auto\` to fit it`]
+  return [`there is no ${device} here, so the plan takes its memory for unlimited: set memory_limit to what the device has free`]
 }
 
 /** Not an error: RoPE has an angle for every position, and some models are trained on longer chains on purpose. */

@@ -36,9 +36,11 @@ export async function findCheckpoint(config: TrainConfig, outputDir: string): Pr
 export function resumeNotes({ folder, state, skipped }: FoundCheckpoint, instructionSet: string): string[] {
   const notes = skipped.map(({ folder, reason }) => `${folder} is damaged and was passed over (${reason})`)
   if (state.instructionSet !== undefined && orderOfSums(state.instructionSet, state) !== orderOfSums(instructionSet, state)) {
+    const onCpu = !state.instructionSet.startsWith('sm_') && !instructionSet.startsWith('sm_')
+    const hint = onCpu ? ` (LIMO_CPU=${state.instructionSet} forces the former)` : ''
     notes.push(
       `${folder} was made with ${state.instructionSet} and this run computes with ${instructionSet}: the last bits of its ` +
-        `numbers may differ from those of a run that was never stopped (LIMO_CPU=${state.instructionSet} forces the former)`,
+        `numbers may differ from those of a run that was never stopped${hint}`,
     )
   }
   return notes

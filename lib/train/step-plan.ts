@@ -12,7 +12,7 @@ import { Tensor } from '../graph/tensor.js'
 import { appendDecoder } from '../model/decoder.js'
 import { layOutParameters, type ParameterLayout } from '../model/parameters.js'
 import type { ComputeDtype, ProgramDescription } from '../native/addon-types.js'
-import { type Backend, cpuBackend } from '../native/backend.js'
+import { type Backend, backendOf } from '../native/backend.js'
 
 /**
  * The arenas of a training run, in the order in which programs number them. `parameters` are the float32 master weights;
@@ -30,8 +30,8 @@ export interface StepPlanOptions extends Bounds {
   recompute: Recompute
   /** Bytes that `auto` must stay within, all arenas and working memory together. */
   memoryLimit?: number | undefined
-  /** What runs the step; the CPU when absent. */
-  backend?: Backend
+  /** The name of the device that runs the step, which need not be on this machine; `cpu` when absent. */
+  device?: string
   /** Threads of the device: each has working memory on the CPU. */
   threads: number
   beta1: number
@@ -50,6 +50,8 @@ interface PlannedProgram {
 /** Everything about a training step that is known before anything is allocated. */
 export interface StepPlan {
   dtype: ComputeDtype
+  /** What the plan is made for: devices of this kind can run it. */
+  backend: Backend['name']
   bounds: Bounds
   layout: ParameterLayout
   /** Layers that are run forward again before their backward pass. */
@@ -72,7 +74,8 @@ export function planStep(options: StepPlanOptions): StepPlan {
   const layout = layOutParameters(options.config)
   const dtype = options.dtype ?? 'f32'
   const weightBytes = dtype === 'f32' ? 0 : layout.bytes / 2
-  const scratch = (options.backend ?? cpuBackend).scratchBytes(options.threads)
+  const backend = backendOf(options.device ?? 'cpu')
+  const scratch = backend.scratchBytes(options.threads)
   const bounds: Bounds = { maxTokens: options.maxTokens, maxSequences: options.maxSequences }
   const evaluation = buildDecoderGraph(options, layout, { train: false, recomputed: 0 })
   const inputs = layOutInputs(evaluation, bounds)
@@ -109,6 +112,7 @@ export function planStep(options: StepPlanOptions): StepPlan {
   }
   return {
     dtype,
+    backend: backend.name,
     bounds,
     layout,
     recomputedLayers: recomputed,
@@ -130,8 +134,8 @@ function buildDecoderGraph(
   how: { train: boolean; recomputed: number },
 ): Graph {
   const graph = new Graph(options.dtype)
-  const { config, maxTokens, backend } = options
-  appendDecoder(graph, { config, layout, maxTokens, logitsBytes: backend?.logitsBytes, train: how.train })
+  const { config, maxTokens, device = 'cpu' } = options
+  appendDecoder(graph, { config, layout, maxTokens, logitsBytes: backendOf(device).logitsBytes, train: how.train })
   if (how.train) appendBackward(graph)
   // The first layers hold their activations for the longest time.
   recomputeLayers(graph, new Set(Array.from({ length: how.recomputed }, (_, layer) => layer)))

@@ -1,6 +1,7 @@
 import type { PackedBatch } from '../data/packer.js'
 import { NativeError } from '../errors.js'
 import { formatBytes } from '../format-bytes.js'
+import { backendOf } from '../native/backend.js'
 import type { Arena, CompiledProgram, Device } from '../native/device.js'
 import { type ArenaName, arenaNames, type StepPlan } from './step-plan.js'
 
@@ -26,6 +27,12 @@ export class TrainStep {
 
   /** Allocates what the plan says, no more, and compiles the programs. Weights and moments are zero until they are loaded. */
   static async create(device: Device, plan: StepPlan): Promise<TrainStep> {
+    const { name } = backendOf(device.name)
+    if (plan.backend !== name)
+      throw new NativeError(
+        'PROGRAM_INVALID',
+        `expected a plan for ${name} on ${device.name} but it was made for ${plan.backend}`,
+      )
     const step = new TrainStep(plan, device)
     for (const { offset, values } of plan.constants) await step.arenas.inputs.write(offset, values)
     return step

@@ -86,7 +86,8 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
   const device = await openDevice(config.device, { threads: config.threads })
   let metrics: MetricsWriter | undefined
   try {
-    const run = await prepareRun(config, options.signal)
+    const { instructionSet, description, memoryBytes } = device.info
+    const run = await prepareRun(config, { signal: options.signal, availableBytes: memoryBytes })
     const identity = {
       totalSteps: run.batches.totalSteps,
       settings: {
@@ -96,7 +97,8 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
         ...(config.bf16 && { bf16: true }),
       },
       examples: { count: run.examples.length, digest: run.examplesDigest },
-      instructionSet: device.info.instructionSet,
+      // Of a CUDA device with its name and what multiplies its matrices, which choose the order of sums as well.
+      instructionSet: description === '' ? instructionSet : `${instructionSet} (${description})`,
     }
     if (checkpoint) checkResumable(checkpoint.state, identity, checkpoint.folder)
     const step = await TrainStep.create(device, run.step)

@@ -101,7 +101,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
 
   // The end of the environment (process exit, worker.terminate) must not wait for a long program.
   static void OnTeardown(void* data) {
-    auto* known = static_cast<std::weak_ptr<CpuDevice>*>(data);
+    auto* known = static_cast<std::weak_ptr<Device>*>(data);
     if (const auto device = known->lock()) device->stop();
     delete known;
   }
@@ -113,6 +113,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
     result.Set("isa", known.instruction_set);
     result.Set("description", known.description);
     result.Set("scratchBytes", static_cast<double>(known.scratch_bytes));
+    if (known.memory_bytes > 0) result.Set("memoryBytes", static_cast<double>(known.memory_bytes));
     result.Set("closed", device_->closed());
     return result;
   }
@@ -180,8 +181,9 @@ Napi::Value DescribeCpu(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// describeCuda(withProducts): looking for what multiplies matrices opens libraries, so it is done where it is asked for.
 Napi::Value DescribeCuda(const Napi::CallbackInfo& info) {
-  const CudaStatus status = probe_cuda();
+  const CudaStatus status = probe_cuda(info[0].ToBoolean());
   auto result = Napi::Object::New(info.Env());
   result.Set("library", status.library);
   result.Set("products", status.products);

@@ -47,6 +47,8 @@ bool guarded(CudaFailure* failure, const Body& body) {
     return fail(ErrorCode::kOutOfMemory, "the process is out of memory");
   } catch (const std::exception& error) {
     return fail(ErrorCode::kDeviceFailed, error.what());
+  } catch (...) {
+    return fail(ErrorCode::kDeviceFailed, "an exception of an unknown type");
   }
 }
 
@@ -77,8 +79,8 @@ void* allocate_zeros(CudaContext& context, size_t bytes) {
                                              context.description().name + ", which has " + bytes_text(free) + " free of " + bytes_text(total));
   }
   check_cuda(status, "cudaMalloc");
-  check_cuda(cudaMemsetAsync(memory, 0, bytes, context.stream()), "cudaMemset");
-  check_cuda(cudaStreamSynchronize(context.stream()), "cudaMemset");
+  check_cuda(cudaMemsetAsync(memory, 0, bytes, context.memory_stream()), "cudaMemset");
+  check_cuda(cudaStreamSynchronize(context.memory_stream()), "cudaMemset");
   return memory;
 }
 
@@ -112,8 +114,9 @@ constexpr CudaApi kApi = {
         },
     .release =
         [](CudaContext* context, void* memory) {
-          context->make_current();
-          cudaFree(memory);  // a failed device cannot give it back, nor is it needed any more
+          // A failed device cannot give it back, nor is it needed any more.
+          CudaFailure ignored;
+          on_device(context, &ignored, [&] { check_cuda(cudaFree(memory), "cudaFree"); });
         },
     .write =
         [](CudaContext* context, void* to, const void* from, size_t bytes, CudaFailure* failure) {
@@ -131,7 +134,8 @@ constexpr CudaApi kApi = {
         },
     .has_op = [](const char* name) { return find_operation(name) != nullptr; },
     .begin_run = [](CudaContext* context, CudaFailure* failure) { return on_device(context, failure, [&] { context->begin_run(); }); },
-    .know_integers = [](CudaContext* context, const void* device, const int32_t* host) { context->know_integers(device, host); },
+    .know_integers = [](CudaContext* context, const void* device, const int32_t* host,
+                        CudaFailure* failure) { return guarded(failure, [&] { context->know_integers(device, host); }); },
     .upload = [](CudaContext* context, void* to, const void* from, size_t bytes,
                  CudaFailure* failure) { return on_device(context, failure, [&] { context->upload(to, from, bytes); }); },
     .run_op =
@@ -148,8 +152,8 @@ constexpr CudaApi kApi = {
                    CudaFailure* failure) { return on_device(context, failure, [&] { context->download(to, from, bytes); }); },
     .finish_run = [](CudaContext* context, CudaFailure* failure) { return on_device(context, failure, [&] { context->finish_run(); }); },
     .measure =
-        [](CudaContext* context, int ceiling, bool small, double* rate, CudaFailure* failure) {
-          return on_device(context, failure, [&] { *rate = cuda::measure_ceiling(*context, static_cast<cuda::CudaCeiling>(ceiling), small); });
+        [](CudaContext* context, Ceiling ceiling, bool small, double* rate, CudaFailure* failure) {
+          return on_device(context, failure, [&] { *rate = cuda::measure_ceiling(*context, ceiling, small); });
         },
 };
 

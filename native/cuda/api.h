@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/ceiling.h"
 #include "core/error.h"
 #include "core/tensor.h"
 
@@ -55,14 +56,14 @@ struct CudaApi {
   // A run: what follows is queued in this order, and finish_run waits for all of it.
   bool (*begin_run)(CudaContext*, CudaFailure*);
   // Says that the integers of a run at `device` are those at `host`, which stay there until the run is finished.
-  void (*know_integers)(CudaContext*, const void* device, const int32_t* host);
+  bool (*know_integers)(CudaContext*, const void* device, const int32_t* host, CudaFailure*);
   bool (*upload)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);
   bool (*run_op)(CudaContext*, const char* name, const Tensor* operands, const double* attributes, CudaFailure*);
   bool (*download)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);  // `to` is filled by finish_run
   bool (*finish_run)(CudaContext*, CudaFailure*);
 
-  // The Ceiling of that number (runtime/device.h); `small` takes no time, and says nothing.
-  bool (*measure)(CudaContext*, int ceiling, bool small, double* rate, CudaFailure*);
+  // `small` takes no time, and says nothing.
+  bool (*measure)(CudaContext*, Ceiling ceiling, bool small, double* rate, CudaFailure*);
 };
 
 // The one symbol that the library exports.

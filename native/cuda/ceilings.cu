@@ -71,15 +71,15 @@ double best_seconds(const CudaContext& context, const std::function<void()>& run
 
 }  // namespace
 
-double measure_ceiling(CudaContext& context, CudaCeiling ceiling, bool small) {
-  if (ceiling == CudaCeiling::kUpdate) {
+double measure_ceiling(CudaContext& context, Ceiling ceiling, bool small) {
+  if (ceiling == Ceiling::kUpdate) {
     const int64_t elements = small ? 1 << 16 : 256 << 20;
     const Memory z(context, static_cast<size_t>(elements) * 4), x(context, static_cast<size_t>(elements) * 4);
     const auto run = [&] { for_each(context, elements / 4, HalveAndAdd{static_cast<float*>(z.data()), static_cast<const float*>(x.data())}); };
     return 12.0 * static_cast<double>(elements) / best_seconds(context, run);
   }
   const int64_t size = small ? 64 : 8192;
-  const DType dtype = ceiling == CudaCeiling::kBf16MultiplyAdd ? DType::kBF16 : DType::kF32;
+  const DType dtype = ceiling == Ceiling::kBf16MultiplyAdd ? DType::kBF16 : DType::kF32;
   const size_t bytes = static_cast<size_t>(size * size) * 4;
   const Memory a(context, bytes), b(context, bytes), c(context, bytes);
   const auto run = [&] {

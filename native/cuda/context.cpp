@@ -29,7 +29,8 @@ CudaContext::CudaContext(int ordinal) : CudaContext(ordinal, Empty{}) {
   description_.bytes = properties.totalGlobalMem;
   description_.multiprocessors = properties.multiProcessorCount;
   check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
-  check_cuda(cudaMalloc(reinterpret_cast<void**>(&scratch_), kCudaScratchBytes), "cudaMalloc of working memory");
+  check_cuda(cudaStreamCreateWithFlags(&memory_stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+  check_cuda(cudaMalloc(reinterpret_cast<void**>(&scratch_), kCudaScratchBytes), "allocating the device's working memory of 80 MiB");
   check_cuda(cudaHostAlloc(reinterpret_cast<void**>(&staging_), kStagingBytes, cudaHostAllocDefault), "cudaHostAlloc");
   size_t free = 0, total = 0;
   check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
@@ -40,14 +41,15 @@ CudaContext::CudaContext(int ordinal) : CudaContext(ordinal, Empty{}) {
 
 CudaContext::~CudaContext() {
   // Nothing is checked: a device that has failed fails here too, and there is nothing more to be done.
-  make_current();
+  cudaSetDevice(ordinal_);
   products_.reset();
   cudaFreeHost(staging_);
   cudaFree(scratch_);
-  if (stream_) cudaStreamDestroy(stream_);
+  for (cudaStream_t stream : {stream_, memory_stream_})
+    if (stream) cudaStreamDestroy(stream);
 }
 
-void CudaContext::make_current() const { cudaSetDevice(ordinal_); }
+void CudaContext::make_current() const { check_cuda(cudaSetDevice(ordinal_), "cudaSetDevice"); }
 
 void CudaContext::begin_run() {
   staged_ = listed_ = 0;

@@ -28,6 +28,8 @@ class CudaContext {
 
   const CudaDescription& description() const { return description_; }
   cudaStream_t stream() const { return stream_; }
+  // For memory that no run knows of yet, so that clearing it waits for none.
+  cudaStream_t memory_stream() const { return memory_stream_; }
   // 80, 90, …
   int capability() const { return description_.capability; }
   int multiprocessors() const { return description_.multiprocessors; }
@@ -62,7 +64,7 @@ class CudaContext {
   }
 
   // A run, as in CudaApi.
-  void make_current() const;
+  void make_current() const;  // on the calling thread
   void begin_run();
   void know_integers(const void* device, const int32_t* host) { integers_[device] = host; }
   void upload(void* to, const void* from, size_t bytes);
@@ -87,7 +89,7 @@ class CudaContext {
 
   const int ordinal_;
   CudaDescription description_;
-  cudaStream_t stream_ = nullptr;
+  cudaStream_t stream_ = nullptr, memory_stream_ = nullptr;
   char* scratch_ = nullptr;
   char* staging_ = nullptr;
   size_t staged_ = 0, listed_ = 0;

@@ -4,6 +4,7 @@
 #include <glob.h>
 #include <stdlib.h>
 
+#include <optional>
 #include <vector>
 
 #include "core/error.h"
@@ -83,22 +84,33 @@ std::string loaded_path(void* library, const std::string& asked) {
   return function && dladdr(function, &info) && info.dli_fname ? info.dli_fname : asked;
 }
 
+// The library of that name or path with all its functions, or nothing.
+std::optional<Library> try_open(const std::string& name) {
+  void* library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) return std::nullopt;
+  try {
+    return resolve(library, loaded_path(library, name));
+  } catch (const Error&) {
+    return std::nullopt;  // another may have them
+  }
+}
+
 Library search() {
-  if (const char* path = getenv("LIMO_CUBLASLT")) {
-    void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  const char* named = getenv("LIMO_CUBLASLT");
+  if (named && *named) {
+    void* library = dlopen(named, RTLD_NOW | RTLD_LOCAL);
     if (!library) throw Error(ErrorCode::kDeviceUnavailable, "expected cuBLASLt at LIMO_CUBLASLT but it does not load: " + std::string(dlerror()));
-    return resolve(library, path);
+    return resolve(library, named);
   }
   for (const char* name : kNames)
-    if (void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL)) return resolve(library, loaded_path(library, name));
-  const std::vector<std::string> folders = folders_to_search();
-  for (const std::string& folder : folders)
+    if (const auto library = try_open(name)) return *library;
+  for (const std::string& folder : folders_to_search())
     for (const char* name : kNames)
-      if (void* library = dlopen((folder + "/" + name).c_str(), RTLD_NOW | RTLD_LOCAL)) return resolve(library, folder + "/" + name);
+      if (const auto library = try_open(folder + "/" + name)) return *library;
   throw Error(ErrorCode::kDeviceUnavailable,
               "expected cuBLASLt (libcublasLt.so.12 or .13), which multiplies matrices, but found it neither on the loader's path nor in CUDA_HOME, "
               "/usr/local/cuda/lib64, /usr/lib/x86_64-linux-gnu or the site-packages/nvidia/*/lib of a Python environment. Install it with the CUDA "
-              "toolkit or with `pip install nvidia-cublas`, or name the file in LIMO_CUBLASLT");
+              "toolkit or with `pip install nvidia-cublas` (CUDA 12: nvidia-cublas-cu12), or name the file in LIMO_CUBLASLT");
 }
 
 }  // namespace

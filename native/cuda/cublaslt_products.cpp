@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <tuple>
 #include <vector>
 
@@ -27,6 +28,8 @@ uint32_t alignment_of(const void* data, int64_t row_stride, DType dtype) {
   return static_cast<uint32_t>(bits & (~bits + 1));
 }
 
+constexpr size_t kMostPlans = 1024;
+
 // cuBLASLt counts columns first, so it is asked for the transpose: cᵀ = bᵀ·aᵀ, where a row-major matrix is its own transpose.
 class CublasLtProducts : public MatrixProducts {
  public:
@@ -34,7 +37,7 @@ class CublasLtProducts : public MatrixProducts {
     check(library_.create(&handle_), "cublasLtCreate");
   }
   ~CublasLtProducts() override {
-    for (auto& [key, plan] : plans_) destroy(plan);
+    clear();
     library_.destroy(handle_);
   }
 
@@ -69,6 +72,8 @@ class CublasLtProducts : public MatrixProducts {
     const Key key{p.m, p.n, p.k, p.a.row_stride, p.b.row_stride, p.c_row_stride, a, b, c, flags};
     const auto known = plans_.find(key);
     if (known != plans_.end()) return known->second;
+    // Batches differ in their tokens: what is kept must not grow with them.
+    if (plans_.size() >= kMostPlans) clear();
     Plan plan;
     try {
       make(plan, p, {a, b, c});
@@ -109,6 +114,7 @@ class CublasLtProducts : public MatrixProducts {
   void choose(Plan& plan, Alignments alignments) {
     Preference preference = nullptr;
     check(library_.matmul_preference_create(&preference), "cublasLtMatmulPreferenceCreate");
+    const std::unique_ptr<PreferenceContents, Status (*)(Preference)> owned(preference, library_.matmul_preference_destroy);
     const auto set = [&](int attribute, const auto& value) {
       check(library_.matmul_preference_set_attribute(preference, attribute, &value, sizeof value), "setting a preference");
     };
@@ -122,9 +128,15 @@ class CublasLtProducts : public MatrixProducts {
     int count = 0;
     const Status status =
         library_.matmul_algo_get_heuristic(handle_, plan.description, plan.b, plan.a, plan.c, plan.c, preference, 1, &found, &count);
-    library_.matmul_preference_destroy(preference);
-    plan.found = status == kSuccess && count > 0;
+    // Where there is no algorithm for operands at such places; any other failure is one.
+    if (status != kSuccess && status != kNotSupported) check(status, "cublasLtMatmulAlgoGetHeuristic");
+    plan.found = status == kSuccess && count > 0 && found.state == kSuccess;
     plan.algorithm = found.algorithm;
+  }
+
+  void clear() {
+    for (auto& [key, plan] : plans_) destroy(plan);
+    plans_.clear();
   }
 
   void destroy(Plan& plan) {

@@ -34,7 +34,7 @@ class CudaArena : public Arena {
     }
   }
   void release() override {
-    if (data_) device_.api_.release(device_.context_, data_);
+    if (data_) device_.let_go(data_);
     data_ = nullptr;
   }
 
@@ -49,7 +49,10 @@ CudaDevice::CudaDevice(CudaLibrary library, int ordinal) : api_(open_cuda_librar
   if (ordinal < 0 || ordinal >= devices)
     throw Error(ErrorCode::kDeviceUnavailable,
                 "device " + std::to_string(ordinal) + " was asked for but there " + (devices == 1 ? "is 1" : "are " + std::to_string(devices)));
-  if (!api_.open(ordinal, &context_, &description_, &failure)) throw Error(ErrorCode::kDeviceUnavailable, failure.message);
+  if (!api_.open(ordinal, &context_, &description_, &failure)) {
+    const bool full = failure.code == ErrorCode::kOutOfMemory;
+    throw Error(full ? ErrorCode::kOutOfMemory : ErrorCode::kDeviceUnavailable, failure.message);
+  }
   start();
 }
 
@@ -62,7 +65,7 @@ template <class Function, class... Arguments>
 void CudaDevice::call(Function function, Arguments... arguments) const {
   {
     std::lock_guard<std::mutex> lock(failure_mutex_);
-    if (!failure_.empty()) throw Error(ErrorCode::kDeviceFailed, "the device failed before this: " + failure_);
+    if (!failure_.empty()) throw Error(ErrorCode::kDeviceFailed, "the device failed before this, and only a new process can use it again: " + failure_);
   }
   CudaFailure failure;
   if (function(context_, arguments..., &failure)) return;
@@ -73,9 +76,26 @@ void CudaDevice::call(Function function, Arguments... arguments) const {
   throw Error(failure.code, failure.message);
 }
 
-std::shared_ptr<Arena> CudaDevice::make_arena(size_t bytes) { return std::make_shared<CudaArena>(*this, bytes); }
+std::shared_ptr<Arena> CudaDevice::make_arena(size_t bytes) {
+  give_back();
+  return std::make_shared<CudaArena>(*this, bytes);
+}
+
+void CudaDevice::let_go(void* memory) const {
+  std::lock_guard<std::mutex> lock(unused_mutex_);
+  unused_.push_back(memory);
+}
+
+void CudaDevice::give_back() const {
+  std::lock_guard<std::mutex> lock(unused_mutex_);
+  if (context_)
+    for (void* memory : unused_) api_.release(context_, memory);
+  unused_.clear();
+}
 
 void CudaDevice::release() {
+  give_back();
+  std::lock_guard<std::mutex> lock(unused_mutex_);
   if (context_) api_.close(context_);
   context_ = nullptr;
 }
@@ -123,6 +143,7 @@ std::vector<CudaDevice::Integers> CudaDevice::read_integers(const Program& progr
 }
 
 RunOutputs CudaDevice::run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) {
+  give_back();
   const Program::Sizes sizes = program.check_request(request);
   const std::vector<Integers> integers = read_integers(program, sizes, request);
   const auto on_host = [&](const Tensor& tensor) {
@@ -139,11 +160,11 @@ RunOutputs CudaDevice::run(const Program& program, RunRequest& request, const st
   }
   RunOutputs outputs;
   call(api_.begin_run);
-  for (const auto& [device, host] : integers) api_.know_integers(context_, device, host.data());
+  for (const auto& [device, host] : integers) call(api_.know_integers, device, host.data());
   try {
     queue(program, sizes, request, outputs, cancelled);
   } catch (const Error& error) {
-    // What is queued reads the request's memory.
+    // Nothing of this run may be under way when the next one begins.
     if (error.code() != ErrorCode::kDeviceFailed) call(api_.finish_run);
     throw;
   }
@@ -184,7 +205,7 @@ void CudaDevice::queue(const Program& program, const Program::Sizes& sizes, cons
 
 double CudaDevice::measure(Ceiling ceiling, bool small) {
   double rate = 0;
-  call(api_.measure, static_cast<int>(ceiling), small, &rate);
+  call(api_.measure, ceiling, small, &rate);
   return rate;
 }
 
@@ -192,7 +213,7 @@ DeviceInfo CudaDevice::info() const {
   char text[1024];
   std::snprintf(text, sizeof text, "%s, %d multiprocessors, %.1f GiB; %s", description_.name, description_.multiprocessors,
                 static_cast<double>(description_.bytes) / (1 << 30), description_.products);
-  return {1, "sm_" + std::to_string(description_.capability), text, kCudaScratchBytes};
+  return {1, "sm_" + std::to_string(description_.capability), text, kCudaScratchBytes, description_.free_bytes};
 }
 
 }  // namespace limo

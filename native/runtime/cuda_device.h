@@ -31,6 +31,9 @@ class CudaDevice : public Device {
     std::vector<int32_t> host;
   };
 
+  // Memory that an arena has let go, on whichever thread: it is given back by the device's own, so that nobody else waits for it.
+  void let_go(void* memory) const;
+  void give_back() const;
   // Calls a function of the library and throws what it says. After kDeviceFailed all calls throw.
   template <class Function, class... Arguments>
   void call(Function function, Arguments... arguments) const;
@@ -44,6 +47,8 @@ class CudaDevice : public Device {
   CudaDescription description_;
   mutable std::mutex failure_mutex_;
   mutable std::string failure_;  // what the device failed with
+  mutable std::mutex unused_mutex_;
+  mutable std::vector<void*> unused_;
 };
 
 }  // namespace limo

@@ -28,7 +28,8 @@ std::string addon_folder() {
   if (!library) return {nullptr, std::string(name) + " does not load (" + dlerror() + ")"};
   const auto function = reinterpret_cast<CudaApiFunction>(dlsym(library, kCudaApiSymbol));
   const CudaApi* api = function ? function() : nullptr;
-  if (!api || api->version != kCudaApiVersion) return {nullptr, std::string(name) + " is of another version than the addon; build both again"};
+  if (!api || api->version != kCudaApiVersion)
+    return {nullptr, std::string(name) + " is of another version than the addon; build both again"};
   return {api, ""};
 }
 
@@ -36,7 +37,7 @@ const Opened& opened(CudaLibrary library) {
 #ifdef LIMO_CUDA
   static const Opened cuda = open("liblimo_cuda.so");
 #else
-  static const Opened cuda = {nullptr, "this build has no CUDA backend: nvcc was not there when it was built"};
+  static const Opened cuda = {nullptr, "this build has no CUDA backend: there was no nvcc of CUDA 12.5 or later when it was built, or LIMO_CUDA=OFF"};
 #endif
 #ifdef LIMO_CUDA_EMULATED
   static const Opened emulated = open("liblimo_cuda_emulated.so");
@@ -54,13 +55,13 @@ const CudaApi& open_cuda_library(CudaLibrary library) {
   return *known.api;
 }
 
-CudaStatus probe_cuda() {
+CudaStatus probe_cuda(bool with_products) {
   CudaStatus status;
   const Opened& known = opened(CudaLibrary::kCuda);
   status.library = known.api != nullptr;
   char products[512] = "";
   CudaFailure failure;
-  if (known.api) status.products = known.api->find_products(products, &failure) ? products : failure.message;
+  if (known.api && with_products) status.products = known.api->find_products(products, &failure) ? products : failure.message;
   void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   const auto init = driver ? reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit")) : nullptr;
   const auto count = driver ? reinterpret_cast<int (*)(int*)>(dlsym(driver, "cuDeviceGetCount")) : nullptr;

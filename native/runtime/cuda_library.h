@@ -19,11 +19,11 @@ struct CudaStatus {
   bool driver = false;   // libcuda.so.1 loads and initialises
   bool library = false;  // so does liblimo_cuda.so
   std::vector<uint64_t> memory_bytes;  // of each device
-  std::string products;  // what multiplies matrices, or why nothing does
+  std::string products;  // what multiplies matrices, or why nothing does; empty when it was not asked for
   std::string reason;    // why there is no usable device; empty when there is one
 };
 
 // Looks for an NVIDIA driver, without linking to it, and for the backend.
-CudaStatus probe_cuda();
+CudaStatus probe_cuda(bool with_products);
 
 }  // namespace limo

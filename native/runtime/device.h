@@ -10,23 +10,18 @@
 #include <thread>
 #include <vector>
 
+#include "core/ceiling.h"
 #include "runtime/arena.h"
 #include "runtime/program.h"
 
 namespace limo {
-
-// What limits a device's operations, as measured on the spot.
-enum class Ceiling {
-  kMultiplyAdd,      // floating-point operations a second in float32 multiply-adds
-  kBf16MultiplyAdd,  // the same of bfloat16 numbers, summed in float32
-  kUpdate,           // bytes a second of z ← z/2 + x over arrays far larger than the caches, 12 for each element
-};
 
 struct DeviceInfo {
   int threads = 1;
   std::string instruction_set;  // what kernels are compiled for: avx512, sm_90, …
   std::string description;      // the processor, where the device knows more than that
   size_t scratch_bytes = 0;
+  uint64_t memory_bytes = 0;  // free for arenas when it was opened, where the device has memory of its own
 };
 
 // A processor with its own thread, which takes one job after the other, and its own memory.
@@ -43,15 +38,16 @@ class Device {
   // given back, then `done` is called on the device's thread, which stop() ends.
   void close(std::function<void()> done);
   bool closed() const;
-  // Ends the thread: a program stops before its next operation, queued jobs are dropped. For the end of the environment.
+  // Ends the thread: a program stops before its next operation (of a CUDA device, what is queued on it still runs), queued jobs are
+  // dropped. For the end of the environment.
   void stop();
   bool stopping() const { return stop_.load(std::memory_order_relaxed); }
 
   // Whether the device can run a program that is valid in itself; throws kProgramInvalid.
   virtual void check(const Program&) const {}
   // On the device's thread: runs all operations. Throws kInputInvalid when an input is wrong, and then the arenas are as they
-  // were; or kAborted when `cancelled` answers true between two operations: then gradients and activations are left half
-  // done; or kDeviceFailed. The request's inputs are used up.
+  // were; or kAborted when `cancelled` answers true between two operations (on a CUDA device, while they are queued): then gradients
+  // and activations are left half done; or kDeviceFailed. The request's inputs are used up.
   virtual RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) = 0;
   // On the device's thread; takes some tenths of a second, or, where `small` is of use, no time, and then says nothing.
   virtual double measure(Ceiling ceiling, bool small) = 0;

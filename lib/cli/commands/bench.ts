@@ -3,6 +3,7 @@ import type { Argv, CommandModule } from 'yargs'
 import { benchmarkedOps } from '../../bench/op-cases.js'
 import { Peer } from '../../bench/peer.js'
 import { runBench } from '../../bench/run.js'
+import { type BenchScale, scaleOf } from '../../bench/sizes.js'
 import { stepCases } from '../../bench/step-cases.js'
 import { ConfigError } from '../../errors.js'
 import type { ComputeDtype } from '../../native/addon-types.js'
@@ -18,7 +19,7 @@ interface BenchArguments {
   against: 'pytorch' | undefined
 }
 
-const stepNames = [...new Set(Object.values(stepCases).flatMap((cases) => cases.map(({ name }) => name)))]
+const namesOf = (cases: readonly { name: string }[]) => [...new Set(cases.map(({ name }) => name))]
 
 export const benchCommand: CommandModule<object, BenchArguments> = {
   command: 'bench [what..]',
@@ -28,7 +29,7 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
       .positional('what', {
         type: 'string',
         array: true,
-        describe: `${benchmarkedOps.join(', ')}, step, or a step by name (${stepNames.join(', ')}); all when absent`,
+        describe: `${benchmarkedOps.join(', ')}, step, or a step by name (${namesOf(Object.values(stepCases).flat()).join(', ')}, as the device has them); all when absent`,
       })
       .option('dtype', { choices: ['f32', 'bf16'], describe: 'what weights, activations and products are in; both when absent' })
       .option('device', { type: 'string', default: 'cpu', describe: 'cpu, cuda or cuda:N' })
@@ -41,25 +42,30 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
       .option('json', { type: 'boolean', default: false, describe: 'print one object a line' })
       .strict() as unknown as Argv<BenchArguments>,
   handler: async ({ what = [], dtype, device, threads, small, json, against }) => {
-    const chosen = choose(what)
+    const scale = small ? 'small' : scaleOf(device)
+    const chosen = choose(what, scale)
     if (against && device !== 'cpu')
       throw new ConfigError('CONFIG_INVALID_VALUE', `expected --device cpu for a comparison but received "${device}"`, { device })
+    if (threads !== undefined && device !== 'cpu')
+      throw new ConfigError('CONFIG_INVALID_VALUE', `expected no --threads for "${device}" but received "${threads}"`, { device })
     const counts = device === 'cpu' ? threadCounts(threads) : [1]
     const peer = against && (await Peer.pytorch())
     try {
-      if (!json) console.log(peer ? `${conventionsText()}\nAgainst ${peer.version}, at its best.` : conventionsText())
+      let head = peer ? `${conventionsText()}\nAgainst ${peer.version}, at its best.\n` : `${conventionsText()}\n`
       for (const count of counts) {
         const options = {
           ...chosen,
           dtypes: dtype ? [dtype] : (['f32', 'bf16'] as const),
           device,
-          scale: small ? ('small' as const) : undefined,
+          scale,
           threads: count,
           peer,
         }
         for await (const event of runBench(options)) {
           if ('ceilings' in event) {
-            if (!json) console.log(ceilingsText(event.ceilings))
+            // Once the device is open, for it may not be there.
+            if (!json) console.log(head + ceilingsText(event.ceilings))
+            head = ''
           } else console.log(json ? JSON.stringify(event.row) : benchRowText(event.row))
         }
       }
@@ -70,7 +76,8 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
 }
 
 /** @throws ConfigError CONFIG_INVALID_VALUE */
-function choose(what: string[]): { ops: readonly string[]; steps: readonly string[] } {
+function choose(what: string[], scale: BenchScale): { ops: readonly string[]; steps: readonly string[] } {
+  const stepNames = namesOf(stepCases[scale])
   const known = [...benchmarkedOps, 'step', ...stepNames]
   for (const name of what) {
     if (!known.includes(name))

@@ -45,7 +45,7 @@ export const doctorCommand: CommandModule = {
       rows.push(['instruction sets', `${cpu.instructionSets.join(', ')}; in use: ${device.info.instructionSet}`])
       rows.push(['cpu device', `opens with ${device.info.threads} threads`])
       await device.close()
-      const cuda = addon.describeCuda()
+      const cuda = addon.describeCuda(true)
       rows.push(['cuda backend', cuda.library ? 'loads' : 'not there'])
       if (cuda.library) rows.push(['cuda products', cuda.products])
       rows.push(...(await cudaRows(cuda)))

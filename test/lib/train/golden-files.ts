@@ -115,6 +115,7 @@ export async function openGoldenStep(
   const plan = planStep({
     ...options,
     config: model.config,
+    device: device.name,
     threads: device.info.threads,
     maxTokens: 128,
     maxSequences: 16,

@@ -48,7 +48,15 @@ const readGolden = async (): Promise<Golden> => JSON.parse(await readFile(join(f
 async function openStep(device: Device, dtype: ComputeDtype): Promise<TrainStep> {
   const model = await openModelFolder(folder!)
   const plan = planStep({
-    ...{ config: model.config, dtype, recompute: 'none', threads: device.info.threads, maxTokens: 128, maxSequences: 1 },
+    ...{
+      config: model.config,
+      dtype,
+      recompute: 'none',
+      device: device.name,
+      threads: device.info.threads,
+      maxTokens: 128,
+      maxSequences: 1,
+    },
     ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 0 },
   })
   const step = await TrainStep.create(device, plan)

@@ -1,0 +1,12 @@
+#pragma once
+
+namespace limo {
+
+// What limits a device's operations, as measured on the spot.
+enum class Ceiling : int {
+  kMultiplyAdd,      // floating-point operations a second in float32 multiply-adds
+  kBf16MultiplyAdd,  // the same of bfloat16 numbers, summed in float32
+  kUpdate,           // bytes a second of z ← z/2 + x over arrays far larger than the caches, 12 for each element
+};
+
+}  // namespace limo
