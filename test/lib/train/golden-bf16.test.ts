@@ -83,7 +83,9 @@ for (const { family, folder, skip } of goldenFamilies) {
       const open = async (threads: number, recompute: 'none' | 'full') =>
         openGoldenStep(golden, await deviceAt({ ...place, threads }), { dtype: 'bf16', recompute })
       const step = await open(1, 'none')
-      const others = { 'two threads': await open(2, 'none'), 'recompute: full': await open(2, 'full') }
+      // A CUDA device has no threads to choose.
+      const onCpu = place.device === undefined
+      const others = { ...(onCpu && { 'two threads': await open(2, 'none') }), 'recompute: full': await open(2, 'full') }
       const runs: NativeRun[] = []
       for (const [index, { batch, packed, reference, exact }] of cases.entries()) {
         const name = `${instructionSet}, batch ${index}`

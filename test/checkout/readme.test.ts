@@ -2,10 +2,10 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, w
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { type EvalMetrics, readMetrics, type StepMetrics } from '../lib/train/metrics.js'
-import { runInShell, slowTests, whySlowTestsAreSkipped } from './command-line.js'
-import { repositoryRoot } from './shared-files.js'
-import { writeTinyInputs } from './tiny-inputs.js'
+import { type EvalMetrics, readMetrics, type StepMetrics } from '../../lib/train/metrics.js'
+import { runInShell, slowTests, whySlowTestsAreSkipped } from '../command-line.js'
+import { repositoryRoot } from '../shared-files.js'
+import { writeTinyInputs } from '../tiny-inputs.js'
 
 /* Every command and every program of the README is run as it stands there. */
 

@@ -2,9 +2,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { readMetrics } from '../lib/train/metrics.js'
-import { runInShell, slowTests, whySlowTestsAreSkipped } from './command-line.js'
-import { repositoryRoot } from './shared-files.js'
+import { readMetrics } from '../../lib/train/metrics.js'
+import { runInShell, slowTests, whySlowTestsAreSkipped } from '../command-line.js'
+import { repositoryRoot } from '../shared-files.js'
 
 /* The package as npm makes it and as another project installs it. */
 
