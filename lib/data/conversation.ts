@@ -1,6 +1,6 @@
 import { isJsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
-import type { RowPlace } from './json-rows.js'
+import type { RowPlace } from './row.js'
 import { describe, hasContent, invalidRecord, optionalText, type Row, requiredText } from './row-fields.js'
 
 export type Role = 'system' | 'user' | 'assistant' | 'tool'

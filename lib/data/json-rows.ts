@@ -2,18 +2,7 @@ import { createReadStream } from 'node:fs'
 import { open, readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { DataError } from '../errors.js'
-
-/** Where a row stands in its file: for messages (`chains.jsonl:17`) and for the `details` of an error. */
-export interface RowPlace {
-  text: string
-  details: { file: string; line: number } | { file: string; record: number }
-}
-
-/** One JSON value of a file and the place it came from. */
-export interface JsonRow {
-  place: RowPlace
-  value: unknown
-}
+import type { JsonRow, ReadRowsOptions, RowPlace } from './row.js'
 
 /**
  * The rows of a JSONL file, or of a file that holds one JSON array; which of them it is shows in its first character.
@@ -22,17 +11,22 @@ export interface JsonRow {
  *
  * Throws DATA_NOT_FOUND, and DATA_MALFORMED for what is not JSON or not UTF-8.
  */
-export async function* readJsonRows(path: string): AsyncGenerator<JsonRow> {
+export async function* readJsonRows(path: string, options: ReadRowsOptions = {}): AsyncGenerator<JsonRow> {
   const first = await firstCharacter(path)
   if (first === '[') yield* readJsonArray(path)
-  else yield* readJsonLines(path)
+  else yield* readJsonLines(path, options)
 }
 
-async function* readJsonLines(path: string): AsyncGenerator<JsonRow> {
+async function* readJsonLines(path: string, { onMalformed }: ReadRowsOptions): AsyncGenerator<JsonRow> {
   for await (const { bytes, line } of readLines(path)) {
     const place: RowPlace = { text: `${basename(path)}:${line}`, details: { file: path, line } }
-    const text = decodeUtf8(bytes, place)
-    if (text.trim() !== '') yield { place, value: parseJson(text, place, 'one JSON object on each line') }
+    try {
+      const text = decodeUtf8(bytes, place)
+      if (text.trim() !== '') yield { place, value: parseJson(text, place, 'one JSON object on each line') }
+    } catch (error) {
+      if (onMalformed === undefined || !(error instanceof DataError)) throw error
+      onMalformed(error)
+    }
   }
 }
 

@@ -1,8 +1,9 @@
 import { isJsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
 import { type ColumnMapping, parseConversation, type Turn } from './conversation.js'
-import { type JsonRow, type RowPlace, readJsonRows } from './json-rows.js'
+import type { JsonRow, RowPlace } from './row.js'
 import { describe, invalidRecord, type Row } from './row-fields.js'
+import { readRows } from './rows.js'
 
 export type { ColumnMapping, Role, Turn } from './conversation.js'
 
@@ -40,14 +41,14 @@ export type TrainingRecord = ChatRecord | TokenizedRecord
  */
 export async function readRecords(path: string, columns?: ColumnMapping): Promise<TrainingRecord[]> {
   const records: TrainingRecord[] = []
-  for await (const row of readJsonRows(path)) records.push(parseRecord(row, columns))
+  for await (const row of readRows(path)) records.push(parseRecord(row, columns))
   if (records.length === 0) {
     throw new DataError('DATA_EMPTY', `expected at least one record in ${path} but the file has none.`, { file: path })
   }
   return records
 }
 
-function parseRecord({ place, value }: JsonRow, mapping: ColumnMapping | undefined): TrainingRecord {
+export function parseRecord({ place, value }: JsonRow, mapping: ColumnMapping | undefined): TrainingRecord {
   if (!isJsonObject(value)) {
     throw invalidRecord(place, `expected a JSON object but received ${describe(value)}`, 'Mend or remove the record.')
   }

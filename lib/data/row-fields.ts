@@ -1,6 +1,6 @@
 import type { JsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
-import type { RowPlace } from './json-rows.js'
+import type { RowPlace } from './row.js'
 
 /** A record as its file has it. */
 export type Row = JsonObject
