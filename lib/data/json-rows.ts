@@ -1,124 +1,188 @@
-import { createReadStream } from 'node:fs'
-import { open, readFile, stat } from 'node:fs/promises'
-import { basename } from 'node:path'
-import { DataError } from '../errors.js'
-import type { JsonRow, ReadRowsOptions, RowPlace } from './row.js'
+import { type RowUnit, rowPlace } from './row.js'
+import { batchBytes, type JsonBatch, malformed } from './row-batch.js'
 
-/**
- * The rows of a JSONL file, or of a file that holds one JSON array; which of them it is shows in its first character.
- * JSONL is read line by line, so that a large file is never in memory as a whole. Blank lines, a byte order mark and
- * Windows line ends are fine.
- *
- * Throws DATA_NOT_FOUND, and DATA_MALFORMED for what is not JSON or not UTF-8.
- */
-export async function* readJsonRows(path: string, options: ReadRowsOptions = {}): AsyncGenerator<JsonRow> {
-  const first = await firstCharacter(path)
-  if (first === '[') yield* readJsonArray(path)
-  else yield* readJsonLines(path, options)
-}
+type Chunks = AsyncIterable<Uint8Array>
 
-async function* readJsonLines(path: string, { onMalformed }: ReadRowsOptions): AsyncGenerator<JsonRow> {
-  for await (const { bytes, line } of readLines(path)) {
-    const place: RowPlace = { text: `${basename(path)}:${line}`, details: { file: path, line } }
-    try {
-      const text = decodeUtf8(bytes, place)
-      if (text.trim() !== '') yield { place, value: parseJson(text, place, 'one JSON object on each line') }
-    } catch (error) {
-      if (onMalformed === undefined || !(error instanceof DataError)) throw error
-      onMalformed(error)
+const newline = 0x0a
+const backslash = 0x5c
+const quote = 0x22
+const comma = 0x2c
+const openBracket = 0x5b
+const closeBracket = 0x5d
+const openBrace = 0x7b
+const closeBrace = 0x7d
+
+/** Bytes that became rows, collected until they are a batch. */
+class BatchBuilder {
+  private pieces: Uint8Array[] = []
+  private spans: number[] = []
+  private length = 0
+
+  constructor(
+    private readonly file: string,
+    private readonly unit: RowUnit,
+  ) {}
+
+  get isFull(): boolean {
+    return !this.isEmpty && this.length >= batchBytes
+  }
+
+  /** Adds bytes and, when they complete it, a row that ends with them and began `rowLength` bytes before their end. */
+  add(bytes: Uint8Array, row?: { length: number; number: number; line: number }): void {
+    if (bytes.length > 0) this.pieces.push(bytes)
+    this.length += bytes.length
+    if (row !== undefined) this.spans.push(this.length - row.length, this.length, row.number, row.line)
+  }
+
+  /** The rows so far; the bytes of one that is not complete stay. */
+  take(): JsonBatch {
+    const all = new Uint8Array(this.length)
+    let at = 0
+    for (const piece of this.pieces) {
+      all.set(piece, at)
+      at += piece.length
     }
+    const end = this.spans.at(-3)!
+    const batch: JsonBatch = {
+      kind: 'json',
+      file: this.file,
+      unit: this.unit,
+      bytes: end === all.length ? all : all.slice(0, end),
+      spans: Uint32Array.from(this.spans),
+    }
+    this.pieces = end === all.length ? [] : [all.slice(end)]
+    this.spans = []
+    this.length = all.length - end
+    return batch
   }
-}
 
-async function* readJsonArray(path: string): AsyncGenerator<JsonRow> {
-  const name = basename(path)
-  const wholeFile: RowPlace = { text: name, details: { file: path, line: 1 } }
-  const text = decodeUtf8(await readFile(path), wholeFile)
-  const rows = parseJson(text, wholeFile, 'one JSON array, because the file starts with "[",') as unknown[]
-  for (const [index, value] of rows.entries()) {
-    const record = index + 1
-    yield { place: { text: `${name} record ${record}`, details: { file: path, record } }, value }
+  get isEmpty(): boolean {
+    return this.spans.length === 0
   }
 }
 
 /**
- * The lines of a file as bytes, without their line ends. Node's readline is not used because it also breaks lines
- * at U+2028 and U+2029, which may stand unescaped inside a JSON string.
+ * The lines of a JSONL file. Lines end at `\n` alone: Node's readline also breaks them at U+2028 and U+2029, which may
+ * stand unescaped inside a JSON string.
  */
-async function* readLines(path: string): AsyncGenerator<{ bytes: Buffer; line: number }> {
-  const newline = 0x0a
-  let pending: Buffer[] = []
+export async function* readJsonLines(chunks: Chunks, file: string): AsyncGenerator<JsonBatch> {
+  const builder = new BatchBuilder(file, 'line')
   let line = 1
-  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+  let rowLength = 0
+  for await (const chunk of chunks) {
     let start = 0
     for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
-      yield { bytes: Buffer.concat([...pending, chunk.subarray(start, end)]), line }
-      pending = []
+      rowLength += end - start
+      builder.add(chunk.subarray(start, end), { length: rowLength, number: line, line })
+      if (builder.isFull) yield builder.take()
+      rowLength = 0
       line += 1
       start = end + 1
     }
-    if (start < chunk.length) pending.push(chunk.subarray(start))
+    builder.add(chunk.subarray(start))
+    rowLength += chunk.length - start
   }
-  if (pending.length > 0) yield { bytes: Buffer.concat(pending), line }
+  if (rowLength > 0) builder.add(new Uint8Array(0), { length: rowLength, number: line, line })
+  if (!builder.isEmpty) yield builder.take()
 }
 
-/** The first character of a file that is not white space or a byte order mark; '' where there is none in its first 64 KiB. */
-async function firstCharacter(path: string): Promise<string> {
-  try {
-    // Before it is opened, which waits for a writer at a pipe.
-    const status = await stat(path)
-    if (!status.isFile()) throw notReadable(path, status.isDirectory() ? 'it is a folder' : notAFile)
-    const file = await open(path)
-    try {
-      const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(65536), position: 0 })
-      return buffer.toString('utf8', 0, bytesRead).trim().charAt(0)
-    } finally {
-      await file.close()
+/**
+ * The elements of a file that holds one JSON array, found by counting brackets outside of strings, so that a file of any
+ * size is never in memory as a whole. Throws DATA_MALFORMED for an array that is not closed or that text follows.
+ */
+export async function* readJsonArray(chunks: Chunks, file: string): AsyncGenerator<JsonBatch> {
+  const scanner = new ArrayScanner(file)
+  for await (const chunk of chunks) {
+    scanner.scan(chunk)
+    if (scanner.builder.isFull) yield scanner.builder.take()
+  }
+  if (!scanner.builder.isEmpty) yield scanner.builder.take()
+  scanner.end()
+}
+
+class ArrayScanner {
+  readonly builder: BatchBuilder
+  private state: 'before' | 'inside' | 'after' = 'before'
+  /** What is open within the element at hand. */
+  private depth = 0
+  private inString = false
+  private escaped = false
+  private line = 1
+  private record = 1
+  /** The line that the element at hand begins in, 0 between elements, and its bytes in earlier chunks. */
+  private rowLine = 0
+  private rowLength = 0
+  private afterComma = false
+
+  constructor(private readonly file: string) {
+    this.builder = new BatchBuilder(file, 'record')
+  }
+
+  /** Gives the builder the elements that end in this chunk, and the beginning of one that does not. */
+  scan(chunk: Uint8Array): void {
+    let start = 0
+    for (let at = 0; at < chunk.length; at++) {
+      const byte = chunk[at]!
+      if (byte === newline) this.line += 1
+      if (this.inString) {
+        this.stepInString(byte)
+      } else if (this.state !== 'inside') {
+        this.stepOutside(byte)
+      } else if (this.depth === 0 && (byte === comma || byte === closeBracket)) {
+        this.endRow(chunk.subarray(start, at), byte)
+      } else if (this.rowLine > 0 || !isSpace(byte)) {
+        if (this.rowLine === 0) start = at
+        this.stepInRow(byte)
+      }
+      // What is not part of an element is not kept.
+      if (this.rowLine === 0) start = at + 1
     }
-  } catch (cause) {
-    if (cause instanceof DataError) throw cause
-    throw notReadable(path, (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'it does not exist' : String(cause), cause)
+    if (this.rowLine === 0) return
+    this.builder.add(chunk.subarray(start))
+    this.rowLength += chunk.length - start
+  }
+
+  private stepInString(byte: number): void {
+    if (this.escaped) this.escaped = false
+    else if (byte === backslash) this.escaped = true
+    else if (byte === quote) this.inString = false
+  }
+
+  private stepOutside(byte: number): void {
+    if (this.state === 'before' && byte === openBracket) this.state = 'inside'
+    else if (this.state === 'after' && !isSpace(byte)) throw arrayMalformed(this.file, this.line, 'received text after its end')
+  }
+
+  private stepInRow(byte: number): void {
+    if (this.rowLine === 0) this.rowLine = this.line
+    if (byte === quote) this.inString = true
+    else if (byte === openBracket || byte === openBrace) this.depth += 1
+    else if (byte === closeBracket || byte === closeBrace) this.depth -= 1
+  }
+
+  /** An element that is missing, between two commas or after the last one, is a row that is no JSON. */
+  private endRow(rest: Uint8Array, byte: number): void {
+    const isMissing = this.rowLine === 0
+    if (!isMissing || byte === comma || this.afterComma) {
+      const length = isMissing ? 0 : this.rowLength + rest.length
+      this.builder.add(isMissing ? rest.subarray(0, 0) : rest, { length, number: this.record++, line: this.rowLine || this.line })
+    }
+    this.rowLine = 0
+    this.rowLength = 0
+    this.afterComma = byte === comma
+    if (byte === closeBracket) this.state = 'after'
+  }
+
+  end(): void {
+    if (this.state !== 'after') throw arrayMalformed(this.file, this.line, 'it is not closed')
   }
 }
 
-const notAFile = 'it is a pipe or a device, which cannot be read more than once: write its rows to a file'
-
-function notReadable(path: string, problem: string, cause?: unknown): DataError {
-  return new DataError(
-    'DATA_NOT_FOUND',
-    `expected a JSONL file, or a JSON file with one array, at ${path}, but ${problem}. Check the path, and dataset_dir.`,
-    { file: path },
-    { cause },
-  )
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x09 || byte === newline || byte === 0x0d
 }
 
-function decodeUtf8(bytes: Buffer, place: RowPlace): string {
-  try {
-    // TextDecoder drops a byte order mark
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch (cause) {
-    throw new DataError(
-      'DATA_MALFORMED',
-      `${place.text}: expected text in UTF-8 but received other bytes. Convert the file, for example with iconv -t utf-8.`,
-      place.details,
-      { cause },
-    )
-  }
-}
-
-function parseJson(text: string, place: RowPlace, expected: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    const { message } = cause as Error
-    const position = /at position (\d+)/.exec(message)
-    const details = { ...place.details }
-    if (position !== null && 'line' in details) details.line += text.slice(0, Number(position[1])).split('\n').length - 1
-    throw new DataError(
-      'DATA_MALFORMED',
-      `${place.text}: expected ${expected} but received text that is not valid JSON (${message}). Mend or remove it.`,
-      details,
-      { cause },
-    )
-  }
+function arrayMalformed(file: string, line: number, problem: string): Error {
+  const place = rowPlace(file, 'line', line)
+  return malformed(place, `expected one JSON array, because the file starts with "[", but ${problem}`, 'Mend the file.')
 }

@@ -1,12 +1,13 @@
+import { basename } from 'node:path'
 import type { DataError } from '../errors.js'
 
 /** Where a row stands in its file: for messages (`chains.jsonl:17`) and for the `details` of an error. */
 export interface RowPlace {
   text: string
-  details: { file: string; line: number } | { file: string; record: number }
+  details: { file: string; line: number } | { file: string; record: number; line?: number }
 }
 
-/** One JSON value of a file and the place it came from. */
+/** One row of a file and the place it came from. */
 export interface JsonRow {
   place: RowPlace
   value: unknown
@@ -15,4 +16,14 @@ export interface JsonRow {
 export interface ReadRowsOptions {
   /** Called for each row that is malformed, which is then left out. Without it the first one is thrown. */
   onMalformed?: ((error: DataError) => void) | undefined
+}
+
+/** What the rows of a file are counted in: the lines of JSONL and CSV, the records of a JSON array and of Parquet. */
+export type RowUnit = 'line' | 'record'
+
+/** The place of a row by its number, from 1; `line` is where a record begins, if that is known. */
+export function rowPlace(file: string, unit: RowUnit, number: number, line?: number): RowPlace {
+  if (unit === 'line') return { text: `${basename(file)}:${number}`, details: { file, line: number } }
+  const details = line === undefined ? { file, record: number } : { file, record: number, line }
+  return { text: `${basename(file)} record ${number}`, details }
 }

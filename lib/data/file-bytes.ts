@@ -1,0 +1,82 @@
+import { createReadStream } from 'node:fs'
+import { open, stat } from 'node:fs/promises'
+import { createGunzip } from 'node:zlib'
+import { Decompress } from 'fzstd'
+import { DataError } from '../errors.js'
+import { rowPlace } from './row.js'
+import { malformed } from './row-batch.js'
+
+/** How the first bytes of a file say that it is packed. */
+const magics = {
+  gzip: [0x1f, 0x8b],
+  zstd: [0x28, 0xb5, 0x2f, 0xfd],
+  parquet: [0x50, 0x41, 0x52, 0x31],
+  arrow: [0x41, 0x52, 0x52, 0x4f, 0x57, 0x31],
+  zip: [0x50, 0x4b, 0x03, 0x04],
+  xz: [0xfd, 0x37, 0x7a, 0x58, 0x5a],
+  bzip2: [0x42, 0x5a, 0x68],
+} as const
+
+export type Packing = keyof typeof magics | 'none'
+
+/** Throws DATA_NOT_FOUND for what is no regular file. */
+export async function packingOf(path: string): Promise<Packing> {
+  try {
+    // Before it is opened, which waits for a writer at a pipe.
+    const status = await stat(path)
+    if (!status.isFile()) throw notReadable(path, status.isDirectory() ? 'it is a folder' : notAFile)
+    const file = await open(path)
+    try {
+      const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(8), position: 0 })
+      const isMagic = (magic: readonly number[]) => magic.length <= bytesRead && magic.every((byte, at) => buffer[at] === byte)
+      const found = Object.entries(magics).find(([, magic]) => isMagic(magic))
+      return (found?.[0] as Packing | undefined) ?? 'none'
+    } finally {
+      await file.close()
+    }
+  } catch (cause) {
+    if (cause instanceof DataError) throw cause
+    throw notReadable(path, (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'it does not exist' : String(cause), cause)
+  }
+}
+
+const notAFile = 'it is a pipe or a device, which cannot be read more than once: write its rows to a file'
+
+export function notReadable(path: string, problem: string, cause?: unknown): DataError {
+  const message = `expected a file of rows (JSONL, JSON, CSV or Parquet) at ${path}, but ${problem}. Check the path, and dataset_dir.`
+  return new DataError('DATA_NOT_FOUND', message, { file: path }, { cause })
+}
+
+/** The bytes of a file, unpacked where it is gzip or zstd. Throws DATA_MALFORMED where what is packed is damaged or cut off. */
+export async function* readBytes(path: string, packing: 'gzip' | 'zstd' | 'none'): AsyncGenerator<Uint8Array> {
+  const file = createReadStream(path, { highWaterMark: 1 << 18 })
+  try {
+    if (packing === 'gzip') yield* file.pipe(createGunzip({ chunkSize: 1 << 18 })).on('close', () => file.destroy())
+    else if (packing === 'zstd') yield* unpackZstd(file)
+    else yield* file
+  } catch (cause) {
+    if (packing === 'none') throw notReadable(path, `reading it failed: ${(cause as Error).message}`, cause)
+    const problem = `expected ${packing} data but it is damaged or cut off (${(cause as Error).message})`
+    throw malformed(rowPlace(path, 'line', 1), problem, 'Download or pack the file again.', { cause })
+  } finally {
+    file.destroy()
+  }
+}
+
+async function* unpackZstd(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let unpacked: Uint8Array[] = []
+  let isWhole = false
+  // A copy: the library writes on into what it gave.
+  const stream = new Decompress((chunk, isLast) => {
+    isWhole = isLast ?? false
+    if (chunk.length > 0) unpacked.push(chunk.slice())
+  })
+  for await (const chunk of chunks) {
+    stream.push(chunk)
+    yield* unpacked
+    unpacked = []
+  }
+  stream.push(new Uint8Array(0), true)
+  yield* unpacked
+  if (!isWhole) throw new Error('unexpected end of file')
+}

@@ -1,0 +1,61 @@
+import { asyncBufferFromFile, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
+import { compressors } from 'hyparquet-compressors'
+import { rowPlace } from './row.js'
+import { malformed, type ValueBatch } from './row-batch.js'
+
+/** Rows of a batch. */
+const rowsPerBatch = 256
+
+/**
+ * The rows of a Parquet file, one row group at a time: that is what has to be in memory at once. 64-bit integers become
+ * numbers. Throws DATA_MALFORMED.
+ */
+export async function* readParquetRows(path: string): AsyncGenerator<ValueBatch> {
+  const fail = (cause: unknown, record: number) =>
+    malformed(
+      rowPlace(path, 'record', record),
+      `expected Parquet but it cannot be read (${(cause as Error).message})`,
+      'Write it anew.',
+      {
+        cause,
+      },
+    )
+  const file = await asyncBufferFromFile(path)
+  let metadata: FileMetaData
+  try {
+    metadata = await parquetMetadataAsync(file)
+  } catch (cause) {
+    throw fail(cause, 1)
+  }
+  let rowStart = 0
+  for (const group of metadata.row_groups) {
+    const rowEnd = rowStart + Number(group.num_rows)
+    let rows: Record<string, unknown>[]
+    try {
+      rows = await parquetReadObjects({ file, metadata, rowStart, rowEnd, compressors })
+    } catch (cause) {
+      throw fail(cause, rowStart + 1)
+    }
+    for (let start = 0; start < rows.length; start += rowsPerBatch) {
+      const values = rows.slice(start, start + rowsPerBatch).map(plain)
+      yield {
+        kind: 'values',
+        file: path,
+        unit: 'record',
+        numbers: values.map((_, index) => rowStart + start + index + 1),
+        values,
+      }
+    }
+    rowStart = rowEnd
+  }
+}
+
+/** A value as JSON has it. */
+function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') return Number(value)
+  if (Array.isArray(value)) return value.map(plain)
+  if (ArrayBuffer.isView(value)) return Array.from(value as unknown as ArrayLike<unknown>, plain)
+  if (value instanceof Date) return value.toISOString()
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
+}

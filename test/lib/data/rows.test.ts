@@ -1,0 +1,154 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import t, { type Test } from 'tap'
+import { readRows } from '../../../lib/data/rows.js'
+import type { DataError } from '../../../lib/errors.js'
+import { parquetFile } from '../../parquet-files.js'
+import { sharedPath } from '../../shared-files.js'
+
+function fileOf(test: Test, name: string, content: string | Uint8Array): string {
+  const path = join(test.testdir(), name)
+  writeFileSync(path, content)
+  return path
+}
+
+async function valuesOf(path: string): Promise<unknown[]> {
+  const values: unknown[] = []
+  for await (const { value } of readRows(path)) values.push(value)
+  return values
+}
+
+/** A zstd frame of raw (stored) blocks: what any packer may write for data that does not shrink. */
+function zstdStored(content: Uint8Array): Uint8Array {
+  const header = [0x28, 0xb5, 0x2f, 0xfd, 0b1010_0000, ...new Uint8Array(Uint32Array.of(content.length).buffer)]
+  const blocks: Uint8Array[] = [Uint8Array.from(header)]
+  const blockSize = 1 << 17
+  for (let start = 0; start < content.length; start += blockSize) {
+    const block = content.subarray(start, start + blockSize)
+    const isLast = start + blockSize >= content.length ? 1 : 0
+    blocks.push(new Uint8Array(Uint32Array.of((block.length << 3) | isLast).buffer).subarray(0, 3), block)
+  }
+  return Buffer.concat(blocks)
+}
+
+const rows = [
+  { question: 'a, "b"', solution: 'one\ntwo', answer: '2' },
+  { question: 'ä €\u2028 😀', solution: ' ]}[{ \\" ', answer: '' },
+  { question: 'x', solution: 'y'.repeat(700_000), answer: 'z' },
+]
+const csvCell = (text: string) => `"${text.replaceAll('"', '""')}"`
+const csv = `question,solution,answer\n${rows.map((row) => Object.values(row).map(csvCell).join(',')).join('\n')}\n`
+const jsonl = rows.map((row) => JSON.stringify(row)).join('\n')
+
+t.test('the same rows from every format', async (t) => {
+  const parquet = parquetFile(
+    (['question', 'solution', 'answer'] as const).map((name) => ({ name, data: rows.map((row) => row[name]) })),
+    2,
+  )
+  const files: Record<string, string | Uint8Array> = {
+    'a.jsonl': jsonl,
+    'with-blank-lines.jsonl': `\uFEFF\n${jsonl.replaceAll('\n', '\r\n\r\n')}\r\n`,
+    'a.json': JSON.stringify(rows),
+    'pretty.json': `\uFEFF ${JSON.stringify(rows, null, 2)}\n\n`,
+    'a.csv': csv,
+    'windows.csv': `\uFEFF${csv.replaceAll('"\n', '"\r\n')}`,
+    'a.tsv': csv.replaceAll('","', '"\t"').replace('question,solution,answer', 'question\tsolution\tanswer'),
+    'a.parquet': parquet,
+    'a.jsonl.gz': gzipSync(jsonl),
+    'two-members.jsonl.gz': Buffer.concat([gzipSync(jsonl.slice(0, 50)), gzipSync(jsonl.slice(50))]),
+    'a.csv.gz': gzipSync(csv),
+    'no-ending': gzipSync(JSON.stringify(rows)),
+    'a.jsonl.zst': zstdStored(Buffer.from(jsonl)),
+    'two-frames.json.zst': Buffer.concat([zstdStored(Buffer.from('[')), zstdStored(Buffer.from(JSON.stringify(rows).slice(1)))]),
+  }
+  for (const [name, content] of Object.entries(files)) t.same(await valuesOf(fileOf(t, name, content)), rows, name)
+})
+
+t.test('places', async (t) => {
+  const places = async (name: string, content: string | Uint8Array) => {
+    const found: unknown[] = []
+    for await (const { place } of readRows(fileOf(t, name, content))) found.push([place.text, { ...place.details, file: '' }])
+    return found
+  }
+  t.same(await places('a.jsonl', '{}\n\n{}'), [
+    ['a.jsonl:1', { file: '', line: 1 }],
+    ['a.jsonl:3', { file: '', line: 3 }],
+  ])
+  t.same(await places('a.json', '[{},\n {\n},{}\n]'), [
+    ['a.json record 1', { file: '', record: 1, line: 1 }],
+    ['a.json record 2', { file: '', record: 2, line: 2 }],
+    ['a.json record 3', { file: '', record: 3, line: 3 }],
+  ])
+  t.same(
+    (await places('a.csv', 'a,b\n1,"x\ny"\n\n2,3\n')).map((place) => (place as [string])[0]),
+    ['a.csv:2', 'a.csv:4'],
+    'where a row begins; an empty line counts to the row after it',
+  )
+})
+
+t.test('values of Parquet are those of JSON', async (t) => {
+  const file = parquetFile([
+    { name: 'id', data: [1, 2], type: 'INT64' },
+    { name: 'score', data: [0.5, null], type: 'DOUBLE' },
+    { name: 'messages', data: [[{ role: 'user', content: 'a' }], []], type: 'JSON' },
+  ])
+  t.same(await valuesOf(fileOf(t, 'a.parquet', file)), [
+    { id: 1, score: 0.5, messages: [{ role: 'user', content: 'a' }] },
+    { id: 2, score: null, messages: [] },
+  ])
+})
+
+t.test('a malformed row is thrown, or told of and passed over', async (t) => {
+  const latin1 = Buffer.concat([Buffer.from('{"a":1}\n{"a":"'), Buffer.from([0xe9]), Buffer.from('"}\n{"a":2}\n')])
+  const cases: [string, string | Uint8Array, number[], number][] = [
+    ['a.jsonl', '{"a":1}\n{"a":\n{"a":2}\n', [1, 2], 2],
+    ['latin1.jsonl', latin1, [1, 2], 2],
+    ['a.json', '[{"a":1},\n{"a" 5},\n{"a":2}]', [1, 2], 2],
+    ['missing.json', '[{"a":1},,{"a":2}]', [1, 2], 1],
+    ['comma.json', '[{"a":1},\n{"a":2},\n]', [1, 2], 3],
+    ['no-comma.json', '[{"a":1}\n{"a":3},{"a":2}]', [2], 2],
+    ['a.csv', 'a,b\n1,1\n2\n2,2\n', [1, 2], 3],
+  ]
+  for (const [name, content, kept, line] of cases) {
+    const path = fileOf(t, name, content)
+    await t.rejects(valuesOf(path), { name: 'DataError', code: 'DATA_MALFORMED', details: { file: path, line } }, name)
+    const errors: DataError[] = []
+    const values: number[] = []
+    const onMalformed = (error: DataError) => errors.push(error)
+    for await (const { value } of readRows(path, { onMalformed })) values.push(Number((value as { a: unknown }).a))
+    t.same(values, kept, `${name}: the other rows`)
+    t.match(errors, [{ code: 'DATA_MALFORMED', details: { line } }], `${name}: told of once`)
+  }
+})
+
+t.test('files that are broken as a whole', async (t) => {
+  const parquet = parquetFile([{ name: 'a', data: ['x'.repeat(100)] }])
+  const cases: [string, string | Uint8Array, string, RegExp][] = [
+    ['open.json', '[{"a":1}', 'DATA_MALFORMED', /open\.json:1: expected one JSON array.* it is not closed/],
+    ['more.json', '[{"a":1}]\n[', 'DATA_MALFORMED', /more\.json:2: .*received text after its end/],
+    ['cut.jsonl.gz', gzipSync(jsonl).subarray(0, 200), 'DATA_MALFORMED', /expected gzip data but it is damaged or cut off/],
+    ['cut.jsonl.zst', zstdStored(Buffer.from(jsonl)).subarray(0, 200), 'DATA_MALFORMED', /expected zstd data/],
+    ['bad.jsonl.zst', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0xff, 0xff, 0xff]), 'DATA_MALFORMED', /expected zstd data/],
+    ['cut.parquet', parquet.subarray(0, parquet.length - 20), 'DATA_MALFORMED', /expected Parquet/],
+    ['twice.csv', 'a,a\n1,2\n', 'DATA_MALFORMED', /received a twice/],
+    ['latin1.csv', Buffer.from([0x61, 0x0a, 0xe9, 0x0a]), 'DATA_MALFORMED', /latin1\.csv:1: .*UTF-8/],
+    ['a.arrow', 'ARROW1\0\0', 'DATA_NOT_FOUND', /Arrow file.*Parquet/],
+    ['a.zip', 'PK\u0003\u0004', 'DATA_NOT_FOUND', /zip archive: unpack it/],
+  ]
+  for (const [name, content, code, message] of cases) {
+    await t.rejects(valuesOf(fileOf(t, name, content)), { name: 'DataError', code, message }, name)
+  }
+})
+
+const sft = sharedPath('data', 'sft')
+t.test('real rows in chunks of every kind', { skip: sft === undefined && 'shared/data is absent' }, async (t) => {
+  const text = readFileSync(join(sft!, 'long-chains.jsonl'), 'utf8')
+  const expected = text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  t.same(await valuesOf(fileOf(t, 'a.json', JSON.stringify(expected, null, 1))), expected)
+  t.same(await valuesOf(fileOf(t, 'a.jsonl.gz', gzipSync(text))), expected)
+  t.same(await valuesOf(fileOf(t, 'a.jsonl.zst', zstdStored(Buffer.from(text)))), expected)
+})
