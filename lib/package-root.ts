@@ -15,5 +15,10 @@ function findPackageRoot(): string {
 /** The folder of this package: of a clone, or inside node_modules. */
 export const packageRoot: string = findPackageRoot()
 
+const manifest = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'))
+
 /** The version in package.json. */
-export const packageVersion: string = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')).version
+export const packageVersion: string = manifest.version
+
+/** The libraries in package.json, with their versions. */
+export const packageDependencies: Readonly<Record<string, string>> = manifest.dependencies

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { delimiter } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { repositoryRoot } from './shared-files.js'
 
 export interface CommandResult {
@@ -9,13 +9,13 @@ export interface CommandResult {
   stderr: string
 }
 
-/** The environment of a user's shell: without what npm and the test runner set for their own children. */
+/** The environment of a user's shell: without what npm and the test runner set for their own children, but with their cache. */
 export function shellEnvironment(): NodeJS.ProcessEnv {
   const own =
     /^(npm_(lifecycle|package|config_local_prefix|command|execpath|node_execpath)|INIT_CWD|NODE_OPTIONS|FORCE_COLOR|_?TAP|LIMO_)/
   const kept = Object.entries(process.env).filter(([name]) => !own.test(name))
   const path = (process.env.PATH ?? '').split(delimiter).filter((folder) => !folder.startsWith(repositoryRoot))
-  return { ...Object.fromEntries(kept), PATH: path.join(delimiter) }
+  return { ...Object.fromEntries(kept), PATH: path.join(delimiter), LIMO_CACHE_DIR: join(repositoryRoot, '.tap', 'examples') }
 }
 
 /** The test runner puts its own hooks into NODE_OPTIONS of every child, even of one that is given another environment. */

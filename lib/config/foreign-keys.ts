@@ -19,9 +19,9 @@ const ignored = new Set(
     max_concurrency max_length max_new_tokens media_dir metric_for_best_model mp_parameters ms_hub_token
     neat_packing no_cuda num_beams offload_folder om_hub_token overwrite_cache parallelism_config past_index
     per_gpu_eval_batch_size placement_strategy plot_loss prediction_loss_only preprocessing_batch_size
-    preprocessing_num_workers print_param_status project push_to_hub ray_scope remove_unused_columns repetition_penalty
+    print_param_status project push_to_hub ray_scope remove_unused_columns repetition_penalty
     report_to resources_per_worker restore_callback_states_from_checkpoint run_name save_on_each_node save_only_model
-    skip_memory_metrics skip_special_tokens split_batches temperature tf32 top_k top_p torch_empty_cache_steps torchdynamo
+    skip_memory_metrics skip_special_tokens split_batches streaming temperature tf32 top_k top_p torch_empty_cache_steps torchdynamo
     trackio_space_id trust_remote_code upcast_layernorm upcast_lmhead_output use_cpu use_cuda use_fast_tokenizer use_ipex
     use_kv_cache use_legacy_prediction_loop use_liger_kernel use_mps_device use_ray use_reentrant_gc use_swanlab use_unsloth
     use_unsloth_gc use_v1_kernels
@@ -44,7 +44,6 @@ const refused: Record<string, readonly unknown[]> = {
   dataloader_drop_last: [],
   do_predict: [],
   enable_thinking: [true],
-  eval_dataset: [],
   efficient_eos: [],
   freeze_multi_modal_projector: [true],
   freeze_vision_tower: [true],
@@ -52,12 +51,10 @@ const refused: Record<string, readonly unknown[]> = {
   ignore_data_skip: [],
   ignore_pad_token_for_loss: [true],
   init_special_tokens: [],
-  interleave_probs: [],
   label_smoothing_factor: [0],
   load_best_model_at_end: [],
   logging_strategy: ['steps'],
   mask_history: [],
-  mix_strategy: ['concat'],
   mixture_of_depths: [],
   model_revision: ['main'],
   moe_aux_loss_coef: [0],
@@ -75,8 +72,6 @@ const refused: Record<string, readonly unknown[]> = {
   save_safetensors: [true],
   shift_attn: [],
   split_special_tokens: [],
-  streaming: [],
-  tokenized_path: [],
   tool_format: [],
   train_on_prompt: [],
   use_adam_mini: [],

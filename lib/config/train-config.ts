@@ -12,6 +12,8 @@ export interface TrainConfig {
   modelNameOrPath?: string
   /** Names or paths, joined by commas. */
   dataset?: string
+  /** Names or paths, joined by commas, of what is evaluated on instead of a part of `dataset`. */
+  evalDataset?: string
   datasetDir: string
   template?: string
   /** Empty for none. */
@@ -19,6 +21,12 @@ export interface TrainConfig {
   cutoffLen: number
   overLength: 'error' | 'drop' | 'truncate'
   maxSamples?: number
+  mixStrategy: 'concat' | 'interleave_under' | 'interleave_over'
+  /** One for each data set; absent for turns. */
+  interleaveProbs?: readonly number[]
+  /** Absent for the user's own cache folder. */
+  tokenizedPath?: string
+  preprocessingNumWorkers: number
   packing: boolean
   /** A fraction below 1, or a number of records. */
   valSize: number
@@ -179,12 +187,17 @@ function resolve(
   const config: TrainConfig = {
     ...(values.model_name_or_path !== undefined && { modelNameOrPath: values.model_name_or_path }),
     ...(values.dataset !== undefined && { dataset: values.dataset }),
+    ...(values.eval_dataset !== undefined && { evalDataset: values.eval_dataset }),
     datasetDir: values.dataset_dir,
     ...(values.template !== undefined && { template: values.template }),
     defaultSystem: values.default_system,
     cutoffLen: values.cutoff_len,
     overLength: values.over_length,
     ...(values.max_samples !== undefined && { maxSamples: values.max_samples }),
+    mixStrategy: values.mix_strategy,
+    ...resolveInterleaveProbs(values, places),
+    ...(values.tokenized_path !== undefined && { tokenizedPath: values.tokenized_path }),
+    preprocessingNumWorkers: values.preprocessing_num_workers,
     packing: values.packing,
     valSize: values.val_size,
     disableShuffling: values.disable_shuffling,
@@ -240,6 +253,18 @@ function resolveMinLrRate(values: TrainValues, places: (key: TrainKeyName) => st
   return learningRate === 0 ? 0 : settings.min_lr / learningRate
 }
 
+function resolveInterleaveProbs(
+  { mix_strategy: strategy, interleave_probs: probabilities, dataset }: TrainValues,
+  places: (key: TrainKeyName) => string,
+): { interleaveProbs?: readonly number[] } {
+  if (probabilities === undefined) return {}
+  const wrong = (expected: string) => invalidValue('interleave_probs', expected, probabilities, places('interleave_probs'))
+  if (strategy === 'concat') throw wrong('none with mix_strategy concat (interleave_under and interleave_over take them)')
+  const count = dataset?.split(',').length ?? 0
+  if (probabilities.length !== count) throw wrong(`a number for each dataset, ${count} in all,`)
+  return { interleaveProbs: probabilities }
+}
+
 function resolveRecompute(values: TrainValues, given: Set<string>): TrainConfig['recompute'] {
   if (given.has('recompute')) return values.recompute
   if (values.disable_gradient_checkpointing === true) return 'none'
@@ -247,9 +272,18 @@ function resolveRecompute(values: TrainValues, given: Set<string>): TrainConfig[
 }
 
 function resolveEvalStrategy(values: TrainValues, places: (key: TrainKeyName) => string): TrainConfig['evalStrategy'] {
-  const strategy = values.eval_strategy ?? (values.eval_steps === undefined || values.val_size === 0 ? 'no' : 'steps')
-  if (strategy !== 'no' && values.val_size === 0) {
-    throw invalidValue('val_size', `a val_size above 0 with eval_strategy ${strategy}`, 0, places('eval_strategy'))
+  if (values.eval_dataset !== undefined && values.val_size > 0) {
+    throw invalidValue('val_size', 'no val_size with eval_dataset', values.val_size, places('val_size'))
+  }
+  const hasNone = values.val_size === 0 && values.eval_dataset === undefined
+  const strategy = values.eval_strategy ?? (values.eval_steps === undefined || hasNone ? 'no' : 'steps')
+  if (strategy !== 'no' && hasNone) {
+    throw invalidValue(
+      'val_size',
+      `a val_size above 0, or an eval_dataset, with eval_strategy ${strategy}`,
+      0,
+      places('eval_strategy'),
+    )
   }
   return strategy
 }
@@ -268,8 +302,11 @@ function makeNotes(config: TrainConfig, given: Set<string>, ignored: string[]): 
   if (config.lrSchedulerType === 'constant' && (config.warmupSteps ?? config.warmupRatio) > 0) {
     notes.push('lr_scheduler_type constant: the warm-up is done, as with constant_with_warmup')
   }
-  if (config.valSize === 0 && given.has('eval_steps')) notes.push('eval_steps: nothing is evaluated because val_size is 0')
+  if (config.valSize === 0 && config.evalDataset === undefined && given.has('eval_steps'))
+    notes.push('eval_steps: nothing is evaluated because val_size is 0')
   if (config.valSize > 0 && config.evalStrategy === 'no')
     notes.push('val_size: records are held out but never evaluated; set eval_steps')
+  if (config.evalDataset !== undefined && config.evalStrategy === 'no')
+    notes.push('eval_dataset: it is read but never evaluated; set eval_steps')
   return notes
 }

@@ -101,6 +101,14 @@ function readNames(value: unknown): string | undefined {
   return list.length > 0 ? list.map((name) => name.trim()).join(',') : undefined
 }
 
+/** Several numbers above 0: a list, or text with commas. */
+function readProbabilities(value: unknown): readonly number[] | undefined {
+  const list: unknown[] = Array.isArray(value) ? value : String(value).split(',')
+  const numbers = list.map(toNumber)
+  const isProbability = (number: unknown): number is number => typeof number === 'number' && Number.isFinite(number) && number > 0
+  return numbers.length > 0 && numbers.every(isProbability) ? numbers : undefined
+}
+
 const byteUnits: Record<string, number> = {
   b: 1,
   kb: 1e3,
@@ -170,12 +178,31 @@ export const keys = {
   finetuning_type: choice(['full'], 'full', 'which weights are trained: all of them'),
 
   dataset: custom('a name or path, or a list of them', readNames, undefined, 'names in dataset_info.json or paths of files'),
+  eval_dataset: custom(
+    'a name or path, or a list of them',
+    readNames,
+    undefined,
+    'data sets for evaluation, instead of val_size',
+  ),
   dataset_dir: text('data', 'folder of dataset_info.json'),
   template: text(undefined, "chat template by name, instead of the model folder's own"),
   default_system: text(limoPrompt, 'system prompt of records without one; empty for none', { mayBeEmpty: true }),
   cutoff_len: integer({ min: 2 }, 16384, 'most tokens of an example, and of a packed micro-batch'),
   over_length: choice(['error', 'drop', 'truncate'], 'error', 'what happens to examples longer than cutoff_len'),
   max_samples: integer({ min: 1 }, undefined, 'take only the first so many records of each dataset'),
+  mix_strategy: choice(
+    ['concat', 'interleave_under', 'interleave_over'],
+    'concat',
+    'several data sets one after another, or drawn from until the first, or every one, is used up',
+  ),
+  interleave_probs: custom(
+    'a number above 0 for each dataset',
+    readProbabilities,
+    undefined,
+    'chance of each dataset with an interleaving mix_strategy: 0.7,0.3 [they take turns]',
+  ),
+  tokenized_path: text(undefined, 'folder of the cache of tokenized records [limo-native/examples in the user’s cache folder]'),
+  preprocessing_num_workers: integer({ min: 0 }, availableParallelism(), 'threads that tokenize a large data set'),
   packing: flag(true, 'pack the samples of a step into micro-batches; never changes the result'),
   val_size: custom(
     'a fraction below 1 or a whole number of records',

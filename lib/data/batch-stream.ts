@@ -1,5 +1,5 @@
 import { DataError } from '../errors.js'
-import type { Example } from './example.js'
+import type { Examples } from './examples.js'
 import { type PackedBatch, type PackOptions, packStep } from './packer.js'
 import { Random } from './random.js'
 
@@ -44,14 +44,14 @@ export interface BatchPlan {
  *     const plan = planBatches(examples, options)
  *     for (let n = 1; n <= plan.totalSteps; n++) train(plan.step(n))
  */
-export function planBatches(examples: readonly Example[], options: BatchPlanOptions): BatchPlan {
+export function planBatches(examples: Examples, options: BatchPlanOptions): BatchPlan {
   const { examplesPerStep, numTrainEpochs, seed, disableShuffling, pack } = options
-  const count = examples.length
+  const { count } = examples
   if (count === 0) throw new DataError('DATA_EMPTY', 'expected at least one example to train on but received none.')
   const stepsPerEpoch = Math.ceil(count / examplesPerStep)
   // 1.1 epochs of 10 steps are 11 steps, though 1.1 * 10 is a little more in floating point
   const totalSteps = options.maxSteps ?? Math.ceil(numTrainEpochs * stepsPerEpoch - 1e-6)
-  const fileOrder = Int32Array.from(examples.keys())
+  const fileOrder = Int32Array.from({ length: count }, (_, index) => index)
   let current: { epoch: number; order: Int32Array } = { epoch: -1, order: fileOrder }
 
   const orderOf = (epoch: number): Int32Array => {
@@ -67,7 +67,7 @@ export function planBatches(examples: readonly Example[], options: BatchPlanOpti
       const epoch = Math.floor((n - 1) / stepsPerEpoch)
       const start = ((n - 1) % stepsPerEpoch) * examplesPerStep
       const taken = orderOf(epoch).subarray(start, start + examplesPerStep)
-      const chosen = Array.from(taken, (index) => examples[index]!)
+      const chosen = Array.from(taken, (index) => examples.read(index))
       const microBatches = packStep(chosen, pack)
       for (const batch of microBatches) batch.exampleIndices = batch.exampleIndices.map((index) => taken[index]!)
       return {
@@ -83,19 +83,19 @@ export function planBatches(examples: readonly Example[], options: BatchPlanOpti
 
 /** Bounds that hold for every choice of `examplesPerStep` examples. */
 function largestMicroBatch(
-  examples: readonly Example[],
+  examples: Examples,
   examplesPerStep: number,
   pack: PackOptions,
 ): { maxTokens: number; maxSequences: number } {
-  const lengths = examples.map(({ inputIds }) => inputIds.length).sort((a, b) => a - b)
+  const lengths = Int32Array.from({ length: examples.count }, (_, index) => examples.lengthOf(index)).sort()
   const most = pack.packing ? examplesPerStep : Math.min(examplesPerStep, pack.examplesPerMicroBatch)
   const longest = lengths.at(-1)!
-  const sumOfLongest = lengths.slice(-most).reduce((sum, length) => sum + length, 0)
+  const sumOfLongest = lengths.subarray(-most).reduce((sum, length) => sum + length, 0)
   if (!pack.packing) return { maxTokens: sumOfLongest, maxSequences: Math.min(most, lengths.length) }
 
   let maxSequences = 0
   let shortestSum = 0
-  for (const length of lengths.slice(0, most)) {
+  for (const length of lengths.subarray(0, most)) {
     shortestSum += length
     if (shortestSum > pack.capacity) break
     maxSequences += 1

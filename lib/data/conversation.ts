@@ -1,7 +1,7 @@
 import { isJsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
 import type { RowPlace } from './row.js'
-import { describe, hasContent, invalidRecord, optionalText, type Row, requiredText } from './row-fields.js'
+import { describe, hasContent, invalidRecord, optionalText, parseList, type Row, requiredText } from './row-fields.js'
 
 export type Role = 'system' | 'user' | 'assistant' | 'tool'
 
@@ -14,9 +14,15 @@ export interface Turn {
 /** Where the text of a record stands, for files whose columns have other names: LLaMA-Factory's `columns` and `tags`. */
 export interface ColumnMapping {
   formatting: 'alpaca' | 'sharegpt'
-  columns: { prompt?: string; query?: string; response?: string; system?: string; history?: string; messages?: string }
+  columns: Partial<Record<ColumnName, string>>
   tags: TurnTags
 }
+
+type ColumnName = 'prompt' | 'query' | 'response' | 'system' | 'history' | 'messages' | UnreadColumn
+
+/** Columns that a row may have as long as nothing is in them. */
+const unreadColumns = ['tools', 'images', 'videos', 'audios'] as const
+type UnreadColumn = (typeof unreadColumns)[number]
 
 /** The keys of a turn, and what its role is called. */
 export interface TurnTags {
@@ -41,7 +47,7 @@ export const shareGptTags: TurnTags = {
   },
 }
 
-const messagesTags: TurnTags = {
+export const messagesTags: TurnTags = {
   role: 'role',
   content: 'content',
   roles: { system: 'system', developer: 'system', user: 'user', assistant: 'assistant', tool: 'tool' },
@@ -54,9 +60,21 @@ const alpacaColumns = { prompt: 'instruction', query: 'input', response: 'output
  * assistant turn. Throws DATA_INVALID_RECORD and DATA_EMPTY_TURN.
  */
 export function parseConversation(row: Row, mapping: ColumnMapping | undefined, place: RowPlace): Turn[] {
+  for (const name of unreadColumns) {
+    const column = mapping?.columns[name] ?? (mapping === undefined && name === 'tools' ? name : undefined)
+    if (column !== undefined && hasContent(row[column])) throw unread(name, column, place)
+  }
   const turns = mapping === undefined ? parseByColumns(row, place) : parseMapped(row, mapping, place)
   checkTurns(turns, place)
   return turns
+}
+
+function unread(name: UnreadColumn, column: string, place: RowPlace): DataError {
+  if (name === 'tools') {
+    const problem = `expected no tool definitions but received the column ${column}`
+    return invalidRecord(place, problem, 'Write them into the system turn.')
+  }
+  return invalidRecord(place, `expected text alone but received ${name} in the column ${column}`, 'Remove the record.')
 }
 
 function parseByColumns(row: Row, place: RowPlace): Turn[] {
@@ -96,7 +114,7 @@ function parseAlpaca(row: Row, columns: ColumnMapping['columns'], place: RowPlac
 }
 
 function parseHistory(row: Row, column: string, place: RowPlace): [string, string][] {
-  const history = row[column] ?? []
+  const history = parseList(row[column] ?? [])
   const isPair = (pair: unknown) => Array.isArray(pair) && pair.length === 2 && pair.every((text) => typeof text === 'string')
   if (Array.isArray(history) && history.every(isPair)) return history
   throw invalidRecord(
@@ -107,12 +125,9 @@ function parseHistory(row: Row, column: string, place: RowPlace): [string, strin
 }
 
 function parseMessages(row: Row, { column, tags }: { column: string; tags: TurnTags }, place: RowPlace): Turn[] {
-  const messages = row[column]
+  const messages = parseList(row[column])
   if (!Array.isArray(messages)) {
     throw invalidRecord(place, `expected ${column} to be a list of turns but received ${describe(messages)}`, 'Mend the record.')
-  }
-  if (hasContent(row.tools)) {
-    throw invalidRecord(place, 'expected no tool definitions but received the column tools', 'Write them into the system turn.')
   }
   return messages.map((message: unknown, index) => parseMessage(message, `${column}[${index}]`, tags, place))
 }

@@ -2,28 +2,46 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { distance } from 'fastest-levenshtein'
+import { isDynamicPattern } from 'tinyglobby'
 import { isJsonObject, type JsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
-import { type ColumnMapping, type Role, shareGptTags, type TurnTags } from './conversation.js'
+import { type ColumnMapping, messagesTags, type Role, shareGptTags, type TurnTags } from './conversation.js'
+import { findDataFiles } from './data-files.js'
 
-/** A file of records and, where `dataset_info.json` has one, the mapping of its columns. */
+/** The files of a data set and what `dataset_info.json` says of it. */
 export interface DatasetSource {
   name: string
-  path: string
+  /** In the order in which they are read. */
+  files: string[]
   columns?: ColumnMapping | undefined
+  /** How many examples to take of it, some several times where it has fewer. */
+  numSamples?: number | undefined
 }
 
 type Entry = JsonObject
 
 // LLaMA-Factory's keys. Those of an entry that only matter for a download are accepted and have no effect on a file.
-const entryKeys = ['file_name', 'formatting', 'columns', 'tags', 'subset', 'split', 'folder', 'cloud_file_name']
+const entryKeys = [
+  'file_name',
+  'formatting',
+  'ranking',
+  'columns',
+  'tags',
+  'subset',
+  'split',
+  'folder',
+  'num_samples',
+  'cloud_file_name',
+]
 const downloadKeys = ['hf_hub_url', 'ms_hub_url', 'om_hub_url', 'script_url']
-const columnKeys = ['prompt', 'query', 'response', 'system', 'history', 'messages']
+const columnKeys = ['prompt', 'query', 'response', 'system', 'history', 'messages', 'tools', 'images', 'videos', 'audios']
+/** Columns of preference pairs, which are nothing to learn from here. */
+const preferenceColumns = ['chosen', 'rejected', 'kto_tag']
 const tagKeys = ['role_tag', 'content_tag', 'user_tag', 'assistant_tag', 'observation_tag', 'function_tag', 'system_tag']
 
 /**
- * Turns the `dataset` of a config into files: names in `<datasetDir>/dataset_info.json` or paths of files, several of
- * them separated by commas.
+ * Turns the `dataset` of a config into files: names in `<datasetDir>/dataset_info.json` or paths of files, folders and globs
+ * (`findDataFiles`), several of them separated by commas.
  *
  * Throws DATA_NOT_FOUND for a name that is neither, and for one that would have to be downloaded; DATA_MALFORMED for a
  * `dataset_info.json` that is not JSON or asks for something this package does not do, naming the key.
@@ -38,13 +56,16 @@ export async function resolveDatasets(dataset: string, datasetDir: string): Prom
   }
   const infoPath = resolve(datasetDir, 'dataset_info.json')
   const info = await readDatasetInfo(infoPath)
-  return names.map((name) => {
-    const isNamed = info !== undefined && Object.hasOwn(info, name)
-    if (isNamed) return parseEntry(name, info[name], infoPath, datasetDir)
-    const path = [resolve(name), resolve(datasetDir, name)].find((candidate) => existsSync(candidate))
-    if (path !== undefined) return { name: basename(path), path }
-    throw unknownDataset(name, info === undefined ? undefined : Object.keys(info), infoPath)
-  })
+  return Promise.all(
+    names.map(async (name) => {
+      const isNamed = info !== undefined && Object.hasOwn(info, name)
+      if (isNamed) return parseEntry(name, info[name], infoPath, datasetDir)
+      const path = [resolve(name), resolve(datasetDir, name)].find((candidate) => existsSync(candidate))
+      if (path !== undefined) return { name: basename(path), files: await findDataFiles(path) }
+      if (isDynamicPattern(name)) return { name, files: await findDataFiles(name) }
+      throw unknownDataset(name, info === undefined ? undefined : Object.keys(info), infoPath)
+    }),
+  )
 }
 
 async function readDatasetInfo(path: string): Promise<Entry | undefined> {
@@ -64,7 +85,7 @@ async function readDatasetInfo(path: string): Promise<Entry | undefined> {
   })
 }
 
-function parseEntry(name: string, entry: unknown, infoPath: string, datasetDir: string): DatasetSource {
+async function parseEntry(name: string, entry: unknown, infoPath: string, datasetDir: string): Promise<DatasetSource> {
   const where = `${infoPath}: ${name}`
   const fail = (problem: string) => new DataError('DATA_MALFORMED', `${where}: ${problem}`, { file: infoPath, dataset: name })
   if (!isJsonObject(entry)) throw fail('expected an object with file_name. Mend the entry.')
@@ -78,25 +99,54 @@ function parseEntry(name: string, entry: unknown, infoPath: string, datasetDir: 
       { file: infoPath, dataset: name },
     )
   }
-  if (entry.ranking === true)
-    throw fail('expected chains to learn from but received ranking: true, preference pairs. Use another dataset.')
-  const unknown = Object.keys(entry).find((key) => ![...entryKeys, ...downloadKeys, 'ranking'].includes(key))
+  if (entry.ranking === true || preferenceColumns.some((key) => isJsonObject(entry.columns) && key in entry.columns))
+    throw fail(
+      'expected chains to learn from but received preference pairs (ranking, chosen, rejected or kto_tag). Use another dataset.',
+    )
+  const unknown = Object.keys(entry).find((key) => ![...entryKeys, ...downloadKeys].includes(key))
   if (unknown !== undefined) throw fail(`received the key ${unknown}, which has no meaning here. Remove it.`)
   if (typeof entry.file_name !== 'string') throw fail('expected file_name to be the name of a file. Add it.')
 
-  const formatting = entry.formatting ?? 'alpaca'
-  if (formatting !== 'alpaca' && formatting !== 'sharegpt') {
-    throw fail(`expected formatting to be alpaca or sharegpt but received ${JSON.stringify(formatting)}.`)
+  const { formatting = 'alpaca', num_samples: numSamples, split, subset } = entry
+  if (formatting !== 'alpaca' && formatting !== 'sharegpt' && formatting !== 'openai') {
+    throw fail(`expected formatting to be alpaca, sharegpt or openai but received ${JSON.stringify(formatting)}.`)
   }
-  const path = resolve(datasetDir, entry.file_name)
+  if (numSamples != null && !(Number.isSafeInteger(numSamples) && (numSamples as number) > 0)) {
+    throw fail(`expected num_samples to be a whole number above 0 but received ${JSON.stringify(numSamples)}.`)
+  }
+  for (const [key, value] of Object.entries({ split, subset })) {
+    if (value != null && typeof value !== 'string') throw fail(`expected ${key} to be a string.`)
+  }
   const columns = checkTexts(entry.columns, 'columns', columnKeys, fail)
   const tags = checkTexts(entry.tags, 'tags', tagKeys, fail)
-  // an entry that only names a file leaves it to the columns of the records to say what they are
-  if (columns === undefined && tags === undefined && formatting === 'alpaca') return { name, path }
-  if (formatting === 'sharegpt' && columns?.messages === undefined) {
-    return { name, path, columns: { formatting, columns: { ...columns, messages: 'conversations' }, tags: parseTags(tags) } }
+  const mapping = mappingOf(formatting, columns, tags)
+  const path = resolve(datasetDir, entry.file_name)
+  return {
+    name,
+    files: await findDataFiles(path, {
+      split: (split ?? undefined) as string | undefined,
+      subset: (subset ?? undefined) as string | undefined,
+    }),
+    ...(mapping && { columns: mapping }),
+    ...(numSamples != null && { numSamples: numSamples as number }),
   }
-  return { name, path, columns: { formatting, columns: columns ?? {}, tags: parseTags(tags) } }
+}
+
+/** An entry that only names a file leaves it to the columns of the records to say what they are. */
+function mappingOf(
+  formatting: 'alpaca' | 'sharegpt' | 'openai',
+  columns: Record<string, string> | undefined,
+  tags: Record<string, string> | undefined,
+): ColumnMapping | undefined {
+  if (formatting === 'alpaca') {
+    return columns === undefined && tags === undefined ? undefined : { formatting, columns: columns ?? {}, tags: parseTags(tags) }
+  }
+  const isOpenAi = formatting === 'openai'
+  return {
+    formatting: 'sharegpt',
+    columns: { ...columns, messages: columns?.messages ?? (isOpenAi ? 'messages' : 'conversations') },
+    tags: isOpenAi && tags === undefined ? messagesTags : parseTags(tags),
+  }
 }
 
 function checkTexts(

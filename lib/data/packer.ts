@@ -27,6 +27,8 @@ export interface PackOptions {
   /** The sequences of a micro-batch, when not packing. */
   examplesPerMicroBatch: number
   lossReduction: LossReduction
+  /** Scored tokens of everything that one loss is taken over, where that is more than the examples given. */
+  scoredTokens?: number | undefined
 }
 
 /**
@@ -47,7 +49,7 @@ export function packStep(examples: readonly Example[], options: PackOptions): Pa
   const groups = options.packing
     ? bestFitDecreasing(examples, options.capacity)
     : consecutive(examples, options.examplesPerMicroBatch)
-  const stepTokens = examples.reduce((sum, { scoredTokens }) => sum + scoredTokens, 0)
+  const stepTokens = options.scoredTokens ?? examples.reduce((sum, { scoredTokens }) => sum + scoredTokens, 0)
   const weightOf = ({ scoredTokens }: Example) =>
     options.lossReduction === 'token' ? 1 / stepTokens : 1 / (examples.length * scoredTokens)
   return groups.map((group) => layOut(examples, group, weightOf))

@@ -1,9 +1,7 @@
 import { isJsonObject } from '../config/json-object.js'
-import { DataError } from '../errors.js'
 import { type ColumnMapping, parseConversation, type Turn } from './conversation.js'
 import type { JsonRow, RowPlace } from './row.js'
-import { describe, invalidRecord, type Row } from './row-fields.js'
-import { readRows } from './rows.js'
+import { describe, invalidRecord, parseList, type Row } from './row-fields.js'
 
 export type { ColumnMapping, Role, Turn } from './conversation.js'
 
@@ -27,7 +25,7 @@ export interface TokenizedRecord {
 export type TrainingRecord = ChatRecord | TokenizedRecord
 
 /**
- * Reads a file of records. Without `columns`, a record's own columns say what it is:
+ * Turns a row into a record. Without `mapping`, a record's own columns say what it is:
  *
  *     {question, solution, …}            LIMO: question → user, solution → assistant
  *     {question, answer}                 GSM8K: question → user, answer → assistant
@@ -36,18 +34,8 @@ export type TrainingRecord = ChatRecord | TokenizedRecord
  *     {messages: [{role, content}]}      OpenAI
  *     {input_ids, labels}                already tokenized
  *
- * Throws DATA_NOT_FOUND, DATA_MALFORMED, DATA_EMPTY, DATA_INVALID_RECORD and DATA_EMPTY_TURN; the last two name
- * file and line, and have them in `details`.
+ * Throws DATA_INVALID_RECORD and DATA_EMPTY_TURN, which name file and line and have them in `details`.
  */
-export async function readRecords(path: string, columns?: ColumnMapping): Promise<TrainingRecord[]> {
-  const records: TrainingRecord[] = []
-  for await (const row of readRows(path)) records.push(parseRecord(row, columns))
-  if (records.length === 0) {
-    throw new DataError('DATA_EMPTY', `expected at least one record in ${path} but the file has none.`, { file: path })
-  }
-  return records
-}
-
 export function parseRecord({ place, value }: JsonRow, mapping: ColumnMapping | undefined): TrainingRecord {
   if (!isJsonObject(value)) {
     throw invalidRecord(place, `expected a JSON object but received ${describe(value)}`, 'Mend or remove the record.')
@@ -70,7 +58,7 @@ function parseTokens(row: Row, place: RowPlace): TokenizedRecord {
 }
 
 function integers(row: Row, column: string, place: RowPlace, inRange: (value: number) => boolean): number[] {
-  const values = row[column]
+  const values = parseList(row[column])
   if (!Array.isArray(values) || values.length === 0) {
     throw invalidRecord(place, `expected ${column} to be a list of integers but received ${describe(values)}`, 'Mend the record.')
   }

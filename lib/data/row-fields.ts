@@ -15,6 +15,16 @@ export function optionalText(row: Row, column: string, place: RowPlace): string 
   return row[column] == null ? '' : requiredText(row, column, place)
 }
 
+/** A list, which CSV and some Parquet files have as JSON text. */
+export function parseList(value: unknown): unknown {
+  if (typeof value !== 'string' || !/^\s*\[/.test(value)) return value
+  try {
+    return JSON.parse(value)
+  } catch {
+    return value
+  }
+}
+
 export function hasContent(value: unknown): boolean {
   return value != null && value !== '' && value !== '[]' && !(Array.isArray(value) && value.length === 0)
 }

@@ -5,21 +5,18 @@ import { shuffledOrder } from './batch-stream.js'
 const validationStream = -1
 
 /**
- * Sets `valSize` examples aside, chosen by the seed: a share of them below 1 (rounded up), a number of them from 1 on, none
- * for 0. Both parts keep the order of the examples. Throws DATA_EMPTY when none are left to train on.
+ * Sets `valSize` of `count` examples aside, chosen by the seed: a share of them below 1 (rounded up), a number of them from 1
+ * on, none for 0. Returns the places of both parts, ascending. Throws DATA_EMPTY when none are left to train on.
  */
-export function splitValidation<T>(examples: readonly T[], valSize: number, seed: number): { train: T[]; validation: T[] } {
-  const count = valSize < 1 ? Math.ceil(valSize * examples.length - 1e-6) : Math.floor(valSize)
-  if (count >= examples.length) {
+export function splitValidation(count: number, valSize: number, seed: number): { train: Int32Array; validation: Int32Array } {
+  const aside = valSize < 1 ? Math.ceil(valSize * count - 1e-6) : Math.floor(valSize)
+  if (aside >= count) {
     throw new DataError(
       'DATA_EMPTY',
-      `expected val_size to leave examples to train on but ${count} of ${examples.length} would be set aside. Lower val_size.`,
-      { valSize, examples: examples.length },
+      `expected val_size to leave examples to train on but ${aside} of ${count} would be set aside. Lower val_size.`,
+      { valSize, examples: count },
     )
   }
-  const chosen = new Set(shuffledOrder(examples.length, seed, validationStream).subarray(0, count))
-  return {
-    train: examples.filter((_, index) => !chosen.has(index)),
-    validation: examples.filter((_, index) => chosen.has(index)),
-  }
+  const order = shuffledOrder(count, seed, validationStream)
+  return { train: order.subarray(aside).toSorted(), validation: order.subarray(0, aside).toSorted() }
 }

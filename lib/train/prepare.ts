@@ -1,14 +1,11 @@
-import { createHash } from 'node:crypto'
 import { type ModelConfig, readModelConfig } from '../config/model-config.js'
 import type { TrainConfig } from '../config/train-config.js'
 import { type BatchPlan, planBatches } from '../data/batch-stream.js'
-import { type ChatTemplate, loadChatTemplate } from '../data/chat-template.js'
-import { resolveDatasets } from '../data/dataset-info.js'
-import { type Example, type ExampleOptions, type ExampleReport, makeExamples } from '../data/example.js'
-import { type PackedBatch, type PackOptions, packStep } from '../data/packer.js'
-import { readRecords, type TrainingRecord } from '../data/records.js'
-import { loadTokenizer, type TextTokenizer } from '../data/tokenizer.js'
-import { splitValidation } from '../data/validation-split.js'
+import type { Examples } from '../data/examples.js'
+import { type LoadedExamples, type LoadOptions, loadExamples } from '../data/load-examples.js'
+import type { ExampleReport } from '../data/over-length.js'
+import type { PackOptions } from '../data/packer.js'
+import { planValidation, type ValidationPlan } from '../data/validation-plan.js'
 import { ConfigError } from '../errors.js'
 import { backendOf } from '../native/backend.js'
 import { cudaMemoryBytes } from '../native/device.js'
@@ -17,21 +14,15 @@ import { planStep, type StepPlan } from './step-plan.js'
 /** The part of available memory that a run may take when `memory_limit` is not given. */
 const MEMORY_SHARE = 0.9
 
-/** The records of a config with what turns them into examples. */
-export interface LoadedRecords {
-  modelFolder: string
-  model: ModelConfig
-  records: TrainingRecord[]
-  options: ExampleOptions
-}
-
 /** Everything about a run that is known before the device is opened: data, order, batches, programs, memory. */
 export interface PreparedRun {
   config: TrainConfig
   modelFolder: string
   model: ModelConfig
-  examples: Example[]
-  validation: PackedBatch[]
+  /** To train on. */
+  examples: Examples
+  /** Held out. */
+  validation: ValidationPlan
   report: ExampleReport
   batches: BatchPlan
   step: StepPlan
@@ -52,44 +43,20 @@ export function required<T>(value: T | undefined, key: string, example: string):
   return value
 }
 
-/** Reads the model's config, the records and, where records are text, the tokenizer and the chat template. */
-export async function loadRecords(config: TrainConfig): Promise<LoadedRecords> {
+/** Reads the model's config and the data sets, through the cache of tokenized examples. */
+export async function loadRunExamples(
+  config: TrainConfig,
+  { signal, onProgress }: PrepareOptions = {},
+): Promise<{ modelFolder: string; model: ModelConfig; loaded: LoadedExamples }> {
   const modelFolder = required(config.modelNameOrPath, 'model_name_or_path', './Qwen2.5-0.5B-Instruct')
   const dataset = required(config.dataset, 'dataset', 'chains.jsonl')
   const model = await readModelConfig(modelFolder)
-  const records: TrainingRecord[] = []
-  for (const source of await resolveDatasets(dataset, config.datasetDir)) {
-    const all = await readRecords(source.path, source.columns)
-    for (const record of all.slice(0, config.maxSamples)) records.push(record)
-  }
-  let tokenizer: TextTokenizer | undefined
-  let template: ChatTemplate | undefined
-  if (records.some((record) => record.kind === 'chat')) {
-    tokenizer = await loadTokenizer(modelFolder)
-    template = await loadChatTemplate(modelFolder, config.template, tokenizer.specialTokens)
-  }
-  const { cutoffLen, overLength, defaultSystem } = config
-  return {
-    modelFolder,
-    model,
-    records,
-    options: {
-      ...(tokenizer && { tokenizer }),
-      ...(template && { template }),
-      cutoffLen,
-      overLength,
-      defaultSystem,
-      vocabSize: model.vocabSize,
-    },
-  }
+  const loaded = await loadExamples(config, dataset, { modelFolder, vocabSize: model.vocabSize, signal, onProgress })
+  return { modelFolder, model, loaded }
 }
 
-/** The examples to train on, those held out for evaluation, and how the former come in steps. Throws DATA_EMPTY. */
-export function planExamples(
-  all: readonly Example[],
-  config: TrainConfig,
-): { examples: Example[]; validation: Example[]; pack: PackOptions; batches: BatchPlan } {
-  const { train: examples, validation } = splitValidation(all, config.valSize, config.dataSeed)
+/** How the examples to train on come in steps. */
+export function planRunBatches(examples: Examples, config: TrainConfig): { pack: PackOptions; batches: BatchPlan } {
   const pack = {
     packing: config.packing,
     capacity: config.cutoffLen,
@@ -104,40 +71,42 @@ export function planExamples(
     disableShuffling: config.disableShuffling,
     pack,
   })
-  return { examples, validation, pack, batches }
+  return { pack, batches }
+}
+
+export interface PrepareOptions {
+  signal?: AbortSignal | undefined
+  /** Those of a device that was opened. */
+  availableBytes?: number | undefined
+  /** Told now and then how far the tokenizing of a file is; never for what the cache has. */
+  onProgress?: LoadOptions['onProgress']
 }
 
 /**
- * Prepares a training run without opening a device or reading weights. `availableBytes` are those of a device that was opened.
+ * Prepares a training run without opening a device or reading weights.
  *
  * @throws ConfigError, DataError, CheckpointError; NativeError OUT_OF_MEMORY when the plan does not fit the memory limit
  */
-export async function prepareRun(
-  config: TrainConfig,
-  { signal, availableBytes }: { signal?: AbortSignal | undefined; availableBytes?: number | undefined } = {},
-): Promise<PreparedRun> {
-  const { modelFolder, model, records, options } = await loadRecords(config)
-  const { examples: all, report } = await makeExamples(records, options, signal)
-  const { examples, validation, pack, batches } = planExamples(all, config)
+export async function prepareRun(config: TrainConfig, options: PrepareOptions = {}): Promise<PreparedRun> {
+  const { modelFolder, model, loaded } = await loadRunExamples(config, options)
+  const { train: examples, report } = loaded
+  const { pack, batches } = planRunBatches(examples, config)
   // One loss over all held out tokens, packed like training data.
-  const validationBatches =
-    validation.length === 0
-      ? []
-      : packStep(validation, {
-          ...pack,
-          capacity: batches.maxTokens,
-          examplesPerMicroBatch: config.perDeviceEvalBatchSize,
-          lossReduction: 'token',
-        })
+  const validation = planValidation(loaded.validation, {
+    ...pack,
+    capacity: batches.maxTokens,
+    examplesPerMicroBatch: config.perDeviceEvalBatchSize,
+    lossReduction: 'token',
+  })
   const step = planStep({
     config: model,
     dtype: config.bf16 ? 'bf16' : 'f32',
     recompute: config.recompute,
     device: config.device,
-    memoryLimit: config.memoryLimit ?? defaultMemoryLimit(config.device, availableBytes),
+    memoryLimit: config.memoryLimit ?? defaultMemoryLimit(config.device, options.availableBytes),
     threads: config.threads,
-    maxTokens: Math.max(batches.maxTokens, ...validationBatches.map(({ inputIds }) => inputIds.length)),
-    maxSequences: Math.max(batches.maxSequences, ...validationBatches.map(({ cuSeqlens }) => cuSeqlens.length - 1)),
+    maxTokens: Math.max(batches.maxTokens, validation.maxTokens),
+    maxSequences: Math.max(batches.maxSequences, validation.maxSequences),
     beta1: config.adamBeta1,
     beta2: config.adamBeta2,
     eps: config.adamEpsilon,
@@ -149,12 +118,12 @@ export async function prepareRun(
     modelFolder,
     model,
     examples,
-    validation: validationBatches,
+    validation,
     report,
     batches,
     step,
-    notes: [...positionNotes(all, model), ...deviceNotes(config)],
-    examplesDigest: digestOf(all),
+    notes: [...positionNotes(examples, model), ...deviceNotes(config)],
+    examplesDigest: loaded.digest,
   }
 }
 
@@ -172,23 +141,19 @@ function deviceNotes({ device, memoryLimit, recompute }: TrainConfig): string[] 
 }
 
 /** Not an error: RoPE has an angle for every position, and some models are trained on longer chains on purpose. */
-function positionNotes(examples: readonly Example[], { maxPositionEmbeddings }: ModelConfig): string[] {
-  const beyond = examples.filter(({ inputIds }) => inputIds.length > maxPositionEmbeddings)
-  if (beyond.length === 0) return []
-  const longest = beyond.reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0)
-  const which = beyond.length === 1 ? '1 example is' : `${beyond.length} examples are`
+function positionNotes(examples: Examples, { maxPositionEmbeddings }: ModelConfig): string[] {
+  let [count, longest, first] = [0, 0, -1]
+  for (let index = 0; index < examples.count; index++) {
+    const length = examples.lengthOf(index)
+    if (length <= maxPositionEmbeddings) continue
+    if (first < 0) first = index
+    count += 1
+    longest = Math.max(longest, length)
+  }
+  if (count === 0) return []
+  const which = count === 1 ? '1 example is' : `${count} examples are`
   return [
     `${which} longer than the model's max_position_embeddings of ${maxPositionEmbeddings} (the longest has ${longest} tokens, ` +
-      `${beyond[0]!.place} is the first): the model may never have seen such positions`,
+      `${examples.placeOf(first)} is the first): the model may never have seen such positions`,
   ]
-}
-
-function digestOf(examples: Example[]): string {
-  const hash = createHash('sha256')
-  for (const { inputIds, labels } of examples) {
-    hash.update(Int32Array.of(inputIds.length))
-    hash.update(inputIds)
-    hash.update(labels)
-  }
-  return hash.digest('hex')
 }

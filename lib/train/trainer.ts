@@ -38,6 +38,8 @@ const lastingSettings = [
   'template',
   'defaultSystem',
   'valSize',
+  'mixStrategy',
+  'interleaveProbs',
   'disableShuffling',
   'perDeviceTrainBatchSize',
   'gradientAccumulationSteps',
@@ -96,7 +98,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
         // Named only where it is set: checkpoints of releases without it were all made in float32.
         ...(config.bf16 && { bf16: true }),
       },
-      examples: { count: run.examples.length, digest: run.examplesDigest },
+      examples: { count: run.examples.count, digest: run.examplesDigest },
       // Of a CUDA device with its name and what multiplies its matrices, which choose the order of sums as well.
       instructionSet: description === '' ? instructionSet : `${instructionSet} (${description})`,
     }

@@ -113,7 +113,7 @@ export class TrainingLoop {
     for (const microBatch of batch.microBatches) loss += (await this.context.step.runMicroStep(microBatch)).loss
     if (!Number.isFinite(loss)) {
       const places = batch.microBatches.flatMap(({ exampleIndices }) =>
-        exampleIndices.map((index) => this.context.run.examples[index]!.place),
+        exampleIndices.map((index) => this.context.run.examples.placeOf(index)),
       )
       throw new NativeError(
         'NON_FINITE',
@@ -140,7 +140,7 @@ export class TrainingLoop {
 
   private async evaluate(step: number, epoch: number): Promise<TrainEvent> {
     let evalLoss = 0
-    for (const batch of this.context.run.validation) evalLoss += (await this.context.step.evaluate(batch)).loss
+    for (const batch of this.context.run.validation.batches()) evalLoss += (await this.context.step.evaluate(batch)).loss
     await this.context.metrics.append({ step, epoch, evalLoss })
     return { type: 'evaluation', step, epoch, evalLoss }
   }

@@ -222,13 +222,17 @@ t.test('over-length chains with a policy: a report of what is lost', async (t) =
   const dropped = await run('drop')
   t.equal(dropped.code, 0, dropped.stderr)
   const [, kept, lost] =
-    /data +(\d+) examples.*\n +(\d+) examples dropped, longer than cutoff_len: chains/.exec(dropped.stdout) ?? []
+    /data +(\d+) examples.*\n +(\d+) examples dropped, longer than cutoff_len: [\d,]+ scored tokens lost, \d+ answers in .*: chains/.exec(
+      dropped.stdout,
+    ) ?? []
   t.equal(Number(kept) + Number(lost), 24)
   const truncated = await run('truncate')
   t.equal(truncated.code, 0, truncated.stderr)
   t.match(
     truncated.stdout,
-    new RegExp(`data +24 examples.*longest 300\\n +${lost} examples truncated, [\\d,]+ scored tokens lost: chains`),
+    new RegExp(
+      `data +24 examples.*longest 300\\n +${lost} examples truncated, longer than cutoff_len: [\\d,]+ scored tokens lost, ${lost} answers in .*, ${lost} ends of turn: chains`,
+    ),
   )
 })
 

@@ -1,10 +1,16 @@
 import pc from 'picocolors'
 import type { Argv, CommandModule } from 'yargs'
+import { readModelConfig } from '../../config/model-config.js'
 import type { TrainConfig } from '../../config/train-config.js'
-import { type Example, makeExample, notScored, renderRecord } from '../../data/example.js'
+import { loadChatTemplate } from '../../data/chat-template.js'
+import { type Example, type ExampleOptions, makeExample, notScored, renderRecord } from '../../data/example.js'
+import type { Examples } from '../../data/examples.js'
+import type { LoadedExamples } from '../../data/load-examples.js'
+import { readRecord } from '../../data/read-record.js'
 import type { TrainingRecord } from '../../data/records.js'
-import { ConfigError, LimoError } from '../../errors.js'
-import { type LoadedRecords, loadRecords, planExamples } from '../../train/prepare.js'
+import { loadTokenizer } from '../../data/tokenizer.js'
+import { ConfigError, DataError } from '../../errors.js'
+import { loadRunExamples, planRunBatches, required } from '../../train/prepare.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { formatCount, formatTable } from '../format.js'
 
@@ -23,27 +29,36 @@ export const inspectCommand: CommandModule<object, InspectArguments> = {
       .option('ids', { type: 'boolean', default: true, describe: 'print the token ids' }) as Argv<InspectArguments>,
   handler: async (args) => {
     const { config } = await loadCommandConfig(args, ['row', 'ids'])
-    const loaded = await loadRecords(config)
-    const row = Number(args.row)
-    const record = loaded.records[row - 1]
-    if (!Number.isInteger(row) || !record) {
-      throw new ConfigError(
-        'CONFIG_INVALID_VALUE',
-        `expected --row from 1 to ${loaded.records.length} but received "${args.row}"`,
-        { row: args.row },
-      )
-    }
-    // A record that is too long is still worth a look.
-    const example = makeExample(record, { ...loaded.options, cutoffLen: Number.MAX_SAFE_INTEGER })
-    printText(record, example, loaded)
+    const { record, options } = await loadRow(config, args.row)
+    const example = makeExample(record, options)
+    printText(record, example, options)
     if (args.ids) printIds(example)
     printNumbers(record, example, config)
-    printPacking(row - 1, loaded, config)
+    await printPacking(Number(args.row) - 1, config)
   },
 }
 
+async function loadRow(config: TrainConfig, row: string): Promise<{ record: TrainingRecord; options: ExampleOptions }> {
+  const modelFolder = required(config.modelNameOrPath, 'model_name_or_path', './Qwen2.5-0.5B-Instruct')
+  const dataset = required(config.dataset, 'dataset', 'chains.jsonl')
+  const { vocabSize } = await readModelConfig(modelFolder)
+  const found = /^[1-9]\d*$/.test(row)
+    ? await readRecord(config, dataset, Number(row))
+    : await readRecord(config, dataset, Infinity)
+  if (!('record' in found)) {
+    const message = `expected --row from 1 to ${found.records} but received "${row}"`
+    throw new ConfigError('CONFIG_INVALID_VALUE', message, { row })
+  }
+  const options: ExampleOptions = { vocabSize, defaultSystem: config.defaultSystem }
+  if (found.record.kind === 'chat') {
+    options.tokenizer = await loadTokenizer(modelFolder)
+    options.template = await loadChatTemplate(modelFolder, config.template, options.tokenizer.specialTokens)
+  }
+  return { record: found.record, options }
+}
+
 /** The text, scored parts marked: in colour on a terminal, between ⟦ and ⟧ everywhere. */
-function printText(record: TrainingRecord, example: Example, { options }: LoadedRecords): void {
+function printText(record: TrainingRecord, example: Example, options: ExampleOptions): void {
   const mark = (text: string, scored: boolean) => (scored ? pc.green(`⟦${text}⟧`) : pc.dim(text))
   if (record.kind === 'chat') {
     const { segments } = renderRecord(record, options)
@@ -82,24 +97,23 @@ function printNumbers(record: TrainingRecord, { inputIds, scoredTokens }: Exampl
 }
 
 /** The first micro-batch that the record is in, with its neighbours. */
-function printPacking(recordIndex: number, { records, options }: LoadedRecords, config: TrainConfig): void {
-  const kept: Example[] = []
-  let example: Example | undefined
-  for (const [index, record] of records.entries()) {
-    try {
-      kept.push(makeExample(record, options))
-      if (index === recordIndex) example = kept.at(-1)
-    } catch (error) {
-      if (!(error instanceof LimoError) || error.code === 'TOKENIZER_MALFORMED') throw error
-    }
-  }
-  if (example === undefined) return
-  const { examples, batches } = planExamples(kept, config)
-  const index = examples.indexOf(example)
-  if (index < 0) {
-    console.log(`\npacked     never: held out for evaluation (val_size ${config.valSize})`)
+async function printPacking(record: number, config: TrainConfig): Promise<void> {
+  let loaded: LoadedExamples
+  try {
+    ;({ loaded } = await loadRunExamples(config))
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error
+    console.log(`\npacked     not known: ${error.message}`)
     return
   }
+  const { train: examples, validation } = loaded
+  const index = findRecord(examples, record)
+  if (index < 0) {
+    const isHeldOut = config.evalDataset === undefined && findRecord(validation, record) >= 0
+    if (isHeldOut) console.log(`\npacked     never: held out for evaluation (val_size ${config.valSize})`)
+    return
+  }
+  const { batches } = planRunBatches(examples, config)
   for (let step = 1; step <= batches.stepsPerEpoch; step++) {
     const { microBatches } = batches.step(step)
     const micro = microBatches.findIndex(({ exampleIndices }) => exampleIndices.includes(index))
@@ -111,9 +125,14 @@ function printPacking(recordIndex: number, { records, options }: LoadedRecords, 
     exampleIndices.forEach((neighbour, sequence) => {
       const mark = neighbour === index ? '→' : ' '
       console.log(
-        `         ${mark} ${examples[neighbour]!.place}  tokens ${cuSeqlens[sequence]!}…${cuSeqlens[sequence + 1]! - 1}, positions from 0`,
+        `         ${mark} ${examples.placeOf(neighbour)}  tokens ${cuSeqlens[sequence]!}…${cuSeqlens[sequence + 1]! - 1}, positions from 0`,
       )
     })
     return
   }
+}
+
+function findRecord(examples: Examples, record: number): number {
+  for (let index = 0; index < examples.count; index++) if (examples.recordOf(index) === record) return index
+  return -1
 }

@@ -31,7 +31,7 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       console.log(
         JSON.stringify({
           ...{ parameters: countParameters(model), bytes, totalBytes, ...bounds, recomputedLayers, dtype },
-          ...{ examples: examples.length, tokens: report.tokens, scoredTokens: report.scoredTokens, longest: report.longest },
+          ...{ examples: examples.count, tokens: report.tokens, scoredTokens: report.scoredTokens, longest: report.longest },
           ...{ totalSteps: batches.totalSteps, stepsPerEpoch: batches.stepsPerEpoch, tokensPerStep },
         }),
       )
@@ -48,7 +48,7 @@ export const planCommand: CommandModule<object, PlanArguments> = {
         ],
         [
           'data',
-          `${formatCount(examples.length)} examples, ${formatCount(report.tokens)} tokens, ${formatCount(report.scoredTokens)} scored, longest ${formatCount(report.longest)}`,
+          `${formatCount(examples.count)} examples, ${formatCount(report.tokens)} tokens, ${formatCount(report.scoredTokens)} scored, longest ${formatCount(report.longest)}`,
         ],
         [
           'steps',

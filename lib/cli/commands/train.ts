@@ -5,6 +5,7 @@ import type { Quickstart } from '../../quickstart/quickstart.js'
 import { type TrainEvent, train } from '../../train/trainer.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { deviceText, formatBytes, formatCount, formatDuration, formatTable } from '../format.js'
+import { overLengthLines } from '../over-length-lines.js'
 import { StepProgress } from '../progress.js'
 
 /** The exit code of a run that Ctrl-C ended. */
@@ -95,16 +96,9 @@ function printStart({ run, resumedFrom, resumedStep }: Extract<TrainEvent, { typ
   const { report, batches, step, model, config } = run
   console.log(`model      ${run.modelFolder}: ${model.modelType}, ${formatCount(countParameters(model))} parameters`)
   console.log(
-    `data       ${formatCount(run.examples.length)} examples, ${formatCount(report.tokens)} tokens (${formatCount(report.scoredTokens)} scored), longest ${formatCount(report.longest)}`,
+    `data       ${formatCount(run.examples.count)} examples, ${formatCount(report.tokens)} tokens (${formatCount(report.scoredTokens)} scored), longest ${formatCount(report.longest)}`,
   )
-  if (report.dropped.length > 0)
-    console.log(`           ${report.dropped.length} examples dropped, longer than cutoff_len: ${places(report.dropped)}`)
-  if (report.truncated.length > 0) {
-    const lost = report.truncated.reduce((sum, { lostScored }) => sum + lostScored, 0)
-    console.log(
-      `           ${report.truncated.length} examples truncated, ${formatCount(lost)} scored tokens lost: ${places(report.truncated)}`,
-    )
-  }
+  for (const line of overLengthLines(report)) console.log(`           ${line}`)
   const samples = config.perDeviceTrainBatchSize * config.gradientAccumulationSteps
   console.log(
     `steps      ${formatCount(batches.totalSteps)} of ${samples} ${samples === 1 ? 'example' : 'examples'}, ${batches.stepsPerEpoch} an epoch`,
@@ -112,11 +106,6 @@ function printStart({ run, resumedFrom, resumedStep }: Extract<TrainEvent, { typ
   const recomputed = step.recomputedLayers === 0 ? '' : `, ${step.recomputedLayers} of ${model.numHiddenLayers} layers recomputed`
   console.log(`memory     ${formatBytes(step.totalBytes)} on ${deviceText(config)}${recomputed}`)
   if (resumedFrom) console.log(`resuming   after step ${resumedStep} from ${resumedFrom}`)
-}
-
-function places(examples: { place: string; length: number }[]): string {
-  const shown = examples.slice(0, 3).map(({ place, length }) => `${place} (${length} tokens)`)
-  return `${shown.join(', ')}${examples.length > 3 ? ', …' : ''}`
 }
 
 interface Ending {

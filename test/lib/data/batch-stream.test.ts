@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type BatchPlanOptions, planBatches, shuffledOrder } from '../../../lib/data/batch-stream.js'
-import { type Example, makeExamples } from '../../../lib/data/example.js'
+import type { Example } from '../../../lib/data/example.js'
+import { examplesOf as inMemory } from '../../../lib/data/examples.js'
 import type { PackOptions } from '../../../lib/data/packer.js'
 import { Random } from '../../../lib/data/random.js'
-import { readRecords } from '../../../lib/data/records.js'
+import { makeExamples, readRecords } from '../../records.js'
 import { sharedPath } from '../../shared-files.js'
 
 const pack: PackOptions = { packing: true, capacity: 32, examplesPerMicroBatch: 1, lossReduction: 'token' }
@@ -45,7 +46,7 @@ t.test('shuffledOrder', async (t) => {
 
 t.test('every epoch takes every example once', async (t) => {
   const examples = examplesOf(10)
-  const plan = planBatches(examples, options)
+  const plan = planBatches(inMemory(examples), options)
   t.equal(plan.stepsPerEpoch, 3)
   t.equal(plan.totalSteps, 6)
   const orders: string[] = []
@@ -83,15 +84,15 @@ t.test('every epoch takes every example once', async (t) => {
 
 t.test('a step depends on its number and the seed alone', async (t) => {
   const examples = examplesOf(23)
-  const inOrder = planBatches(examples, options)
+  const inOrder = planBatches(inMemory(examples), options)
   const forwards = range(inOrder.totalSteps).map((index) => inOrder.step(index + 1))
-  const resumed = planBatches(examples, options)
+  const resumed = planBatches(inMemory(examples), options)
   for (const n of [7, 3, 12, 1, 7]) t.same(resumed.step(n), forwards[n - 1])
-  t.notSame(planBatches(examples, { ...options, seed: 43 }).step(1), forwards[0])
+  t.notSame(planBatches(inMemory(examples), { ...options, seed: 43 }).step(1), forwards[0])
 })
 
 t.test('file order', async (t) => {
-  const plan = planBatches(examplesOf(6), { ...options, disableShuffling: true, pack: { ...pack, packing: false } })
+  const plan = planBatches(inMemory(examplesOf(6)), { ...options, disableShuffling: true, pack: { ...pack, packing: false } })
   t.same(
     range(4).map((index) => plan.step(index + 1).microBatches.flatMap(({ exampleIndices }) => exampleIndices)),
     [
@@ -105,7 +106,7 @@ t.test('file order', async (t) => {
 
 t.test('the number of steps', async (t) => {
   const steps = (count: number, changes: Partial<BatchPlanOptions>) =>
-    planBatches(examplesOf(count), { ...options, ...changes }).totalSteps
+    planBatches(inMemory(examplesOf(count)), { ...options, ...changes }).totalSteps
   t.equal(steps(10, { numTrainEpochs: 1 }), 3)
   t.equal(steps(10, { numTrainEpochs: 1.5 }), 5)
   t.equal(steps(40, { numTrainEpochs: 1.1 }), 11, '1.1 · 10 is 11, though 11.000000000000002 in floating point')
@@ -125,7 +126,7 @@ t.test('the bounds hold for every step, and are reached when a step takes everyt
   ]
   for (const [index, pack] of packs.entries()) {
     const examples = examplesOf(17, index)
-    const plan = planBatches(examples, { ...options, numTrainEpochs: 30, pack })
+    const plan = planBatches(inMemory(examples), { ...options, numTrainEpochs: 30, pack })
     let [tokens, sequences] = [0, 0]
     for (let n = 1; n <= plan.totalSteps; n++) {
       for (const { inputIds, exampleIndices } of plan.step(n).microBatches) {
@@ -137,11 +138,11 @@ t.test('the bounds hold for every step, and are reached when a step takes everyt
     t.ok(sequences <= plan.maxSequences, `${sequences} <= ${plan.maxSequences} sequences`)
   }
   const examples = examplesOf(17)
-  const all = planBatches(examples, { ...options, examplesPerStep: 100, pack: { ...pack, capacity: 10_000 } })
+  const all = planBatches(inMemory(examples), { ...options, examplesPerStep: 100, pack: { ...pack, capacity: 10_000 } })
   t.equal(all.maxTokens, all.step(1).tokens)
   t.equal(all.maxSequences, 17)
-  t.equal(planBatches([exampleOf(0, 50)], options).maxTokens, 50, 'never below the longest example')
-  t.equal(planBatches([exampleOf(0, 50)], options).maxSequences, 1)
+  t.equal(planBatches(inMemory([exampleOf(0, 50)]), options).maxTokens, 50, 'never below the longest example')
+  t.equal(planBatches(inMemory([exampleOf(0, 50)]), options).maxSequences, 1)
 })
 
 for (const family of ['qwen2', 'qwen3', 'llama3']) {
@@ -149,10 +150,14 @@ for (const family of ['qwen2', 'qwen3', 'llama3']) {
   t.test(`golden run of ${family}`, { skip: rows === undefined && 'shared/golden is absent' }, async (t) => {
     const run = JSON.parse(readFileSync(join(rows!, '..', 'run.json'), 'utf8'))
     const { vocab_size: vocabSize } = JSON.parse(readFileSync(join(rows!, '..', 'config.json'), 'utf8'))
-    const { examples } = await makeExamples(await readRecords(rows!), { cutoffLen: 4096, overLength: 'error', vocabSize })
+    const examples = makeExamples(await readRecords(rows!), { vocabSize })
     t.equal(examples.length, 24)
     for (const packing of [true, false]) {
-      const plan = planBatches(examples, { ...options, disableShuffling: true, pack: { ...pack, packing, capacity: 4096 } })
+      const plan = planBatches(inMemory(examples), {
+        ...options,
+        disableShuffling: true,
+        pack: { ...pack, packing, capacity: 4096 },
+      })
       t.equal(plan.totalSteps, run.steps)
       t.same(
         range(run.steps).map((index) => plan.step(index + 1).scoredTokens),

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { resolveDatasets } from '../../../lib/data/dataset-info.js'
-import { readRecords } from '../../../lib/data/records.js'
+import { readRecords } from '../../records.js'
 
 const limo = { question: 'q', solution: 's', answer: 'a' }
 
@@ -15,10 +15,10 @@ t.test('a name, a path, and a list of both', async (t) => {
     { limo: { file_name: 'limo.json' } },
     { 'limo.json': JSON.stringify([limo]), 'mine.jsonl': JSON.stringify(limo) },
   )
-  t.same(await resolveDatasets('limo', folder), [{ name: 'limo', path: join(folder, 'limo.json') }])
+  t.same(await resolveDatasets('limo', folder), [{ name: 'limo', files: [join(folder, 'limo.json')] }])
   const mine = join(folder, 'mine.jsonl')
-  t.same(await resolveDatasets(mine, 'no-such-folder'), [{ name: 'mine.jsonl', path: mine }], 'needs no dataset_info.json')
-  t.match(await resolveDatasets('limo, mine.jsonl', folder), [{ name: 'limo' }, { path: mine }], 'a file in dataset_dir')
+  t.same(await resolveDatasets(mine, 'no-such-folder'), [{ name: 'mine.jsonl', files: [mine] }], 'needs no dataset_info.json')
+  t.match(await resolveDatasets('limo, mine.jsonl', folder), [{ name: 'limo' }, { files: [mine] }], 'a file in dataset_dir')
 })
 
 t.test('mapped columns', async (t) => {
@@ -58,9 +58,9 @@ t.test('mapped columns', async (t) => {
     { role: 'assistant', content: 'r' },
   ]
   const [mapped, chat, plain] = await resolveDatasets('mapped,chat,plain', folder)
-  t.match(await readRecords(mapped!.path, mapped!.columns), [{ turns }])
-  t.match(await readRecords(chat!.path, chat!.columns), [{ turns }])
-  t.match(await readRecords(plain!.path, plain!.columns), [{ turns: turns.slice(1) }])
+  t.match(await readRecords(mapped!.files[0]!, mapped!.columns), [{ turns }])
+  t.match(await readRecords(chat!.files[0]!, chat!.columns), [{ turns }])
+  t.match(await readRecords(plain!.files[0]!, plain!.columns), [{ turns: turns.slice(1) }])
 })
 
 t.test('names that are not there', async (t) => {
@@ -83,18 +83,21 @@ t.test('what would have to be downloaded', async (t) => {
       message: new RegExp(`${key}.*GAIR/LIMO.*[Dd]ownload`),
     })
   }
-  const folder = folderWith(t, { both: { hf_hub_url: 'GAIR/LIMO', file_name: 'limo.json' } })
-  t.match(await resolveDatasets('both', folder), [{ path: join(folder, 'limo.json') }], 'a file beside the address is taken')
+  const folder = folderWith(t, { both: { hf_hub_url: 'GAIR/LIMO', file_name: 'limo.json' } }, { 'limo.json': '[]' })
+  t.match(await resolveDatasets('both', folder), [{ files: [join(folder, 'limo.json')] }], 'a file beside the address is taken')
 })
 
 t.test('entries that ask for something unknown are refused by its name', async (t) => {
   const cases: [unknown, RegExp][] = [
     ['limo.json', /limo: expected an object with file_name/],
     [{ formatting: 'alpaca' }, /expected file_name/],
-    [{ file_name: 'a', formatting: 'openai' }, /alpaca or sharegpt but received "openai"/],
-    [{ file_name: 'a', ranking: true }, /ranking: true/],
-    [{ file_name: 'a', num_samples: 5 }, /the key num_samples/],
-    [{ file_name: 'a', columns: { chosen: 'c' } }, /columns to have only .* but received chosen/],
+    [{ file_name: 'a', formatting: 'chatml' }, /alpaca, sharegpt or openai but received "chatml"/],
+    [{ file_name: 'a', ranking: true }, /preference pairs/],
+    [{ file_name: 'a', num_samples: 0.5 }, /num_samples to be a whole number above 0 but received 0\.5/],
+    [{ file_name: 'a', spilt: 'train' }, /the key spilt/],
+    [{ file_name: 'a', split: 5 }, /split to be a string/],
+    [{ file_name: 'a', columns: { chosen: 'c' } }, /preference pairs/],
+    [{ file_name: 'a', columns: { answer: 'c' } }, /columns to have only .* but received answer/],
     [{ file_name: 'a', columns: { prompt: 5 } }, /columns\.prompt to be a string but received 5/],
     [{ file_name: 'a', columns: [] }, /columns to be an object/],
     [{ file_name: 'a', formatting: 'sharegpt', tags: { name_tag: 'n' } }, /tags to have only .* but received name_tag/],

@@ -1,15 +1,16 @@
 import t from 'tap'
 import { loadChatTemplate } from '../../../lib/data/chat-template.js'
-import { type ExampleOptions, makeExample, makeExamples, notScored, renderRecord } from '../../../lib/data/example.js'
-import { type ChatRecord, readRecords, type TokenizedRecord } from '../../../lib/data/records.js'
+import { type ExampleOptions, makeExample, notScored, renderRecord } from '../../../lib/data/example.js'
+import type { ChatRecord, TokenizedRecord } from '../../../lib/data/records.js'
 import { loadTokenizer } from '../../../lib/data/tokenizer.js'
+import { makeExamples, readRecords } from '../../records.js'
 import { sharedPath, tokenizerFolder } from '../../shared-files.js'
 
 const qwenFolder = tokenizerFolder('qwen2_5')
 const tokenizer = await loadTokenizer(qwenFolder)
 const template = await loadChatTemplate(qwenFolder, undefined, tokenizer.specialTokens)
-const options: ExampleOptions = { tokenizer, template, cutoffLen: 16384, overLength: 'error', vocabSize: 151936 }
-const plain: ExampleOptions = { cutoffLen: 8, overLength: 'error', vocabSize: 100 }
+const options: ExampleOptions = { tokenizer, template, vocabSize: 151936 }
+const plain: ExampleOptions = { vocabSize: 100 }
 
 const chat = (...contents: string[]): ChatRecord => ({
   kind: 'chat',
@@ -96,47 +97,14 @@ t.test('a conversation needs a tokenizer and a template', async (t) => {
   t.throws(() => makeExample(chat('q', 'a'), { ...plain, tokenizer }), { code: 'TEMPLATE_NOT_FOUND' })
 })
 
-t.test('over-length examples: error names all of them', async (t) => {
-  const rows = [9, 8, 12, 10, 11, 13, 14, 15].map((length, index) => row(length, 2, `rows.jsonl:${index + 1}`))
-  await t.rejects(makeExamples(rows, plain), {
-    code: 'DATA_OVER_LENGTH',
-    message:
-      /7 of 8 are longer: rows\.jsonl:1 has 9, rows\.jsonl:3 has 12, .*rows\.jsonl:6 has 13, and 2 more\. Raise cutoff_len to 15/,
-    details: { longest: 15, examples: { length: 7 } },
-  })
-  t.throws(() => makeExample(rows[0]!, plain), { code: 'DATA_OVER_LENGTH', message: /rows\.jsonl:1 has 9\. .*over_length: drop/ })
-  t.throws(() => makeExample(rows[0]!, { ...plain, overLength: 'drop' }), { code: 'DATA_OVER_LENGTH' })
-})
-
-t.test('over-length examples: drop', async (t) => {
-  const drop: ExampleOptions = { ...plain, overLength: 'drop' }
-  const { examples, report } = await makeExamples([row(9, 2, 'a:1'), row(8, 2, 'a:2'), row(3, 1, 'a:3')], drop)
-  t.match(examples, [{ place: 'a:2' }, { place: 'a:3' }])
-  t.same(report, { kept: 2, dropped: [{ place: 'a:1', length: 9 }], truncated: [], tokens: 11, scoredTokens: 8, longest: 8 })
-  await t.rejects(makeExamples([row(9, 2)], drop), { code: 'DATA_EMPTY', message: /all 1 are longer than cutoff_len 8/ })
-})
-
-t.test('over-length examples: truncate', async (t) => {
-  const cut: ExampleOptions = { ...plain, overLength: 'truncate' }
-  const { examples, report } = await makeExamples([row(10, 5, 'a:1'), row(4, 2, 'a:2')], cut)
-  t.equal(examples[0]!.inputIds.length, 8)
-  t.equal(examples[0]!.scoredTokens, 3)
-  t.match(report, {
-    kept: 2,
-    dropped: [],
-    truncated: [{ place: 'a:1', length: 10, lostTokens: 2, lostScored: 2 }],
-    scoredTokens: 5,
-  })
-  await t.rejects(makeExamples([row(10, 8)], cut), { code: 'DATA_NOTHING_SCORED', message: /first 8 tokens \(cutoff_len\)/ })
-  t.equal(makeExample(row(10, 5), cut).inputIds.length, 8)
-})
-
-t.test('no records', async (t) => {
-  await t.rejects(makeExamples([], plain), { code: 'DATA_EMPTY', message: /there are no records/ })
-})
-
-t.test('an abort stops the work', async (t) => {
-  await t.rejects(makeExamples([row(4, 2)], plain, AbortSignal.abort()), { name: 'AbortError' })
+t.test('where the answer in \\boxed{} ends', async (t) => {
+  const text = (content: string) => {
+    const { inputIds, answerEnd } = makeExample(chat('What is \\boxed{}?', content), options)
+    return tokenizer.decode(inputIds.subarray(0, answerEnd)).replace(/^[\s\S]*assistant\n/, '')
+  }
+  t.equal(text('So \\boxed{1}, no: $\\boxed{\\frac{1}{2}}$.'), 'So \\boxed{1}, no: $\\boxed{\\frac{1}{2}}')
+  t.equal(text(`It is \\boxed{7}.${' And so on.'.repeat(500)}`), 'It is \\boxed{7}.', 'far from the end')
+  for (const none of ['It is 2.', 'It is \\boxed{2']) t.equal(text(none), '', none)
 })
 
 const longChains = sharedPath('data', 'sft', 'long-chains.jsonl')
@@ -145,18 +113,8 @@ t.test(
   { skip: longChains === undefined && 'shared/data is absent' },
   async (t) => {
     const records = await readRecords(longChains!)
-    let ticks = 0
-    const timer = setInterval(() => {
-      ticks += 1
-    }, 10)
-    const { examples, report } = await makeExamples(records, options)
-    clearInterval(timer)
+    const examples = makeExamples(records, options)
     t.equal(examples.length, 150)
-    t.match(report, { kept: 150, dropped: [], truncated: [] })
-    t.equal(
-      report.tokens,
-      examples.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
-    )
     let wrong = 0
     for (const [index, { place, inputIds, labels, scoredTokens }] of examples.entries()) {
       const record = records[index] as ChatRecord
@@ -170,7 +128,9 @@ t.test(
       if (!isRight) wrong += 1
     }
     t.equal(wrong, 0, 'what is scored is exactly the solution and its end of turn')
-    // there is a pause every 20 ms of about 800; without pauses the timer would not fire at all
-    t.ok(ticks >= 5, `the event loop runs meanwhile (a 10 ms timer fired ${ticks} times)`)
+    t.ok(
+      examples.every(({ inputIds, answerEnd }) => answerEnd! > inputIds.length / 2),
+      'each has an answer, near its end',
+    )
   },
 )

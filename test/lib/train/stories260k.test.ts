@@ -38,7 +38,7 @@ const skip = folder === undefined && 'shared/data is absent'
 function packedBatch(tokens: number[], masked: number): PackedBatch {
   const labels = tokens.map((token, position) => (position <= masked ? -100 : token))
   const record = { kind: 'tokens' as const, place: 'golden', inputIds: tokens, labels }
-  const example = makeExample(record, { cutoffLen: tokens.length, overLength: 'error', vocabSize: 512 })
+  const example = makeExample(record, { vocabSize: 512 })
   const [batch] = packStep([example], { packing: true, capacity: 512, examplesPerMicroBatch: 1, lossReduction: 'token' })
   return batch!
 }

@@ -1,0 +1,208 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { homedir, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { DataError } from '../errors.js'
+import { packageDependencies } from '../package-root.js'
+import type { RowUnit } from './row.js'
+import { readBatches } from './rows.js'
+import { tokenize } from './tokenize.js'
+import { exampleFields, type TokenizedBatch, type TokenizeWork } from './tokenize-batch.js'
+import { openTokenized, type TokenizedExamples, TokenizedWriter } from './tokenized-file.js'
+
+/** Entries that no run has used for so long are removed. */
+const KEEP_DAYS = 30
+const dayMs = 86_400_000
+
+export interface CacheOptions {
+  /** The folder of the cache; the user's own without. */
+  folder?: string | undefined
+  /** Take only the first so many rows of the file. */
+  maxSamples?: number | undefined
+  /** Worker threads for a large file. */
+  workers: number
+  signal?: AbortSignal | undefined
+  /** Told now and then how far the tokenizing of a file is. */
+  onProgress?: ((progress: { file: string; examples: number; tokens: number }) => void) | undefined
+}
+
+/** Below this size a worker would spend its time on loading the tokenizer. */
+const BYTES_PER_WORKER = 1 << 21
+
+/**
+ * The examples of one file of rows: from the cache where the same content was turned into examples in the same way before,
+ * else made and kept. What an entry is keyed by is the content of the file, of the tokenizer's and the template's files,
+ * and every setting that an id or a label depends on; the file's name and its dates are not.
+ *
+ * The code that makes them is part of the key, so that another release never reads what this one would make otherwise.
+ *
+ * Throws what reading and parsing the rows throws, for the first row that is wrong, and WRITE_FAILED.
+ */
+export async function readExamples(file: string, work: TokenizeWork, options: CacheOptions): Promise<TokenizedExamples> {
+  const folder = options.folder === undefined ? await userCacheFolder() : resolve(options.folder)
+  const key = await keyOf(file, work, folder, options.maxSamples)
+  const entry = join(folder, key)
+  const known = await openTokenized(entry, file)
+  if (known !== undefined) {
+    const now = new Date()
+    // Says that the entry was used; a cache that may only be read does as well.
+    await utimes(join(entry, 'manifest.json'), now, now).catch(() => {})
+    return known
+  }
+  try {
+    await removeUnused(folder)
+    const before = await stat(file, { bigint: true }).catch(() => undefined)
+    const examples = await make(file, work, { ...options, folder, entry })
+    const after = await stat(file, { bigint: true })
+    if (before?.mtimeNs === after.mtimeNs && before.size === after.size) return examples
+    await rm(entry, { recursive: true, force: true })
+    throw new DataError('DATA_MALFORMED', `${file}: it was changed while it was read. Start again when it is complete.`, { file })
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    if (!['ENOSPC', 'EACCES', 'EROFS', 'EDQUOT', 'ENOTDIR', 'EFBIG', 'EPERM'].includes(code ?? '')) throw cause
+    throw new DataError(
+      'WRITE_FAILED',
+      `cannot write tokenized examples into ${folder}: ${message}. Make room, or set tokenized_path to a folder that has it.`,
+      { folder },
+      { cause },
+    )
+  }
+}
+
+async function make(
+  file: string,
+  work: TokenizeWork,
+  { folder, entry, maxSamples = Infinity, workers, signal, onProgress }: CacheOptions & { folder: string; entry: string },
+): Promise<TokenizedExamples> {
+  const temporary = join(folder, `${temporaryPrefix}${randomUUID()}`)
+  const { size } = await stat(file).catch(() => ({ size: 0 }))
+  const threads = workers <= 1 ? 0 : Math.min(workers, Math.floor(size / BYTES_PER_WORKER))
+  const writer = await TokenizedWriter.create(temporary)
+  let unit: RowUnit = 'line'
+  let [examples, tokens] = [0, 0]
+  try {
+    const rows = (async function* () {
+      for await (const batch of readBatches(file)) {
+        unit = batch.unit
+        yield batch
+      }
+    })()
+    for await (const batch of tokenize(rows, work, { workers: threads < 2 ? 0 : threads, signal })) {
+      const count = Math.min(countOf(batch), maxSamples - examples)
+      const problem = batch.problems.find(({ after }) => after < count || (after === count && examples + count < maxSamples))
+      if (problem !== undefined) throw new DataError(problem.code, problem.message, problem.details)
+      await writer.add(batch, count)
+      examples += count
+      tokens += batch.ids.length
+      onProgress?.({ file, examples, tokens })
+      if (examples === maxSamples) break
+    }
+    await writer.finish(unit)
+    await publish(temporary, entry)
+  } finally {
+    await writer.close().catch(() => {})
+    await rm(temporary, { recursive: true, force: true })
+  }
+  return (await openTokenized(entry, file))!
+}
+
+const countOf = ({ fields }: TokenizedBatch) => fields.length / exampleFields
+
+/** Where another process has published the same entry meanwhile, that one stays: it may be in use. */
+async function publish(temporary: string, entry: string): Promise<void> {
+  const isThere = (error: unknown) => ['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')
+  try {
+    await rename(temporary, entry)
+  } catch (error) {
+    if (!isThere(error)) throw error
+    if ((await openTokenized(entry, '')) !== undefined) return
+    // What is there is damaged.
+    await rename(entry, `${temporary}-replaced`)
+    await rename(temporary, entry)
+    await rm(`${temporary}-replaced`, { recursive: true, force: true })
+  }
+}
+
+/** `LIMO_CACHE_DIR`, or limo-native in the folder that the system has for caches, or a new temporary folder where that cannot be written. */
+async function userCacheFolder(): Promise<string> {
+  const { LIMO_CACHE_DIR: own, XDG_CACHE_HOME: caches } = process.env
+  if (own !== undefined && own !== '') return resolve(own)
+  const folder = join(caches === undefined || caches === '' ? join(homedir(), '.cache') : caches, 'limo-native', 'examples')
+  try {
+    await mkdir(folder, { recursive: true })
+    await rm(await mkdtemp(join(folder, temporaryPrefix)), { recursive: true })
+    return folder
+  } catch {
+    return mkdtemp(join(tmpdir(), 'limo-native-'))
+  }
+}
+
+const temporaryPrefix = 'temporary-'
+
+/** Removes what no run has used for a month, and what a killed process left. */
+async function removeUnused(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name)
+    const isEntry = /^[0-9a-f]{64}$/.test(name)
+    if (!isEntry && !name.startsWith(temporaryPrefix)) continue
+    const used = await stat(isEntry ? join(path, 'manifest.json') : path).catch(() => undefined)
+    const keepMs = (isEntry ? KEEP_DAYS : 1) * dayMs
+    if (used !== undefined && Date.now() - used.mtimeMs > keepMs) await rm(path, { recursive: true, force: true })
+  }
+}
+
+let codeDigest: Promise<string> | undefined
+
+/** A digest of the modules that turn rows into examples, which stand beside this one, and of the libraries that they use. */
+function digestOfCode(): Promise<string> {
+  codeDigest ??= (async () => {
+    const here = new URL('./', import.meta.url)
+    const modules = (await readdir(here)).filter((name) => name.endsWith('.js')).sort()
+    const hash = createHash('sha256').update(JSON.stringify([packageDependencies, process.versions.unicode]))
+    for (const name of modules) hash.update(await readFile(new URL(name, here)))
+    return hash.digest('hex')
+  })()
+  return codeDigest
+}
+
+/** The files of a model folder that ids and rendered text depend on. */
+const tokenizerFiles = ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja', 'chat_template.json']
+
+async function keyOf(file: string, work: TokenizeWork, folder: string, maxSamples: number | undefined): Promise<string> {
+  const { modelFolder, ...settings } = work
+  const hash = createHash('sha256')
+  // Formats that are known by a name's ending: the same bytes are other rows under another.
+  const ending = /\.[ct]sv(\.\w+)?$/i.exec(file)?.[0].toLowerCase() ?? ''
+  const file256 = await digestOfFile(file, folder)
+  const tokenizers = await Promise.all(
+    tokenizerFiles.map(async (name) => [name, await digestOfFile(join(modelFolder, name), folder)]),
+  )
+  hash.update(JSON.stringify([await digestOfCode(), file256, ending, maxSamples ?? null, tokenizers, settings]))
+  return hash.digest('hex')
+}
+
+/**
+ * SHA-256 of a file's content, '' where there is none. That of a large file is kept with its size, dates and inode, so that it
+ * is only read again when one of them has changed.
+ */
+async function digestOfFile(path: string, folder: string): Promise<string> {
+  const status = await stat(path, { bigint: true }).catch(() => undefined)
+  if (status === undefined || !status.isFile()) return ''
+  const { size, mtimeNs, ctimeNs, ino, dev } = status
+  const isLarge = size > 1n << 26n
+  const identity = [resolve(path), size, mtimeNs, ctimeNs, ino, dev].map(String)
+  const memo = join(folder, `digest-${createHash('sha256').update(identity[0]!).digest('hex')}.json`)
+  if (isLarge) {
+    const known = await readFile(memo, 'utf8').then(JSON.parse, () => undefined)
+    if (JSON.stringify(known?.identity) === JSON.stringify(identity)) return String(known.digest)
+  }
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Uint8Array)
+  const digest = hash.digest('hex')
+  // A change within the clock's granularity would leave the dates as they are.
+  const isSettled = BigInt(Date.now()) * 1_000_000n - ctimeNs > 2_000_000_000n
+  if (isLarge && isSettled) await writeFile(memo, JSON.stringify({ identity, digest })).catch(() => {})
+  return digest
+}

@@ -1,0 +1,73 @@
+import { shuffledOrder } from './batch-stream.js'
+import { Random } from './random.js'
+
+/** How several data sets become one; LLaMA-Factory's names, and the meaning of `interleave_datasets` in Hugging Face's library. */
+export type MixStrategy = 'concat' | 'interleave_under' | 'interleave_over'
+
+export interface MixOptions {
+  strategy: MixStrategy
+  /** The chance of each data set to give the next example; without it they take turns. */
+  probabilities?: readonly number[] | undefined
+  seed: number
+}
+
+/** Keep the draws of the mixture apart from the shuffling of the epochs, which count from 0. */
+const mixStream = -2
+const sampleStream = -3
+
+/**
+ * The order in which the examples of several data sets come, as places in their concatenation. Interleaving draws the data set
+ * of each example: until the first data set has none left (`interleave_under`), or until each has been used up at least once,
+ * with those that end earlier starting over (`interleave_over`).
+ *
+ *     mixOrder([[0, 1, 2], [3, 4]], {strategy: 'interleave_under'})   // 0 3 1 4 2
+ */
+export function mixOrder(parts: readonly Int32Array[], { strategy, probabilities, seed }: MixOptions): Int32Array {
+  if (strategy === 'concat' || parts.length === 1) return join(parts)
+  const used = parts.map(() => 0)
+  const isUsedUp = parts.map(({ length }) => length === 0)
+  const random = new Random(seed, mixStream)
+  const order: number[] = []
+  const isDone = () => (strategy === 'interleave_under' ? isUsedUp.some(Boolean) : isUsedUp.every(Boolean))
+  for (let turn = 0; !isDone(); turn++) {
+    const chosen = probabilities === undefined ? turn % parts.length : draw(random, probabilities)
+    const part = parts[chosen]!
+    if (part.length === 0) continue
+    order.push(part[used[chosen]! % part.length]!)
+    used[chosen]! += 1
+    if (used[chosen]! >= part.length) isUsedUp[chosen] = true
+  }
+  return Int32Array.from(order)
+}
+
+function draw(random: Random, probabilities: readonly number[]): number {
+  const total = probabilities.reduce((sum, probability) => sum + probability, 0)
+  let left = (random.uint32() / 2 ** 32) * total
+  for (const [index, probability] of probabilities.entries()) {
+    left -= probability
+    if (left < 0) return index
+  }
+  return probabilities.findLastIndex((probability) => probability > 0)
+}
+
+function join(parts: readonly Int32Array[]): Int32Array {
+  const all = new Int32Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    all.set(part, at)
+    at += part.length
+  }
+  return all
+}
+
+/**
+ * `wanted` of `count` examples, chosen by the seed, as LLaMA-Factory's `num_samples`: each once in a shuffled order, then, where
+ * more are wanted than there are, drawn again with replacement.
+ */
+export function sampleOrder(count: number, wanted: number, seed: number): Int32Array {
+  const order = new Int32Array(wanted)
+  order.set(shuffledOrder(count, seed, sampleStream).subarray(0, wanted))
+  const random = new Random(seed, sampleStream - 1)
+  for (let index = count; index < wanted; index++) order[index] = random.below(count)
+  return order
+}

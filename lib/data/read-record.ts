@@ -1,0 +1,28 @@
+import type { TrainConfig } from '../config/train-config.js'
+import type { ColumnMapping } from './conversation.js'
+import { resolveDatasets } from './dataset-info.js'
+import { parseRecord, type TrainingRecord } from './records.js'
+import { readRows } from './rows.js'
+
+/**
+ * The n-th record of the data sets of a config, counting from 1 through all their files, or what they have where they end before
+ * it. Rows before it are passed over as they are; the record itself throws the errors of `parseRecord`.
+ */
+export async function readRecord(
+  config: Pick<TrainConfig, 'datasetDir' | 'maxSamples'>,
+  dataset: string,
+  n: number,
+): Promise<{ record: TrainingRecord; columns: ColumnMapping | undefined } | { records: number }> {
+  let records = 0
+  for (const { files, columns } of await resolveDatasets(dataset, config.datasetDir)) {
+    const before = records
+    for (const file of files) {
+      for await (const row of readRows(file)) {
+        if (records - before === config.maxSamples) break
+        records += 1
+        if (records === n) return { record: parseRecord(row, columns), columns }
+      }
+    }
+  }
+  return { records }
+}

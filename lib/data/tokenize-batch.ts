@@ -1,0 +1,137 @@
+import { setImmediate } from 'node:timers/promises'
+import { DataError, type ErrorCode, LimoError } from '../errors.js'
+import { loadChatTemplate } from './chat-template.js'
+import type { ColumnMapping } from './conversation.js'
+import { type Example, type ExampleOptions, makeExample, notScored } from './example.js'
+import { parseRecord } from './records.js'
+import type { RowPlace } from './row.js'
+import { parseBatch, type RowBatch } from './row-batch.js'
+import { loadTokenizer } from './tokenizer.js'
+
+/** What turns the rows of a file into examples, as plain data: it is handed to worker threads. */
+export interface TokenizeWork {
+  modelFolder: string
+  /** By name; the model folder's own without. */
+  template?: string | undefined
+  defaultSystem: string
+  /** Of the model. */
+  vocabSize: number
+  columns?: ColumnMapping | undefined
+}
+
+/** The examples of a batch of rows, in few arrays, so that they cost nothing to hand over. */
+export interface TokenizedBatch {
+  /** The ids of all examples, one after another. */
+  ids: Int32Array<ArrayBuffer>
+  /** Of each example how many tokens are not scored, how many are, not, …; its labels instead where they are not its ids. */
+  runs: Int32Array<ArrayBuffer>
+  /** `exampleFields` numbers for each example. */
+  fields: Uint32Array<ArrayBuffer>
+  problems: RowProblem[]
+}
+
+/** A row that gave no example. */
+export interface RowProblem {
+  code: ErrorCode
+  message: string
+  details: Record<string, unknown>
+  /** How many examples of the batch come before it. */
+  after: number
+}
+
+/** In this order: tokens, runs (labels where the highest bit is set), scored tokens, answer end, number of the row. */
+export const exampleFields = 5
+export const labelsBit = 2 ** 31
+
+/** Turns batches of rows into examples. Tokenizer and template are loaded when the first row with text comes. */
+export class BatchTokenizer {
+  private chat: Promise<Pick<ExampleOptions, 'tokenizer' | 'template'>> | undefined
+
+  constructor(private readonly work: TokenizeWork) {}
+
+  private loadChat(): Promise<Pick<ExampleOptions, 'tokenizer' | 'template'>> {
+    this.chat ??= (async () => {
+      const { modelFolder, template } = this.work
+      const tokenizer = await loadTokenizer(modelFolder)
+      return { tokenizer, template: await loadChatTemplate(modelFolder, template, tokenizer.specialTokens) }
+    })()
+    return this.chat
+  }
+
+  /** Lets the event loop run every 20 ms. Throws what loading the tokenizer and the template throws; rows only give problems. */
+  async tokenize(batch: RowBatch, signal?: AbortSignal): Promise<TokenizedBatch> {
+    const { columns, defaultSystem, vocabSize } = this.work
+    const examples: { example: Example; number: number }[] = []
+    const problems: RowProblem[] = []
+    const report = (error: unknown) => problems.push({ ...problemOf(error), after: examples.length })
+    let pausedAt = performance.now()
+    for (const row of parseBatch(batch, { onMalformed: report })) {
+      if (performance.now() - pausedAt > 20) {
+        await setImmediate()
+        signal?.throwIfAborted()
+        pausedAt = performance.now()
+      }
+      try {
+        const record = parseRecord(row, columns)
+        const chat = record.kind === 'chat' ? await this.loadChat() : {}
+        examples.push({ example: makeExample(record, { ...chat, defaultSystem, vocabSize }), number: numberOf(row.place) })
+      } catch (error) {
+        const isOfRow = error instanceof DataError && error.code !== 'TOKENIZER_MALFORMED' && error.code !== 'TEMPLATE_NOT_FOUND'
+        if (!isOfRow || (error.code === 'TEMPLATE_FAILED' && error.details.place === undefined)) throw error
+        report(withPlace(error, row.place))
+      }
+    }
+    return { ...packExamples(examples), problems }
+  }
+}
+
+function numberOf({ details }: RowPlace): number {
+  return 'record' in details ? details.record : details.line
+}
+
+/** Errors of templates and tokens know the place as text only. */
+function withPlace(error: DataError, place: RowPlace): DataError {
+  if ('file' in error.details) return error
+  return new DataError(error.code, error.message, { ...place.details, ...error.details }, { cause: error })
+}
+
+function problemOf(error: unknown): Omit<RowProblem, 'after'> {
+  if (!(error instanceof LimoError)) throw error
+  return { code: error.code, message: error.message, details: { ...error.details } }
+}
+
+function packExamples(examples: { example: Example; number: number }[]): Omit<TokenizedBatch, 'problems'> {
+  const tokens = examples.reduce((sum, { example }) => sum + example.inputIds.length, 0)
+  const ids = new Int32Array(tokens)
+  const runs: number[] = []
+  const fields: number[] = []
+  let start = 0
+  for (const { example, number } of examples) {
+    ids.set(example.inputIds, start)
+    start += example.inputIds.length
+    const own = runsOf(example)
+    for (const run of own ?? example.labels) runs.push(run)
+    const kind = own === undefined ? example.labels.length + labelsBit : own.length
+    fields.push(example.inputIds.length, kind, example.scoredTokens, example.answerEnd ?? 0, number)
+  }
+  return { ids, runs: Int32Array.from(runs), fields: Uint32Array.from(fields) }
+}
+
+/** Undefined where a label is neither −100 nor the id: rows that were tokenized elsewhere may have such. */
+function runsOf({ inputIds, labels }: Example): number[] | undefined {
+  const runs: number[] = []
+  let isScored = false
+  let length = 0
+  for (let t = 0; t < labels.length; t++) {
+    const label = labels[t]!
+    if (label !== notScored && label !== inputIds[t]) return undefined
+    if ((label !== notScored) === isScored) length += 1
+    else {
+      runs.push(length)
+      isScored = !isScored
+      length = 1
+    }
+  }
+  runs.push(length)
+  return runs
+}

@@ -1,0 +1,90 @@
+import { Worker } from 'node:worker_threads'
+import { DataError, type ErrorCode } from '../errors.js'
+import type { RowBatch } from './row-batch.js'
+import { BatchTokenizer, type TokenizedBatch, type TokenizeWork } from './tokenize-batch.js'
+import type { WorkerAnswer } from './tokenize-worker.js'
+
+export interface TokenizeOptions {
+  /** Worker threads; 0 does the work in this thread, which is faster for a few hundred rows. */
+  workers: number
+  signal?: AbortSignal | undefined
+}
+
+/** Batches that a worker has: one that it works on and one that waits. */
+const batchesPerWorker = 2
+
+/**
+ * Turns batches of rows into batches of examples, in the same order and, with worker threads, several at once. No more than a
+ * few batches are in memory.
+ *
+ * Throws what loading the tokenizer and the template throws; what is wrong with a row is a problem in its batch.
+ */
+export async function* tokenize(
+  batches: AsyncIterable<RowBatch>,
+  work: TokenizeWork,
+  { workers, signal }: TokenizeOptions,
+): AsyncGenerator<TokenizedBatch> {
+  if (workers === 0) {
+    const tokenizer = new BatchTokenizer(work)
+    for await (const batch of batches) {
+      signal?.throwIfAborted()
+      yield await tokenizer.tokenize(batch, signal)
+    }
+    return
+  }
+  const pool = Array.from({ length: workers }, () => new TokenizeThread(work))
+  const pending: Promise<TokenizedBatch>[] = []
+  try {
+    let next = 0
+    for await (const batch of batches) {
+      signal?.throwIfAborted()
+      const answer = pool[next++ % workers]!.tokenize(batch)
+      // It may fail before it is its turn to be waited for.
+      answer.catch(() => {})
+      pending.push(answer)
+      if (pending.length >= workers * batchesPerWorker) yield await pending.shift()!
+    }
+    for (const answer of pending) {
+      signal?.throwIfAborted()
+      yield await answer
+    }
+  } finally {
+    await Promise.all(pool.map((thread) => thread.close()))
+  }
+}
+
+/** One worker thread, which answers batches in the order in which it gets them. */
+class TokenizeThread {
+  private readonly worker: Worker
+  private readonly waiting: { resolve: (batch: TokenizedBatch) => void; reject: (error: unknown) => void }[] = []
+
+  constructor(work: TokenizeWork) {
+    this.worker = new Worker(new URL('./tokenize-worker.js', import.meta.url), { workerData: work })
+    this.worker.on('message', (answer: WorkerAnswer) => {
+      const { resolve, reject } = this.waiting.shift()!
+      if (answer.kind === 'examples') resolve(answer.batch)
+      else reject(errorOf(answer))
+    })
+    const end = (error: unknown) => {
+      for (const { reject } of this.waiting.splice(0)) reject(error)
+    }
+    this.worker.on('error', end)
+    this.worker.on('exit', () => end(new Error('a worker thread of the tokenizer ended')))
+  }
+
+  tokenize(batch: RowBatch): Promise<TokenizedBatch> {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ resolve, reject })
+      this.worker.postMessage(batch, batch.kind === 'json' ? [batch.bytes.buffer, batch.spans.buffer] : [])
+    })
+  }
+
+  async close(): Promise<void> {
+    this.worker.removeAllListeners('error').on('error', () => {})
+    await this.worker.terminate()
+  }
+}
+
+function errorOf({ code, message, details }: Extract<WorkerAnswer, { kind: 'failed' }>): Error {
+  return code === undefined ? new Error(message) : new DataError(code as ErrorCode, message, details)
+}
