@@ -159,7 +159,7 @@ let codeDigest: Promise<string> | undefined
 function digestOfCode(): Promise<string> {
   codeDigest ??= (async () => {
     const here = new URL('./', import.meta.url)
-    const modules = (await readdir(here)).filter((name) => name.endsWith('.js')).sort()
+    const modules = (await readdir(here, { recursive: true })).filter((name) => name.endsWith('.js')).sort()
     const hash = createHash('sha256').update(JSON.stringify([packageDependencies, process.versions.unicode]))
     for (const name of modules) hash.update(await readFile(new URL(name, here)))
     return hash.digest('hex')

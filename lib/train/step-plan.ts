@@ -42,7 +42,7 @@ export interface StepPlanOptions extends Bounds {
   maxGradNorm: number
 }
 
-interface PlannedProgram {
+export interface PlannedProgram {
   description: ProgramDescription
   text: string
 }
@@ -128,8 +128,8 @@ export function planStep(options: StepPlanOptions): StepPlan {
   }
 }
 
-function buildDecoderGraph(
-  options: StepPlanOptions,
+export function buildDecoderGraph(
+  options: Pick<StepPlanOptions, 'dtype' | 'config' | 'maxTokens' | 'device'>,
   layout: ParameterLayout,
   how: { train: boolean; recomputed: number },
 ): Graph {
@@ -192,7 +192,7 @@ function doesNotFit(bytes: number, limit: number, options: StepPlanOptions): Lim
   )
 }
 
-function layOutInputs(graph: Graph, bounds: Bounds): { offsets: Map<string, number>; bytes: number } {
+export function layOutInputs(graph: Graph, bounds: Bounds): { offsets: Map<string, number>; bytes: number } {
   const offsets = new Map<string, number>()
   let bytes = 0
   for (const tensor of [...graph.inputs, ...graph.constants.keys()]) {
@@ -202,7 +202,7 @@ function layOutInputs(graph: Graph, bounds: Bounds): { offsets: Map<string, numb
   return { offsets, bytes }
 }
 
-function placeFixed(layout: ParameterLayout, inputs: Map<string, number>): (tensor: Tensor) => FixedPlace {
+export function placeFixed(layout: ParameterLayout, inputs: Map<string, number>): (tensor: Tensor) => FixedPlace {
   return (tensor) => {
     if (tensor.kind === 'parameter') {
       const { offset } = layout.parameters.get(tensor.name)!
@@ -266,7 +266,7 @@ function buildUpdate(options: StepPlanOptions, layout: ParameterLayout): FlatGra
 }
 
 /** In float32 there is nothing to do. */
-function buildRounding(layout: ParameterLayout, dtype: ComputeDtype): FlatGraph {
+export function buildRounding(layout: ParameterLayout, dtype: ComputeDtype): FlatGraph {
   const flat = flatGraph()
   if (dtype === 'bf16')
     flat.graph.append(castOp, { out: flat.range('weights', 0, layout.bytes), x: flat.range('parameters', 0, layout.bytes) })

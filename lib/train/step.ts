@@ -89,7 +89,7 @@ function allocate(device: Device, plan: StepPlan, name: ArenaName): Arena {
   }
 }
 
-function inputsOf(batch: PackedBatch): Record<string, Int32Array | Float32Array> {
+export function inputsOf(batch: PackedBatch): Record<string, Int32Array | Float32Array> {
   return {
     input_ids: batch.inputIds,
     labels: batch.labels,

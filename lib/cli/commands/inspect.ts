@@ -1,16 +1,9 @@
+import { writeFile } from 'node:fs/promises'
 import pc from 'picocolors'
 import type { Argv, CommandModule } from 'yargs'
-import { readModelConfig } from '../../config/model-config.js'
-import type { TrainConfig } from '../../config/train-config.js'
-import { loadChatTemplate } from '../../data/chat-template.js'
-import { type Example, type ExampleOptions, makeExample, notScored, renderRecord } from '../../data/example.js'
-import type { Examples } from '../../data/examples.js'
-import type { LoadedExamples } from '../../data/load-examples.js'
-import { readRecord } from '../../data/read-record.js'
-import type { TrainingRecord } from '../../data/records.js'
-import { loadTokenizer } from '../../data/tokenizer.js'
-import { ConfigError, DataError } from '../../errors.js'
-import { loadRunExamples, planRunBatches, required } from '../../train/prepare.js'
+import { CheckpointError, ConfigError } from '../../errors.js'
+import { type InspectedToken, type Inspection, inspectRecord } from '../../inspect/inspection.js'
+import { inspectionPage } from '../../inspect/inspection-page.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { formatCount, formatTable } from '../format.js'
 
@@ -18,121 +11,133 @@ interface InspectArguments {
   config: string | undefined
   row: string
   ids: boolean
+  tokens: string | undefined
+  loss: string | undefined
+  html: string | undefined
 }
 
 export const inspectCommand: CommandModule<object, InspectArguments> = {
   command: 'inspect [config]',
-  describe: 'one record as the model will see it',
+  describe: 'one record as the model will see it, down to each token',
   builder: (yargs: Argv) =>
     withTrainOptions(yargs)
-      .option('row', { type: 'string', default: '1', describe: 'which record, counting from 1' })
-      .option('ids', { type: 'boolean', default: true, describe: 'print the token ids' }) as Argv<InspectArguments>,
+      .option('row', { type: 'string', default: '1', describe: 'which record, counting from 1 through all files' })
+      .option('ids', { type: 'boolean', default: true, describe: 'print the token ids' })
+      .option('tokens', { type: 'string', describe: 'print a line for each token, or for some: --tokens 100:200' })
+      .option('loss', { type: 'string', describe: 'loss of each token, with the trained model in output_dir or with --loss DIR' })
+      .option('html', { type: 'string', describe: 'write all of it to this file, as a page without links to anything else' })
+      .example('$0 inspect train.yaml --row 17 --tokens', 'each token with its id, role, and whether it is scored')
+      .example(
+        '$0 inspect train.yaml --row 17 --loss --html row-17.html',
+        'after training: what the model still finds hard',
+      ) as Argv<InspectArguments>,
   handler: async (args) => {
-    const { config } = await loadCommandConfig(args, ['row', 'ids'])
-    const { record, options } = await loadRow(config, args.row)
-    const example = makeExample(record, options)
-    printText(record, example, options)
-    if (args.ids) printIds(example)
-    printNumbers(record, example, config)
-    await printPacking(Number(args.row) - 1, config)
+    const { config } = await loadCommandConfig(args, ['row', 'ids', 'tokens', 'loss', 'html'])
+    const range = parseRange(args.tokens)
+    const loss = args.loss === '' ? true : args.loss
+    const inspection = await inspectRecord(config, { row: args.row, loss })
+    printText(inspection)
+    if (range !== undefined) printTokens(inspection, range)
+    else if (args.ids) printIds(inspection.tokens)
+    printNumbers(inspection)
+    printPacking(inspection)
+    if (inspection.lossModel !== undefined) printHardest(inspection)
+    if (args.html !== undefined) await writePage(args.html, inspection)
   },
 }
 
-async function loadRow(config: TrainConfig, row: string): Promise<{ record: TrainingRecord; options: ExampleOptions }> {
-  const modelFolder = required(config.modelNameOrPath, 'model_name_or_path', './Qwen2.5-0.5B-Instruct')
-  const dataset = required(config.dataset, 'dataset', 'chains.jsonl')
-  const { vocabSize } = await readModelConfig(modelFolder)
-  const found = /^[1-9]\d*$/.test(row)
-    ? await readRecord(config, dataset, Number(row))
-    : await readRecord(config, dataset, Infinity)
-  if (!('record' in found)) {
-    const message = `expected --row from 1 to ${found.records} but received "${row}"`
-    throw new ConfigError('CONFIG_INVALID_VALUE', message, { row })
+/** `--tokens` alone is all of them, `--tokens 100:200` those from 100 to 199. */
+function parseRange(text: string | undefined): [number, number] | undefined {
+  if (text === undefined || text === '') return text === undefined ? undefined : [0, Infinity]
+  const [, from, to] = /^(\d*):(\d*)$/.exec(text) ?? []
+  if (from === undefined) {
+    throw new ConfigError('CONFIG_INVALID_VALUE', `expected --tokens FROM:TO, such as 100:200, but received "${text}"`, {
+      tokens: text,
+    })
   }
-  const options: ExampleOptions = { vocabSize, defaultSystem: config.defaultSystem }
-  if (found.record.kind === 'chat') {
-    options.tokenizer = await loadTokenizer(modelFolder)
-    options.template = await loadChatTemplate(modelFolder, config.template, options.tokenizer.specialTokens)
-  }
-  return { record: found.record, options }
+  return [Number(from), to === '' ? Infinity : Number(to)]
 }
 
 /** The text, scored parts marked: in colour on a terminal, between ⟦ and ⟧ everywhere. */
-function printText(record: TrainingRecord, example: Example, options: ExampleOptions): void {
+function printText({ segments, tokens, scoredTokens }: Inspection): void {
   const mark = (text: string, scored: boolean) => (scored ? pc.green(`⟦${text}⟧`) : pc.dim(text))
-  if (record.kind === 'chat') {
-    const { segments } = renderRecord(record, options)
-    console.log(segments.map(({ text, scored }) => mark(text, scored)).join(''))
-  } else console.log(pc.dim('(already tokenized)'))
   console.log(
-    `\n⟦…⟧ is scored: the loss is taken on ${formatCount(example.scoredTokens)} of ${formatCount(example.inputIds.length)} tokens`,
+    segments.length === 0 ? pc.dim('(already tokenized)') : segments.map(({ text, scored }) => mark(text, scored)).join(''),
   )
+  console.log(`\n⟦…⟧ is scored: the loss is taken on ${formatCount(scoredTokens)} of ${formatCount(tokens.length)} tokens`)
 }
 
-function printIds({ inputIds, labels }: Example): void {
-  const isScored = (index: number) => index > 0 && labels[index] !== notScored
+function printIds(tokens: readonly InspectedToken[]): void {
   const runs: string[] = []
-  for (let start = 0; start < inputIds.length; ) {
+  for (let start = 0; start < tokens.length; ) {
+    const { scored } = tokens[start]!
     let end = start + 1
-    while (end < inputIds.length && isScored(end) === isScored(start)) end++
-    const ids = inputIds.subarray(start, end).join(' ')
-    runs.push(isScored(start) ? pc.green(`⟦${ids}⟧`) : pc.dim(ids))
+    while (end < tokens.length && tokens[end]!.scored === scored) end++
+    const ids = tokens
+      .slice(start, end)
+      .map(({ id }) => id)
+      .join(' ')
+    runs.push(scored ? pc.green(`⟦${ids}⟧`) : pc.dim(ids))
     start = end
   }
   console.log(`\ninput_ids  ${runs.join(' ')}`)
 }
 
-function printNumbers(record: TrainingRecord, { inputIds, scoredTokens }: Example, config: TrainConfig): void {
-  const over =
-    inputIds.length > config.cutoffLen ? `, over cutoff_len ${formatCount(config.cutoffLen)}: policy ${config.overLength}` : ''
+function printTokens({ tokens, lossModel }: Inspection, [from, to]: [number, number]): void {
+  const hasLoss = lossModel !== undefined
+  console.log(`\nposition      id  role       scored${hasLoss ? '    loss' : ''}  text`)
+  for (const [position, { id, text, role, scored, loss }] of tokens.entries()) {
+    if (position < from || position >= to) continue
+    const lossText = hasLoss ? `  ${(loss === undefined ? '' : loss.toFixed(3)).padStart(6)}` : ''
+    const line = `${String(position).padStart(8)}  ${String(id).padStart(6)}  ${role.padEnd(9)}  ${scored ? 'yes   ' : '      '}${lossText}  ${JSON.stringify(text)}`
+    console.log(scored ? pc.green(line) : line)
+  }
+}
+
+function printNumbers({ place, tokens, scoredTokens, turns, cutoffLen, overLength }: Inspection): void {
+  const over = tokens.length > cutoffLen ? `, over cutoff_len ${formatCount(cutoffLen)}: policy ${overLength}` : ''
   console.log()
   console.log(
     formatTable([
-      ['place', record.place],
-      ['tokens', `${formatCount(inputIds.length)}${over}`],
-      ['scored', `${formatCount(scoredTokens)} (${((100 * scoredTokens) / inputIds.length).toFixed(1)}%)`],
-      ...(record.kind === 'chat' ? [['turns', record.turns.map(({ role }) => role).join(', ')] as [string, string]] : []),
+      ['place', place],
+      ['tokens', `${formatCount(tokens.length)}${over}`],
+      ['scored', `${formatCount(scoredTokens)} (${((100 * scoredTokens) / tokens.length).toFixed(1)}%)`],
+      ...(turns.length > 0 ? [['turns', turns.join(', ')] as [string, string]] : []),
     ]),
   )
 }
 
-/** The first micro-batch that the record is in, with its neighbours. */
-async function printPacking(record: number, config: TrainConfig): Promise<void> {
-  let loaded: LoadedExamples
-  try {
-    ;({ loaded } = await loadRunExamples(config))
-  } catch (error) {
-    if (!(error instanceof DataError)) throw error
-    console.log(`\npacked     not known: ${error.message}`)
-    return
-  }
-  const { train: examples, validation } = loaded
-  const index = findRecord(examples, record)
-  if (index < 0) {
-    const isHeldOut = config.evalDataset === undefined && findRecord(validation, record) >= 0
-    if (isHeldOut) console.log(`\npacked     never: held out for evaluation (val_size ${config.valSize})`)
-    return
-  }
-  const { batches } = planRunBatches(examples, config)
-  for (let step = 1; step <= batches.stepsPerEpoch; step++) {
-    const { microBatches } = batches.step(step)
-    const micro = microBatches.findIndex(({ exampleIndices }) => exampleIndices.includes(index))
-    if (micro < 0) continue
-    const { exampleIndices, cuSeqlens, inputIds } = microBatches[micro]!
-    console.log(
-      `\npacked     epoch 1, step ${step}, micro-batch ${micro + 1} of ${microBatches.length}: ${formatCount(inputIds.length)} tokens`,
-    )
-    exampleIndices.forEach((neighbour, sequence) => {
-      const mark = neighbour === index ? '→' : ' '
-      console.log(
-        `         ${mark} ${examples.placeOf(neighbour)}  tokens ${cuSeqlens[sequence]!}…${cuSeqlens[sequence + 1]! - 1}, positions from 0`,
-      )
-    })
-    return
+function printPacking({ packing }: Inspection): void {
+  if (packing.kind === 'held out') console.log(`\npacked     never: held out for evaluation (val_size ${packing.valSize})`)
+  if (packing.kind === 'dropped') console.log('\npacked     never in the first epoch: it is dropped or not drawn')
+  if (packing.kind === 'not known') console.log(`\npacked     not known: ${packing.why}`)
+  if (packing.kind !== 'packed') return
+  const { step, microBatch, microBatches, tokens, sequences } = packing
+  console.log(`\npacked     epoch 1, step ${step}, micro-batch ${microBatch} of ${microBatches}: ${formatCount(tokens)} tokens`)
+  for (const { place, start, length, isThis } of sequences) {
+    console.log(`         ${isThis ? '→' : ' '} ${place}  tokens ${start}…${start + length - 1}, positions from 0`)
   }
 }
 
-function findRecord(examples: Examples, record: number): number {
-  for (let index = 0; index < examples.count; index++) if (examples.recordOf(index) === record) return index
-  return -1
+/** The tokens that cost most, each with what comes before it. */
+function printHardest({ tokens, lossModel }: Inspection): void {
+  const scored = tokens.map(({ loss }, position) => ({ loss, position })).filter(({ loss }) => loss !== undefined)
+  const mean = scored.reduce((sum, { loss }) => sum + loss!, 0) / scored.length
+  console.log(`\nloss       ${mean.toFixed(4)} a token, with the model in ${lossModel}; the hardest:`)
+  for (const { loss, position } of scored.toSorted((a, b) => b.loss! - a.loss!).slice(0, 10)) {
+    const before = tokens.slice(Math.max(0, position - 12), position).map(({ text }) => text)
+    const excerpt = JSON.stringify(before.join('').slice(-40)).slice(1, -1)
+    const token = JSON.stringify(tokens[position]!.text).slice(1, -1)
+    console.log(`  ${String(position).padStart(8)}  ${loss!.toFixed(3).padStart(7)}  ${pc.dim(excerpt)}${pc.bold(`⟦${token}⟧`)}`)
+  }
+}
+
+async function writePage(path: string, inspection: Inspection): Promise<void> {
+  try {
+    await writeFile(path, inspectionPage(inspection))
+  } catch (cause) {
+    const message = `cannot write ${path}: ${(cause as Error).message}. Name a file in a folder that exists.`
+    throw new CheckpointError('WRITE_FAILED', message, { file: path }, { cause })
+  }
+  console.log(`\nwritten    ${path}`)
 }

@@ -1,0 +1,57 @@
+import type { Role, Turn } from '../data/conversation.js'
+import type { TextTokenizer } from '../data/tokenizer.js'
+
+/** A character takes at most four bytes, and so at most four tokens of a tokenizer of bytes. */
+const MOST_TOKENS_OF_A_CHARACTER = 4
+
+/** What each token adds to the text. Of tokens that make one character together, all but the last add nothing. */
+export function textsOf(tokenizer: Pick<TextTokenizer, 'decode'>, ids: Int32Array): string[] {
+  const texts: string[] = []
+  for (let start = 0; start < ids.length; ) {
+    let end = start + 1
+    let text = tokenizer.decode(ids.subarray(start, end))
+    const most = Math.min(ids.length, start + MOST_TOKENS_OF_A_CHARACTER)
+    while (text.endsWith('\uFFFD') && end < most) text = tokenizer.decode(ids.subarray(start, ++end))
+    // It may be a character that really is U+FFFD: then it is a token of its own.
+    if (text.includes('\uFFFD')) {
+      end = start + 1
+      text = tokenizer.decode(ids.subarray(start, end))
+    }
+    for (let at = start; at < end - 1; at++) texts.push('')
+    texts.push(text)
+    start = end
+  }
+  return texts
+}
+
+/** Whose text each token is: the turns' contents are looked for in the text one after another, as templates write them. */
+export function rolesOf(turns: readonly Turn[], texts: readonly string[]): (Role | 'template')[] {
+  const text = texts.join('')
+  const spans: { start: number; end: number; role: Role }[] = []
+  let from = 0
+  for (const { role, content } of turns) {
+    const found = findContent(text, content.normalize('NFC'), from)
+    if (found === undefined) continue
+    spans.push({ ...found, role })
+    from = found.end
+  }
+  const roles: (Role | 'template')[] = []
+  let [at, span] = [0, 0]
+  for (const { length } of texts) {
+    while (span < spans.length && spans[span]!.end <= at) span += 1
+    const holds = span < spans.length && (at >= spans[span]!.start || at + length > spans[span]!.start)
+    roles.push(holds ? spans[span]!.role : 'template')
+    at += length
+  }
+  return roles
+}
+
+/** A template may trim a text, or leave out what a model thought in an earlier turn. */
+function findContent(text: string, content: string, from: number): { start: number; end: number } | undefined {
+  const afterThinking = content.slice(content.lastIndexOf('</think>') + (content.includes('</think>') ? '</think>'.length : 0))
+  for (const wanted of [content, content.trim(), afterThinking.trim()]) {
+    const start = wanted === '' ? -1 : text.indexOf(wanted, from)
+    if (start >= 0) return { start, end: start + wanted.length }
+  }
+  return undefined
+}
