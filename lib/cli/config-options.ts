@@ -22,7 +22,7 @@ export function withTrainOptions(yargs: Argv): Argv<{ config: string | undefined
 }
 
 /** What was given on the command line for the config: every option that is not the command's own, the last of each. */
-function configOverrides(args: Record<string, unknown>, own: readonly string[]): Record<string, unknown> {
+export function configOverrides(args: Record<string, unknown>, own: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(args)
       .filter(([key, value]) => value !== undefined && !ownOptions.has(key) && !own.includes(key))

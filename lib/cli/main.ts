@@ -4,13 +4,22 @@ import { hideBin } from 'yargs/helpers'
 import { ConfigError, LimoError } from '../errors.js'
 import { packageVersion } from '../package-root.js'
 import { benchCommand } from './commands/bench.js'
+import { dataCommand } from './commands/data.js'
 import { doctorCommand } from './commands/doctor.js'
 import { initCommand } from './commands/init.js'
 import { inspectCommand } from './commands/inspect.js'
 import { planCommand } from './commands/plan.js'
 import { trainCommand } from './commands/train.js'
 
-const commands = [trainCommand, planCommand, inspectCommand, initCommand, benchCommand, doctorCommand] as CommandModule[]
+const commands = [
+  trainCommand,
+  planCommand,
+  inspectCommand,
+  dataCommand,
+  initCommand,
+  benchCommand,
+  doctorCommand,
+] as CommandModule[]
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage or config, 130 interrupted and saved. */
 const FAILED = 1

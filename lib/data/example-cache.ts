@@ -3,11 +3,11 @@ import { createReadStream } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { DataError } from '../errors.js'
+import { DataError, type ErrorCode } from '../errors.js'
 import { packageDependencies } from '../package-root.js'
 import type { RowUnit } from './row.js'
 import { readBatches } from './rows.js'
-import { tokenize } from './tokenize.js'
+import { tokenize, workersFor } from './tokenize.js'
 import { exampleFields, type TokenizedBatch, type TokenizeWork } from './tokenize-batch.js'
 import { openTokenized, type TokenizedExamples, TokenizedWriter } from './tokenized-file.js'
 
@@ -26,9 +26,6 @@ export interface CacheOptions {
   /** Told now and then how far the tokenizing of a file is. */
   onProgress?: ((progress: { file: string; examples: number; tokens: number }) => void) | undefined
 }
-
-/** Below this size a worker would spend its time on loading the tokenizer. */
-const BYTES_PER_WORKER = 1 << 21
 
 /**
  * The examples of one file of rows: from the cache where the same content was turned into examples in the same way before,
@@ -76,8 +73,6 @@ async function make(
   { folder, entry, maxSamples = Infinity, workers, signal, onProgress }: CacheOptions & { folder: string; entry: string },
 ): Promise<TokenizedExamples> {
   const temporary = join(folder, `${temporaryPrefix}${randomUUID()}`)
-  const { size } = await stat(file).catch(() => ({ size: 0 }))
-  const threads = workers <= 1 ? 0 : Math.min(workers, Math.floor(size / BYTES_PER_WORKER))
   const writer = await TokenizedWriter.create(temporary)
   let unit: RowUnit = 'line'
   let [examples, tokens] = [0, 0]
@@ -88,10 +83,10 @@ async function make(
         yield batch
       }
     })()
-    for await (const batch of tokenize(rows, work, { workers: threads < 2 ? 0 : threads, signal })) {
+    for await (const batch of tokenize(rows, work, { workers: await workersFor(file, workers), signal })) {
       const count = Math.min(countOf(batch), maxSamples - examples)
       const problem = batch.problems.find(({ after }) => after < count || (after === count && examples + count < maxSamples))
-      if (problem !== undefined) throw new DataError(problem.code, problem.message, problem.details)
+      if (problem !== undefined) throw new DataError(problem.code as ErrorCode, problem.message, problem.details)
       await writer.add(batch, count)
       examples += count
       tokens += batch.ids.length
@@ -177,7 +172,7 @@ async function keyOf(file: string, work: TokenizeWork, folder: string, maxSample
   const ending = /\.[ct]sv(\.\w+)?$/i.exec(file)?.[0].toLowerCase() ?? ''
   const file256 = await digestOfFile(file, folder)
   const tokenizers = await Promise.all(
-    tokenizerFiles.map(async (name) => [name, await digestOfFile(join(modelFolder, name), folder)]),
+    tokenizerFiles.map(async (name) => [name, await digestOfFile(join(modelFolder ?? '', name), folder)]),
   )
   hash.update(JSON.stringify([await digestOfCode(), file256, ending, maxSamples ?? null, tokenizers, settings]))
   return hash.digest('hex')

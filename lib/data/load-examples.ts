@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { availableParallelism } from 'node:os'
 import type { TrainConfig } from '../config/train-config.js'
 import { DataError } from '../errors.js'
 import { type DatasetSource, resolveDatasets } from './dataset-info.js'
@@ -30,9 +29,6 @@ export interface LoadOptions {
   signal?: AbortSignal | undefined
   onProgress?: CacheOptions['onProgress']
 }
-
-/** More threads than this would take more memory than they save time. */
-const MAX_WORKERS = 16
 
 /**
  * Reads the data sets of a config as examples, through the cache.
@@ -87,7 +83,7 @@ async function loadPool(config: TrainConfig, dataset: string, options: LoadOptio
       const part = await readExamples(file, workOf(config, source, options), {
         folder: config.tokenizedPath,
         ...(left < Infinity && { maxSamples: left }),
-        workers: Math.min(config.preprocessingNumWorkers, availableParallelism(), MAX_WORKERS),
+        workers: config.preprocessingNumWorkers,
         signal: options.signal,
         onProgress: options.onProgress,
       })

@@ -1,22 +1,27 @@
+import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { DataError, type ErrorCode, LimoError } from '../errors.js'
 import { loadChatTemplate } from './chat-template.js'
 import type { ColumnMapping } from './conversation.js'
 import { type Example, type ExampleOptions, makeExample, notScored } from './example.js'
-import { parseRecord } from './records.js'
+import { type WarningKind, warningsOf } from './record-warnings.js'
+import { parseRecord, type TrainingRecord } from './records.js'
 import type { RowPlace } from './row.js'
 import { parseBatch, type RowBatch } from './row-batch.js'
 import { loadTokenizer } from './tokenizer.js'
 
 /** What turns the rows of a file into examples, as plain data: it is handed to worker threads. */
 export interface TokenizeWork {
-  modelFolder: string
+  /** Where tokenizer and template are; rows are only parsed, for a check, without it. */
+  modelFolder: string | undefined
   /** By name; the model folder's own without. */
   template?: string | undefined
   defaultSystem: string
   /** Of the model. */
   vocabSize: number
   columns?: ColumnMapping | undefined
+  /** Also tell what is odd about rows, and which are the same. */
+  check?: boolean | undefined
 }
 
 /** The examples of a batch of rows, in few arrays, so that they cost nothing to hand over. */
@@ -27,15 +32,19 @@ export interface TokenizedBatch {
   runs: Int32Array<ArrayBuffer>
   /** `exampleFields` numbers for each example. */
   fields: Uint32Array<ArrayBuffer>
+  /** In the order of the rows; all of them errors unless the work was a check. */
   problems: RowProblem[]
+  /** Of a check: a number for each example that those with the same turns share, 53 bits of a hash. */
+  fingerprints?: Float64Array<ArrayBuffer>
 }
 
-/** A row that gave no example. */
+/** A row that gave no example, or that is odd. */
 export interface RowProblem {
-  code: ErrorCode
+  severity: 'error' | 'warning'
+  code: ErrorCode | WarningKind
   message: string
   details: Record<string, unknown>
-  /** How many examples of the batch come before it. */
+  /** How many examples of the batch come before it, or before the one that is odd. */
   after: number
 }
 
@@ -49,9 +58,9 @@ export class BatchTokenizer {
 
   constructor(private readonly work: TokenizeWork) {}
 
-  private loadChat(): Promise<Pick<ExampleOptions, 'tokenizer' | 'template'>> {
+  private loadChat(modelFolder: string): Promise<Pick<ExampleOptions, 'tokenizer' | 'template'>> {
     this.chat ??= (async () => {
-      const { modelFolder, template } = this.work
+      const { template } = this.work
       const tokenizer = await loadTokenizer(modelFolder)
       return { tokenizer, template: await loadChatTemplate(modelFolder, template, tokenizer.specialTokens) }
     })()
@@ -60,9 +69,10 @@ export class BatchTokenizer {
 
   /** Lets the event loop run every 20 ms. Throws what loading the tokenizer and the template throws; rows only give problems. */
   async tokenize(batch: RowBatch, signal?: AbortSignal): Promise<TokenizedBatch> {
-    const { columns, defaultSystem, vocabSize } = this.work
+    const { check = false, columns } = this.work
     const examples: { example: Example; number: number }[] = []
     const problems: RowProblem[] = []
+    const fingerprints: number[] = []
     const report = (error: unknown) => problems.push({ ...problemOf(error), after: examples.length })
     let pausedAt = performance.now()
     for (const row of parseBatch(batch, { onMalformed: report })) {
@@ -73,15 +83,28 @@ export class BatchTokenizer {
       }
       try {
         const record = parseRecord(row, columns)
-        const chat = record.kind === 'chat' ? await this.loadChat() : {}
-        examples.push({ example: makeExample(record, { ...chat, defaultSystem, vocabSize }), number: numberOf(row.place) })
+        examples.push({ example: await this.exampleOf(record), number: numberOf(row.place) })
+        if (!check) continue
+        fingerprints.push(fingerprintOf(record))
+        for (const { kind, message } of warningsOf(record, row.value)) {
+          problems.push({ severity: 'warning', code: kind, message, details: row.place.details, after: examples.length - 1 })
+        }
       } catch (error) {
         const isOfRow = error instanceof DataError && error.code !== 'TOKENIZER_MALFORMED' && error.code !== 'TEMPLATE_NOT_FOUND'
         if (!isOfRow || (error.code === 'TEMPLATE_FAILED' && error.details.place === undefined)) throw error
         report(withPlace(error, row.place))
       }
     }
-    return { ...packExamples(examples), problems }
+    return { ...packExamples(examples), problems, ...(check && { fingerprints: Float64Array.from(fingerprints) }) }
+  }
+
+  private async exampleOf(record: TrainingRecord): Promise<Example> {
+    const { modelFolder, defaultSystem, vocabSize } = this.work
+    if (modelFolder === undefined) {
+      return { place: record.place, inputIds: new Int32Array(0), labels: new Int32Array(0), scoredTokens: 0 }
+    }
+    const chat = record.kind === 'chat' ? await this.loadChat(modelFolder) : {}
+    return makeExample(record, { ...chat, defaultSystem, vocabSize })
   }
 }
 
@@ -97,10 +120,17 @@ function withPlace(error: DataError, place: RowPlace): DataError {
 
 function problemOf(error: unknown): Omit<RowProblem, 'after'> {
   if (!(error instanceof LimoError)) throw error
-  return { code: error.code, message: error.message, details: { ...error.details } }
+  return { severity: 'error', code: error.code, message: error.message, details: { ...error.details } }
 }
 
-function packExamples(examples: { example: Example; number: number }[]): Omit<TokenizedBatch, 'problems'> {
+/** 53 bits, what a double holds: two of a million different records share one with a chance of 1 in 20,000. */
+function fingerprintOf(record: TrainingRecord): number {
+  const content = record.kind === 'chat' ? record.turns : record.inputIds
+  const digest = createHash('sha256').update(JSON.stringify(content)).digest()
+  return digest.readUIntBE(0, 6) * 32 + (digest[6]! & 31)
+}
+
+function packExamples(examples: { example: Example; number: number }[]): Omit<TokenizedBatch, 'problems' | 'fingerprints'> {
   const tokens = examples.reduce((sum, { example }) => sum + example.inputIds.length, 0)
   const ids = new Int32Array(tokens)
   const runs: number[] = []

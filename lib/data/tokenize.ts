@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { DataError, type ErrorCode } from '../errors.js'
 import type { RowBatch } from './row-batch.js'
@@ -8,6 +10,19 @@ export interface TokenizeOptions {
   /** Worker threads; 0 does the work in this thread, which is faster for a few hundred rows. */
   workers: number
   signal?: AbortSignal | undefined
+}
+
+/** Below this size a worker would spend its time on loading the tokenizer. */
+const BYTES_PER_WORKER = 1 << 21
+
+/** More than this would take more memory than they save time. */
+const MAX_WORKERS = 16
+
+/** How many threads to tokenize a file with, of `wanted` at most: 0 where one alone is as fast. */
+export async function workersFor(file: string, wanted: number): Promise<number> {
+  const { size } = await stat(file).catch(() => ({ size: 0 }))
+  const workers = Math.min(wanted, availableParallelism(), MAX_WORKERS, Math.floor(size / BYTES_PER_WORKER))
+  return workers < 2 ? 0 : workers
 }
 
 /** Batches that a worker has: one that it works on and one that waits. */

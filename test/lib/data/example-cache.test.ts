@@ -59,7 +59,7 @@ t.test('the same content under any name is read from the cache; whatever changes
   )
   t.notOk(await isHit({}, file, 10), 'fewer rows')
   const model = join(folder, 'model')
-  cpSync(work.modelFolder, model, { recursive: true })
+  cpSync(work.modelFolder!, model, { recursive: true })
   t.ok(await isHit({ modelFolder: model }), 'another folder with the same tokenizer')
   appendFileSync(join(model, 'tokenizer_config.json'), '\n')
   t.notOk(await isHit({ modelFolder: model }), 'a tokenizer file has changed')

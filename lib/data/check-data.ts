@@ -1,0 +1,162 @@
+import type { TrainConfig } from '../config/train-config.js'
+import { DataError, type ErrorCode } from '../errors.js'
+import { type DatasetSource, resolveDatasets } from './dataset-info.js'
+import type { WarningKind } from './record-warnings.js'
+import { type RowUnit, rowPlace } from './row.js'
+import { readBatches } from './rows.js'
+import { tokenize, workersFor } from './tokenize.js'
+import { exampleFields, type RowProblem, type TokenizedBatch, type TokenizeWork } from './tokenize-batch.js'
+
+/** Something that is wrong with a data set, or odd about it. */
+export interface DataProblem {
+  severity: 'error' | 'warning'
+  code: ErrorCode | WarningKind
+  /** Place, what was expected, what came and what to do. */
+  message: string
+  details: Record<string, unknown>
+}
+
+export interface DataCheck {
+  files: number
+  /** Rows that became examples. */
+  examples: number
+  errors: number
+  warnings: number
+  /** Tokens of the examples, ascending quantiles; absent where there is no model to tokenize for. */
+  tokens?: { total: number; scored: number; median: number; p90: number; longest: number }
+}
+
+export interface CheckOptions {
+  /** Without a model, rows are parsed and not tokenized. */
+  model?: { folder: string; vocabSize: number } | undefined
+  signal?: AbortSignal | undefined
+  onProblem: (problem: DataProblem) => void
+}
+
+/**
+ * Goes through whole data sets once and tells every problem, in the order of the rows. Throws only what concerns all rows: a
+ * data set that is not there, a tokenizer or a template that cannot be used.
+ */
+export async function checkData(config: TrainConfig, dataset: string, options: CheckOptions): Promise<DataCheck> {
+  const sources = await resolveDatasets(dataset, config.datasetDir)
+  const check = new Check(config, options)
+  for (const source of sources) for (const file of source.files) await check.file(file, source)
+  return check.result()
+}
+
+class Check {
+  private readonly counts = { files: 0, examples: 0, errors: 0, warnings: 0 }
+  private readonly lengths: number[] = []
+  private scored = 0
+  private readonly seen = new FirstPlaces()
+
+  constructor(
+    private readonly config: TrainConfig,
+    private readonly options: CheckOptions,
+  ) {}
+
+  private tell(problem: DataProblem): void {
+    this.counts[problem.severity === 'error' ? 'errors' : 'warnings'] += 1
+    this.options.onProblem(problem)
+  }
+
+  async file(file: string, source: DatasetSource): Promise<void> {
+    this.counts.files += 1
+    const before = this.counts.examples + this.counts.errors
+    const onMalformed = (error: DataError) => this.tell(problemOf(error))
+    let unit: RowUnit = 'line'
+    const rows = (async function* () {
+      for await (const batch of readBatches(file, { onMalformed })) {
+        unit = batch.unit
+        yield batch
+      }
+    })()
+    const { model, signal } = this.options
+    const workers = model === undefined ? 0 : await workersFor(file, this.config.preprocessingNumWorkers)
+    try {
+      for await (const batch of tokenize(rows, this.workOf(source), { workers, signal })) {
+        this.batch(batch, file, unit)
+      }
+    } catch (error) {
+      // The file is broken where it stands: what comes after cannot be told.
+      if (!(error instanceof DataError) || error.code !== 'DATA_MALFORMED') throw error
+      this.tell(problemOf(error))
+    }
+    if (this.counts.examples + this.counts.errors === before) {
+      const message = `expected at least one record in ${file} but it has none. Fill it, or leave it out of dataset.`
+      this.tell({ severity: 'error', code: 'DATA_EMPTY', message, details: { file } })
+    }
+  }
+
+  private workOf(source: DatasetSource): TokenizeWork {
+    const { template, defaultSystem } = this.config
+    const { model } = this.options
+    return {
+      check: true,
+      modelFolder: model?.folder,
+      vocabSize: model?.vocabSize ?? Infinity,
+      defaultSystem,
+      ...(template !== undefined && { template }),
+      ...(source.columns && { columns: source.columns }),
+    }
+  }
+
+  private batch(batch: TokenizedBatch, file: string, unit: RowUnit): void {
+    const problems = [...batch.problems]
+    for (let index = 0; index * exampleFields < batch.fields.length; index++) {
+      while (problems[0] !== undefined && problems[0].after <= index) this.tell(problemOf(problems.shift()!))
+      const [tokens, , scored, , number] = batch.fields.subarray(index * exampleFields)
+      const place = rowPlace(file, unit, number!)
+      this.counts.examples += 1
+      this.scored += scored!
+      if (this.options.model !== undefined) this.lengths.push(tokens!)
+      const { cutoffLen, overLength } = this.config
+      if (tokens! > cutoffLen && this.options.model !== undefined) {
+        const problem = `expected at most ${cutoffLen} tokens (cutoff_len) but received ${tokens}`
+        const remedy = { error: 'Raise cutoff_len, or set over_length', drop: 'It is dropped', truncate: 'Its end is cut off' }[
+          overLength
+        ]
+        const severity = overLength === 'error' ? 'error' : 'warning'
+        const code = overLength === 'error' ? 'DATA_OVER_LENGTH' : 'OVER_LENGTH'
+        this.tell({ severity, code, message: `${place.text}: ${problem}. ${remedy}.`, details: { ...place.details, tokens } })
+      }
+      const first = this.seen.firstOf(batch.fingerprints![index]!, { file, unit, number: number! })
+      if (first !== undefined) {
+        const message = `${place.text}: expected a record of its own but received the turns of ${first} again. Remove one of them.`
+        this.tell({ severity: 'warning', code: 'DUPLICATE', message, details: { ...place.details, first } })
+      }
+    }
+    for (const problem of problems) this.tell(problemOf(problem))
+  }
+
+  result(): DataCheck {
+    if (this.options.model === undefined || this.lengths.length === 0) return this.counts
+    const lengths = Float64Array.from(this.lengths).sort()
+    const quantile = (share: number) => lengths[Math.min(lengths.length - 1, Math.floor(share * lengths.length))]!
+    const total = lengths.reduce((sum, length) => sum + length, 0)
+    return {
+      ...this.counts,
+      tokens: { total, scored: this.scored, median: quantile(0.5), p90: quantile(0.9), longest: lengths.at(-1)! },
+    }
+  }
+}
+
+function problemOf(problem: DataError | RowProblem): DataProblem {
+  const { code, message, details } = problem
+  return { severity: 'severity' in problem ? problem.severity : 'error', code, message, details }
+}
+
+/** Records that are remembered to find later ones that are the same: about 100 MB. */
+const MOST_REMEMBERED = 1e6
+
+class FirstPlaces {
+  private readonly places = new Map<number, { file: string; unit: RowUnit; number: number }>()
+
+  /** Where the same fingerprint was first, if it was. */
+  firstOf(fingerprint: number, place: { file: string; unit: RowUnit; number: number }): string | undefined {
+    const first = this.places.get(fingerprint)
+    if (first !== undefined) return rowPlace(first.file, first.unit, first.number).text
+    if (this.places.size < MOST_REMEMBERED) this.places.set(fingerprint, place)
+    return undefined
+  }
+}

@@ -1,0 +1,44 @@
+import { lastBoxed } from './boxed.js'
+import type { TrainingRecord } from './records.js'
+
+/** What is no error but seldom meant. */
+export const warningKinds = {
+  REPLACEMENT_CHARACTER: 'a text has U+FFFD: it was decoded with another encoding than it was written in',
+  UNCLOSED_THINK: 'a response opens <think> and never closes it',
+  NO_ANSWER: 'a response has no \\boxed{} although the record has an answer',
+  DUPLICATE: 'the same turns are in an earlier record',
+  OVER_LENGTH: 'an example is longer than cutoff_len, and the policy drops or truncates it',
+} as const
+
+export type WarningKind = keyof typeof warningKinds
+
+export interface RecordWarning {
+  kind: WarningKind
+  /** What is odd and what to do. */
+  message: string
+}
+
+/** What is odd about a record alone. `row` is what it was made from. */
+export function warningsOf(record: TrainingRecord, row: unknown): RecordWarning[] {
+  if (record.kind === 'tokens') return []
+  const warnings: RecordWarning[] = []
+  const warn = (kind: WarningKind, message: string) => warnings.push({ kind, message: `${record.place}: ${message}` })
+  const broken = record.turns.findIndex(({ content }) => content.includes('\uFFFD'))
+  if (broken >= 0) {
+    warn(
+      'REPLACEMENT_CHARACTER',
+      `expected text in turn ${broken + 1} (${record.turns[broken]!.role}) but received U+FFFD, which stands for a character that was lost. ` +
+        'Convert the original again.',
+    )
+  }
+  const response = record.turns.at(-1)!.content
+  if (response.lastIndexOf('<think>') > response.lastIndexOf('</think>')) {
+    warn('UNCLOSED_THINK', 'expected </think> after <think> in the last response but received none. It may be cut off.')
+  }
+  // A record of GSM8K's has its chain in the column `answer`.
+  const { answer, solution } = row as { answer?: unknown; solution?: unknown }
+  if (typeof answer === 'string' && answer !== '' && typeof solution === 'string' && lastBoxed(response) === undefined) {
+    warn('NO_ANSWER', `expected the answer (${answer.slice(0, 40)}) in \\boxed{} but the response has none. It may be cut off.`)
+  }
+  return warnings
+}

@@ -1,0 +1,118 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { parseTrainConfig } from '../../../lib/config/train-config.js'
+import { checkData, type DataProblem } from '../../../lib/data/check-data.js'
+import { sharedPath, tokenizerFolder } from '../../shared-files.js'
+
+const good = { question: 'What is 1 + 1?', solution: 'It is \\boxed{2}.', answer: '2' }
+const model = { folder: tokenizerFolder('qwen2_5'), vocabSize: 151936 }
+
+async function check(test: Test, files: Record<string, string | Buffer>, { settings = {}, withModel = true } = {}) {
+  const folder = test.testdir()
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content)
+  const { config } = parseTrainConfig({ dataset: Object.keys(files), dataset_dir: folder, ...settings }, 'test')
+  const problems: DataProblem[] = []
+  const onProblem = (problem: DataProblem) => problems.push(problem)
+  const result = await checkData(config, config.dataset!, { model: withModel ? model : undefined, onProblem })
+  return { result, problems, brief: problems.map(({ code, details }) => [code, details.line ?? details.record ?? 0]) }
+}
+
+const lines = (...rows: (object | string)[]) =>
+  rows.map((row) => `${typeof row === 'string' ? row : JSON.stringify(row)}\n`).join('')
+
+t.test('every problem, in the order of the rows', async (t) => {
+  const file = lines(
+    good,
+    '{"question": ',
+    { ...good, solution: '' },
+    [1],
+    { input_ids: [1, 2], labels: [1] },
+    { input_ids: [1, 2], labels: [-100, -100] },
+    { input_ids: [1, 2e5], labels: [-100, 2] },
+    { ...good, question: 'a\uFFFDb' },
+    { ...good, question: 'b', solution: '<think>\nIt is \\boxed{2}' },
+    { ...good, question: 'c', solution: 'It is 2.' },
+    good,
+    { ...good, question: 'd', solution: 'so '.repeat(100) },
+  )
+  const { brief, result, problems } = await check(t, { 'a.jsonl': file }, { settings: { cutoff_len: 100 } })
+  t.same(brief, [
+    ['DATA_MALFORMED', 2],
+    ['DATA_EMPTY_TURN', 3],
+    ['DATA_INVALID_RECORD', 4],
+    ['DATA_INVALID_RECORD', 5],
+    ['DATA_NOTHING_SCORED', 6],
+    ['TOKEN_OUT_OF_RANGE', 7],
+    ['REPLACEMENT_CHARACTER', 8],
+    ['UNCLOSED_THINK', 9],
+    ['NO_ANSWER', 10],
+    ['DUPLICATE', 11],
+    ['NO_ANSWER', 12],
+    ['DATA_OVER_LENGTH', 12],
+  ])
+  t.match(result, { files: 1, examples: 6, errors: 7, warnings: 5 })
+  t.ok(
+    problems.every(({ message }) => /^a\.jsonl:\d+: expected .* but .*\. \S/.test(message)),
+    'what, where, and what to do',
+  )
+  t.ok(result.tokens!.longest > 100 && result.tokens!.total > result.tokens!.scored)
+})
+
+t.test('the policy decides whether a long example is an error', async (t) => {
+  for (const [over_length, code] of [
+    ['error', 'DATA_OVER_LENGTH'],
+    ['drop', 'OVER_LENGTH'],
+    ['truncate', 'OVER_LENGTH'],
+  ]) {
+    const { problems } = await check(
+      t,
+      { 'a.jsonl': lines({ ...good, question: 'so '.repeat(100) }) },
+      { settings: { cutoff_len: 100, over_length } },
+    )
+    t.match(problems, [{ code, severity: code === 'OVER_LENGTH' ? 'warning' : 'error', details: { line: 1 } }])
+  }
+})
+
+t.test('a broken file does not hide those after it, nor an empty one', async (t) => {
+  const files = {
+    'cut.json': `[${JSON.stringify(good)}, {"question"`,
+    'empty.jsonl': '',
+    'b.csv': 'question,solution\n1,2,3\nq,s\n',
+    'c.jsonl': lines(good),
+  }
+  const { brief, result } = await check(t, files)
+  t.same(brief, [
+    ['DATA_MALFORMED', 1],
+    ['DATA_EMPTY', 0],
+    ['DATA_MALFORMED', 2],
+    ['DUPLICATE', 1],
+  ])
+  t.match(result, { files: 4, examples: 3, errors: 3, warnings: 1 })
+})
+
+t.test('without a model, rows are only parsed', async (t) => {
+  const { brief, result } = await check(t, { 'a.jsonl': lines(good, { ...good, solution: '' }) }, { withModel: false })
+  t.same(brief, [['DATA_EMPTY_TURN', 2]])
+  t.same(result, { files: 1, examples: 1, errors: 1, warnings: 0 })
+})
+
+t.test('what concerns all rows is thrown', async (t) => {
+  await t.rejects(check(t, { 'a.jsonl': lines(good) }, { settings: { template: 'none' } }), { code: 'TEMPLATE_NOT_FOUND' })
+  const { config } = parseTrainConfig({ dataset: 'absent.jsonl' }, 'test')
+  await t.rejects(checkData(config, 'absent.jsonl', { onProblem: () => {} }), { code: 'DATA_NOT_FOUND' })
+})
+
+const sft = sharedPath('data', 'sft')
+t.test('real files have no errors', { skip: sft === undefined && 'shared/data is absent' }, async (t) => {
+  for (const [name, examples] of [
+    ['long-chains.jsonl', 150],
+    ['gsm8k-train.jsonl', 2000],
+  ] as const) {
+    const { config } = parseTrainConfig({ dataset: join(sft!, name) }, 'test')
+    const problems: DataProblem[] = []
+    const result = await checkData(config, config.dataset!, { model, onProblem: (problem) => problems.push(problem) })
+    t.match(result, { files: 1, examples, errors: 0, warnings: 0 }, name)
+    t.same(problems, [])
+  }
+})
