@@ -72,7 +72,7 @@ function tokenizeChat(record: ChatRecord, options: ExampleOptions): { inputIds: 
     throw new DataError('TOKENIZER_MALFORMED', `${record.place}: expected a tokenizer for a conversation but received none.`)
   }
   const { segments } = renderRecord(record, options)
-  const pieces = options.tokenizer.encodeSegments(segments.map(({ text }) => text))
+  const pieces = options.tokenizer.encodeSegments(segments)
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
   const inputIds = new Int32Array(length)
   const labels = new Int32Array(length).fill(notScored)

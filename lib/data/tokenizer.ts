@@ -1,8 +1,23 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import * as library from '@huggingface/tokenizers'
 import { isJsonObject, type JsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
+import { type AddedToken, AddedTokenFinder, readAddedTokens } from './added-tokens.js'
+import { ByteLevelBpe } from './byte-level/byte-level-bpe.js'
+import { ByteLevelTokenizer } from './byte-level/byte-level-tokenizer.js'
+import { LibraryTokenizer } from './library-tokenizer.js'
+import { SpelledTokens } from './spelled-tokens.js'
+import type { TokenizerCore } from './tokenizer-core.js'
+
+/** A piece of a text that is tokenized on its own. */
+export interface TextSegment {
+  text: string
+  /**
+   * Positions in `text` at which a special token is spelled out that is none, or inside of which it is not whole: a special
+   * token that begins at one of them, or covers it, is tokenized as any other text. In order.
+   */
+  spelledAt?: readonly number[] | undefined
+}
 
 /** Text to token ids and back, as a model folder's `tokenizer.json` defines it. */
 export interface TextTokenizer {
@@ -12,40 +27,21 @@ export interface TextTokenizer {
    */
   encode(text: string): number[]
   /** The ids of consecutive pieces of one text, each tokenized on its own; no piece but the first gets a prefix space. */
-  encodeSegments(texts: readonly string[]): number[][]
+  encodeSegments(segments: readonly TextSegment[]): number[][]
   /** The text of token ids, special tokens included. */
   decode(ids: ArrayLike<number>): string
   /** One more than the largest id. */
   vocabSize: number
   /** `bos_token`, `eos_token`, … as `tokenizer_config.json` names them. */
   specialTokens: Record<string, string>
+  /** Finds special tokens that are spelled out in a text. */
+  spelledTokens: SpelledTokens
   tokenId(token: string): number | undefined
   isSpecial(id: number): boolean
 }
 
-type Json = JsonObject
-
-// What is used of the library. Its own types import without file endings, which this module resolution does not follow.
-type TextPart = (text: string) => unknown
-interface LibraryTokenizer {
-  normalizer: TextPart | null
-  pre_tokenizer: TextPart | null
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[]; tokens: string[] }
-  decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string
-  token_to_id(token: string): number | undefined
-  get_vocab(): Map<string, number>
-}
-const { Tokenizer, SequenceNormalizer, SequencePreTokenizer } = library as unknown as {
-  Tokenizer: new (definition: Json, config: Json) => LibraryTokenizer
-  SequenceNormalizer: new (config: { type: 'Sequence'; normalizers: Json[] }) => TextPart
-  SequencePreTokenizer: new (config: { type: 'Sequence'; pretokenizers: Json[] }) => TextPart
-}
-
-interface AddedTokenJson {
-  id: number
-  content: string
-  special?: boolean
-}
+/** The files in a model folder that token ids depend on. */
+export const tokenizerFiles = ['tokenizer.json', 'tokenizer_config.json'] as const
 
 /**
  * Loads `tokenizer.json` and, where there is one, `tokenizer_config.json`. Throws TOKENIZER_MALFORMED.
@@ -60,107 +56,102 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
     throw malformed(path, 'the file does not exist. Copy it from where the model came from')
   }
   const config = (await readJsonObject(join(folder, 'tokenizer_config.json'))) ?? {}
-  let tokenizer: LibraryTokenizer
+  const added = readAddedTokens(definition.added_tokens)
+  if (added === undefined) throw malformed(path, 'added_tokens is no list of tokens with id and content')
+  return new FolderTokenizer(coreOf(definition, config, added, path), added, specialTokensOf(config))
+}
+
+function coreOf(definition: JsonObject, config: JsonObject, added: AddedToken[], path: string): TokenizerCore {
+  const bpe = ByteLevelBpe.of(definition)
+  const core = bpe && ByteLevelTokenizer.of(bpe, definition, added)
+  if (core !== undefined) return core
   try {
-    definition.added_tokens ??= []
-    tokenizer = new Tokenizer(definition, config)
+    return new LibraryTokenizer(definition, config, added, (problem) => malformed(path, problem))
   } catch (cause) {
     throw malformed(path, `it cannot be used: ${(cause as Error).message}`, cause)
   }
-  return wrap(tokenizer, definition, specialTokensOf(config), path)
 }
 
-function wrap(tokenizer: LibraryTokenizer, definition: Json, specialTokens: Record<string, string>, path: string): TextTokenizer {
-  const vocabulary = tokenizer.get_vocab()
-  let vocabSize = 0
-  for (const id of vocabulary.values()) vocabSize = Math.max(vocabSize, id + 1)
-  const special = new Set<number>()
-  for (const token of definition.added_tokens as AddedTokenJson[]) if (token.special) special.add(token.id)
-  const continuation = continuationOf(tokenizer, definition)
+class FolderTokenizer implements TextTokenizer {
+  readonly vocabSize: number
+  readonly specialTokens: Record<string, string>
+  readonly spelledTokens: SpelledTokens
+  readonly #core: TokenizerCore
+  readonly #special: ReadonlySet<number>
+  readonly #specialFinder: AddedTokenFinder
 
-  const encode = (text: string): number[] => {
-    if (text === '') return []
-    const { ids, tokens } = tokenizer.encode(text, { add_special_tokens: false })
-    const unknown = ids.findIndex((id) => !Number.isInteger(id))
-    if (unknown < 0) return ids
-    throw malformed(path, `it has no id for the token ${JSON.stringify(tokens[unknown])}`)
+  constructor(core: TokenizerCore, added: readonly AddedToken[], specialTokens: Record<string, string>) {
+    const special = added.filter((token) => token.special)
+    this.vocabSize = core.vocabSize
+    this.specialTokens = specialTokens
+    this.spelledTokens = new SpelledTokens(special.map(({ content }) => content))
+    this.#core = core
+    this.#special = new Set(special.map(({ id }) => id))
+    this.#specialFinder = new AddedTokenFinder(special)
   }
-  return {
-    encode,
-    encodeSegments(texts) {
-      const pieces: number[][] = []
-      let last: number | undefined
-      for (const text of texts) {
-        const continues = last !== undefined && !special.has(last)
-        const piece = continues ? continuation(() => encode(text)) : encode(text)
-        pieces.push(piece)
-        last = piece.at(-1) ?? last
-      }
-      return pieces
-    },
-    decode: (ids) =>
-      ids.length === 0
-        ? '' // the library takes no empty list
-        : tokenizer.decode(Array.from(ids), { skip_special_tokens: false, clean_up_tokenization_spaces: false }),
-    vocabSize,
-    specialTokens,
-    tokenId: (token) => tokenizer.token_to_id(token),
-    isSpecial: (id) => special.has(id),
+
+  encode(text: string): number[] {
+    return this.#core.encode(text, false)
   }
-}
 
-/**
- * Llama 2's tokenizer puts a space before every text. A piece that continues a text must not get one: the model, which
- * continues its prompt token by token, never sees it. So the tokenizer's prefix rules are taken out while `encode` runs.
- */
-function continuationOf(tokenizer: LibraryTokenizer, definition: Json): <T>(encode: () => T) => T {
-  const normalizers = flatten(definition.normalizer, 'normalizers')
-  const preTokenizers = flatten(definition.pre_tokenizer, 'pretokenizers')
-  const addsPrefix = (part: Json) =>
-    part.add_prefix_space === true || part.prepend_scheme === 'always' || part.prepend_scheme === 'first'
-  if (!normalizers.some((part) => part.type === 'Prepend') && !preTokenizers.some(addsPrefix)) return (encode) => encode()
-
-  const plainNormalizer = new SequenceNormalizer({
-    type: 'Sequence',
-    normalizers: normalizers.filter((part) => part.type !== 'Prepend'),
-  })
-  const plainPreTokenizer = new SequencePreTokenizer({
-    type: 'Sequence',
-    pretokenizers: preTokenizers.map((part) => ({ ...part, add_prefix_space: false, prepend_scheme: 'never' })),
-  })
-  const { normalizer, pre_tokenizer } = tokenizer
-  return (encode) => {
-    if (normalizer !== null) tokenizer.normalizer = plainNormalizer
-    if (pre_tokenizer !== null) tokenizer.pre_tokenizer = plainPreTokenizer
-    try {
-      return encode()
-    } finally {
-      tokenizer.normalizer = normalizer
-      tokenizer.pre_tokenizer = pre_tokenizer
+  encodeSegments(segments: readonly TextSegment[]): number[][] {
+    const pieces: number[][] = []
+    let last: number | undefined
+    for (const { text, spelledAt = [] } of segments) {
+      const continues = last !== undefined && !this.#special.has(last)
+      const piece = spelledAt.length === 0 ? this.#core.encode(text, continues) : this.#encodeSpelled(text, spelledAt, continues)
+      pieces.push(piece)
+      last = piece.at(-1) ?? last
     }
+    return pieces
   }
-}
 
-/** The parts of a normalizer or pre-tokenizer, in order, with sequences inside it taken apart. */
-function flatten(part: unknown, sequenceKey: string): Json[] {
-  if (part == null) return []
-  const { [sequenceKey]: parts } = part as Json
-  return Array.isArray(parts) ? parts.flatMap((inner) => flatten(inner, sequenceKey)) : [part as Json]
+  decode(ids: ArrayLike<number>): string {
+    return ids.length === 0 ? '' : this.#core.decode(Array.from(ids))
+  }
+
+  tokenId(token: string): number | undefined {
+    return this.#core.tokenId(token)
+  }
+
+  isSpecial(id: number): boolean {
+    return this.#special.has(id)
+  }
+
+  /** The special tokens that are such become their ids, and the text between them is tokenized without looking for any. */
+  #encodeSpelled(text: string, spelledAt: readonly number[], continues: boolean): number[] {
+    const ids: number[] = []
+    const isSpelled = (start: number, end: number) => spelledAt.some((at) => start <= at && at < end)
+    let written = 0
+    let follows = continues
+    const writePlain = (end: number) => {
+      if (end <= written) return
+      for (const id of this.#core.encodePlain(text.slice(written, end), follows)) ids.push(id)
+    }
+    for (const { token, start, end } of this.#specialFinder.find(text, (_, start, end) => isSpelled(start, end))) {
+      writePlain(start)
+      ids.push(token.id)
+      written = end
+      follows = false
+    }
+    writePlain(text.length)
+    return ids
+  }
 }
 
 /** The `*_token` entries of a `tokenizer_config.json`, which are strings or objects with their `content`. */
-export function specialTokensOf(config: Json): Record<string, string> {
+export function specialTokensOf(config: JsonObject): Record<string, string> {
   const tokens: Record<string, string> = {}
   for (const [key, value] of Object.entries(config)) {
     if (!key.endsWith('_token')) continue
-    const content = typeof value === 'object' && value !== null ? (value as Json).content : value
+    const content = isJsonObject(value) ? value.content : value
     if (typeof content === 'string') tokens[key] = content
   }
   return tokens
 }
 
 /** A JSON object in a file, or undefined where there is no such file. Throws TOKENIZER_MALFORMED. */
-export async function readJsonObject(path: string): Promise<Json | undefined> {
+export async function readJsonObject(path: string): Promise<JsonObject | undefined> {
   let text: string
   try {
     text = await readFile(path, 'utf8')

@@ -4,6 +4,8 @@ import t from 'tap'
 import { loadTokenizer } from '../../../lib/data/tokenizer.js'
 import { sharedPath, tokenizerFolder } from '../../shared-files.js'
 
+const segments = (...texts: string[]) => texts.map((text) => ({ text }))
+
 t.test('Qwen2.5', async (t) => {
   const tokenizer = await loadTokenizer(tokenizerFolder('qwen2_5'))
   t.same(tokenizer.encode('<|im_start|>user\n'), [151644, 872, 198], 'special tokens in the text become their ids')
@@ -22,7 +24,7 @@ t.test('Qwen2.5', async (t) => {
     t.equal(tokenizer.decode(ids), text.normalize('NFC'))
     t.equal(tokenizer.decode(Int32Array.from(ids)), text.normalize('NFC'), 'typed arrays decode too')
   }
-  t.same(tokenizer.encodeSegments(['<|im_start|>', 'user\n', '']), [[151644], [872, 198], []])
+  t.same(tokenizer.encodeSegments(segments('<|im_start|>', 'user\n', '')), [[151644], [872, 198], []])
 })
 
 t.test('Llama 3 adds nothing by itself', async (t) => {
@@ -38,7 +40,7 @@ t.test('a tokenizer with a prefix space', { skip: stories === undefined && 'shar
   t.equal(tokenizer.vocabSize, 512)
   t.same(tokenizer.specialTokens, { bos_token: '<s>', eos_token: '</s>', unk_token: '<unk>' })
   const prompt = 'Once upon a time'
-  const [first, second, third] = tokenizer.encodeSegments([prompt, ', there was</s>', 'The end'])
+  const [first, second, third] = tokenizer.encodeSegments(segments(prompt, ', there was</s>', 'The end'))
   t.same(first, tokenizer.encode(prompt))
   t.equal(tokenizer.decode([...first!, ...second!]), 'Once upon a time, there was</s>', 'what continues a text gets no space')
   t.same(third, tokenizer.encode('The end'), 'what follows a special token gets one, as inside a text')
@@ -52,7 +54,11 @@ t.test('a story token by token', { skip: stories === undefined && 'shared/data i
   t.same(tokenizer.encode(story), tokens.slice(1), 'the reference has <s> before it')
   t.equal(tokenizer.decode(tokens.slice(1)), story)
   const middle = story.indexOf(' She loved')
-  t.same(tokenizer.encodeSegments([story.slice(0, middle), story.slice(middle)]).flat(), tokens.slice(1), 'or in two pieces')
+  t.same(
+    tokenizer.encodeSegments(segments(story.slice(0, middle), story.slice(middle))).flat(),
+    tokens.slice(1),
+    'or in two pieces',
+  )
 })
 
 t.test('files that cannot be used', async (t) => {

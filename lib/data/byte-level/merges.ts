@@ -1,0 +1,72 @@
+import { type Vocabulary, writeTokenBytes } from './vocabulary.js'
+
+/** What two neighbouring tokens become, and in which order: the merges of a byte pair encoding, by the ids of their tokens. */
+export class Merges {
+  /** [merges], in the order of their ranks. */
+  readonly #left: Int32Array
+  readonly #right: Int32Array
+  readonly #merged: Int32Array
+  /** Rank + 1 by hash; 0 where there is none. */
+  readonly #slots: Int32Array
+
+  private constructor(count: number) {
+    this.#left = new Int32Array(count)
+    this.#right = new Int32Array(count)
+    this.#merged = new Int32Array(count)
+    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * count + 2)))
+  }
+
+  /** Merges as `tokenizer.json` has them, `"a b"` or `["a", "b"]`; undefined where a token of one is not in the vocabulary. */
+  static of(list: readonly unknown[], vocabulary: Vocabulary): Merges | undefined {
+    const merges = new Merges(list.length)
+    const bytes = new Uint8Array(2 * vocabulary.longestToken)
+    for (let rank = 0; rank < list.length; rank++) {
+      const parts = typeof list[rank] === 'string' ? (list[rank] as string).split(' ') : list[rank]
+      if (!Array.isArray(parts) || parts.length !== 2) return undefined
+      const [left, right] = parts as [unknown, unknown]
+      if (typeof left !== 'string' || typeof right !== 'string') return undefined
+      if (left.length + right.length > vocabulary.longestToken) return undefined
+      const middle = writeTokenBytes(left, bytes, 0)
+      const end = middle < 0 ? -1 : writeTokenBytes(right, bytes, middle)
+      if (end < 0) return undefined
+      const leftId = vocabulary.find(bytes, 0, middle)
+      const rightId = vocabulary.find(bytes, middle, end)
+      const mergedId = vocabulary.find(bytes, 0, end)
+      if (leftId < 0 || rightId < 0 || mergedId < 0) return undefined
+      merges.#insert(rank, leftId, rightId, mergedId)
+    }
+    return merges
+  }
+
+  /** The rank of the merge of two tokens, or −1: lower ranks come first. */
+  rankOf(left: number, right: number): number {
+    const mask = this.#slots.length - 1
+    for (let slot = hashOf(left, right) & mask; ; slot = (slot + 1) & mask) {
+      const rank = this.#slots[slot]! - 1
+      if (rank < 0 || (this.#left[rank] === left && this.#right[rank] === right)) return rank
+    }
+  }
+
+  merged(rank: number): number {
+    return this.#merged[rank]!
+  }
+
+  #insert(rank: number, left: number, right: number, merged: number): void {
+    this.#left[rank] = left
+    this.#right[rank] = right
+    this.#merged[rank] = merged
+    const mask = this.#slots.length - 1
+    let slot = hashOf(left, right) & mask
+    for (; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
+      const earlier = this.#slots[slot]! - 1
+      // of a merge that is listed twice the last one counts
+      if (this.#left[earlier] === left && this.#right[earlier] === right) break
+    }
+    this.#slots[slot] = rank + 1
+  }
+}
+
+function hashOf(left: number, right: number): number {
+  const hash = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b)
+  return hash ^ (hash >>> 16)
+}

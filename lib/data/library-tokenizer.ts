@@ -1,0 +1,123 @@
+import * as library from '@huggingface/tokenizers'
+import type { JsonObject } from '../config/json-object.js'
+import type { AddedToken } from './added-tokens.js'
+import type { TokenizerCore } from './tokenizer-core.js'
+
+// What is used of the library. Its own types import without file endings, which this module resolution does not follow.
+type TextPart = (text: string) => unknown
+interface Tokenizer {
+  normalizer: TextPart | null
+  pre_tokenizer: TextPart | null
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[]; tokens: string[] }
+  decode(ids: readonly number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string
+  token_to_id(token: string): number | undefined
+  get_vocab(): Map<string, number>
+}
+const { Tokenizer, SequenceNormalizer, SequencePreTokenizer } = library as unknown as {
+  Tokenizer: new (definition: JsonObject, config: JsonObject) => Tokenizer
+  SequenceNormalizer: new (config: { type: 'Sequence'; normalizers: JsonObject[] }) => TextPart
+  SequencePreTokenizer: new (config: { type: 'Sequence'; pretokenizers: JsonObject[] }) => TextPart
+}
+
+/** Any other tokenizer, by Hugging Face's library for JavaScript: all kinds, at a tenth of the speed. */
+export class LibraryTokenizer implements TokenizerCore {
+  readonly vocabSize: number
+  readonly #full: PrefixedTokenizer
+  readonly #makePlain: () => PrefixedTokenizer
+  #plain: PrefixedTokenizer | undefined
+
+  /** Throws what the library throws for a definition that it cannot use. */
+  constructor(definition: JsonObject, config: JsonObject, added: readonly AddedToken[], malformed: (problem: string) => Error) {
+    const withTokens = (tokens: unknown[]) => new PrefixedTokenizer({ ...definition, added_tokens: tokens }, config, malformed)
+    const listed = (definition.added_tokens ?? []) as unknown[]
+    this.#full = withTokens(listed)
+    this.#makePlain = () => withTokens(listed.filter((_, index) => !added[index]!.special))
+    this.vocabSize = this.#full.vocabSize
+  }
+
+  encode(text: string, continues: boolean): number[] {
+    return this.#full.encode(text, continues)
+  }
+
+  encodePlain(text: string, continues: boolean): number[] {
+    this.#plain ??= this.#makePlain()
+    return this.#plain.encode(text, continues)
+  }
+
+  decode(ids: readonly number[]): string {
+    return this.#full.tokenizer.decode(ids, { skip_special_tokens: false, clean_up_tokenization_spaces: false })
+  }
+
+  tokenId(token: string): number | undefined {
+    return this.#full.tokenizer.token_to_id(token)
+  }
+}
+
+/**
+ * Llama 2's tokenizer puts a space before every text. A piece that continues a text must not get one: the model, which
+ * continues its prompt token by token, never sees it. So the tokenizer's prefix rules are taken out while it is encoded.
+ */
+class PrefixedTokenizer {
+  readonly tokenizer: Tokenizer
+  readonly vocabSize: number
+  readonly #malformed: (problem: string) => Error
+  readonly #withoutPrefix: { normalizer: TextPart; preTokenizer: TextPart } | undefined
+
+  constructor(definition: JsonObject, config: JsonObject, malformed: (problem: string) => Error) {
+    this.tokenizer = new Tokenizer(definition, config)
+    this.#malformed = malformed
+    let vocabSize = 0
+    for (const id of this.tokenizer.get_vocab().values()) vocabSize = Math.max(vocabSize, id + 1)
+    this.vocabSize = vocabSize
+    this.#withoutPrefix = partsWithoutPrefix(definition)
+  }
+
+  encode(text: string, continues: boolean): number[] {
+    if (text === '') return []
+    const { tokenizer } = this
+    const parts = this.#withoutPrefix
+    if (!continues || parts === undefined) return this.#encode(text)
+    const { normalizer, pre_tokenizer } = tokenizer
+    if (normalizer !== null) tokenizer.normalizer = parts.normalizer
+    if (pre_tokenizer !== null) tokenizer.pre_tokenizer = parts.preTokenizer
+    try {
+      return this.#encode(text)
+    } finally {
+      tokenizer.normalizer = normalizer
+      tokenizer.pre_tokenizer = pre_tokenizer
+    }
+  }
+
+  #encode(text: string): number[] {
+    const { ids, tokens } = this.tokenizer.encode(text, { add_special_tokens: false })
+    const unknown = ids.findIndex((id) => !Number.isInteger(id))
+    if (unknown < 0) return ids
+    throw this.#malformed(`it has no id for the token ${JSON.stringify(tokens[unknown])}`)
+  }
+}
+
+/** The normalizer and pre-tokenizer without their prefix space; undefined where they have none. */
+function partsWithoutPrefix(definition: JsonObject): { normalizer: TextPart; preTokenizer: TextPart } | undefined {
+  const normalizers = flatten(definition.normalizer, 'normalizers')
+  const preTokenizers = flatten(definition.pre_tokenizer, 'pretokenizers')
+  const addsPrefix = (part: JsonObject) =>
+    part.add_prefix_space === true || part.prepend_scheme === 'always' || part.prepend_scheme === 'first'
+  if (!normalizers.some((part) => part.type === 'Prepend') && !preTokenizers.some(addsPrefix)) return undefined
+  return {
+    normalizer: new SequenceNormalizer({
+      type: 'Sequence',
+      normalizers: normalizers.filter((part) => part.type !== 'Prepend'),
+    }),
+    preTokenizer: new SequencePreTokenizer({
+      type: 'Sequence',
+      pretokenizers: preTokenizers.map((part) => ({ ...part, add_prefix_space: false, prepend_scheme: 'never' })),
+    }),
+  }
+}
+
+/** The parts of a normalizer or pre-tokenizer, in order, with sequences inside it taken apart. */
+function flatten(part: unknown, sequenceKey: string): JsonObject[] {
+  if (part == null) return []
+  const { [sequenceKey]: parts } = part as JsonObject
+  return Array.isArray(parts) ? parts.flatMap((inner) => flatten(inner, sequenceKey)) : [part as JsonObject]
+}
