@@ -13,7 +13,7 @@ export interface TokenizeOptions {
 }
 
 /** Below this size a worker would spend its time on loading the tokenizer. */
-const BYTES_PER_WORKER = 1 << 21
+const BYTES_PER_WORKER = 1 << 23
 
 /** More than this would take more memory than they save time. */
 const MAX_WORKERS = 16

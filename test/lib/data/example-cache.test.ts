@@ -152,14 +152,16 @@ t.test(
     // Large enough for two threads, in lines and in an array.
     const chains = readFileSync(join(sft!, 'long-chains.jsonl'), 'utf8').trim().split('\n')
     const file = join(folder, 'chains.json')
-    const all = Array.from({ length: 4 }, (_, copy) => chains.map((line) => JSON.stringify({ ...JSON.parse(line), copy }))).flat()
+    const all = Array.from({ length: 13 }, (_, copy) =>
+      chains.map((line) => JSON.stringify({ ...JSON.parse(line), copy })),
+    ).flat()
     writeFileSync(file, `[${all.join(',\n')}]`)
     const read = (workers: number, cache: string) => readExamples(file, work, { folder: join(folder, cache), workers })
     const [threaded, alone] = [await read(2, 'threads'), await read(0, 'none')]
-    t.equal(threaded.count, 600)
+    t.equal(threaded.count, 1950)
     t.equal(threaded.manifest.digest, alone.manifest.digest)
-    t.same(threaded.read(599), alone.read(599))
-    t.equal(threaded.placeOf(599), 'chains.json record 600')
+    t.same(threaded.read(1949), alone.read(1949))
+    t.equal(threaded.placeOf(1949), 'chains.json record 1950')
 
     writeFileSync(file, `[${all.join(',\n').replace('"copy":2', '"copy":2,"solution":""')}]`)
     const failure = { code: 'DATA_EMPTY_TURN', details: { file, record: 301 } }
