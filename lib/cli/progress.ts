@@ -1,4 +1,6 @@
+import { basename } from 'node:path'
 import cliProgress from 'cli-progress'
+import type { TokenizingProgress } from '../data/example-cache.js'
 import type { TrainEvent } from '../train/trainer.js'
 import { formatCount, formatDuration } from './format.js'
 
@@ -56,5 +58,15 @@ export class StepProgress {
     // The bar goes back to where it saved the cursor when it began; lines have come above it since.
     this.output.write('\x1b7')
     this.bar.stop()
+  }
+}
+
+/** Shows how far the tokenizing of a large file is, a line every ten seconds. */
+export function tokenizingLine(output: NodeJS.WriteStream): (progress: TokenizingProgress) => void {
+  let shownAt = performance.now()
+  return ({ file, examples, tokens }) => {
+    if (performance.now() - shownAt < 10_000) return
+    shownAt = performance.now()
+    output.write(`tokenizing ${basename(file)}: ${formatCount(examples)} examples, ${formatCount(tokens)} tokens so far\n`)
   }
 }

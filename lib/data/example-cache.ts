@@ -24,7 +24,14 @@ export interface CacheOptions {
   workers: number
   signal?: AbortSignal | undefined
   /** Told now and then how far the tokenizing of a file is. */
-  onProgress?: ((progress: { file: string; examples: number; tokens: number }) => void) | undefined
+  onProgress?: ((progress: TokenizingProgress) => void) | undefined
+}
+
+export interface TokenizingProgress {
+  file: string
+  /** So far. */
+  examples: number
+  tokens: number
 }
 
 /**

@@ -4,6 +4,7 @@ import { expectedTensors } from '../checkpoint/tensor-names.js'
 import { type Checkpoint, checkResumable } from '../checkpoint/training-state.js'
 import { isJsonObject } from '../config/json-object.js'
 import type { TrainConfig } from '../config/train-config.js'
+import type { TokenizingProgress } from '../data/example-cache.js'
 import { ConfigError } from '../errors.js'
 import { openDevice } from '../native/device.js'
 import { MetricsWriter } from './metrics.js'
@@ -29,6 +30,8 @@ export interface TrainOptions {
    * `start` there is nothing to save, and the iteration throws the signal's reason (an AbortError).
    */
   signal?: AbortSignal
+  /** Told now and then how far the tokenizing of a file is; never for what the cache has. */
+  onTokenizing?: (progress: TokenizingProgress) => void
 }
 
 /** The settings that change the numbers of a run: those that a resumed run must share. */
@@ -89,7 +92,11 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
   let metrics: MetricsWriter | undefined
   try {
     const { instructionSet, description, memoryBytes } = device.info
-    const run = await prepareRun(config, { signal: options.signal, availableBytes: memoryBytes })
+    const run = await prepareRun(config, {
+      signal: options.signal,
+      availableBytes: memoryBytes,
+      onProgress: options.onTokenizing,
+    })
     const identity = {
       totalSteps: run.batches.totalSteps,
       settings: {

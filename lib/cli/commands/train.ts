@@ -6,7 +6,7 @@ import { type TrainEvent, train } from '../../train/trainer.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { deviceText, formatBytes, formatCount, formatDuration, formatTable } from '../format.js'
 import { overLengthLines } from '../over-length-lines.js'
-import { StepProgress } from '../progress.js'
+import { StepProgress, tokenizingLine } from '../progress.js'
 
 /** The exit code of a run that Ctrl-C ended. */
 const INTERRUPTED = 130
@@ -33,7 +33,7 @@ async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart
   let last: Extract<TrainEvent, { type: 'step' }> | undefined
   let startedAt = performance.now()
   try {
-    for await (const event of train(config, { signal: interruption.signal })) {
+    for await (const event of train(config, { signal: interruption.signal, onTokenizing: tokenizingLine(process.stdout) })) {
       if (event.type === 'start') {
         printStart(event)
         for (const note of event.notes) console.log(`note: ${note}`)

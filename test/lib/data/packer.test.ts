@@ -1,7 +1,11 @@
 import t from 'tap'
+import { loadChatTemplate } from '../../../lib/data/chat-template.js'
 import type { Example } from '../../../lib/data/example.js'
 import { type PackedBatch, type PackOptions, packStep } from '../../../lib/data/packer.js'
 import { Random } from '../../../lib/data/random.js'
+import { loadTokenizer } from '../../../lib/data/tokenizer.js'
+import { makeExamples, readRecords } from '../../records.js'
+import { sharedPath, tokenizerFolder } from '../../shared-files.js'
 
 const options: PackOptions = { packing: true, capacity: 16, examplesPerMicroBatch: 1, lossReduction: 'token' }
 
@@ -143,3 +147,21 @@ t.test('packing is deterministic, and no two micro-batches would fit into one', 
     t.ok(sizes.slice(index + 1).every((other) => size + other > options.capacity))
   }
 })
+
+const longChains = sharedPath('data', 'sft', 'long-chains.jsonl')
+t.test(
+  '150 long chains into micro-batches of 16,384 tokens',
+  { skip: longChains === undefined && 'shared/data is absent' },
+  async (t) => {
+    const folder = tokenizerFolder('qwen2_5')
+    const tokenizer = await loadTokenizer(folder)
+    const template = await loadChatTemplate(folder, undefined, tokenizer.specialTokens)
+    const examples = makeExamples(await readRecords(longChains!), { tokenizer, template, vocabSize: 151936 })
+    const capacity = 16384
+    const batches = packStep(examples, { ...options, capacity })
+    const tokens = batches.reduce((sum, { inputIds }) => sum + inputIds.length, 0)
+    t.ok(tokens / (batches.length * capacity) >= 0.97, `${tokens} tokens in ${batches.length} micro-batches`)
+    const taken = batches.flatMap(({ exampleIndices }) => exampleIndices).sort((a, b) => a - b)
+    t.same(taken, Array.from(examples.keys()), 'each of them once')
+  },
+)
