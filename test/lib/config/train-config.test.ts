@@ -216,6 +216,25 @@ t.test('keys that would change the result are refused, unless they are off', asy
   t.match(parse(off).notes, [/ignored.*: label_smoothing_factor, lora_rank, neftune_noise_alpha, train_on_prompt$/])
 })
 
+t.test('mixtures and evaluation data', async (t) => {
+  const mixed = parse({ dataset: ['a', 'b'], mix_strategy: 'interleave_over', interleave_probs: '0.7, 0.3' }).config
+  t.match(mixed, { dataset: 'a,b', mixStrategy: 'interleave_over', interleaveProbs: [0.7, 0.3] })
+  t.match(parse({ dataset: 'a', eval_dataset: 'b', eval_steps: 5 }), {
+    config: { evalDataset: 'b', evalStrategy: 'steps' },
+    notes: [],
+  })
+  t.match(parse({ eval_dataset: 'b' }).notes, [/eval_dataset: it is read but never evaluated/])
+  const wrong: [Record<string, unknown>, RegExp][] = [
+    [{ dataset: 'a,b', interleave_probs: [0.5, 0.5] }, /none with mix_strategy concat/],
+    [{ dataset: 'a,b', mix_strategy: 'interleave_under', interleave_probs: '1' }, /a number for each dataset, 2 in all/],
+    [{ dataset: 'a,b', mix_strategy: 'interleave_under', interleave_probs: '1,0' }, /a number above 0 for each dataset/],
+    [{ mix_strategy: 'shuffle' }, /concat or interleave_under or interleave_over/],
+    [{ eval_dataset: 'b', val_size: 0.1 }, /no val_size with eval_dataset/],
+    [{ preprocessing_num_workers: -1 }, /an integer of at least 0/],
+  ]
+  for (const [values, message] of wrong) t.throws(() => parse(values), { code: 'CONFIG_INVALID_VALUE', message })
+})
+
 t.test('keys without a meaning here are listed once', async (t) => {
   const { notes } = parse({
     streaming: true,

@@ -1,12 +1,20 @@
-import { join } from 'node:path'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { resolveDatasets } from '../../../lib/data/dataset-info.js'
+import { parseRecord } from '../../../lib/data/records.js'
+import { readRows } from '../../../lib/data/rows.js'
 import { readRecords } from '../../records.js'
 
 const limo = { question: 'q', solution: 's', answer: 'a' }
 
 function folderWith(test: Test, info: unknown, files: Record<string, string> = {}): string {
-  return test.testdir({ 'dataset_info.json': typeof info === 'string' ? info : JSON.stringify(info), ...files })
+  const folder = test.testdir({ 'dataset_info.json': typeof info === 'string' ? info : JSON.stringify(info) })
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(join(folder, dirname(name)), { recursive: true })
+    writeFileSync(join(folder, name), content)
+  }
+  return folder
 }
 
 t.test('a name, a path, and a list of both', async (t) => {
@@ -107,4 +115,64 @@ t.test('entries that ask for something unknown are refused by its name', async (
   }
   await t.rejects(resolveDatasets('limo', folderWith(t, '{"limo": ')), { code: 'DATA_MALFORMED', message: /expected JSON/ })
   await t.rejects(resolveDatasets('limo', folderWith(t, '[]')), { code: 'DATA_MALFORMED', message: /expected a JSON object/ })
+})
+
+t.test('formatting openai, and columns of what must not be there', async (t) => {
+  const messages = [
+    { role: 'user', content: 'q' },
+    { role: 'assistant', content: 'r' },
+  ]
+  const info = {
+    openai: { file_name: 'a.jsonl', formatting: 'openai', num_samples: 3, split: 'train' },
+    tools: {
+      file_name: 'b.jsonl',
+      formatting: 'openai',
+      columns: { messages: 'dialog', tools: 'functions', images: 'pictures' },
+    },
+  }
+  const rows = [
+    { dialog: messages, functions: '[]', pictures: [] },
+    { dialog: JSON.stringify(messages), functions: '', pictures: null },
+    { dialog: messages, functions: '[{"name": "f"}]' },
+    { dialog: messages, pictures: ['a.png'] },
+  ]
+  const files = { 'a.jsonl': JSON.stringify({ messages }), 'b.jsonl': rows.map((row) => JSON.stringify(row)).join('\n') }
+  const folder = folderWith(t, info, files)
+  const [openai, tools] = await resolveDatasets('openai,tools', folder)
+  t.equal(openai!.numSamples, 3)
+  t.match(await readRecords(openai!.files[0]!, openai!.columns), [{ turns: messages }])
+  const parsed: unknown[] = []
+  for await (const row of readRows(tools!.files[0]!)) {
+    try {
+      parsed.push(parseRecord(row, tools!.columns))
+    } catch (error) {
+      parsed.push(error)
+    }
+  }
+  t.match(parsed, [
+    { turns: messages },
+    { turns: messages },
+    { code: 'DATA_INVALID_RECORD', message: /b\.jsonl:3: expected no tool definitions but received the column functions/ },
+    { code: 'DATA_INVALID_RECORD', message: /b\.jsonl:4: expected text alone but received images in the column pictures/ },
+  ])
+})
+
+t.test('folders and globs', async (t) => {
+  const row = JSON.stringify(limo)
+  const info = {
+    hub: { file_name: 'hub', subset: 'main' },
+    all: { file_name: 'hub/main/*.jsonl' },
+    none: { file_name: '*.parquet' },
+  }
+  const folder = folderWith(t, info, {
+    'hub/main/train-0.jsonl': row,
+    'hub/main/test-0.jsonl': row,
+    'hub/other/train-0.jsonl': row,
+  })
+  t.match(await resolveDatasets('hub', folder), [{ files: [join(folder, 'hub/main/train-0.jsonl')] }])
+  t.match(await resolveDatasets('all', folder), [
+    { files: [join(folder, 'hub/main/test-0.jsonl'), join(folder, 'hub/main/train-0.jsonl')] },
+  ])
+  t.match(await resolveDatasets(join(folder, '*', '*', 'train-*'), 'elsewhere'), [{ files: { length: 2 } }])
+  await t.rejects(resolveDatasets('none', folder), { code: 'DATA_NOT_FOUND', message: /no file matches .*\*\.parquet/ })
 })
