@@ -69,18 +69,13 @@ async function patternsOfReadme(folder: string, split: string, subset: string | 
   }
   const configs = isJsonObject(described) && Array.isArray(described.configs) ? described.configs.filter(isJsonObject) : []
   if (configs.length === 0) return undefined
-  const names = configs.map((config) => String(config.config_name))
-  const chosen =
-    subset ?? (names.includes('default') || names.length > 1 ? (configs.find(isDefault)?.config_name ?? 'default') : names[0])
-  const config = configs.find(({ config_name: name }) => name === chosen)
-  if (config === undefined) {
-    throw notFound(folder, `expected a subset of ${folder} (${names.join(', ')}) but received ${String(chosen)}`, 'Set subset.')
-  }
-  return patternsOf(config.data_files, split)
-}
-
-function isDefault(config: Record<string, unknown>): boolean {
-  return config.default === true
+  const names = configs.map(({ config_name: name }) => String(name))
+  const named = (name: string | undefined) => configs.find((config) => String(config.config_name) === name)
+  const only = configs.length === 1 ? configs[0] : undefined
+  const config = subset === undefined ? (configs.find((one) => one.default === true) ?? named('default') ?? only) : named(subset)
+  if (config !== undefined) return patternsOf(config.data_files, split)
+  const received = subset === undefined ? 'none, and none of them is the default' : subset
+  throw notFound(folder, `expected a subset of ${names.join(', ')} but received ${received}`, 'Set subset in dataset_info.json.')
 }
 
 /** `data_files` is a pattern, a list of them, or a list of `{split, path}`; what has no split is train. */
@@ -117,5 +112,5 @@ async function filesBySplit(folder: string, split: string, subset: string | unde
 }
 
 function notFound(path: string, problem: string, remedy: string): DataError {
-  return new DataError('DATA_NOT_FOUND', `expected rows at ${path} but ${problem}. ${remedy}`, { file: path })
+  return new DataError('DATA_NOT_FOUND', `expected rows at ${path}, but ${problem}. ${remedy}`, { file: path })
 }
