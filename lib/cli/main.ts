@@ -4,6 +4,7 @@ import { hideBin } from 'yargs/helpers'
 import { ConfigError, LimoError } from '../errors.js'
 import { packageVersion } from '../package-root.js'
 import { benchCommand } from './commands/bench.js'
+import { curateCommand } from './commands/curate.js'
 import { dataCommand } from './commands/data.js'
 import { doctorCommand } from './commands/doctor.js'
 import { initCommand } from './commands/init.js'
@@ -12,13 +13,8 @@ import { planCommand } from './commands/plan.js'
 import { trainCommand } from './commands/train.js'
 
 const commands = [
-  trainCommand,
-  planCommand,
-  inspectCommand,
-  dataCommand,
-  initCommand,
-  benchCommand,
-  doctorCommand,
+  ...[trainCommand, planCommand, inspectCommand, curateCommand, dataCommand],
+  ...[initCommand, benchCommand, doctorCommand],
 ] as CommandModule[]
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage or config, 130 interrupted and saved. */

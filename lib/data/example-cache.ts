@@ -1,10 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { DataError, type ErrorCode } from '../errors.js'
-import { packageDependencies } from '../package-root.js'
+import { digestOfCode, digestOfFile } from './file-digest.js'
 import type { RowUnit } from './row.js'
 import { readBatches } from './rows.js'
 import { tokenize, workersFor } from './tokenize.js'
@@ -157,15 +156,9 @@ async function removeUnused(folder: string): Promise<void> {
 
 let codeDigest: Promise<string> | undefined
 
-/** A digest of the modules that turn rows into examples, which stand beside this one, and of the libraries that they use. */
-function digestOfCode(): Promise<string> {
-  codeDigest ??= (async () => {
-    const here = new URL('./', import.meta.url)
-    const modules = (await readdir(here, { recursive: true })).filter((name) => name.endsWith('.js')).sort()
-    const hash = createHash('sha256').update(JSON.stringify([packageDependencies, process.versions.unicode]))
-    for (const name of modules) hash.update(await readFile(new URL(name, here)))
-    return hash.digest('hex')
-  })()
+/** Of the modules that turn rows into examples, which stand beside this one. */
+function digestOfDataCode(): Promise<string> {
+  codeDigest ??= digestOfCode(new URL('./', import.meta.url))
   return codeDigest
 }
 
@@ -181,30 +174,6 @@ async function keyOf(file: string, work: TokenizeWork, folder: string, maxSample
   const tokenizers = await Promise.all(
     tokenizerFiles.map(async (name) => [name, await digestOfFile(join(modelFolder ?? '', name), folder)]),
   )
-  hash.update(JSON.stringify([await digestOfCode(), file256, ending, maxSamples ?? null, tokenizers, settings]))
+  hash.update(JSON.stringify([await digestOfDataCode(), file256, ending, maxSamples ?? null, tokenizers, settings]))
   return hash.digest('hex')
-}
-
-/**
- * SHA-256 of a file's content, '' where there is none. That of a large file is kept with its size, dates and inode, so that it
- * is only read again when one of them has changed.
- */
-async function digestOfFile(path: string, folder: string): Promise<string> {
-  const status = await stat(path, { bigint: true }).catch(() => undefined)
-  if (status === undefined || !status.isFile()) return ''
-  const { size, mtimeNs, ctimeNs, ino, dev } = status
-  const isLarge = size > 1n << 26n
-  const identity = [resolve(path), size, mtimeNs, ctimeNs, ino, dev].map(String)
-  const memo = join(folder, `digest-${createHash('sha256').update(identity[0]!).digest('hex')}.json`)
-  if (isLarge) {
-    const known = await readFile(memo, 'utf8').then(JSON.parse, () => undefined)
-    if (JSON.stringify(known?.identity) === JSON.stringify(identity)) return String(known.digest)
-  }
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Uint8Array)
-  const digest = hash.digest('hex')
-  // A change within the clock's granularity would leave the dates as they are.
-  const isSettled = BigInt(Date.now()) * 1_000_000n - ctimeNs > 2_000_000_000n
-  if (isLarge && isSettled) await writeFile(memo, JSON.stringify({ identity, digest })).catch(() => {})
-  return digest
 }

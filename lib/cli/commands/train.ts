@@ -5,11 +5,10 @@ import type { Quickstart } from '../../quickstart/quickstart.js'
 import { type TrainEvent, train } from '../../train/trainer.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { deviceText, formatBytes, formatCount, formatDuration, formatTable } from '../format.js'
+import { INTERRUPTED, listenForInterrupt } from '../interruption.js'
 import { overLengthLines } from '../over-length-lines.js'
 import { StepProgress, tokenizingLine } from '../progress.js'
 
-/** The exit code of a run that Ctrl-C ended. */
-const INTERRUPTED = 130
 const stoppedEarly = 'Stopped before a step was done; there was nothing to save.'
 
 export const trainCommand: CommandModule<object, { config: string | undefined }> = {
@@ -59,36 +58,6 @@ async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart
   } finally {
     progress?.stop()
     interruption.stop()
-  }
-}
-
-/** The first Ctrl-C aborts the signal, the second ends the process. */
-function listenForInterrupt() {
-  const controller = new AbortController()
-  let announce = () => {}
-  let tidyUp = () => {}
-  const onSignal = () => {
-    if (controller.signal.aborted) {
-      tidyUp()
-      process.exit(INTERRUPTED)
-    }
-    controller.abort()
-    announce()
-  }
-  process.on('SIGINT', onSignal)
-  process.on('SIGTERM', onSignal)
-  return {
-    signal: controller.signal,
-    onFirst(callback: () => void) {
-      announce = callback
-    },
-    onSecond(callback: () => void) {
-      tidyUp = callback
-    },
-    stop() {
-      process.off('SIGINT', onSignal)
-      process.off('SIGTERM', onSignal)
-    },
   }
 }
 

@@ -1,0 +1,280 @@
+import { createHash } from 'node:crypto'
+import { copyFile, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { isJsonObject } from '../config/json-object.js'
+import { findDataFiles } from '../data/data-files.js'
+import { digestOfCode, digestOfFile } from '../data/file-digest.js'
+import type { JsonRow } from '../data/row.js'
+import { readRows } from '../data/rows.js'
+import { CheckpointError, ConfigError, DataError } from '../errors.js'
+import type { CurateConfig } from './curate-config.js'
+import { reportPage } from './curate-page.js'
+import { type Attempt, type CurateColumns, type CurateRow, parseCurateRow } from './curate-row.js'
+import { EvaluationIndex, runDecontamination } from './decontamination-stage.js'
+import { type RecordedAttempts, runDifficulty } from './difficulty-stage.js'
+import { runPool } from './pool-stage.js'
+import { runQuality } from './quality-stage.js'
+import { runSelection } from './selection-stage.js'
+import { type RowSource, type StageContext, type StageName, StageOutput, type StageSummary, stageNames } from './stage.js'
+import { textKey } from './text.js'
+
+/** What a curation tells, a stage at a time. */
+export type CurateEvent =
+  | { type: 'stage'; stage: StageName }
+  /** `reused`: an earlier run had done it on the same rows with the same settings. */
+  | { type: 'done'; summary: StageSummary; reused: boolean }
+  | { type: 'end'; report: CurateReport }
+
+/** What a curation did. */
+export interface CurateReport {
+  outputDir: string
+  /** The rows that were chosen: `{question, solution, answer, …}`, as `limo-native train` reads them. */
+  curated: string
+  /** The page with all of this. */
+  page: string
+  stages: StageSummary[]
+}
+
+export interface CurateOptions {
+  /** Ends the run with the signal's reason; what stages have finished stays. */
+  signal?: AbortSignal | undefined
+}
+
+/**
+ * Chooses rows: each stage reads what the one before it kept and writes a folder of its own into `outputDir`
+ * (`1-pool/kept.jsonl`, `dropped.jsonl`, `malformed.jsonl`, `stage.json`); the last stage's rows are `curated.jsonl`, and
+ * `report.html` tells the whole. A stage's folder appears when it is whole, so a run that was killed goes on with the first stage
+ * that is not there, and the same rows and settings always give the same bytes.
+ *
+ * @throws ConfigError, DataError (the first malformed row with `strict`), CheckpointError WRITE_FAILED
+ */
+export async function* curate(
+  config: CurateConfig,
+  { signal }: CurateOptions = {},
+): AsyncGenerator<CurateEvent, void, undefined> {
+  const outputDir = resolve(config.outputDir)
+  const inputs = await findInputs(config, outputDir)
+  try {
+    await mkdir(outputDir, { recursive: true })
+    await removeOthers(outputDir, config.stages)
+    const stages: StageSummary[] = []
+    let key = await firstKey(inputs, outputDir)
+    let rows: (out: StageOutput) => RowSource = (out) => readInputs(inputs, out, config.strict)
+    for (const stage of config.stages) {
+      signal?.throwIfAborted()
+      yield { type: 'stage', stage }
+      const folder = join(outputDir, folderOf(stage))
+      key = digest([
+        key,
+        stage,
+        config.seed,
+        config.strict,
+        settingsOf(config, stage),
+        await extraDigests(config, stage, outputDir),
+      ])
+      const known = await readSummary(folder, key)
+      const summary = known ?? (await runStage(stage, { config, rows, folder, key, signal }))
+      stages.push(summary)
+      yield { type: 'done', summary, reused: known !== undefined }
+      rows = () => () => keptRows(join(folder, 'kept.jsonl'))
+    }
+    const report: CurateReport = {
+      outputDir,
+      curated: join(outputDir, 'curated.jsonl'),
+      page: join(outputDir, 'report.html'),
+      stages,
+    }
+    await publish(report.curated, (path) => copyFile(join(outputDir, folderOf(config.stages.at(-1)!), 'kept.jsonl'), path))
+    await publish(report.page, (path) => writeText(path, reportPage(report)))
+    yield { type: 'end', report }
+  } catch (cause) {
+    throw asWriteFailed(cause, outputDir)
+  }
+}
+
+interface InputFile {
+  path: string
+  columns: CurateColumns
+}
+
+async function findInputs({ input, stages }: CurateConfig, outputDir: string): Promise<InputFile[]> {
+  if (stages.length === 0)
+    throw new ConfigError('CONFIG_INVALID_VALUE', `expected one of the stages ${stageNames.join(', ')} but received none`)
+  const files: InputFile[] = []
+  for (const { path, columns } of input) {
+    for (const file of await findDataFiles(path)) files.push({ path: file, columns })
+  }
+  const inside = files.find(({ path }) => dirname(path) === outputDir || path.startsWith(`${outputDir}/`))
+  if (inside === undefined) return files
+  const message = `expected an output_dir apart from the input but ${inside.path} lies in it. Choose another folder.`
+  throw new ConfigError('CONFIG_INVALID_VALUE', message, { outputDir, file: inside.path })
+}
+
+/** `3-decontamination`: the number of a stage is the same in every run. */
+export function folderOf(stage: StageName): string {
+  return `${stageNames.indexOf(stage) + 1}-${stage}`
+}
+
+/** Folders of stages that an earlier run had and this one has not, and what a killed run left. */
+async function removeOthers(outputDir: string, stages: readonly StageName[]): Promise<void> {
+  const own = new Set(stages.map(folderOf))
+  const all = new Set(stageNames.map(folderOf))
+  for (const name of await readdir(outputDir)) {
+    const isOld = all.has(name) && !own.has(name)
+    if (isOld || name.endsWith(temporaryEnding)) await rm(join(outputDir, name), { recursive: true, force: true })
+  }
+}
+
+const temporaryEnding = '.limo-tmp'
+
+const digest = (value: unknown) => createHash('sha256').update(JSON.stringify(value)).digest('hex')
+
+async function firstKey(inputs: readonly InputFile[], outputDir: string): Promise<string> {
+  const code = [await digestOfCode(new URL('./', import.meta.url)), await digestOfCode(new URL('../data/', import.meta.url))]
+  const files = await Promise.all(
+    inputs.map(async ({ path, columns }) => [basename(path), columns, await digestOfFile(path, outputDir)]),
+  )
+  return digest([code, files])
+}
+
+function settingsOf(config: CurateConfig, stage: StageName): unknown {
+  // JSON has no Infinity.
+  return stage === 'difficulty'
+    ? config.difficulty.criteria.map((criterion) => Object.entries(criterion).map(String))
+    : config[stage]
+}
+
+/** Files that a stage reads besides the rows. */
+async function extraFiles(config: CurateConfig, stage: StageName): Promise<string[]> {
+  const paths =
+    stage === 'difficulty' ? config.difficulty.attemptsFiles : stage === 'decontamination' ? config.decontamination.against : []
+  return (await Promise.all(paths.map((path) => findDataFiles(path, { split: 'test' }).catch(() => findDataFiles(path))))).flat()
+}
+
+async function extraDigests(config: CurateConfig, stage: StageName, outputDir: string): Promise<unknown> {
+  const files = await extraFiles(config, stage)
+  const missing = stage === 'difficulty' ? config.difficulty.missing : ''
+  return [missing, await Promise.all(files.map(async (path) => [basename(path), await digestOfFile(path, outputDir)]))]
+}
+
+async function readSummary(folder: string, key: string): Promise<StageSummary | undefined> {
+  try {
+    const file: unknown = JSON.parse(await readFile(join(folder, 'stage.json'), 'utf8'))
+    return isJsonObject(file) && file.key === key ? (file.summary as StageSummary) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+interface StageRun {
+  config: CurateConfig
+  rows: (out: StageOutput) => RowSource
+  folder: string
+  key: string
+  signal: AbortSignal | undefined
+}
+
+async function runStage(stage: StageName, { config, rows, folder, key, signal }: StageRun): Promise<StageSummary> {
+  const building = `${folder}${temporaryEnding}`
+  const temporary = `${folder}.work${temporaryEnding}`
+  for (const path of [building, temporary]) await rm(path, { recursive: true, force: true })
+  for (const path of [building, temporary]) await mkdir(path)
+  const out = new StageOutput(stage, building)
+  const context: StageContext = { rows: rows(out), out, temporary, seed: config.seed, signal }
+  try {
+    if (stage === 'pool') await runPool(context, config.pool)
+    else if (stage === 'difficulty') await runDifficulty(context, config.difficulty, await readAttempts(config, out))
+    else if (stage === 'decontamination') await runDecontamination(context, config.decontamination, await readEvaluation(config))
+    else if (stage === 'quality') await runQuality(context, config.quality)
+    else await runSelection(context, config.selection, building)
+  } finally {
+    out.close()
+    await rm(temporary, { recursive: true, force: true })
+  }
+  await writeText(join(building, 'stage.json'), `${JSON.stringify({ key, summary: out.summary }, null, 2)}\n`)
+  await rm(folder, { recursive: true, force: true })
+  await rename(building, folder)
+  return out.summary
+}
+
+function readInputs(inputs: readonly InputFile[], out: StageOutput, strict: boolean): RowSource {
+  const onMalformed = strict ? undefined : (error: DataError) => out.skip(error)
+  return async function* () {
+    for (const { path, columns } of inputs) {
+      for await (const row of readRows(path, { onMalformed })) {
+        const parsed = tryParse(row, columns, onMalformed)
+        if (parsed !== undefined) yield parsed
+      }
+    }
+  }
+}
+
+function tryParse(
+  row: JsonRow,
+  columns: CurateColumns,
+  onMalformed: ((error: DataError) => void) | undefined,
+): CurateRow | undefined {
+  try {
+    return parseCurateRow(row, columns)
+  } catch (error) {
+    if (onMalformed === undefined || !(error instanceof DataError)) throw error
+    onMalformed(error)
+    return undefined
+  }
+}
+
+async function* keptRows(path: string): AsyncGenerator<CurateRow> {
+  for await (const { value } of readRows(path)) yield value as CurateRow
+}
+
+async function readAttempts(config: CurateConfig, out: StageOutput): Promise<RecordedAttempts> {
+  const recorded = new Map<string, Attempt[]>()
+  for (const path of await extraFiles(config, 'difficulty')) {
+    for await (const row of readRows(path, { onMalformed: (error) => out.skip(error) })) {
+      const parsed = tryParse(row, {}, (error) => out.skip(error))
+      if (parsed?.attempts === undefined) continue
+      const key = textKey(parsed.question)
+      // The texts of the attempts are not needed to count them.
+      const attempts = parsed.attempts.map(({ correct, model }) => ({ correct, ...(model !== undefined && { model }) }))
+      recorded.set(key, [...(recorded.get(key) ?? []), ...attempts])
+    }
+  }
+  return recorded
+}
+
+async function readEvaluation(config: CurateConfig): Promise<EvaluationIndex> {
+  const index = new EvaluationIndex(config.decontamination.ngram)
+  for (const path of await extraFiles(config, 'decontamination')) {
+    for await (const row of readRows(path)) index.add(parseCurateRow(row).question, row.place.text)
+  }
+  if (index.size > 0) return index
+  throw new DataError('DATA_EMPTY', `expected questions in ${config.decontamination.against.join(', ')} but there are none.`)
+}
+
+async function writeText(path: string, text: string): Promise<void> {
+  const file = await open(path, 'w')
+  try {
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/** A file appears when it is whole. */
+async function publish(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = `${path}${temporaryEnding}`
+  await write(temporary)
+  await rename(temporary, path)
+}
+
+function asWriteFailed(cause: unknown, folder: string): unknown {
+  const { code, message } = cause as NodeJS.ErrnoException
+  if (!['ENOSPC', 'EACCES', 'EROFS', 'EDQUOT', 'ENOTDIR', 'EPERM', 'EEXIST'].includes(code ?? '')) return cause
+  return new CheckpointError(
+    'WRITE_FAILED',
+    `cannot write into ${folder}: ${message}. Make room, or choose another output_dir.`,
+    { folder },
+    { cause },
+  )
+}

@@ -1,0 +1,137 @@
+import { join } from 'node:path'
+import type { CurateRow } from './curate-row.js'
+import { bandsOf, jaccard, shinglesOf } from './min-hash.js'
+import { KeyedRows, RowSet } from './partitions.js'
+import { Spool } from './spool.js'
+import type { StageContext } from './stage.js'
+import { keyOf, numbersOf, textKey, wordsOf } from './text.js'
+
+export interface PoolOptions {
+  /** Whether near-duplicate problems are dropped too. */
+  nearDuplicates: boolean
+  /** The Jaccard similarity from which two problems are near-duplicates. */
+  similarity: number
+  /** Words of a shingle. */
+  shingleWords: number
+}
+
+/** Rows of a group that others are compared with: a group of more is one text written again and again. */
+const MOST_COMPARED = 32
+
+/**
+ * Drops problems that are there twice: of rows with the same normalised question and chain the first is kept; of questions that
+ * are near-duplicates (MinHash, then the true Jaccard similarity of their shingles, and the same numbers) the first. Rows that
+ * bring another chain for the very same question stay: the selection takes the best of them.
+ *
+ * Rows are numbered; the rows themselves and all keys are on disk. In memory is a few bits for each row, and a few dozen bytes for
+ * each pair of duplicates.
+ */
+export async function runPool(context: StageContext, options: PoolOptions): Promise<void> {
+  const { rows, out, temporary } = context
+  const spool = new Spool(join(temporary, 'rows.jsonl'))
+  const byChain = new KeyedRows(join(temporary, 'chains'))
+  const byQuestion = new KeyedRows(join(temporary, 'questions'))
+  try {
+    for await (const row of rows()) {
+      context.signal?.throwIfAborted()
+      byQuestion.add(keyOf(textKey(row.question)), spool.count)
+      byChain.add(keyOf(chainKey(row)), spool.count)
+      spool.add(row)
+    }
+    spool.finish()
+    const read = (row: number) => spool.read<CurateRow>(row)
+    const duplicates = sameText(byChain, (row) => chainKey(read(row)))
+    const repeated = sameText(byQuestion, (row) => textKey(read(row).question))
+    const near = options.nearDuplicates ? await findNear(context, spool, repeated, options) : new Map<number, NearDuplicate>()
+    const problems = { kept: 0, withSeveralChains: new RowSet() }
+    let index = -1
+    for (const row of spool.all<CurateRow>()) {
+      index += 1
+      context.signal?.throwIfAborted()
+      const first = duplicates.get(index)
+      const firstQuestion = repeated.get(index) ?? index
+      const similar = near.get(firstQuestion)
+      if (first !== undefined) {
+        const { source } = read(first)
+        const message = `the same question${row.solution === undefined ? '' : ' and chain'} as ${source}`
+        out.drop(row, { code: 'duplicate', message, of: source })
+      } else if (similar !== undefined) {
+        const { source } = read(similar.first)
+        const message = `nearly the question of ${source}: Jaccard similarity ${similar.similarity}, and the same numbers`
+        out.drop(row, { code: 'near-duplicate', message, of: source, similarity: similar.similarity })
+      } else {
+        if (firstQuestion === index) problems.kept += 1
+        out.keep(row)
+      }
+    }
+    out.summary.facts = { problems: problems.kept }
+  } finally {
+    spool.close()
+  }
+}
+
+/** What makes a row another one: its question, its chain and, where it has none, its attempts. */
+function chainKey({ question, solution, attempts }: CurateRow): string {
+  return `${textKey(question)}\n${solution === undefined ? JSON.stringify(attempts ?? '') : textKey(solution)}`
+}
+
+/** Rows whose text is that of an earlier row, and which that is. */
+function sameText(keyed: KeyedRows, textOf: (row: number) => string): Map<number, number> {
+  const firsts = new Map<number, number>()
+  for (const group of keyed.groups()) {
+    const seen = new Map<string, number>()
+    for (const row of group) {
+      const text = textOf(row)
+      const first = seen.get(text)
+      if (first === undefined) seen.set(text, row)
+      else firsts.set(row, first)
+    }
+  }
+  return firsts
+}
+
+interface NearDuplicate {
+  first: number
+  similarity: number
+}
+
+async function findNear(
+  { temporary, signal }: StageContext,
+  spool: Spool,
+  repeated: ReadonlyMap<number, number>,
+  { similarity: least, shingleWords }: PoolOptions,
+): Promise<Map<number, NearDuplicate>> {
+  const bands = new KeyedRows(join(temporary, 'bands'))
+  let index = 0
+  for (const { question } of spool.all<CurateRow>()) {
+    signal?.throwIfAborted()
+    // Of rows with the same question the first stands for all.
+    if (!repeated.has(index)) {
+      const words = wordsOf(question)
+      for (const band of bandsOf(shinglesOf(words, shingleWords), numbersOf(words))) bands.add(band, index)
+    }
+    index += 1
+  }
+  const pairs = new Map<string, { first: number; second: number; similarity: number }>()
+  for (const group of bands.groups()) {
+    signal?.throwIfAborted()
+    const compared: { row: number; numbers: string; shingles: Set<number> }[] = []
+    for (const row of group) {
+      const words = wordsOf(spool.read<CurateRow>(row).question)
+      const shingles = shinglesOf(words, shingleWords)
+      const numbers = numbersOf(words)
+      for (const earlier of compared) {
+        if (earlier.numbers !== numbers || pairs.has(`${earlier.row},${row}`)) continue
+        const similarity = Math.round(jaccard(earlier.shingles, shingles) * 1e4) / 1e4
+        if (similarity >= least) pairs.set(`${earlier.row},${row}`, { first: earlier.row, second: row, similarity })
+      }
+      if (compared.length < MOST_COMPARED) compared.push({ row, numbers, shingles })
+    }
+  }
+  // In the order of the later row, so that a row is only dropped for one that stays.
+  const near = new Map<number, NearDuplicate>()
+  for (const { first, second, similarity } of [...pairs.values()].sort((a, b) => a.second - b.second || a.first - b.first)) {
+    if (!near.has(first) && !near.has(second)) near.set(second, { first, similarity })
+  }
+  return near
+}

@@ -1,0 +1,74 @@
+import { answersAgree } from '../data/answer.js'
+import { lastBoxed } from '../data/boxed.js'
+import type { CurateRow } from './curate-row.js'
+import { type QualityOptions, QualityScorer } from './quality-score.js'
+import type { StageContext, StageOutput } from './stage.js'
+
+export interface QualityStageOptions extends QualityOptions {
+  /** Whether the answer in the chain has to be the row's answer. */
+  checkAnswer: boolean
+  /** What becomes of chains without an answer in `\boxed{}`, of rows that have an answer. */
+  missingAnswer: 'keep' | 'drop'
+  /** Chains below it are dropped. */
+  minScore: number
+}
+
+/**
+ * Scores chains, and drops those whose last `\boxed{}` disagrees with the row's answer. A row with attempts that have solutions
+ * becomes one row for each correct one.
+ */
+export async function runQuality({ rows, out, signal }: StageContext, options: QualityStageOptions): Promise<void> {
+  const scorer = new QualityScorer(options)
+  for await (const row of rows()) {
+    signal?.throwIfAborted()
+    for (const chain of chainsOf(row, out)) {
+      const reason = wrongAnswer(chain, options)
+      if (reason !== undefined) {
+        out.drop(chain, reason)
+        continue
+      }
+      const quality = scorer.score(chain.solution!)
+      if (quality.score < options.minScore) {
+        const scored = { ...chain, curation: { ...chain.curation, quality: { ...quality } } }
+        out.drop(scored, { code: 'low score', message: `score ${quality.score}, below ${options.minScore}` })
+        continue
+      }
+      out.keep(chain, { ...quality })
+    }
+  }
+  const { weights, scales, words } = options
+  out.summary.facts = { weights, scales, words }
+}
+
+/** The row itself where it has a chain; else its correct attempts, each as a row. Rows with neither are dropped. */
+function chainsOf(row: CurateRow, out: StageOutput): CurateRow[] {
+  const { attempts, ...rest } = row
+  if (row.solution !== undefined) return [rest]
+  const chains = (attempts ?? []).flatMap(({ correct, model, solution }, index) =>
+    correct && solution !== undefined
+      ? [{ ...rest, solution, ...(model !== undefined && { model }), source: `${row.source} attempt ${index + 1}` }]
+      : [],
+  )
+  if (chains.length === 0) {
+    const message = attempts === undefined ? 'it has no solution' : 'none of its attempts is correct and has a solution'
+    out.drop(row, { code: 'no chain', message })
+  }
+  return chains
+}
+
+function wrongAnswer({ solution, answer }: CurateRow, { checkAnswer, missingAnswer }: QualityStageOptions) {
+  if (!checkAnswer || answer === undefined) return undefined
+  const found = lastBoxed(solution!)?.content ?? /####\s*(.+?)\s*$/.exec(solution!)?.[1]
+  if (found === undefined) {
+    if (missingAnswer === 'keep') return undefined
+    const message = `expected the answer (${answer.slice(0, 60)}) in \\boxed{} but the chain has none`
+    return { code: 'no answer', message, answer }
+  }
+  if (answersAgree(found, answer)) return undefined
+  return {
+    code: 'wrong answer',
+    message: `it answers ${found.slice(0, 60)} where ${answer.slice(0, 60)} is right`,
+    found,
+    answer,
+  }
+}

@@ -1,0 +1,257 @@
+import { join } from 'node:path'
+import { Random } from '../data/random.js'
+import type { CurateRow } from './curate-row.js'
+import { groupBy } from './group-by.js'
+import { KeyedRows, RowSet } from './partitions.js'
+import { LineWriter, Spool } from './spool.js'
+import type { StageContext } from './stage.js'
+import { keyOf, textKey } from './text.js'
+import { Topics } from './topics.js'
+
+export interface SelectionOptions {
+  /** How many problems to take; all without. */
+  count?: number | undefined
+  /** Over what the problems are spread: the same number of each topic and difficulty as far as there are so many. */
+  spread: ('topics' | 'difficulty')[]
+  topics: number
+  /** Write the chains in five levels of quality, of so many problems; 0 for none. */
+  levels: number
+}
+
+/** Texts that topics are fitted to. */
+const SAMPLE = 20_000
+export const levelCount = 5
+
+/**
+ * Takes the best chain of each problem, and then the best problems. With `spread`, problems are put into groups by topic and
+ * difficulty and the best of each group are taken in turns.
+ */
+export async function runSelection(context: StageContext, options: SelectionOptions, folder: string): Promise<void> {
+  const { rows, out, temporary, signal } = context
+  const spool = new Spool(join(temporary, 'rows.jsonl'))
+  const byProblem = new KeyedRows(join(temporary, 'problems'))
+  const scores = new Scores()
+  try {
+    for await (const row of rows()) {
+      signal?.throwIfAborted()
+      byProblem.add(keyOf(textKey(row.question)), spool.count)
+      scores.add(scoreOf(row))
+      spool.add(row)
+    }
+    spool.finish()
+    const problems = bestChains(byProblem, spool, scores)
+    const groups = options.spread.length === 0 ? undefined : groupProblems(context, spool, problems.better, options)
+    const chosen = choose(spool.count, problems.better, { scores, groups: groups?.of, count: options.count })
+    let index = -1
+    for (const row of spool.all<CurateRow>()) {
+      index += 1
+      signal?.throwIfAborted()
+      const score = scores.of(index)
+      const better = problems.better.get(index)
+      const group = groups === undefined ? {} : { group: groups.names[groups.of[index]!] }
+      if (better !== undefined) {
+        const { source } = spool.read<CurateRow>(better)
+        const message = `another chain of the same problem is better: ${source} scores ${scores.of(better)}, this one ${score}`
+        out.drop(row, { code: 'not the best chain', message, better: source, score })
+      } else if (chosen.has(index)) out.keep(row, { score, ...group })
+      else {
+        const message = `score ${score}: not among the ${options.count} that were taken${groups === undefined ? '' : ` (${group.group})`}`
+        out.drop(row, { code: 'not selected', message, score, ...group })
+      }
+    }
+    out.summary.facts = {
+      problems: spool.count - problems.better.size,
+      ...(groups && {
+        groups: groups.names.map((name, group) => ({ name, ...countGroup(groups.of, group, problems.better, chosen) })),
+      }),
+      ...(options.levels > 0 && { levels: writeLevels(spool, problems, { scores, folder, count: options.levels }) }),
+    }
+  } finally {
+    spool.close()
+  }
+}
+
+/** What a selection without a quality stage before it goes by: a column `score`, or the order of the rows. */
+function scoreOf({ curation, score }: CurateRow): number {
+  const quality = curation?.quality as { score?: unknown } | undefined
+  const value = quality?.score ?? score
+  return typeof value === 'number' && Number.isFinite(value) ? value : 0
+}
+
+/** A score for each row, 8 bytes each. */
+class Scores {
+  private values = new Float64Array(1 << 12)
+  private count = 0
+
+  add(score: number): void {
+    if (this.count === this.values.length) {
+      const grown = new Float64Array(2 * this.values.length)
+      grown.set(this.values)
+      this.values = grown
+    }
+    this.values[this.count++] = score
+  }
+
+  of(row: number): number {
+    return this.values[row]!
+  }
+}
+
+interface Problems {
+  /** Of each row that is not the best of its problem, the one that is. */
+  better: Map<number, number>
+  /** Rows of problems with at least five chains, from the worst to the best. */
+  rich: number[][]
+}
+
+function bestChains(byProblem: KeyedRows, spool: Spool, scores: Scores): Problems {
+  const better = new Map<number, number>()
+  const rich: number[][] = []
+  for (const group of byProblem.groups()) {
+    const byText = groupBy(group, (row) => textKey(spool.read<CurateRow>(row).question))
+    for (const rows of byText.values()) {
+      // The higher score; of equal ones the earlier row.
+      const worstFirst = rows.toSorted((a, b) => scores.of(a) - scores.of(b) || b - a)
+      const best = worstFirst.at(-1)!
+      for (const row of rows) if (row !== best) better.set(row, best)
+      if (rows.length >= levelCount) rich.push(worstFirst)
+    }
+  }
+  return { better, rich: rich.sort((a, b) => a.at(-1)! - b.at(-1)!) }
+}
+
+interface Groups {
+  /** The group of each row. */
+  of: Uint16Array
+  names: string[]
+}
+
+function groupProblems(
+  { seed }: StageContext,
+  spool: Spool,
+  better: ReadonlyMap<number, number>,
+  { spread, topics }: SelectionOptions,
+): Groups {
+  const topicsOf = spread.includes('topics') ? fitTopics(spool, better, { topics, seed }) : undefined
+  const of = new Uint16Array(spool.count)
+  const numbers = new Map<string, number>()
+  let index = 0
+  for (const row of spool.all<CurateRow>()) {
+    const parts: string[] = []
+    if (topicsOf !== undefined) {
+      const topic = topicsOf.assign(row.question)
+      parts.push(`topic ${topic + 1}: ${topicsOf.labels[topic]!.join(' ')}`)
+    }
+    if (spread.includes('difficulty')) parts.push(difficultyOf(row))
+    const name = parts.join(', ')
+    if (!numbers.has(name)) numbers.set(name, numbers.size)
+    of[index++] = numbers.get(name)!
+  }
+  return { of, names: [...numbers.keys()] }
+}
+
+function difficultyOf({ curation }: CurateRow): string {
+  const solved = (curation?.difficulty as { solved?: { solved: number; attempts: number }[] } | undefined)?.solved?.at(-1)
+  return solved === undefined ? 'difficulty not known' : `solved ${solved.solved} of ${solved.attempts} times`
+}
+
+/** Fits topics to the problems whose hash is least: a sample that does not depend on their order. */
+function fitTopics(spool: Spool, better: ReadonlyMap<number, number>, options: { topics: number; seed: number }): Topics {
+  const random = new Random(options.seed, 18)
+  const sample: string[] = []
+  let [index, seen] = [-1, 0]
+  for (const { question } of spool.all<CurateRow>()) {
+    index += 1
+    if (better.has(index)) continue
+    seen += 1
+    // Reservoir sampling (Vitter's algorithm R)
+    if (sample.length < SAMPLE) sample.push(question)
+    else {
+      const place = random.below(seen)
+      if (place < SAMPLE) sample[place] = question
+    }
+  }
+  return Topics.fit(sample, options)
+}
+
+interface Choice {
+  scores: Scores
+  groups: Uint16Array | undefined
+  count: number | undefined
+}
+
+/** The best of all, or the best of each group in turns, the group with the best next one first. */
+function choose(rows: number, better: ReadonlyMap<number, number>, { scores, groups, count }: Choice): RowSet {
+  const chosen = new RowSet()
+  const candidates: number[] = []
+  for (let row = 0; row < rows; row++) {
+    if (better.has(row)) continue
+    if (count === undefined) chosen.add(row)
+    else candidates.push(row)
+  }
+  if (count === undefined) return chosen
+  const order = Uint32Array.from(candidates).sort((a, b) => scores.of(b) - scores.of(a) || a - b)
+  const taken = groups === undefined ? order.subarray(0, count) : inTurns(order, groups, count)
+  for (const row of taken) chosen.add(row)
+  return chosen
+}
+
+function inTurns(order: Uint32Array, groups: Uint16Array, count: number): number[] {
+  const byGroup = groupBy(order, (row) => groups[row]!)
+  const taken: number[] = []
+  for (let turn = 0; taken.length < count; turn++) {
+    const next = [...byGroup.values()].flatMap((rows) => rows.slice(turn, turn + 1))
+    if (next.length === 0) break
+    // The groups are in the order of their best problem.
+    taken.push(...next.slice(0, count - taken.length))
+  }
+  return taken
+}
+
+function countGroup(of: Uint16Array, group: number, better: ReadonlyMap<number, number>, chosen: RowSet) {
+  let [problems, kept] = [0, 0]
+  for (const [row, own] of of.entries()) {
+    if (own !== group || better.has(row)) continue
+    problems += 1
+    if (chosen.has(row)) kept += 1
+  }
+  return { problems, kept }
+}
+
+/**
+ * Five files of chains, `level-1.jsonl` the worst to `level-5.jsonl` the best, as in the paper's comparison of qualities. Where enough
+ * problems have five chains or more, each level has one chain of each of them, at the same rank among the problem's chains; else
+ * the best chains of all problems are cut into fifths.
+ */
+function writeLevels(
+  spool: Spool,
+  { better, rich }: Problems,
+  { scores, folder, count }: { scores: Scores; folder: string; count: number },
+): { by: 'problems' | 'pool'; chains: number; means: number[] } {
+  const isByProblem = rich.length >= Math.min(count, 10)
+  const levels: number[][] = Array.from({ length: levelCount }, () => [])
+  if (isByProblem) {
+    for (const chains of rich.slice(0, count)) {
+      for (const [level, rows] of levels.entries())
+        rows.push(chains[Math.round((level * (chains.length - 1)) / (levelCount - 1))]!)
+    }
+  } else {
+    const best = Array.from({ length: spool.count }, (_, row) => row).filter((row) => !better.has(row))
+    const worstFirst = best.sort((a, b) => scores.of(a) - scores.of(b) || b - a)
+    const size = Math.floor(worstFirst.length / levelCount)
+    for (const [level, rows] of levels.entries()) {
+      // Of each fifth those in the middle of it.
+      const fifth = worstFirst.slice(level * size, (level + 1) * size)
+      const skip = Math.max(0, Math.floor((fifth.length - count) / 2))
+      rows.push(...fifth.slice(skip, skip + count).sort((a, b) => a - b))
+    }
+  }
+  const means = levels.map((rows, level) => {
+    const writer = new LineWriter(join(folder, `level-${level + 1}.jsonl`))
+    for (const row of rows) writer.add(JSON.stringify(spool.read<CurateRow>(row)))
+    writer.close()
+    const mean = rows.reduce((sum, row) => sum + scores.of(row), 0) / Math.max(1, rows.length)
+    return Math.round(mean * 1e4) / 1e4
+  })
+  return { by: isByProblem ? 'problems' : 'pool', chains: levels[0]!.length, means }
+}

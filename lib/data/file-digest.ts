@@ -1,0 +1,37 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { packageDependencies } from '../package-root.js'
+
+/**
+ * SHA-256 of a file's content, '' where there is none. That of a large file is kept in `folder` with its size, dates and inode, so
+ * that it is only read again when one of them has changed.
+ */
+export async function digestOfFile(path: string, folder: string): Promise<string> {
+  const status = await stat(path, { bigint: true }).catch(() => undefined)
+  if (status === undefined || !status.isFile()) return ''
+  const { size, mtimeNs, ctimeNs, ino, dev } = status
+  const isLarge = size > 1n << 26n
+  const identity = [resolve(path), size, mtimeNs, ctimeNs, ino, dev].map(String)
+  const memo = join(folder, `digest-${createHash('sha256').update(identity[0]!).digest('hex')}.json`)
+  if (isLarge) {
+    const known = await readFile(memo, 'utf8').then(JSON.parse, () => undefined)
+    if (JSON.stringify(known?.identity) === JSON.stringify(identity)) return String(known.digest)
+  }
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Uint8Array)
+  const digest = hash.digest('hex')
+  // A change within the clock's granularity would leave the dates as they are.
+  const isSettled = BigInt(Date.now()) * 1_000_000n - ctimeNs > 2_000_000_000n
+  if (isLarge && isSettled) await writeFile(memo, JSON.stringify({ identity, digest })).catch(() => {})
+  return digest
+}
+
+/** A digest of the modules in a folder of this package and of the libraries that it uses: what files are made by. */
+export async function digestOfCode(folder: URL): Promise<string> {
+  const modules = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.js')).sort()
+  const hash = createHash('sha256').update(JSON.stringify([packageDependencies, process.versions.unicode]))
+  for (const name of modules) hash.update(await readFile(new URL(name, folder)))
+  return hash.digest('hex')
+}
