@@ -83,6 +83,7 @@ const schemas = {
     }),
     check_answer: v.boolean(),
     missing_answer: keepOrDrop,
+    undecided: keepOrDrop,
     min_score: share,
   },
   selection: { count: whole(1), spread: v.array(v.picklist(['topics', 'difficulty'])), topics: whole(2), levels: whole(0) },
@@ -109,6 +110,7 @@ const expectations: Record<string, string> = {
   words: 'lists of words for verification, exploration and connectives',
   check_answer: 'true or false',
   missing_answer: 'keep or drop',
+  undecided: 'keep or drop',
   min_score: 'a number from 0 to 1',
   count: 'a whole number of at least 1',
   spread: 'a list of topics and difficulty',
@@ -292,6 +294,7 @@ class Reader {
       words: { ...defaultQuality.words, ...this.read('quality', 'words') },
       checkAnswer: this.read('quality', 'check_answer') ?? true,
       missingAnswer: this.read('quality', 'missing_answer') ?? 'drop',
+      undecided: this.read('quality', 'undecided') ?? 'drop',
       minScore: this.read('quality', 'min_score') ?? 0,
     }
   }

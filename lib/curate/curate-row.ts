@@ -65,7 +65,7 @@ export function parseCurateRow({ place, value }: JsonRow, columns: CurateColumns
   const solution = messages?.solution ?? asText(taken('solution'))
   const answer = asText(taken('answer'))
   const marked = answer === undefined ? null : /^([\s\S]*?)\n?####\s*(.+?)\s*$/.exec(answer)
-  setText(row, 'solution', solution ?? marked?.[1])
+  setText(row, 'solution', solution ?? (marked === null || marked[1]!.trim() === '' ? undefined : answer))
   setText(row, 'answer', marked?.[2] ?? answer)
   const attempts = parseAttempts(parseList(taken('attempts')))
   if (attempts === undefined) delete row.attempts

@@ -1,4 +1,4 @@
-import { answersAgree } from '../data/answer.js'
+import { compareAnswers } from '../data/answer.js'
 import { lastBoxed } from '../data/boxed.js'
 import type { CurateRow } from './curate-row.js'
 import { type QualityOptions, QualityScorer } from './quality-score.js'
@@ -9,6 +9,8 @@ export interface QualityStageOptions extends QualityOptions {
   checkAnswer: boolean
   /** What becomes of chains without an answer in `\boxed{}`, of rows that have an answer. */
   missingAnswer: 'keep' | 'drop'
+  /** What becomes of chains whose answer is spelled otherwise and is no number: it may be the same in other words. */
+  undecided: 'keep' | 'drop'
   /** Chains below it are dropped. */
   minScore: number
 }
@@ -56,7 +58,7 @@ function chainsOf(row: CurateRow, out: StageOutput): CurateRow[] {
   return chains
 }
 
-function wrongAnswer({ solution, answer }: CurateRow, { checkAnswer, missingAnswer }: QualityStageOptions) {
+function wrongAnswer({ solution, answer }: CurateRow, { checkAnswer, missingAnswer, undecided }: QualityStageOptions) {
   if (!checkAnswer || answer === undefined) return undefined
   const found = lastBoxed(solution!)?.content ?? /####\s*(.+?)\s*$/.exec(solution!)?.[1]
   if (found === undefined) {
@@ -64,11 +66,10 @@ function wrongAnswer({ solution, answer }: CurateRow, { checkAnswer, missingAnsw
     const message = `expected the answer (${answer.slice(0, 60)}) in \\boxed{} but the chain has none`
     return { code: 'no answer', message, answer }
   }
-  if (answersAgree(found, answer)) return undefined
-  return {
-    code: 'wrong answer',
-    message: `it answers ${found.slice(0, 60)} where ${answer.slice(0, 60)} is right`,
-    found,
-    answer,
-  }
+  const verdict = compareAnswers(found, answer)
+  if (verdict === 'same' || (verdict === 'undecided' && undecided === 'keep')) return undefined
+  const [given, right] = [found.slice(0, 60), answer.slice(0, 60)]
+  if (verdict === 'different')
+    return { code: 'wrong answer', message: `it answers ${given} where ${right} is right`, found, answer }
+  return { code: 'other answer', message: `it answers ${given}, which is not ${right} as it is spelled`, found, answer }
 }

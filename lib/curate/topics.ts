@@ -48,8 +48,18 @@ export class Topics {
 
 /** Numbers and single letters tell one problem from another, not one topic from another. */
 function topicWords(text: string): string[] {
-  return wordsOf(text).filter((word) => word.length > 2 || /\p{sc=Han}/u.test(word))
+  return wordsOf(text).filter((word) => (word.length > 2 && !functionWords.has(word)) || /\p{sc=Han}/u.test(word))
 }
+
+/** They are in texts of every topic, and in more of some styles. */
+const functionWords = new Set(
+  (
+    'the and for are was were with that this from have has had not but can will would each all any its his her she him they them their there then ' +
+    'than what when where which who whose how many much more most some such into onto over under after before between both other another one two ' +
+    'three four five six you your our out does did done get gets got let per also only same such let find determine compute calculate given suppose ' +
+    'frac sqrt cdot left right begin end text'
+  ).split(' '),
+)
 
 function featureOf(word: string): number {
   return hashWord(word) & (FEATURES - 1)

@@ -23,13 +23,17 @@ export function normalizeAnswer(answer: string): string {
   text = text.replace(/\\frac\s*(\d)\s*(\d)/g, '\\frac{$1}{$2}')
   text = text.replace(/\.$/, '').replace(/\s+/g, '').toLowerCase()
   text = text.replace(/^[a-z]\s*=\s*/, '').replace(/^\(([a-z])\)$/, '$1')
-  return rational(text) ?? text
+  return rational(text) ?? text.replace(/([_^])\{(\w)\}/g, '$1$2').replace(/\\frac\{(\w+)\}\{(\w+)\}/g, '$1/$2')
 }
 
-/** Whether two answers are the same by their spelling. */
-export function answersAgree(first: string, second: string): boolean {
-  return normalizeAnswer(first) === normalizeAnswer(second)
+/** Whether two answers are the same: two numbers by their value, others by their spelling, which may leave it undecided. */
+export function compareAnswers(first: string, second: string): 'same' | 'different' | 'undecided' {
+  const [a, b] = [normalizeAnswer(first), normalizeAnswer(second)]
+  if (a === b) return 'same'
+  return isNumber(a) && isNumber(b) ? 'different' : 'undecided'
 }
+
+const isNumber = (normalized: string) => /^-?\d+(\/\d+)?$/.test(normalized)
 
 /** A number or a simple fraction in lowest terms; undefined for anything else. */
 function rational(text: string): string | undefined {
