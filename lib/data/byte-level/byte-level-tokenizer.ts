@@ -106,6 +106,6 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 /** The byte-level decoder reads an added token as bytes too, unless a character of it stands for none. */
 function addedBytes(content: string): Uint8Array {
   const bytes = new Uint8Array(content.length)
-  const end = writeTokenBytes(content, bytes, 0)
+  const end = writeTokenBytes(content, 0, content.length, bytes, 0)
   return end < 0 ? Buffer.from(content) : bytes
 }
