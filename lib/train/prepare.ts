@@ -68,7 +68,7 @@ export async function loadRecords(config: TrainConfig): Promise<LoadedRecords> {
     tokenizer = await loadTokenizer(modelFolder)
     template = await loadChatTemplate(modelFolder, config.template, tokenizer.specialTokens)
   }
-  const { cutoffLen, overLength, defaultSystem } = config
+  const { cutoffLen, overLength, defaultSystem, maskHistory, trainOnPrompt, enableThinking } = config
   return {
     modelFolder,
     model,
@@ -79,6 +79,9 @@ export async function loadRecords(config: TrainConfig): Promise<LoadedRecords> {
       cutoffLen,
       overLength,
       defaultSystem,
+      maskHistory,
+      trainOnPrompt,
+      enableThinking,
       vocabSize: model.vocabSize,
     },
   }
