@@ -18,6 +18,12 @@ export interface TrainConfig {
   template?: string
   /** Empty for none. */
   defaultSystem: string
+  /** Learn the last response of a conversation only. */
+  maskHistory: boolean
+  /** Learn all text, prompts too. */
+  trainOnPrompt: boolean
+  /** Given to the chat template; absent for its own default. */
+  enableThinking?: boolean
   cutoffLen: number
   overLength: 'error' | 'drop' | 'truncate'
   maxSamples?: number
@@ -191,6 +197,9 @@ function resolve(
     datasetDir: values.dataset_dir,
     ...(values.template !== undefined && { template: values.template }),
     defaultSystem: values.default_system,
+    maskHistory: resolveMaskHistory(values, places),
+    trainOnPrompt: values.train_on_prompt,
+    ...(values.enable_thinking !== undefined && { enableThinking: values.enable_thinking }),
     cutoffLen: values.cutoff_len,
     overLength: values.over_length,
     ...(values.max_samples !== undefined && { maxSamples: values.max_samples }),
@@ -235,6 +244,14 @@ function resolve(
     resumeFromCheckpoint: values.resume_from_checkpoint,
   }
   return { config, notes: makeNotes(config, given, ignored), given }
+}
+
+/** LLaMA-Factory refuses both together too: one leaves out what the other asks for. */
+function resolveMaskHistory(values: TrainValues, places: (key: TrainKeyName) => string): boolean {
+  if (values.mask_history && values.train_on_prompt) {
+    throw invalidValue('mask_history', 'false with train_on_prompt true', true, places('mask_history'))
+  }
+  return values.mask_history
 }
 
 /** Transformers' `get_cosine_with_min_lr_schedule_with_warmup`: exactly one of min_lr and min_lr_rate. */

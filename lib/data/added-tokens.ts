@@ -64,9 +64,12 @@ export class AddedTokenFinder {
   /** The tokens in a text, in order; those that `isText` says are ordinary text are passed over. */
   find(text: string, isText?: (token: AddedToken, start: number, end: number) => boolean): FoundToken[] {
     const found: FoundToken[] = []
-    if (this.#pattern === undefined) return found
+    const pattern = this.#pattern
+    if (pattern === undefined) return found
     let written = 0
-    for (const match of text.matchAll(this.#pattern)) {
+    pattern.lastIndex = 0
+    // not matchAll, which makes a copy of the pattern for each text
+    for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
       const token = this.#tokens.get(match[0])!
       let start = match.index
       let end = start + match[0].length
@@ -83,7 +86,7 @@ export class AddedTokenFinder {
 
 /** A pattern for any of some texts, the longest that fits at a position. */
 export function anyOf(texts: readonly string[]): string {
-  const longestFirst = [...texts].sort((a, b) => b.length - a.length)
+  const longestFirst = [...new Set(texts)].sort((a, b) => b.length - a.length)
   return longestFirst.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|')
 }
 

@@ -4,6 +4,7 @@ import { type DatasetSource, resolveDatasets } from './dataset-info.js'
 import type { WarningKind } from './record-warnings.js'
 import { type RowUnit, rowPlace } from './row.js'
 import { readBatches } from './rows.js'
+import { tokenizationOptions } from './tokenization.js'
 import { tokenize, workersFor } from './tokenize.js'
 import { exampleFields, type RowProblem, type TokenizedBatch, type TokenizeWork } from './tokenize-batch.js'
 
@@ -89,13 +90,13 @@ class Check {
   }
 
   private workOf(source: DatasetSource): TokenizeWork {
-    const { template, defaultSystem } = this.config
+    const { template } = this.config
     const { model } = this.options
     return {
       check: true,
       modelFolder: model?.folder,
       vocabSize: model?.vocabSize ?? Infinity,
-      defaultSystem,
+      ...tokenizationOptions(this.config),
       ...(template !== undefined && { template }),
       ...(source.columns && { columns: source.columns }),
     }

@@ -2,6 +2,7 @@ import { DataError } from '../errors.js'
 import { lastBoxed } from './boxed.js'
 import type { ChatTemplate, RenderedChat } from './chat-template.js'
 import type { ChatRecord, TrainingRecord } from './records.js'
+import type { TokenizationOptions } from './tokenization.js'
 import type { TextTokenizer } from './tokenizer.js'
 
 /** The label of a position that is not scored. */
@@ -19,12 +20,10 @@ export interface Example {
   answerEnd?: number
 }
 
-export interface ExampleOptions {
+export interface ExampleOptions extends TokenizationOptions {
   /** Needed for chat records, as is `template`. */
   tokenizer?: TextTokenizer | undefined
   template?: ChatTemplate | undefined
-  /** Becomes the system turn of records that have none; no turn where it is empty. */
-  defaultSystem?: string | undefined
   /** Of the model. */
   vocabSize: number
 }
@@ -34,10 +33,11 @@ export function renderRecord(record: ChatRecord, options: ExampleOptions): Rende
   if (options.template === undefined) {
     throw new DataError('TEMPLATE_NOT_FOUND', `${record.place}: expected a chat template for a conversation but received none.`)
   }
-  const { defaultSystem = '' } = options
+  const { defaultSystem = '', maskHistory, trainOnPrompt, enableThinking, tokenizer } = options
   const needsSystem = defaultSystem !== '' && record.turns[0]?.role !== 'system'
   const turns = needsSystem ? [{ role: 'system' as const, content: defaultSystem }, ...record.turns] : record.turns
-  return options.template.render(turns, record.place)
+  const { spelledTokens } = tokenizer ?? {}
+  return options.template.render(turns, record.place, { maskHistory, trainOnPrompt, enableThinking, spelledTokens })
 }
 
 /**

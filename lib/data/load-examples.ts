@@ -6,6 +6,7 @@ import { type CacheOptions, readExamples } from './example-cache.js'
 import { concatenateExamples, type Examples, selectExamples } from './examples.js'
 import { mixOrder, sampleOrder } from './mixture.js'
 import { applyOverLength, type ExampleReport } from './over-length.js'
+import { tokenizationOptions } from './tokenization.js'
 import type { TokenizeWork } from './tokenize-batch.js'
 import type { TokenizedExamples } from './tokenized-file.js'
 import { splitValidation } from './validation-split.js'
@@ -54,11 +55,11 @@ export async function loadExamples(config: TrainConfig, dataset: string, options
 
 /** What turns the rows of a data set into examples. */
 export function workOf(config: TrainConfig, source: DatasetSource, { modelFolder, vocabSize }: LoadOptions): TokenizeWork {
-  const { template, defaultSystem } = config
+  const { template } = config
   return {
     modelFolder,
     vocabSize,
-    defaultSystem,
+    ...tokenizationOptions(config),
     ...(template !== undefined && { template }),
     ...(source.columns && { columns: source.columns }),
   }

@@ -1,4 +1,5 @@
 import { anyOf } from './added-tokens.js'
+import type { Turn } from './conversation.js'
 
 /**
  * Finds special tokens that a text spells out, so that what a record says cannot be taken for what a chat template writes:
@@ -7,13 +8,18 @@ import { anyOf } from './added-tokens.js'
  */
 export class SpelledTokens {
   /** Matches nothing but a position, so that tokens spelled one inside of the other are all found. */
-  readonly #occurrence: RegExp | undefined
+  readonly #occurrence: RegExp
+  /** Any character that a token begins with, or ends with. */
+  readonly #first: RegExp
+  readonly #last: RegExp
   readonly #beginnings = new Set<string>()
   readonly #endings = new Set<string>()
   readonly #longest: number
 
   constructor(specialTokens: readonly string[]) {
-    this.#occurrence = specialTokens.length === 0 ? undefined : new RegExp(`(?=${anyOf(specialTokens)})`, 'g')
+    this.#occurrence = new RegExp(specialTokens.length === 0 ? '[]' : `(?=${anyOf(specialTokens)})`, 'g')
+    this.#first = new RegExp(anyOf(specialTokens.map((token) => token[0]!)) || '[]')
+    this.#last = new RegExp(anyOf(specialTokens.map((token) => token.at(-1)!)) || '[]')
     this.#longest = specialTokens.reduce((longest, { length }) => Math.max(longest, length), 0)
     for (const token of specialTokens) {
       for (let length = 1; length < token.length; length++) {
@@ -28,15 +34,16 @@ export class SpelledTokens {
    * could make them whole. The text itself where there is none.
    */
   mark(text: string, mark: string): string {
-    if (this.#occurrence === undefined) return text
     const positions = new Set<number>()
-    for (const { index } of text.matchAll(this.#occurrence)) positions.add(index)
+    if (this.#first.test(text)) for (const { index } of text.matchAll(this.#occurrence)) positions.add(index)
     // a template may trim
-    for (const edge of [text, text.trim()]) {
-      const offset = edge === text ? 0 : text.indexOf(edge)
-      for (let length = 1; length < Math.min(this.#longest, edge.length + 1); length++) {
-        const tail = edge.length - length
-        if (this.#beginnings.has(edge.slice(tail))) positions.add(offset + tail)
+    for (const edge of new Set([text, text.trim()])) {
+      const offset = text.indexOf(edge)
+      const most = Math.min(this.#longest - 1, edge.length)
+      for (let length = 1; length <= most && this.#first.test(edge.slice(-most)); length++) {
+        if (this.#beginnings.has(edge.slice(-length))) positions.add(offset + edge.length - length)
+      }
+      for (let length = 1; length <= most && this.#last.test(edge.slice(0, most)); length++) {
         if (this.#endings.has(edge.slice(0, length))) positions.add(offset)
       }
     }
@@ -48,3 +55,21 @@ export class SpelledTokens {
       .join(mark)
   }
 }
+
+/**
+ * The turns with marks in their texts; undefined where none spells out a special token. A mark is a noncharacter of Unicode
+ * that neither the turns nor the template have.
+ */
+export function markTurns(
+  turns: readonly Turn[],
+  spelledTokens: SpelledTokens,
+  template: string,
+): { turns: Turn[]; mark: string } | undefined {
+  if (turns.every(({ content }) => spelledTokens.mark(content, noncharacters[0]!) === content)) return undefined
+  const isFree = (mark: string) => !template.includes(mark) && turns.every(({ content }) => !content.includes(mark))
+  // 32 of them in one conversation are no text, and only make the marks be taken for a part of it, which is refused
+  const mark = noncharacters.find(isFree) ?? noncharacters[0]!
+  return { turns: turns.map((turn) => ({ ...turn, content: spelledTokens.mark(turn.content, mark) })), mark }
+}
+
+const noncharacters = Array.from({ length: 32 }, (_, index) => String.fromCharCode(0xfdd0 + index))

@@ -8,15 +8,15 @@ import { type WarningKind, warningsOf } from './record-warnings.js'
 import { parseRecord, type TrainingRecord } from './records.js'
 import type { RowPlace } from './row.js'
 import { parseBatch, type RowBatch } from './row-batch.js'
+import { type TokenizationOptions, tokenizationOptions } from './tokenization.js'
 import { loadTokenizer } from './tokenizer.js'
 
 /** What turns the rows of a file into examples, as plain data: it is handed to worker threads. */
-export interface TokenizeWork {
+export interface TokenizeWork extends TokenizationOptions {
   /** Where tokenizer and template are; rows are only parsed, for a check, without it. */
   modelFolder: string | undefined
   /** By name; the model folder's own without. */
   template?: string | undefined
-  defaultSystem: string
   /** Of the model. */
   vocabSize: number
   columns?: ColumnMapping | undefined
@@ -99,12 +99,12 @@ export class BatchTokenizer {
   }
 
   private async exampleOf(record: TrainingRecord): Promise<Example> {
-    const { modelFolder, defaultSystem, vocabSize } = this.work
+    const { modelFolder, vocabSize } = this.work
     if (modelFolder === undefined) {
       return { place: record.place, inputIds: new Int32Array(0), labels: new Int32Array(0), scoredTokens: 0 }
     }
     const chat = record.kind === 'chat' ? await this.loadChat(modelFolder) : {}
-    return makeExample(record, { ...chat, defaultSystem, vocabSize })
+    return makeExample(record, { ...tokenizationOptions(this.work), ...chat, vocabSize })
   }
 }
 

@@ -40,9 +40,6 @@ export interface TextTokenizer {
   isSpecial(id: number): boolean
 }
 
-/** The files in a model folder that token ids depend on. */
-export const tokenizerFiles = ['tokenizer.json', 'tokenizer_config.json'] as const
-
 /**
  * Loads `tokenizer.json` and, where there is one, `tokenizer_config.json`. Throws TOKENIZER_MALFORMED.
  *
@@ -121,14 +118,18 @@ class FolderTokenizer implements TextTokenizer {
   /** The special tokens that are such become their ids, and the text between them is tokenized without looking for any. */
   #encodeSpelled(text: string, spelledAt: readonly number[], continues: boolean): number[] {
     const ids: number[] = []
-    const isSpelled = (start: number, end: number) => spelledAt.some((at) => start <= at && at < end)
+    let next = 0
+    const isSpelled = (start: number, end: number) => {
+      while (next < spelledAt.length && spelledAt[next]! < start) next += 1
+      return next < spelledAt.length && spelledAt[next]! < end
+    }
     let written = 0
     let follows = continues
     const writePlain = (end: number) => {
       if (end <= written) return
       for (const id of this.#core.encodePlain(text.slice(written, end), follows)) ids.push(id)
     }
-    for (const { token, start, end } of this.#specialFinder.find(text, (_, start, end) => isSpelled(start, end))) {
+    for (const { token, start, end } of this.#specialFinder.find(text, (_, from, to) => isSpelled(from, to))) {
       writePlain(start)
       ids.push(token.id)
       written = end

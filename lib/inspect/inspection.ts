@@ -10,6 +10,7 @@ import type { Examples } from '../data/examples.js'
 import { packStep } from '../data/packer.js'
 import { readRecord } from '../data/read-record.js'
 import type { TrainingRecord } from '../data/records.js'
+import { tokenizationOptions } from '../data/tokenization.js'
 import { loadTokenizer } from '../data/tokenizer.js'
 import { CheckpointError, ConfigError, DataError } from '../errors.js'
 import { openDevice } from '../native/device.js'
@@ -109,7 +110,7 @@ async function loadRow(config: TrainConfig, row: string): Promise<{ record: Trai
     const message = `expected --row from 1 to ${found.records} but received "${row}"`
     throw new ConfigError('CONFIG_INVALID_VALUE', message, { row })
   }
-  const exampleOptions: ExampleOptions = { vocabSize, defaultSystem: config.defaultSystem }
+  const exampleOptions: ExampleOptions = { vocabSize, ...tokenizationOptions(config) }
   if (found.record.kind === 'chat') {
     exampleOptions.tokenizer = await loadTokenizer(modelFolder)
     exampleOptions.template = await loadChatTemplate(modelFolder, config.template, exampleOptions.tokenizer.specialTokens)

@@ -102,8 +102,11 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
       settings: {
         ...run.model,
         ...Object.fromEntries(lastingSettings.map((key) => [key, config[key] ?? null])),
-        // Named only where it is set: checkpoints of releases without it were all made in float32.
+        // Named only where they are set: checkpoints of releases without them were all made in float32, on the responses.
         ...(config.bf16 && { bf16: true }),
+        ...(config.maskHistory && { maskHistory: true }),
+        ...(config.trainOnPrompt && { trainOnPrompt: true }),
+        ...(config.enableThinking === false && { enableThinking: false }),
       },
       examples: { count: run.examples.count, digest: run.examplesDigest },
       // Of a CUDA device with its name and what multiplies its matrices, which choose the order of sums as well.

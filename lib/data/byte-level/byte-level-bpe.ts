@@ -1,9 +1,9 @@
 import { isJsonObject, type JsonObject } from '../../config/json-object.js'
+import { compose } from './compose.js'
 import { TokenMerger } from './merge-tokens.js'
 import { Merges } from './merges.js'
 import { PreTokenCache } from './pre-token-cache.js'
 import { endLikeGpt2, type NextPreToken, splitPatterns } from './pre-tokens.js'
-import { compose } from './unicode.js'
 import { Vocabulary } from './vocabulary.js'
 
 interface Parts {

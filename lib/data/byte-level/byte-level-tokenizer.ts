@@ -19,11 +19,12 @@ export class ByteLevelTokenizer implements TokenizerCore {
     this.#bpe = bpe
     this.#vocab = vocab
     this.#added = new Map(added.map((token) => [token.content, token]))
-    this.#addedBytes = new Map(added.map(({ id, content }) => [id, addedBytes(content)]))
-    this.#original = new AddedTokenFinder(added.filter(({ normalized }) => !normalized))
+    const original = added.filter(({ normalized }) => !normalized)
     const { normalize = (text: string) => text } = bpe
-    const normalized = added.filter((token) => token.normalized)
-    this.#normalized = new AddedTokenFinder(normalized.map((token) => ({ ...token, content: normalize(token.content) })))
+    const normalized = added.filter((token) => token.normalized).map((token) => ({ ...token, content: normalize(token.content) }))
+    this.#original = new AddedTokenFinder(original)
+    this.#normalized = new AddedTokenFinder(normalized)
+    this.#addedBytes = new Map([...original, ...normalized].map(({ id, content }) => [id, addedBytes(content)]))
     this.vocabSize = Math.max(bpe.vocabulary.maxId, ...added.map(({ id }) => id)) + 1
   }
 
@@ -106,6 +107,6 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 /** The byte-level decoder reads an added token as bytes too, unless a character of it stands for none. */
 function addedBytes(content: string): Uint8Array {
   const bytes = new Uint8Array(content.length)
-  const end = writeTokenBytes(content, bytes, 0)
+  const end = writeTokenBytes(content, 0, content.length, bytes, 0)
   return end < 0 ? Buffer.from(content) : bytes
 }

@@ -16,18 +16,13 @@ export class Merges {
     this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * count + 2)))
   }
 
-  /** Merges as `tokenizer.json` has them, `"a b"` or `["a", "b"]`; undefined where a token of one is not in the vocabulary. */
+  /** Undefined where one is malformed, or a token of it is not in the vocabulary. */
   static of(list: readonly unknown[], vocabulary: Vocabulary): Merges | undefined {
     const merges = new Merges(list.length)
     const bytes = new Uint8Array(2 * vocabulary.longestToken)
-    for (let rank = 0; rank < list.length; rank++) {
-      const parts = typeof list[rank] === 'string' ? (list[rank] as string).split(' ') : list[rank]
-      if (!Array.isArray(parts) || parts.length !== 2) return undefined
-      const [left, right] = parts as [unknown, unknown]
-      if (typeof left !== 'string' || typeof right !== 'string') return undefined
-      if (left.length + right.length > vocabulary.longestToken) return undefined
-      const middle = writeTokenBytes(left, bytes, 0)
-      const end = middle < 0 ? -1 : writeTokenBytes(right, bytes, middle)
+    for (const [rank, merge] of list.entries()) {
+      const middle = writeLeft(merge, bytes)
+      const end = middle < 0 ? -1 : writeRight(merge, bytes, middle)
       if (end < 0) return undefined
       const leftId = vocabulary.find(bytes, 0, middle)
       const rightId = vocabulary.find(bytes, middle, end)
@@ -64,6 +59,23 @@ export class Merges {
     }
     this.#slots[slot] = rank + 1
   }
+}
+
+/** Merges as `tokenizer.json` has them: `"a b"`, where no token has a space, or `["a", "b"]`. */
+function writeLeft(merge: unknown, bytes: Uint8Array): number {
+  if (typeof merge === 'string') return writePart(merge, 0, merge.indexOf(' '), bytes, 0)
+  const [left, right] = Array.isArray(merge) && merge.length === 2 ? merge : []
+  return typeof left === 'string' && typeof right === 'string' ? writePart(left, 0, left.length, bytes, 0) : -1
+}
+
+function writeRight(merge: unknown, bytes: Uint8Array, at: number): number {
+  if (typeof merge === 'string') return writePart(merge, merge.indexOf(' ') + 1, merge.length, bytes, at)
+  const [, right] = merge as [string, string]
+  return writePart(right, 0, right.length, bytes, at)
+}
+
+function writePart(text: string, start: number, end: number, bytes: Uint8Array, at: number): number {
+  return end <= start || at + end - start > bytes.length ? -1 : writeTokenBytes(text, start, end, bytes, at)
 }
 
 function hashOf(left: number, right: number): number {

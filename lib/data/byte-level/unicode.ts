@@ -1,5 +1,5 @@
 /*
- * What Hugging Face's tokenizers takes for letters, numbers and composed characters. Its tables are compiled in and of other
+ * What Hugging Face's tokenizers takes for letters, numbers and white space. Its tables are compiled in and of other
  * Unicode versions than those of a Node, which change with every release: here they are fixed, so that ids do not depend on
  * the Node that made them. test/lib/data/unicode.test.ts holds every code point against that library.
  */
@@ -71,34 +71,4 @@ function classTable(): Uint8Array {
   table[0x0a] = lineBreak
   table[0x0d] = lineBreak
   return table
-}
-
-/** Below U+0300 every character is composed already, and none combines with the one before it. */
-const mayCompose = /[\u0300-\uffff]/
-
-/**
- * Characters that compose or are reordered, but only since a later version than Unicode 9.0, whose tables that library has:
- * it leaves them where they are, as it does with every character that it does not know.
- */
-const laterMarks = characterClass(`
-  07fd 0897-089f 08ca-08d3 09fe 0c3c 0d3b-0d3c 0eba 1715 1abf-1add 1ae0-1aeb 1df6-1dfa a82c 105c9 105d2 105da 105e4
-  10d24-10d27 10d69-10d6d 10eab-10eac 10efa-10efb 10efd-10eff 10f46-10f50 10f82-10f85 11070 1133b 11382-11385 1138b
-  1138e 11390-11391 113c2 113c5 113c7-113c8 113ce-113d0 1145e 11839-1183a 11935 11938 1193d-1193e 11943 119e0 11a34
-  11a47 11a99 11d42 11d44-11d45 11d97 11f41-11f42 1611e 16121-16129 1612f 16d63 16d67-16d6a 16ff0-16ff1 1e08f
-  1e130-1e136 1e2ae 1e2ec-1e2ef 1e4ec-1e4ef 1e5ee-1e5ef 1e6e3 1e6e6 1e6ee-1e6ef 1e6f5`)
-
-/** A pattern that takes one of some characters, given as ranges in hexadecimal. */
-function characterClass(ranges: string): RegExp {
-  const escaped = ranges.trim().replace(/[0-9a-f]+/g, '\\u{$&}')
-  return new RegExp(`([${escaped.replace(/\s+/g, '')}])`, 'u')
-}
-
-/** Unicode's normalization form C, as Hugging Face's tokenizers has it. */
-export function compose(text: string): string {
-  if (!mayCompose.test(text)) return text
-  if (!laterMarks.test(text)) return text.normalize('NFC')
-  return text
-    .split(laterMarks)
-    .map((part, index) => (index % 2 === 1 ? part : part.normalize('NFC')))
-    .join('')
 }

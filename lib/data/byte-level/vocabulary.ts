@@ -13,15 +13,15 @@ function byteOfCharacters(): Int16Array {
   return table
 }
 
-/** The bytes of a token, written to `target` from `at` on: their end, or −1 for a text that is not in bytes' characters. */
-export function writeTokenBytes(token: string, target: Uint8Array, at: number): number {
-  let end = at
-  for (let i = 0; i < token.length; i++) {
-    const byte = byteOfCharacter[token.charCodeAt(i)]!
+/** The bytes of a token that is `text` from `start` to `end`, written to `target` from `at` on: their end, or −1 for a text that is not in bytes' characters. */
+export function writeTokenBytes(text: string, start: number, end: number, target: Uint8Array, at: number): number {
+  let written = at
+  for (let i = start; i < end; i++) {
+    const byte = byteOfCharacter[text.charCodeAt(i)]!
     if (byte < 0) return -1
-    target[end++] = byte
+    target[written++] = byte
   }
-  return end
+  return written
 }
 
 /** The tokens of a byte-level vocabulary by their bytes: a hash table, because JavaScript has no map with such keys. */
@@ -37,49 +37,48 @@ export class Vocabulary {
   readonly #slots: Int32Array
   readonly #entryOfId: Int32Array
 
-  private constructor(tokens: readonly string[], vocab: Readonly<Record<string, number>>) {
+  private constructor(tokens: readonly string[], ids: Int32Array) {
     let characters = 0
     let maxId = -1
     let longest = 0
-    for (const token of tokens) {
+    for (const [entry, token] of tokens.entries()) {
       characters += token.length
       longest = Math.max(longest, token.length)
-      maxId = Math.max(maxId, vocab[token]!)
+      maxId = Math.max(maxId, ids[entry]!)
     }
     this.maxId = maxId
     this.longestToken = longest
+    this.#ids = ids
     this.#bytes = new Uint8Array(characters)
     this.#starts = new Int32Array(tokens.length + 1)
-    this.#ids = new Int32Array(tokens.length)
     this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * tokens.length + 2)))
     this.#entryOfId = new Int32Array(maxId + 1).fill(-1)
     let end = 0
     for (const [entry, token] of tokens.entries()) {
       const start = end
-      this.#starts[entry] = start
-      const written = writeTokenBytes(token, this.#bytes, start)
-      // never the result of a merge: no text has such a token, and decoding takes it as it is spelled
-      if (written < 0) continue
-      end = written
+      const written = writeTokenBytes(token, 0, token.length, this.#bytes, start)
+      // A token with other characters is never the result of a merge, so no text has it, and decoding takes it as it is spelled.
+      if (written >= 0) {
+        end = written
+        this.#entryOfId[ids[entry]!] = entry
+        this.#insert(entry, start, end)
+      }
       this.#starts[entry + 1] = end
-      this.#ids[entry] = vocab[token]!
-      this.#entryOfId[vocab[token]!] = entry
-      this.#insert(entry, start, end)
     }
-    this.#starts[tokens.length] = end
   }
 
   /** Undefined where `vocab` is no map from tokens to different ids, or lacks a byte. */
   static of(vocab: JsonObject): { vocabulary: Vocabulary; byteIds: Int32Array } | undefined {
     const tokens = Object.keys(vocab)
-    const seen = new Set<unknown>()
-    for (const token of tokens) {
+    const ids = new Int32Array(tokens.length)
+    for (const [entry, token] of tokens.entries()) {
       const id = vocab[token]
-      if (!Number.isInteger(id) || (id as number) < 0 || (id as number) >= 2 ** 24) return undefined
-      seen.add(id)
+      if (typeof id !== 'number' || !(id >= 0 && id < 2 ** 24 && Number.isInteger(id))) return undefined
+      ids[entry] = id
     }
-    if (seen.size !== tokens.length) return undefined
-    const vocabulary = new Vocabulary(tokens, vocab as Record<string, number>)
+    const sorted = ids.slice().sort()
+    for (let i = 1; i < sorted.length; i++) if (sorted[i] === sorted[i - 1]) return undefined
+    const vocabulary = new Vocabulary(tokens, ids)
     const byteIds = Int32Array.from({ length: 256 }, (_, byte) => vocabulary.find(Uint8Array.of(byte), 0, 1))
     return byteIds.includes(-1) ? undefined : { vocabulary, byteIds }
   }

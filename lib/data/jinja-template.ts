@@ -1,0 +1,106 @@
+import { Template } from '@huggingface/jinja'
+import { DataError } from '../errors.js'
+import type { Turn } from './conversation.js'
+
+export interface TemplateSource {
+  /** `qwen`, or the file that it comes from. */
+  name: string
+  source: string
+}
+
+/** What a template is given beside the conversation. */
+export interface RenderVariables {
+  add_generation_prompt: boolean
+  enable_thinking?: boolean
+}
+
+/** Throws TEMPLATE_FAILED, naming `place`, where the template does. */
+export type RenderTemplate = (turns: readonly Turn[], variables: RenderVariables, place: string) => string
+
+/** What a template may loop over while it renders one conversation: more than any conversation has, and done in a second. */
+const MAX_RANGE = 1e6
+
+/** Jinja's range, but a template that asks for more than MAX_RANGE numbers in all fails instead of taking all memory. */
+function boundedRange(): (from: number, to?: number, by?: number) => number[] {
+  let asked = 0
+  return (from, to, by) => {
+    const [start, stop, step] = [to === undefined ? 0 : from, to ?? from, by ?? 1]
+    if (step === 0) throw new Error('range() with a step of 0')
+    const length = Math.max(0, Math.ceil((stop - start) / step))
+    asked += length
+    if (asked > MAX_RANGE) throw new Error(`it loops over more than ${MAX_RANGE} numbers`)
+    return Array.from({ length }, (_, index) => start + index * step)
+  }
+}
+
+/** The default of Llama 3's templates. With today's date no run could be repeated, and none would be the day after. */
+const fixedDate = '26 Jul 2024'
+const fixedDateParts: Readonly<Record<string, string>> = {
+  '%Y': '2024',
+  '%y': '24',
+  '%m': '07',
+  '%d': '26',
+  '%b': 'Jul',
+  '%B': 'July',
+  '%a': 'Fri',
+  '%A': 'Friday',
+  '%j': '208',
+  '%H': '00',
+  '%I': '12',
+  '%M': '00',
+  '%S': '00',
+  '%p': 'AM',
+  '%F': '2024-07-26',
+  '%T': '00:00:00',
+  '%%': '%',
+}
+
+function formatFixedDate(format: string): string {
+  return format.replace(/%./gs, (directive) => {
+    const part = Object.hasOwn(fixedDateParts, directive) ? fixedDateParts[directive] : undefined
+    if (part === undefined) throw new Error(`strftime_now() with ${directive}, which is not known here`)
+    return part
+  })
+}
+
+/** The library lets no variable take the name of a function of its own; a template may. Trimming takes the line break. */
+const withOwnFunctions = (source: string) => `{% set range = limo_range %}{% set strftime_now = limo_strftime_now %}\n${source}`
+
+/** Throws TEMPLATE_FAILED for a template that does not parse. */
+export function compileTemplate(
+  folder: string,
+  { name, source }: TemplateSource,
+  specialTokens: Record<string, string>,
+): RenderTemplate {
+  let template: Template
+  try {
+    template = new Template(withOwnFunctions(source))
+  } catch (cause) {
+    // A TypeError is the parser running past the end: its words are about the parser.
+    const why = cause instanceof TypeError ? 'a statement is not closed' : (cause as Error).message
+    throw new DataError(
+      'TEMPLATE_FAILED',
+      `the chat template (${name}, in ${folder}) is malformed: expected Jinja but ${why}. Mend it, or name another with template.`,
+      { folder, name },
+      { cause },
+    )
+  }
+  const constants = {
+    ...specialTokens,
+    tools: null,
+    documents: null,
+    date_string: fixedDate,
+    limo_strftime_now: formatFixedDate,
+  }
+  return (turns, variables, place) => {
+    try {
+      return template.render({ ...constants, ...variables, limo_range: boundedRange(), messages: turns })
+    } catch (cause) {
+      throw templateFailed(place, `the chat template (${name}) refused it: ${(cause as Error).message}`, cause)
+    }
+  }
+}
+
+export function templateFailed(place: string, problem: string, cause?: unknown): DataError {
+  return new DataError('TEMPLATE_FAILED', `${place}: ${problem}.`, { place }, { cause })
+}
