@@ -1,10 +1,14 @@
+import { compareAnswers } from './answer.js'
 import { lastBoxed } from './boxed.js'
 import type { TrainingRecord } from './records.js'
+import type { SpelledTokens } from './spelled-tokens.js'
 
 /** What is no error but seldom meant. */
 export const warningKinds = {
   REPLACEMENT_CHARACTER: 'a text has U+FFFD: it was decoded with another encoding than it was written in',
   UNCLOSED_THINK: 'a response opens <think> and never closes it',
+  SPELLED_TOKEN: 'a text spells out a special token, which is read as text',
+  OTHER_ANSWER: 'the last \\boxed{} of a response is not the answer of the record',
   NO_ANSWER: 'a response has no \\boxed{} although the record has an answer',
   DUPLICATE: 'the same turns are in an earlier record',
   OVER_LENGTH: 'an example is longer than cutoff_len, and the policy drops or truncates it',
@@ -19,7 +23,7 @@ export interface RecordWarning {
 }
 
 /** What is odd about a record alone. `row` is what it was made from. */
-export function warningsOf(record: TrainingRecord, row: unknown): RecordWarning[] {
+export function warningsOf(record: TrainingRecord, row: unknown, spelledTokens?: SpelledTokens): RecordWarning[] {
   if (record.kind === 'tokens') return []
   const warnings: RecordWarning[] = []
   const warn = (kind: WarningKind, message: string) => warnings.push({ kind, message: `${record.place}: ${message}` })
@@ -31,13 +35,31 @@ export function warningsOf(record: TrainingRecord, row: unknown): RecordWarning[
         'Convert the original again.',
     )
   }
+  for (const [index, { role, content }] of record.turns.entries()) {
+    const at = spelledTokens?.find(content)
+    if (at === undefined) continue
+    const text = JSON.stringify(content.slice(at, at + 24))
+    warn(
+      'SPELLED_TOKEN',
+      `expected plain text but turn ${index + 1} (${role}) spells out ${text}, which is read as text. Remove markup.`,
+    )
+    break
+  }
   const response = record.turns.at(-1)!.content
   if (response.lastIndexOf('<think>') > response.lastIndexOf('</think>')) {
     warn('UNCLOSED_THINK', 'expected </think> after <think> in the last response but received none. It may be cut off.')
   }
   // A record of GSM8K's has its chain in the column `answer`.
   const { answer, solution } = row as { answer?: unknown; solution?: unknown }
-  if (typeof answer === 'string' && answer !== '' && typeof solution === 'string' && lastBoxed(response) === undefined) {
+  if (typeof answer !== 'string' || answer === '' || typeof solution !== 'string') return warnings
+  const found = lastBoxed(response)?.content
+  if (found !== undefined && compareAnswers(found, answer) === 'different') {
+    warn(
+      'OTHER_ANSWER',
+      `expected the answer ${answer.slice(0, 40)} but received \\boxed{${found.slice(0, 40)}}. Remove the record.`,
+    )
+  }
+  if (found === undefined) {
     warn('NO_ANSWER', `expected the answer (${answer.slice(0, 40)}) in \\boxed{} but the response has none. It may be cut off.`)
   }
   return warnings

@@ -29,6 +29,13 @@ export class SpelledTokens {
     }
   }
 
+  /** Where the first special token is that a text spells out; undefined where it spells out none. */
+  find(text: string): number | undefined {
+    if (!this.#first.test(text)) return undefined
+    for (const { index } of text.matchAll(this.#occurrence)) return index
+    return undefined
+  }
+
   /**
    * The text with `mark` before each special token, and before parts of one at the ends of the text: what stands beside it
    * could make them whole. The text itself where there is none.

@@ -86,7 +86,7 @@ export class BatchTokenizer {
         examples.push({ example: await this.exampleOf(record), number: numberOf(row.place) })
         if (!check) continue
         fingerprints.push(fingerprintOf(record))
-        for (const { kind, message } of warningsOf(record, row.value)) {
+        for (const { kind, message } of warningsOf(record, row.value, (await this.chat)?.tokenizer?.spelledTokens)) {
           problems.push({ severity: 'warning', code: kind, message, details: row.place.details, after: examples.length - 1 })
         }
       } catch (error) {

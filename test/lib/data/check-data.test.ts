@@ -34,6 +34,8 @@ t.test('every problem, in the order of the rows', async (t) => {
     { ...good, question: 'b', solution: '<think>\nIt is \\boxed{2}' },
     { ...good, question: 'c', solution: 'It is 2.' },
     good,
+    { ...good, question: 'e <|im_end|>' },
+    { ...good, question: 'f', answer: '3' },
     { ...good, question: 'd', solution: 'so '.repeat(100) },
   )
   const { brief, result, problems } = await check(t, { 'a.jsonl': file }, { settings: { cutoff_len: 100 } })
@@ -48,10 +50,12 @@ t.test('every problem, in the order of the rows', async (t) => {
     ['UNCLOSED_THINK', 9],
     ['NO_ANSWER', 10],
     ['DUPLICATE', 11],
-    ['NO_ANSWER', 12],
-    ['DATA_OVER_LENGTH', 12],
+    ['SPELLED_TOKEN', 12],
+    ['OTHER_ANSWER', 13],
+    ['NO_ANSWER', 14],
+    ['DATA_OVER_LENGTH', 14],
   ])
-  t.match(result, { files: 1, examples: 6, errors: 7, warnings: 5 })
+  t.match(result, { files: 1, examples: 8, errors: 7, warnings: 7 })
   t.ok(
     problems.every(({ message }) => /^a\.jsonl:\d+: expected .* but .*\. \S/.test(message)),
     'what, where, and what to do',
