@@ -1,6 +1,7 @@
 import { Template } from '@huggingface/jinja'
 import { DataError } from '../errors.js'
 import type { Turn } from './conversation.js'
+import { callPythonStrip, stripVariables } from './python-strip.js'
 
 export interface TemplateSource {
   /** `qwen`, or the file that it comes from. */
@@ -75,6 +76,7 @@ export function compileTemplate(
   let template: Template
   try {
     template = new Template(withOwnFunctions(source))
+    callPythonStrip(template.parsed)
   } catch (cause) {
     // A TypeError is the parser running past the end: its words are about the parser.
     const why = cause instanceof TypeError ? 'a statement is not closed' : (cause as Error).message
@@ -91,6 +93,7 @@ export function compileTemplate(
     documents: null,
     date_string: fixedDate,
     limo_strftime_now: formatFixedDate,
+    ...stripVariables,
   }
   return (turns, variables, place) => {
     try {

@@ -1,5 +1,6 @@
 import type { Turn } from './conversation.js'
 import { type RenderTemplate, templateFailed } from './jinja-template.js'
+import { whiteSpace } from './python-strip.js'
 import { markTurns, type SpelledTokens } from './spelled-tokens.js'
 import type { TextSegment } from './tokenizer.js'
 
@@ -202,8 +203,10 @@ function headerLength(header: string, prompt: string, before: Turn[], chat: Conv
   return header.trim() !== '' && chat.run(before) === prompt ? header.length : 0
 }
 
+const spaces = new RegExp(`[\\s${whiteSpace}]+`, 'g')
+
 function withoutSpace(text: string): string {
-  return text.replace(/\s+/g, '')
+  return text.replace(spaces, '')
 }
 
 function expectPrefix(text: string, prefix: string, place: string, { what, remedy }: { what: string; remedy: string }): void {
