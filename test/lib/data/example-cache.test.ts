@@ -47,6 +47,9 @@ t.test('the same content under any name is read from the cache; whatever changes
 
   t.notOk(await isHit({ defaultSystem: 'Be brief.' }))
   t.notOk(await isHit({ template: 'qwen' }))
+  t.notOk(await isHit({ maskHistory: true }))
+  t.notOk(await isHit({ trainOnPrompt: true }))
+  t.notOk(await isHit({ enableThinking: false }))
   t.notOk(await isHit({ vocabSize: 152064 }), 'ids are checked against the vocabulary')
   t.notOk(
     await isHit({

@@ -2,7 +2,6 @@ import { Template } from '@huggingface/jinja'
 import t, { type Test } from 'tap'
 import { type ChatTemplate, loadChatTemplate, type RenderOptions } from '../../../lib/data/chat-template.js'
 import type { Turn } from '../../../lib/data/records.js'
-import { tokenizationIdentity } from '../../../lib/data/tokenization.js'
 import { loadTokenizer } from '../../../lib/data/tokenizer.js'
 import { tokenizerFolder } from '../../shared-files.js'
 
@@ -238,22 +237,4 @@ t.test('a text is not taken for what stands around it', async (t) => {
     `{% for m in messages %}{{ ${header} + m.content }}{{ '<|im_end|>' if m.content != 'pad' }}{{ '\n' }}{% endfor %}${generationPrompt}`,
   )
   t.match(marked(pads, twoSums), /⟦4<\|im_end\|>⟧\n$/)
-})
-
-t.test('the identity of a tokenization', async (t) => {
-  const { template } = await load('qwen2_5')
-  const { template: other } = await load('qwen3')
-  const json = (...args: Parameters<typeof tokenizationIdentity>) => JSON.stringify(tokenizationIdentity(...args))
-  t.equal(json({}, template), json({ defaultSystem: '', maskHistory: false, trainOnPrompt: false }, template))
-  const different = [
-    json({}, template),
-    json({}, other),
-    json({}, undefined),
-    json({ defaultSystem: 'x' }, template),
-    json({ maskHistory: true }, template),
-    json({ trainOnPrompt: true }, template),
-    json({ enableThinking: true }, template),
-    json({ enableThinking: false }, template),
-  ]
-  t.equal(new Set(different).size, different.length)
 })
