@@ -73,6 +73,8 @@ t.test('files that cannot be used', async (t) => {
     writeFileSync(path, content)
     await t.rejects(loadTokenizer(folder), { name: 'DataError', code: 'TOKENIZER_MALFORMED' }, content)
   }
+  writeFileSync(path, JSON.stringify({ ...charactersTokenizer('abc'), added_tokens: [{ content: '<s>' }] }))
+  await t.rejects(loadTokenizer(folder), { code: 'TOKENIZER_MALFORMED', message: /added_tokens is no list of tokens/ })
   writeFileSync(path, JSON.stringify(charactersTokenizer('abc')))
   writeFileSync(join(folder, 'tokenizer_config.json'), 'nonsense')
   await t.rejects(loadTokenizer(folder), { code: 'TOKENIZER_MALFORMED', message: /tokenizer_config\.json/ })
