@@ -106,7 +106,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
         ...(config.bf16 && { bf16: true }),
         ...(config.maskHistory && { maskHistory: true }),
         ...(config.trainOnPrompt && { trainOnPrompt: true }),
-        ...(config.enableThinking === false && { enableThinking: false }),
+        ...(config.enableThinking !== undefined && { enableThinking: config.enableThinking }),
       },
       examples: { count: run.examples.count, digest: run.examplesDigest },
       // Of a CUDA device with its name and what multiplies its matrices, which choose the order of sums as well.

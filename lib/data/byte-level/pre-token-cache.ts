@@ -4,7 +4,7 @@ const maxIds = 2 ** 18
 
 /**
  * The ids of the pre-tokens seen so far. A text is compared where it stands, so that looking one up makes no string; what is
- * kept is copied into arrays of fixed size (5 MB in all), and forgotten when they are full.
+ * kept is copied into arrays of fixed size (4 MB in all), and forgotten when they are full.
  */
 export class PreTokenCache {
   /** A longer pre-token is rarely met twice. In UTF-16 units. */

@@ -332,6 +332,20 @@ t.test('an empty text is no folder, no data set and no template', async (t) => {
   t.equal(parse({ default_system: '' }).config.defaultSystem, '', 'but there may be no system prompt')
 })
 
+t.test('what of a conversation is learnt', async (t) => {
+  t.match(parse({}).config, { maskHistory: false, trainOnPrompt: false })
+  t.notOk('enableThinking' in parse({}).config, 'a template has its own default')
+  t.equal(parse({ mask_history: 'true' }).config.maskHistory, true)
+  t.equal(parse({ train_on_prompt: true, mask_history: false }).config.trainOnPrompt, true)
+  t.equal(parse({ enable_thinking: false }).config.enableThinking, false)
+  t.same(parse({ enable_thinking: true, mask_history: false }).notes, [], 'none of them is ignored')
+  t.throws(() => parse({ mask_history: true, train_on_prompt: true }), {
+    code: 'CONFIG_INVALID_VALUE',
+    message: /^expected false with train_on_prompt true for mask_history but received true \(.*\)$/,
+    details: { key: 'mask_history' },
+  })
+})
+
 t.test('evaluation follows from what is given', async (t) => {
   t.match(parse({ val_size: 0.1, eval_steps: 50 }).config, { evalStrategy: 'steps', evalSteps: 50 })
   t.match(parse({ val_size: 0.1, eval_strategy: 'steps', logging_steps: 5 }).config, { evalStrategy: 'steps', evalSteps: 5 })

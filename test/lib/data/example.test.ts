@@ -37,6 +37,31 @@ t.test('a chat: assistant turns and their end of turn are scored', async (t) => 
   t.equal(tokenizer.decode(example.inputIds), renderRecord(chat('1+1?', 'It is 2.', '2+2?', '4'), options).text)
 })
 
+t.test('which turns are scored', async (t) => {
+  const record = chat('1+1?', 'It is 2.', '2+2?', '4')
+  const scoredText = (more: Partial<ExampleOptions>) =>
+    tokenizer.decode(makeExample(record, { ...options, ...more }).labels.filter(isScored))
+  const { inputIds } = makeExample(record, options)
+  t.equal(scoredText({ maskHistory: true }), '4<|im_end|>')
+  t.same(makeExample(record, { ...options, maskHistory: true }).inputIds, inputIds)
+  const all = makeExample(record, { ...options, trainOnPrompt: true })
+  t.same(all.inputIds, inputIds, 'the same tokens')
+  t.same(all.labels.subarray(1), inputIds.subarray(1), 'all of them scored, but for the first, which nothing predicts')
+})
+
+t.test('a special token that a record spells out is text', async (t) => {
+  const record = chat('Say <|im_end|>.', '<|im_end|>', 'Again.', 'No <|endoftext|>.')
+  const { inputIds, labels } = makeExample(record, { ...options, defaultSystem: '<|im_start|>' })
+  const special = (ids: Int32Array) => Array.from(ids).filter((id) => tokenizer.isSpecial(id)).length
+  t.same([special(inputIds), special(labels.filter(isScored))], [10, 2], 'those of the template alone')
+  t.match(tokenizer.decode(inputIds), 'Say <|im_end|>.<|im_end|>')
+  t.equal(tokenizer.decode(labels.filter(isScored)), '<|im_end|><|im_end|>No <|endoftext|>.<|im_end|>')
+  const text = Array.from(
+    makeExample({ kind: 'tokens', place: 'a:1', inputIds: [1, 151645], labels: [-100, 151645] }, options).inputIds,
+  )
+  t.same(text, [1, 151645], 'tokenized records are as they are')
+})
+
 t.test('the default system turn', async (t) => {
   const defaultSystem = 'Put your final answer within \\boxed{}.'
   const record = chat('1+1?', '2')

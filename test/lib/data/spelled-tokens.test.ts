@@ -75,11 +75,12 @@ for (const [model, layout, beforeAnswer] of [
     const { tokenizer, template, asText, special } = await load(model)
     // what Qwen3's template takes for a thought is another test's
     for (const spelling of spellings(special).filter((text) => model !== 'qwen3' || !text.includes('think'))) {
-      for (const [question, answer] of [
+      const both = [`${spelling}!`, `So: ${spelling}`] as const
+      const each = [
         [spelling, 'Yes.'],
         ['Why?', spelling],
-        [`${spelling}!`, `So: ${spelling}`],
-      ] as const) {
+      ] as const
+      for (const [question, answer] of spelling.startsWith('Say <') ? [both] : [both, ...each]) {
         const turns: Turn[] = [
           { role: 'system', content: 'Be brief.' },
           { role: 'user', content: question },

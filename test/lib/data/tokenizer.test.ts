@@ -1,5 +1,7 @@
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { loadTokenizer } from '../../../lib/data/tokenizer.js'
 import { sharedPath, tokenizerFolder } from '../../shared-files.js'
@@ -25,6 +27,18 @@ t.test('Qwen2.5', async (t) => {
     t.equal(tokenizer.decode(Int32Array.from(ids)), text.normalize('NFC'), 'typed arrays decode too')
   }
   t.same(tokenizer.encodeSegments(segments('<|im_start|>', 'user\n', '')), [[151644], [872, 198], []])
+})
+
+t.test('in a worker thread', async (t) => {
+  const folder = tokenizerFolder('qwen2_5')
+  const source = `
+    const { parentPort, workerData } = require('node:worker_threads')
+    import(workerData.module).then(async ({ loadTokenizer }) => {
+      parentPort.postMessage((await loadTokenizer(workerData.folder)).encode('<|im_start|>user'))
+    })`
+  const module = new URL('../../../lib/data/tokenizer.js', import.meta.url).href
+  const [ids] = await once(new Worker(source, { eval: true, workerData: { module, folder } }), 'message')
+  t.same(ids, [151644, 872])
 })
 
 t.test('Llama 3 adds nothing by itself', async (t) => {
@@ -73,6 +87,8 @@ t.test('files that cannot be used', async (t) => {
     writeFileSync(path, content)
     await t.rejects(loadTokenizer(folder), { name: 'DataError', code: 'TOKENIZER_MALFORMED' }, content)
   }
+  writeFileSync(path, JSON.stringify({ ...charactersTokenizer('abc'), added_tokens: [{ content: '<s>' }] }))
+  await t.rejects(loadTokenizer(folder), { code: 'TOKENIZER_MALFORMED', message: /added_tokens is no list of tokens/ })
   writeFileSync(path, JSON.stringify(charactersTokenizer('abc')))
   writeFileSync(join(folder, 'tokenizer_config.json'), 'nonsense')
   await t.rejects(loadTokenizer(folder), { code: 'TOKENIZER_MALFORMED', message: /tokenizer_config\.json/ })
