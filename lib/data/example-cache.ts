@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -125,7 +126,7 @@ async function publish(temporary: string, entry: string): Promise<void> {
   }
 }
 
-/** `LIMO_CACHE_DIR`, or limo-native in the folder that the system has for caches, or a new temporary folder where that cannot be written. */
+/** `LIMO_CACHE_DIR`, or limo-native in the folder that the system has for caches, or a temporary folder, which goes with the process, where that cannot be written. */
 async function userCacheFolder(): Promise<string> {
   const { LIMO_CACHE_DIR: own, XDG_CACHE_HOME: caches } = process.env
   if (own !== undefined && own !== '') return resolve(own)
@@ -135,7 +136,9 @@ async function userCacheFolder(): Promise<string> {
     await rm(await mkdtemp(join(folder, temporaryPrefix)), { recursive: true })
     return folder
   } catch {
-    return mkdtemp(join(tmpdir(), 'limo-native-'))
+    const temporary = await mkdtemp(join(tmpdir(), 'limo-native-'))
+    process.on('exit', () => rmSync(temporary, { recursive: true, force: true }))
+    return temporary
   }
 }
 

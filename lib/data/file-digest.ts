@@ -5,17 +5,17 @@ import { join, resolve } from 'node:path'
 import { packageDependencies } from '../package-root.js'
 
 /**
- * SHA-256 of a file's content, '' where there is none. That of a large file is kept in `folder` with its size, dates and inode, so
- * that it is only read again when one of them has changed.
+ * SHA-256 of a file's content, '' where there is none. With `folder`, that of a large file is kept there with its size, dates and
+ * inode, so that it is only read again when one of them has changed.
  */
-export async function digestOfFile(path: string, folder: string): Promise<string> {
+export async function digestOfFile(path: string, folder?: string): Promise<string> {
   const status = await stat(path, { bigint: true }).catch(() => undefined)
   if (status === undefined || !status.isFile()) return ''
   const { size, mtimeNs, ctimeNs, ino, dev } = status
-  const isLarge = size > 1n << 26n
+  const isKept = folder !== undefined && size > 1n << 26n
   const identity = [resolve(path), size, mtimeNs, ctimeNs, ino, dev].map(String)
-  const memo = join(folder, `digest-${createHash('sha256').update(identity[0]!).digest('hex')}.json`)
-  if (isLarge) {
+  const memo = join(folder ?? '', `digest-${createHash('sha256').update(identity[0]!).digest('hex')}.json`)
+  if (isKept) {
     const known = await readFile(memo, 'utf8').then(JSON.parse, () => undefined)
     if (JSON.stringify(known?.identity) === JSON.stringify(identity)) return String(known.digest)
   }
@@ -24,7 +24,7 @@ export async function digestOfFile(path: string, folder: string): Promise<string
   const digest = hash.digest('hex')
   // A change within the clock's granularity would leave the dates as they are.
   const isSettled = BigInt(Date.now()) * 1_000_000n - ctimeNs > 2_000_000_000n
-  if (isLarge && isSettled) await writeFile(memo, JSON.stringify({ identity, digest })).catch(() => {})
+  if (isKept && isSettled) await writeFile(memo, JSON.stringify({ identity, digest })).catch(() => {})
   return digest
 }
 

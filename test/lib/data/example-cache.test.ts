@@ -13,6 +13,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { readExamples } from '../../../lib/data/example-cache.js'
 import type { TokenizeWork } from '../../../lib/data/tokenize-batch.js'
+import { openTokenized } from '../../../lib/data/tokenized-file.js'
 import { sharedPath, tokenizerFolder } from '../../shared-files.js'
 
 const rows = Array.from({ length: 30 }, (_, index) => ({ question: `What is ${index} + 1?`, solution: `\\boxed{${index + 1}}` }))
@@ -88,6 +89,13 @@ t.test('what is on disk gives back what was made', async (t) => {
   t.same(Array.from(examples.read(31).labels), [-100, 1, 7], 'labels that are not the ids')
   t.same([examples.lengthOf(31), examples.scoredTokensOf(31), examples.answerEndOf(31), examples.recordOf(31)], [3, 2, 0, 31])
   t.ok(examples.answerEndOf(0) > 0)
+
+  // A large set is not read into memory: every example comes from disk when it is asked for.
+  const onDisk = await openTokenized(join(cache, readdirSync(cache)[0]!), file, { memoryBytes: 0 })
+  for (let index = 0; index < examples.count; index++) {
+    t.same(onDisk!.read(index), examples.read(index))
+    t.same(onDisk!.placeOf(index), examples.placeOf(index))
+  }
 })
 
 t.test('a damaged entry is made again, and nothing half-written is taken', async (t) => {
