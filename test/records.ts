@@ -2,7 +2,7 @@ import type { ColumnMapping } from '../lib/data/conversation.js'
 import type { Example, ExampleOptions } from '../lib/data/example.js'
 import { makeExample } from '../lib/data/example.js'
 import { parseRecord, type TrainingRecord } from '../lib/data/records.js'
-import { readRows } from '../lib/data/rows.js'
+import { readRows } from '../lib/data/rows/rows.js'
 
 /** All records of a small file. */
 export async function readRecords(path: string, columns?: ColumnMapping): Promise<TrainingRecord[]> {

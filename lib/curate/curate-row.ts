@@ -1,6 +1,6 @@
 import { isJsonObject, type JsonObject } from '../config/json-object.js'
-import type { JsonRow } from '../data/row.js'
-import { describe, invalidRecord, parseList } from '../data/row-fields.js'
+import type { JsonRow } from '../data/rows/row.js'
+import { describe, invalidRecord, parseList } from '../data/rows/row-fields.js'
 
 /** One recorded attempt at a problem. */
 export interface Attempt {

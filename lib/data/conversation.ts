@@ -1,7 +1,7 @@
 import { isJsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
-import type { RowPlace } from './row.js'
-import { describe, hasContent, invalidRecord, optionalText, parseList, type Row, requiredText } from './row-fields.js'
+import type { RowPlace } from './rows/row.js'
+import { describe, hasContent, invalidRecord, optionalText, parseList, type Row, requiredText } from './rows/row-fields.js'
 
 export type Role = 'system' | 'user' | 'assistant' | 'tool'
 

@@ -6,7 +6,7 @@ import { isDynamicPattern } from 'tinyglobby'
 import { isJsonObject, type JsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
 import { type ColumnMapping, messagesTags, type Role, shareGptTags, type TurnTags } from './conversation.js'
-import { findDataFiles } from './data-files.js'
+import { findDataFiles } from './rows/data-files.js'
 
 /** The files of a data set and what `dataset_info.json` says of it. */
 export interface DatasetSource {

@@ -1,9 +1,9 @@
 import { DataError } from '../errors.js'
 import { lastBoxed } from './boxed.js'
-import type { ChatTemplate, RenderedChat } from './chat-template.js'
 import type { ChatRecord, TrainingRecord } from './records.js'
+import type { ChatTemplate, RenderedChat } from './template/chat-template.js'
 import type { TokenizationOptions } from './tokenization.js'
-import type { TextTokenizer } from './tokenizer.js'
+import type { TextTokenizer } from './tokenizer/tokenizer.js'
 
 /** The label of a position that is not scored. */
 export const notScored = -100

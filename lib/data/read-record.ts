@@ -2,7 +2,7 @@ import type { TrainConfig } from '../config/train-config.js'
 import type { ColumnMapping } from './conversation.js'
 import { resolveDatasets } from './dataset-info.js'
 import { parseRecord, type TrainingRecord } from './records.js'
-import { readRows } from './rows.js'
+import { readRows } from './rows/rows.js'
 
 /**
  * The n-th record of the data sets of a config, counting from 1 through all their files, or what they have where they end before

@@ -1,7 +1,7 @@
 import { compareAnswers } from './answer.js'
 import { lastBoxed } from './boxed.js'
 import type { TrainingRecord } from './records.js'
-import type { SpelledTokens } from './spelled-tokens.js'
+import type { SpelledTokens } from './tokenizer/spelled-tokens.js'
 
 /** What is no error but seldom meant. */
 export const warningKinds = {

@@ -1,7 +1,7 @@
 import { isJsonObject } from '../config/json-object.js'
 import { type ColumnMapping, parseConversation, type Turn } from './conversation.js'
-import type { JsonRow, RowPlace } from './row.js'
-import { describe, invalidRecord, parseList, type Row } from './row-fields.js'
+import type { JsonRow, RowPlace } from './rows/row.js'
+import { describe, invalidRecord, parseList, type Row } from './rows/row-fields.js'
 
 export type { ColumnMapping, Role, Turn } from './conversation.js'
 

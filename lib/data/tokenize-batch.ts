@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { DataError, type ErrorCode, LimoError } from '../errors.js'
-import { loadChatTemplate } from './chat-template.js'
 import type { ColumnMapping } from './conversation.js'
 import { type Example, type ExampleOptions, makeExample, notScored } from './example.js'
 import { type WarningKind, warningsOf } from './record-warnings.js'
 import { parseRecord, type TrainingRecord } from './records.js'
-import type { RowPlace } from './row.js'
-import { parseBatch, type RowBatch } from './row-batch.js'
+import type { RowPlace } from './rows/row.js'
+import { parseBatch, type RowBatch } from './rows/row-batch.js'
+import { loadChatTemplate } from './template/chat-template.js'
 import { type TokenizationOptions, tokenizationOptions } from './tokenization.js'
-import { loadTokenizer } from './tokenizer.js'
+import { loadTokenizer } from './tokenizer/tokenizer.js'
 
 /** What turns the rows of a file into examples, as plain data: it is handed to worker threads. */
 export interface TokenizeWork extends TokenizationOptions {

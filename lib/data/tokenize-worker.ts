@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { LimoError } from '../errors.js'
-import type { RowBatch } from './row-batch.js'
+import type { RowBatch } from './rows/row-batch.js'
 import { BatchTokenizer, type TokenizedBatch, type TokenizeWork } from './tokenize-batch.js'
 
 /** What a worker answers to a batch: its examples, or what ended the work as a whole. */

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { DataError, type ErrorCode } from '../errors.js'
-import type { RowBatch } from './row-batch.js'
+import type { RowBatch } from './rows/row-batch.js'
 import { BatchTokenizer, type TokenizedBatch, type TokenizeWork } from './tokenize-batch.js'
 import type { WorkerAnswer } from './tokenize-worker.js'
 

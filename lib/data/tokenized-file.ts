@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { isJsonObject } from '../config/json-object.js'
 import { type Example, notScored } from './example.js'
 import type { Examples } from './examples.js'
-import { type RowUnit, rowPlace } from './row.js'
+import { type RowUnit, rowPlace } from './rows/row.js'
 import { exampleFields, labelsBit, type TokenizedBatch } from './tokenize-batch.js'
 
 /**

@@ -1,5 +1,5 @@
 import type { Role, Turn } from '../data/conversation.js'
-import type { TextTokenizer } from '../data/tokenizer.js'
+import type { TextTokenizer } from '../data/tokenizer/tokenizer.js'
 
 /** A character takes at most four bytes, and so at most four tokens of a tokenizer of bytes. */
 const MOST_TOKENS_OF_A_CHARACTER = 4

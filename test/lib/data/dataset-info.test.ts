@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { resolveDatasets } from '../../../lib/data/dataset-info.js'
 import { parseRecord } from '../../../lib/data/records.js'
-import { readRows } from '../../../lib/data/rows.js'
+import { readRows } from '../../../lib/data/rows/rows.js'
 import { readRecords } from '../../records.js'
 
 const limo = { question: 'q', solution: 's', answer: 'a' }

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { loadChatTemplate } from '../../../lib/data/chat-template.js'
 import { type ExampleOptions, makeExample, notScored, renderRecord } from '../../../lib/data/example.js'
 import type { ChatRecord, TokenizedRecord } from '../../../lib/data/records.js'
-import { loadTokenizer } from '../../../lib/data/tokenizer.js'
+import { loadChatTemplate } from '../../../lib/data/template/chat-template.js'
+import { loadTokenizer } from '../../../lib/data/tokenizer/tokenizer.js'
 import { makeExamples, readRecords } from '../../records.js'
 import { sharedPath, tokenizerFolder } from '../../shared-files.js'
 

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { loadChatTemplate } from '../../../lib/data/chat-template.js'
 import type { Example } from '../../../lib/data/example.js'
 import { type PackedBatch, type PackOptions, packStep } from '../../../lib/data/packer.js'
 import { Random } from '../../../lib/data/random.js'
-import { loadTokenizer } from '../../../lib/data/tokenizer.js'
+import { loadChatTemplate } from '../../../lib/data/template/chat-template.js'
+import { loadTokenizer } from '../../../lib/data/tokenizer/tokenizer.js'
 import { makeExamples, readRecords } from '../../records.js'
 import { sharedPath, tokenizerFolder } from '../../shared-files.js'
 

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { loadChatTemplate } from '../../../lib/data/chat-template.js'
 import type { Turn } from '../../../lib/data/conversation.js'
 import { makeExample } from '../../../lib/data/example.js'
-import { loadTokenizer } from '../../../lib/data/tokenizer.js'
+import { loadChatTemplate } from '../../../lib/data/template/chat-template.js'
+import { loadTokenizer } from '../../../lib/data/tokenizer/tokenizer.js'
 import { rolesOf, textsOf } from '../../../lib/inspect/token-texts.js'
 import { tokenizerFolder } from '../../shared-files.js'
 

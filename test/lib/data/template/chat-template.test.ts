@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { type ChatTemplate, loadChatTemplate } from '../../../lib/data/chat-template.js'
-import type { Turn } from '../../../lib/data/records.js'
-import { loadTokenizer, specialTokensOf } from '../../../lib/data/tokenizer.js'
-import { sharedPath, tokenizerFolder } from '../../shared-files.js'
+import type { Turn } from '../../../../lib/data/records.js'
+import { type ChatTemplate, loadChatTemplate } from '../../../../lib/data/template/chat-template.js'
+import { loadTokenizer, specialTokensOf } from '../../../../lib/data/tokenizer/tokenizer.js'
+import { sharedPath, tokenizerFolder } from '../../../shared-files.js'
 
 const user = (content: string): Turn => ({ role: 'user', content })
 const assistant = (content: string): Turn => ({ role: 'assistant', content })

@@ -1,8 +1,8 @@
-import type { Turn } from './conversation.js'
+import type { Turn } from '../conversation.js'
+import { markTurns, type SpelledTokens } from '../tokenizer/spelled-tokens.js'
+import type { TextSegment } from '../tokenizer/tokenizer.js'
 import { type RenderTemplate, templateFailed } from './jinja-template.js'
 import { whiteSpace } from './python-strip.js'
-import { markTurns, type SpelledTokens } from './spelled-tokens.js'
-import type { TextSegment } from './tokenizer.js'
 
 export interface RenderedSegment extends TextSegment {
   scored: boolean

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { createGunzip } from 'node:zlib'
 import { Decompress } from 'fzstd'
-import { DataError } from '../errors.js'
+import { DataError } from '../../errors.js'
 import { rowPlace } from './row.js'
 import { malformed } from './row-batch.js'
 

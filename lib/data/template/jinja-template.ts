@@ -1,6 +1,6 @@
 import { Template } from '@huggingface/jinja'
-import { DataError } from '../errors.js'
-import type { Turn } from './conversation.js'
+import { DataError } from '../../errors.js'
+import type { Turn } from '../conversation.js'
 import { callPythonStrip, stripVariables } from './python-strip.js'
 
 export interface TemplateSource {

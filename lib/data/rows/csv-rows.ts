@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { CsvError, parse } from 'csv-parse'
-import type { DataError } from '../errors.js'
+import type { DataError } from '../../errors.js'
 import { type ReadRowsOptions, rowPlace } from './row.js'
 import { malformed, type ValueBatch } from './row-batch.js'
 

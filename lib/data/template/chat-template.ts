@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DataError } from '../errors.js'
+import { DataError } from '../../errors.js'
+import type { Turn } from '../records.js'
+import { readJsonObject } from '../tokenizer/tokenizer.js'
 import { compileTemplate, type TemplateSource } from './jinja-template.js'
-import type { Turn } from './records.js'
 import { type RenderedChat, type RenderOptions, TurnScorer } from './scored-turns.js'
-import { readJsonObject } from './tokenizer.js'
 
 export type { RenderedChat, RenderOptions } from './scored-turns.js'
 

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../config/json-object.js'
+import type { JsonObject } from '../../../config/json-object.js'
 
 /** The byte that each character of a byte-level vocabulary stands for (GPT-2's `bytes_to_unicode` read backwards); −1 for others. */
 const byteOfCharacter = byteOfCharacters()

@@ -3,8 +3,8 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join, resolve, sep } from 'node:path'
 import { glob, isDynamicPattern } from 'tinyglobby'
 import { parse } from 'yaml'
-import { isJsonObject } from '../config/json-object.js'
-import { DataError } from '../errors.js'
+import { isJsonObject } from '../../config/json-object.js'
+import { DataError } from '../../errors.js'
 
 export interface DataFileOptions {
   /** Which part of a Hugging Face dataset folder; `train` unless it is given. */

@@ -2,10 +2,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
-import { readRows } from '../../../lib/data/rows.js'
-import type { DataError } from '../../../lib/errors.js'
-import { parquetFile } from '../../parquet-files.js'
-import { sharedPath } from '../../shared-files.js'
+import { readRows } from '../../../../lib/data/rows/rows.js'
+import type { DataError } from '../../../../lib/errors.js'
+import { parquetFile } from '../../../parquet-files.js'
+import { sharedPath } from '../../../shared-files.js'
 
 function fileOf(test: Test, name: string, content: string | Uint8Array): string {
   const path = join(test.testdir(), name)

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { DataError } from '../errors.js'
+import { DataError } from '../../errors.js'
 import { type JsonRow, type ReadRowsOptions, type RowPlace, type RowUnit, rowPlace } from './row.js'
 
 /**

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../config/json-object.js'
+import type { JsonObject } from '../../../config/json-object.js'
 import { type AddedToken, AddedTokenFinder } from '../added-tokens.js'
 import type { TokenizerCore } from '../tokenizer-core.js'
 import type { ByteLevelBpe } from './byte-level-bpe.js'

@@ -1,5 +1,5 @@
-import type { JsonObject } from '../config/json-object.js'
-import { DataError } from '../errors.js'
+import type { JsonObject } from '../../config/json-object.js'
+import { DataError } from '../../errors.js'
 import type { RowPlace } from './row.js'
 
 /** A record as its file has it. */

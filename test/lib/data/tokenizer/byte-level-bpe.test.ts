@@ -1,9 +1,9 @@
 import t from 'tap'
-import type { JsonObject } from '../../../lib/config/json-object.js'
-import { readAddedTokens } from '../../../lib/data/added-tokens.js'
-import { ByteLevelBpe } from '../../../lib/data/byte-level/byte-level-bpe.js'
-import { ByteLevelTokenizer } from '../../../lib/data/byte-level/byte-level-tokenizer.js'
-import { byteLevelTokenizer } from '../../../lib/model/byte-tokenizer.js'
+import type { JsonObject } from '../../../../lib/config/json-object.js'
+import { readAddedTokens } from '../../../../lib/data/tokenizer/added-tokens.js'
+import { ByteLevelBpe } from '../../../../lib/data/tokenizer/byte-level/byte-level-bpe.js'
+import { ByteLevelTokenizer } from '../../../../lib/data/tokenizer/byte-level/byte-level-tokenizer.js'
+import { byteLevelTokenizer } from '../../../../lib/model/byte-tokenizer.js'
 
 /** The definition of a tokenizer of bytes and `ab`, with some of its parts replaced; `model` and `vocab` are merged. */
 function definition(parts: JsonObject = {}, model: JsonObject = {}): JsonObject {

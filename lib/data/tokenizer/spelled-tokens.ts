@@ -1,5 +1,5 @@
+import type { Turn } from '../conversation.js'
 import { anyOf } from './added-tokens.js'
-import type { Turn } from './conversation.js'
 
 /**
  * Finds special tokens that a text spells out, so that what a record says cannot be taken for what a chat template writes:

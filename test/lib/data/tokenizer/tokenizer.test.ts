@@ -3,8 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
-import { loadTokenizer } from '../../../lib/data/tokenizer.js'
-import { sharedPath, tokenizerFolder } from '../../shared-files.js'
+import { loadTokenizer } from '../../../../lib/data/tokenizer/tokenizer.js'
+import { sharedPath, tokenizerFolder } from '../../../shared-files.js'
 
 const segments = (...texts: string[]) => texts.map((text) => ({ text }))
 
@@ -36,7 +36,7 @@ t.test('in a worker thread', async (t) => {
     import(workerData.module).then(async ({ loadTokenizer }) => {
       parentPort.postMessage((await loadTokenizer(workerData.folder)).encode('<|im_start|>user'))
     })`
-  const module = new URL('../../../lib/data/tokenizer.js', import.meta.url).href
+  const module = new URL('../../../../lib/data/tokenizer/tokenizer.js', import.meta.url).href
   const [ids] = await once(new Worker(source, { eval: true, workerData: { module, folder } }), 'message')
   t.same(ids, [151644, 872])
 })

@@ -1,9 +1,9 @@
 import { Template } from '@huggingface/jinja'
 import t, { type Test } from 'tap'
-import { type ChatTemplate, loadChatTemplate, type RenderOptions } from '../../../lib/data/chat-template.js'
-import type { Turn } from '../../../lib/data/records.js'
-import { loadTokenizer } from '../../../lib/data/tokenizer.js'
-import { tokenizerFolder } from '../../shared-files.js'
+import type { Turn } from '../../../../lib/data/records.js'
+import { type ChatTemplate, loadChatTemplate, type RenderOptions } from '../../../../lib/data/template/chat-template.js'
+import { loadTokenizer } from '../../../../lib/data/tokenizer/tokenizer.js'
+import { tokenizerFolder } from '../../../shared-files.js'
 
 const user = (content: string): Turn => ({ role: 'user', content })
 const assistant = (content: string): Turn => ({ role: 'assistant', content })

@@ -1,6 +1,6 @@
 import { relative } from 'node:path'
 import t, { type Test } from 'tap'
-import { type DataFileOptions, findDataFiles } from '../../../lib/data/data-files.js'
+import { type DataFileOptions, findDataFiles } from '../../../../lib/data/rows/data-files.js'
 
 function finderIn(test: Test, files: Parameters<Test['testdir']>[0]) {
   const folder = test.testdir(files)

@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import type { DataError } from '../errors.js'
+import type { DataError } from '../../errors.js'
 
 /** Where a row stands in its file: for messages (`chains.jsonl:17`) and for the `details` of an error. */
 export interface RowPlace {

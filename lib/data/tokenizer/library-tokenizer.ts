@@ -1,5 +1,5 @@
 import * as library from '@huggingface/tokenizers'
-import type { JsonObject } from '../config/json-object.js'
+import type { JsonObject } from '../../config/json-object.js'
 import type { AddedToken } from './added-tokens.js'
 import type { TokenizerCore } from './tokenizer-core.js'
 

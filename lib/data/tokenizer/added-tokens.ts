@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../config/json-object.js'
+import { isJsonObject, type JsonObject } from '../../config/json-object.js'
 
 /** An entry of `added_tokens` in `tokenizer.json`: a token that is found in a text before anything else is done with it. */
 export interface AddedToken {

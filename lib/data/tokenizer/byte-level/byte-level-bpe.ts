@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../../config/json-object.js'
+import { isJsonObject, type JsonObject } from '../../../config/json-object.js'
 import { compose } from './compose.js'
 import { TokenMerger } from './merge-tokens.js'
 import { Merges } from './merges.js'
