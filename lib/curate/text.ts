@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 
 /** LaTeX commands that only set a formula: two texts that differ in them are the same text. */
 const layoutCommands =
-  /\\(?:left|right|middle|big|Big|bigg|Bigg|displaystyle|textstyle|limits|quad|qquad|text|textbf|textit|mathrm|mathbf|operatorname|mbox)(?![a-zA-Z])|\\[,;:!> ]/g
+  /\\(?:left|right|middle|big|Big|bigg|Bigg|displaystyle|textstyle|limits|quad|qquad|text|textbf|textit|mathrm|mathbf|operatorname|mbox)(?![a-zA-Z])|\\[,;:!> ]/gi
 
 /** A number, a character of a script that is written without spaces, a word, or an operator. */
 const wordPattern =
@@ -31,7 +31,13 @@ export function wordsWithPlaces(text: string): Word[] {
   // The same number of UTF-16 units, so that places stay; compatibility forms are normalised word by word.
   const blanked = text
     .replace(layoutCommands, (command) => ' '.repeat(command.length))
-    .replace(/\\[dt]frac(?![a-zA-Z])/g, ' \\frac')
+    .replace(/\\[dt]frac(?![a-zA-Z])/gi, ' \\frac')
+  if (isAscii(blanked)) {
+    return Array.from(blanked.toLowerCase().matchAll(asciiWordPattern), ({ 0: word, index }) => {
+      const text = word.includes(',') ? normalized(word) : word
+      return { text, start: index, end: index + word.length }
+    })
+  }
   const words: Word[] = []
   for (const match of blanked.matchAll(wordPattern)) {
     const parts = wordsOf(match[0])
@@ -43,7 +49,7 @@ export function wordsWithPlaces(text: string): Word[] {
 function normalized(text: string): string {
   const composed = isAscii(text) ? text : text.normalize('NFKC')
   const plain = composed.includes('\\')
-    ? composed.replace(layoutCommands, ' ').replace(/\\[dt]frac(?![a-zA-Z])/g, '\\frac')
+    ? composed.replace(layoutCommands, ' ').replace(/\\[dt]frac(?![a-zA-Z])/gi, '\\frac')
     : composed
   return plain.toLowerCase().replace(/(\p{N}),(?=\p{N}{3}(?!\p{N}))/gu, '$1')
 }
