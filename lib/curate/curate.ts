@@ -58,20 +58,13 @@ export async function* curate(
     await mkdir(outputDir, { recursive: true })
     await removeOthers(outputDir, config.stages)
     const stages: StageSummary[] = []
-    let key = await firstKey(inputs, outputDir)
+    let key = await firstKey(inputs)
     let rows: (out: StageOutput) => RowSource = (out) => readInputs(inputs, out, config.strict)
     for (const stage of config.stages) {
       signal?.throwIfAborted()
       yield { type: 'stage', stage }
       const folder = join(outputDir, folderOf(stage))
-      key = digest([
-        key,
-        stage,
-        config.seed,
-        config.strict,
-        settingsOf(config, stage),
-        await extraDigests(config, stage, outputDir),
-      ])
+      key = digest([key, stage, config.seed, config.strict, settingsOf(config, stage), await extraDigests(config, stage)])
       const known = await readSummary(folder, key)
       const summary = known ?? (await runStage(stage, { config, rows, folder, key, signal }))
       stages.push(summary)
@@ -129,11 +122,9 @@ const temporaryEnding = '.limo-tmp'
 
 const digest = (value: unknown) => createHash('sha256').update(JSON.stringify(value)).digest('hex')
 
-async function firstKey(inputs: readonly InputFile[], outputDir: string): Promise<string> {
+async function firstKey(inputs: readonly InputFile[]): Promise<string> {
   const code = [await digestOfCode(new URL('./', import.meta.url)), await digestOfCode(new URL('../data/', import.meta.url))]
-  const files = await Promise.all(
-    inputs.map(async ({ path, columns }) => [basename(path), columns, await digestOfFile(path, outputDir)]),
-  )
+  const files = await Promise.all(inputs.map(async ({ path, columns }) => [basename(path), columns, await digestOfFile(path)]))
   return digest([code, files])
 }
 
@@ -151,10 +142,10 @@ async function extraFiles(config: CurateConfig, stage: StageName): Promise<strin
   return (await Promise.all(paths.map((path) => findDataFiles(path, { split: 'test' }).catch(() => findDataFiles(path))))).flat()
 }
 
-async function extraDigests(config: CurateConfig, stage: StageName, outputDir: string): Promise<unknown> {
+async function extraDigests(config: CurateConfig, stage: StageName): Promise<unknown> {
   const files = await extraFiles(config, stage)
   const missing = stage === 'difficulty' ? config.difficulty.missing : ''
-  return [missing, await Promise.all(files.map(async (path) => [basename(path), await digestOfFile(path, outputDir)]))]
+  return [missing, await Promise.all(files.map(async (path) => [basename(path), await digestOfFile(path)]))]
 }
 
 async function readSummary(folder: string, key: string): Promise<StageSummary | undefined> {

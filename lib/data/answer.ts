@@ -2,7 +2,7 @@
 const LONGEST_ANSWER = 2000
 
 const unitWords =
-  /(?<=[\d}])\s*\\?(?:text\{)?\s*(?:degrees?|°|%|percent|dollars?|cents?|units?|inch(?:es)?|feet|foot|ft|cm|mm|km|m|meters?|metres?|miles?|minutes?|seconds?|hours?|days?|years?|square|cubic|sq|kg|g|grams?|liters?)\s*(?:\^\{?\d\}?)?\s*\}?\.?$/i
+  /(?<=[\d}])\s*\\?(?:text\{)?\s*(?:degrees?|°|%|percent|dollars?|cents?|units?|inch(?:es)?|feet|foot|ft|cm|mm|km|m|meters?|metres?|miles?|minutes?|seconds?|hours?|days?|years?|square|cubic|sq|kg|g|grams?|liters?)\s*\}?\s*(?:\^\{?\d\}?)?\s*\}?\.?$/i
 
 /**
  * An answer in one spelling: without dollar signs, white space, what only sets a formula, thousands separators and units; numbers
@@ -11,7 +11,11 @@ const unitWords =
  * It knows spellings and no mathematics: `x+1` and `1+x` differ.
  */
 export function normalizeAnswer(answer: string): string {
-  if (answer.length > LONGEST_ANSWER) return answer.trim()
+  return readAnswer(answer).text
+}
+
+function readAnswer(answer: string): { text: string; isNumber: boolean } {
+  if (answer.length > LONGEST_ANSWER) return { text: answer.trim(), isNumber: false }
   let text = answer.normalize('NFKC').trim()
   text = text.replace(/\\boxed\s*\{([\s\S]*)\}$/, '$1')
   text = text.replace(/^\$+|\$+$/g, '').replace(/^\\\(|\\\)$|^\\\[|\\\]$/g, '')
@@ -23,17 +27,17 @@ export function normalizeAnswer(answer: string): string {
   text = text.replace(/\\frac\s*(\d)\s*(\d)/g, '\\frac{$1}{$2}')
   text = text.replace(/\.$/, '').replace(/\s+/g, '').toLowerCase()
   text = text.replace(/^[a-z]\s*=\s*/, '').replace(/^\(([a-z])\)$/, '$1')
-  return rational(text) ?? text.replace(/([_^])\{(\w)\}/g, '$1$2').replace(/\\frac\{(\w+)\}\{(\w+)\}/g, '$1/$2')
+  const number = rational(text)
+  if (number !== undefined) return { text: number, isNumber: true }
+  return { text: text.replace(/([_^])\{(\w)\}/g, '$1$2').replace(/\\frac\{(\w+)\}\{(\w+)\}/g, '$1/$2'), isNumber: false }
 }
 
 /** Whether two answers are the same: two numbers by their value, others by their spelling, which may leave it undecided. */
 export function compareAnswers(first: string, second: string): 'same' | 'different' | 'undecided' {
-  const [a, b] = [normalizeAnswer(first), normalizeAnswer(second)]
-  if (a === b) return 'same'
-  return isNumber(a) && isNumber(b) ? 'different' : 'undecided'
+  const [a, b] = [readAnswer(first), readAnswer(second)]
+  if (a.text === b.text) return 'same'
+  return a.isNumber && b.isNumber ? 'different' : 'undecided'
 }
-
-const isNumber = (normalized: string) => /^-?\d+(\/\d+)?$/.test(normalized)
 
 /** A number or a simple fraction in lowest terms; undefined for anything else. */
 function rational(text: string): string | undefined {

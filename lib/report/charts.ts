@@ -67,7 +67,7 @@ export function bars(rows: readonly { name: string; values: Partial<Record<Serie
       { x: start, y: top, width: x(total(values)) - start, height: y.bandwidth() },
       `${name}: ${values.dropped ?? 0} dropped`,
     )
-    const shown = name.length > 40 ? `${name.slice(0, 39)}…` : name
+    const shown = name.length > 36 ? `${name.slice(0, 35)}…` : name
     const number = [values.kept, values.dropped]
       .filter((value) => value !== undefined)
       .map(format)

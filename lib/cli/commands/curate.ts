@@ -44,20 +44,27 @@ export const curateCommand: CommandModule<object, CurateArguments> = {
         default: false,
         describe: 'print weights, scales and words of the score, and do nothing',
       })
+      .strictOptions()
       .example(
         '$0 curate --input pool.jsonl --against "eval/*.jsonl" --count 800 --output_dir curated',
         '800 chains out of a pool',
       )
       .example('$0 curate --stages quality --input chains.jsonl --output_dir scored', 'one stage alone') as Argv<CurateArguments>,
   handler: async (args) => {
-    const overrides = overridesOf(args)
+    const overrides = overridesOf(withLastValues(args))
     const config = await loadCurateConfig(
       args.config,
-      args.print_words ? { input: '-', output_dir: '-', ...overrides } : overrides,
+      args.print_words ? { ...overrides, input: '-', output_dir: '-' } : overrides,
     )
     if (args.print_words) printWords(config)
     else await run(config)
   },
+}
+
+/** An option that is given twice has its last value. */
+function withLastValues(args: CurateArguments): CurateArguments {
+  const last = (value: unknown) => (Array.isArray(value) ? value.at(-1) : value)
+  return Object.fromEntries(Object.entries(args).map(([name, value]) => [name, last(value)])) as unknown as CurateArguments
 }
 
 function overridesOf(args: CurateArguments): Record<string, unknown> {
@@ -104,6 +111,7 @@ function stageLine({ stage, read, kept, malformed, reasons }: StageSummary, reus
 
 function printReport({ outputDir, curated, page, stages }: CurateReport): void {
   const here = (path: string) => relative('.', path) || '.'
+  const { kept } = stages.at(-1)!
   printDistributions(stages)
   for (const { stage, examples } of stages) {
     for (const [code, [first]] of Object.entries(examples.dropped)) {
@@ -112,12 +120,19 @@ function printReport({ outputDir, curated, page, stages }: CurateReport): void {
   }
   const malformed = stages.filter((stage) => stage.malformed > 0)
   for (const { stage, malformed: count } of malformed) {
-    console.log(`\n${formatCount(count)} rows could not be read: ${here(`${outputDir}/${folderOf(stage)}/malformed.jsonl`)}`)
+    console.log(
+      `\n${formatCount(count)} ${count === 1 ? 'row' : 'rows'} could not be read: ${here(`${outputDir}/${folderOf(stage)}/malformed.jsonl`)}`,
+    )
   }
   console.log()
   console.log(
     formatTable([
-      ['chosen', `${formatCount(stages.at(-1)!.kept)} rows in ${here(curated)}: limo-native train --dataset ${here(curated)}`],
+      [
+        'chosen',
+        kept === 0
+          ? 'no rows: every one was dropped'
+          : `${formatCount(kept)} rows in ${here(curated)}: limo-native train --dataset ${here(curated)}`,
+      ],
       ['dropped', `each with its reason in ${here(outputDir)}/*/dropped.jsonl`],
       ['report', here(page)],
     ]),
