@@ -3,6 +3,8 @@
 export { type ModelFolder, openModelFolder } from './checkpoint/model-folder.js'
 export { type ModelConfig, parseModelConfig, readModelConfig } from './config/model-config.js'
 export { type LoadedTrainConfig, loadTrainConfig, parseTrainConfig, type TrainConfig } from './config/train-config.js'
+export { type CurateEvent, type CurateOptions, type CurateReport, curate } from './curate/curate.js'
+export { type CurateConfig, loadCurateConfig, parseCurateConfig } from './curate/curate-config.js'
 export { type CheckOptions, checkData, type DataCheck, type DataProblem } from './data/check-data.js'
 export type { Example } from './data/example.js'
 export { type Examples, examplesOf } from './data/examples.js'

@@ -1,22 +1,18 @@
 import { createHash } from 'node:crypto'
 import { copyFile, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { isJsonObject } from '../config/json-object.js'
 import { digestOfCode, digestOfFile } from '../data/file-digest.js'
-import { findDataFiles } from '../data/rows/data-files.js'
-import type { JsonRow } from '../data/rows/row.js'
-import { readRows } from '../data/rows/rows.js'
-import { CheckpointError, ConfigError, DataError } from '../errors.js'
+import { CheckpointError } from '../errors.js'
 import type { CurateConfig } from './curate-config.js'
+import { extraFiles, findInputs, type InputFile, keptRows, readAttempts, readEvaluation, readInputs } from './curate-inputs.js'
 import { reportPage } from './curate-page.js'
-import { type Attempt, type CurateColumns, type CurateRow, parseCurateRow } from './curate-row.js'
-import { EvaluationIndex, runDecontamination } from './decontamination-stage.js'
-import { type RecordedAttempts, runDifficulty } from './difficulty-stage.js'
+import { runDecontamination } from './decontamination-stage.js'
+import { runDifficulty } from './difficulty-stage.js'
 import { runPool } from './pool-stage.js'
 import { runQuality } from './quality-stage.js'
 import { runSelection } from './selection-stage.js'
 import { type RowSource, type StageContext, type StageName, StageOutput, type StageSummary, stageNames } from './stage.js'
-import { textKey } from './text.js'
 
 /** What a curation tells, a stage at a time. */
 export type CurateEvent =
@@ -85,24 +81,6 @@ export async function* curate(
   }
 }
 
-interface InputFile {
-  path: string
-  columns: CurateColumns
-}
-
-async function findInputs({ input, stages }: CurateConfig, outputDir: string): Promise<InputFile[]> {
-  if (stages.length === 0)
-    throw new ConfigError('CONFIG_INVALID_VALUE', `expected one of the stages ${stageNames.join(', ')} but received none`)
-  const files: InputFile[] = []
-  for (const { path, columns } of input) {
-    for (const file of await findDataFiles(path)) files.push({ path: file, columns })
-  }
-  const inside = files.find(({ path }) => dirname(path) === outputDir || path.startsWith(`${outputDir}/`))
-  if (inside === undefined) return files
-  const message = `expected an output_dir apart from the input but ${inside.path} lies in it. Choose another folder.`
-  throw new ConfigError('CONFIG_INVALID_VALUE', message, { outputDir, file: inside.path })
-}
-
 /** `3-decontamination`: the number of a stage is the same in every run. */
 export function folderOf(stage: StageName): string {
   return `${stageNames.indexOf(stage) + 1}-${stage}`
@@ -133,13 +111,6 @@ function settingsOf(config: CurateConfig, stage: StageName): unknown {
   return stage === 'difficulty'
     ? config.difficulty.criteria.map((criterion) => Object.entries(criterion).map(String))
     : config[stage]
-}
-
-/** Files that a stage reads besides the rows. */
-async function extraFiles(config: CurateConfig, stage: StageName): Promise<string[]> {
-  const paths =
-    stage === 'difficulty' ? config.difficulty.attemptsFiles : stage === 'decontamination' ? config.decontamination.against : []
-  return (await Promise.all(paths.map((path) => findDataFiles(path, { split: 'test' }).catch(() => findDataFiles(path))))).flat()
 }
 
 async function extraDigests(config: CurateConfig, stage: StageName): Promise<unknown> {
@@ -186,60 +157,6 @@ async function runStage(stage: StageName, { config, rows, folder, key, signal }:
   await rm(folder, { recursive: true, force: true })
   await rename(building, folder)
   return out.summary
-}
-
-function readInputs(inputs: readonly InputFile[], out: StageOutput, strict: boolean): RowSource {
-  const onMalformed = strict ? undefined : (error: DataError) => out.skip(error)
-  return async function* () {
-    for (const { path, columns } of inputs) {
-      for await (const row of readRows(path, { onMalformed })) {
-        const parsed = tryParse(row, columns, onMalformed)
-        if (parsed !== undefined) yield parsed
-      }
-    }
-  }
-}
-
-function tryParse(
-  row: JsonRow,
-  columns: CurateColumns,
-  onMalformed: ((error: DataError) => void) | undefined,
-): CurateRow | undefined {
-  try {
-    return parseCurateRow(row, columns)
-  } catch (error) {
-    if (onMalformed === undefined || !(error instanceof DataError)) throw error
-    onMalformed(error)
-    return undefined
-  }
-}
-
-async function* keptRows(path: string): AsyncGenerator<CurateRow> {
-  for await (const { value } of readRows(path)) yield value as CurateRow
-}
-
-async function readAttempts(config: CurateConfig, out: StageOutput): Promise<RecordedAttempts> {
-  const recorded = new Map<string, Attempt[]>()
-  for (const path of await extraFiles(config, 'difficulty')) {
-    for await (const row of readRows(path, { onMalformed: (error) => out.skip(error) })) {
-      const parsed = tryParse(row, {}, (error) => out.skip(error))
-      if (parsed?.attempts === undefined) continue
-      const key = textKey(parsed.question)
-      // The texts of the attempts are not needed to count them.
-      const attempts = parsed.attempts.map(({ correct, model }) => ({ correct, ...(model !== undefined && { model }) }))
-      recorded.set(key, [...(recorded.get(key) ?? []), ...attempts])
-    }
-  }
-  return recorded
-}
-
-async function readEvaluation(config: CurateConfig): Promise<EvaluationIndex> {
-  const index = new EvaluationIndex(config.decontamination.ngram)
-  for (const path of await extraFiles(config, 'decontamination')) {
-    for await (const row of readRows(path)) index.add(parseCurateRow(row).question, row.place.text)
-  }
-  if (index.size > 0) return index
-  throw new DataError('DATA_EMPTY', `expected questions in ${config.decontamination.against.join(', ')} but there are none.`)
 }
 
 async function writeText(path: string, text: string): Promise<void> {
