@@ -2,11 +2,11 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { curate } from '../../../lib/curate/curate.js'
-import { parseCurateConfig } from '../../../lib/curate/curate-config.js'
+import { loadCurateConfig, parseCurateConfig } from '../../../lib/curate/curate-config.js'
 import type { CurateRow } from '../../../lib/curate/curate-row.js'
 import { defaultQuality } from '../../../lib/curate/quality-score.js'
 import type { StageSummary } from '../../../lib/curate/stage.js'
-import { sharedPath } from '../../shared-files.js'
+import { repositoryRoot, sharedPath } from '../../shared-files.js'
 
 const sft = sharedPath('data', 'sft')
 const skip = sft === undefined && 'shared/data is absent'
@@ -243,4 +243,23 @@ t.test('selection: spread over topics and difficulty', async (t) => {
   t.match([...groups.keys()][0], /^topic \d: .*tree.*, solved \d of 3 times$/)
   const levels = await select({ levels: 5 })
   t.match(levels.summaries[0]!.facts.levels, { by: 'pool', chains: 5 })
+})
+
+t.test('the config in the docs', async (t) => {
+  const docs = readFileSync(join(repositoryRoot, 'docs', 'curation.md'), 'utf8')
+  const path = join(t.testdir(), 'curate.yaml')
+  writeFileSync(path, /```yaml\n([\s\S]*?)```/.exec(docs)![1]!)
+  const config = await loadCurateConfig(path)
+  const { input, outputDir, stages, ...rest } = config
+  t.same(stages, ['pool', 'difficulty', 'decontamination', 'quality', 'selection'])
+  t.match(input, [{ path: 'pool/*.parquet', columns: {} }, { columns: { question: 'task', solution: 'chain', answer: 'right' } }])
+  t.equal(outputDir, 'curated')
+  // Everything else that it shows is the default, but for what has none.
+  const defaults = parseCurateConfig({ input: 'x', output_dir: 'y' })
+  t.match(rest, {
+    ...{ seed: defaults.seed, strict: defaults.strict, pool: defaults.pool, quality: defaults.quality },
+    difficulty: { missing: defaults.difficulty.missing },
+    decontamination: { ...defaults.decontamination, against: ['eval/*.jsonl'] },
+    selection: { topics: defaults.selection.topics, levels: defaults.selection.levels },
+  })
 })
