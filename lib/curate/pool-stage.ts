@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { CurateRow } from './curate-row.js'
 import { bandsOf, jaccard, shinglesOf } from './min-hash.js'
-import { KeyedRows, RowSet } from './partitions.js'
+import { KeyedRows } from './partitions.js'
 import { Spool } from './spool.js'
 import type { StageContext } from './stage.js'
 import { keyOf, numbersOf, textKey, wordsOf } from './text.js'
@@ -43,7 +43,7 @@ export async function runPool(context: StageContext, options: PoolOptions): Prom
     const duplicates = sameText(byChain, (row) => chainKey(read(row)))
     const repeated = sameText(byQuestion, (row) => textKey(read(row).question))
     const near = options.nearDuplicates ? await findNear(context, spool, repeated, options) : new Map<number, NearDuplicate>()
-    const problems = { kept: 0, withSeveralChains: new RowSet() }
+    let problems = 0
     let index = -1
     for (const row of spool.all<CurateRow>()) {
       index += 1
@@ -60,11 +60,13 @@ export async function runPool(context: StageContext, options: PoolOptions): Prom
         const message = `nearly the question of ${source}: Jaccard similarity ${similar.similarity}, and the same numbers`
         out.drop(row, { code: 'near-duplicate', message, of: source, similarity: similar.similarity })
       } else {
-        if (firstQuestion === index) problems.kept += 1
-        out.keep(row)
+        if (firstQuestion === index) {
+          problems += 1
+          out.keep(row, { reason: 'no earlier row has this question' })
+        } else out.keep(row, { reason: 'another chain for an earlier question', of: read(firstQuestion).source })
       }
     }
-    out.summary.facts = { problems: problems.kept }
+    out.summary.facts = { problems }
   } finally {
     spool.close()
   }
