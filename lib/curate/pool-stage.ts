@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { CurateRow } from './curate-row.js'
 import { bandsOf, jaccard, shinglesOf } from './min-hash.js'
 import { KeyedRows } from './partitions.js'
+import { Pauses } from './pauses.js'
 import { Spool } from './spool.js'
 import type { StageContext } from './stage.js'
 import { keyOf, numbersOf, textKey, wordsOf } from './text.js'
@@ -40,14 +41,15 @@ export async function runPool(context: StageContext, options: PoolOptions): Prom
     }
     spool.finish()
     const read = (row: number) => spool.read<CurateRow>(row)
-    const duplicates = sameText(byChain, (row) => chainKey(read(row)))
-    const repeated = sameText(byQuestion, (row) => textKey(read(row).question))
+    const pauses = new Pauses(context.signal)
+    const duplicates = await sameText(byChain, pauses, (row) => chainKey(read(row)))
+    const repeated = await sameText(byQuestion, pauses, (row) => textKey(read(row).question))
     const near = options.nearDuplicates ? await findNear(context, spool, repeated, options) : new Map<number, NearDuplicate>()
     let problems = 0
     let index = -1
     for (const row of spool.all<CurateRow>()) {
       index += 1
-      context.signal?.throwIfAborted()
+      if (pauses.isDue) await pauses.pause()
       const first = duplicates.get(index)
       const firstQuestion = repeated.get(index) ?? index
       const similar = near.get(firstQuestion)
@@ -78,9 +80,10 @@ function chainKey({ question, solution, attempts }: CurateRow): string {
 }
 
 /** Rows whose text is that of an earlier row, and which that is. */
-function sameText(keyed: KeyedRows, textOf: (row: number) => string): Map<number, number> {
+async function sameText(keyed: KeyedRows, pauses: Pauses, textOf: (row: number) => string): Promise<Map<number, number>> {
   const firsts = new Map<number, number>()
   for (const group of keyed.groups()) {
+    if (pauses.isDue) await pauses.pause()
     const seen = new Map<string, number>()
     for (const row of group) {
       const text = textOf(row)
@@ -104,9 +107,10 @@ async function findNear(
   { similarity: least, shingleWords }: PoolOptions,
 ): Promise<Map<number, NearDuplicate>> {
   const bands = new KeyedRows(join(temporary, 'bands'))
+  const pauses = new Pauses(signal)
   let index = 0
   for (const { question } of spool.all<CurateRow>()) {
-    signal?.throwIfAborted()
+    if (pauses.isDue) await pauses.pause()
     // Of rows with the same question the first stands for all.
     if (!repeated.has(index)) {
       const words = wordsOf(question)
@@ -116,7 +120,7 @@ async function findNear(
   }
   const pairs = new Map<string, { first: number; second: number; similarity: number }>()
   for (const group of bands.groups()) {
-    signal?.throwIfAborted()
+    if (pauses.isDue) await pauses.pause()
     const compared: { row: number; numbers: string; shingles: Set<number> }[] = []
     for (const row of group) {
       const words = wordsOf(spool.read<CurateRow>(row).question)

@@ -3,7 +3,10 @@ import { Random } from '../data/random.js'
 import type { CurateRow } from './curate-row.js'
 import { groupBy } from './group-by.js'
 import { KeyedRows, RowSet } from './partitions.js'
-import { LineWriter, Spool } from './spool.js'
+import { Pauses } from './pauses.js'
+import { levelCount, type Problems, writeLevels } from './quality-levels.js'
+import { Scores } from './scores.js'
+import { Spool } from './spool.js'
 import type { StageContext } from './stage.js'
 import { keyOf, textKey } from './text.js'
 import { Topics } from './topics.js'
@@ -20,7 +23,6 @@ export interface SelectionOptions {
 
 /** Texts that topics are fitted to. */
 const SAMPLE = 20_000
-export const levelCount = 5
 
 /**
  * Takes the best chain of each problem, and then the best problems. With `spread`, problems are put into groups by topic and
@@ -39,13 +41,17 @@ export async function runSelection(context: StageContext, options: SelectionOpti
       spool.add(row)
     }
     spool.finish()
-    const problems = bestChains(byProblem, spool, scores)
-    const groups = options.spread.length === 0 ? undefined : groupProblems(context, spool, problems.better, options)
+    const pauses = new Pauses(signal)
+    const problems = await bestChains(byProblem, { spool, scores, pauses })
+    const groups =
+      options.spread.length === 0
+        ? undefined
+        : await groupProblems(spool, problems.better, { ...options, seed: context.seed, pauses })
     const chosen = choose(spool.count, problems.better, { scores, groups: groups?.of, count: options.count })
     let index = -1
     for (const row of spool.all<CurateRow>()) {
       index += 1
-      signal?.throwIfAborted()
+      if (pauses.isDue) await pauses.pause()
       const score = scores.of(index)
       const better = problems.better.get(index)
       const group = groups === undefined ? {} : { group: groups.names[groups.of[index]!] }
@@ -78,36 +84,14 @@ function scoreOf({ curation, score }: CurateRow): number {
   return typeof value === 'number' && Number.isFinite(value) ? value : 0
 }
 
-/** A score for each row, 8 bytes each. */
-class Scores {
-  private values = new Float64Array(1 << 12)
-  private count = 0
-
-  add(score: number): void {
-    if (this.count === this.values.length) {
-      const grown = new Float64Array(2 * this.values.length)
-      grown.set(this.values)
-      this.values = grown
-    }
-    this.values[this.count++] = score
-  }
-
-  of(row: number): number {
-    return this.values[row]!
-  }
-}
-
-interface Problems {
-  /** Of each row that is not the best of its problem, the one that is. */
-  better: Map<number, number>
-  /** Rows of problems with at least five chains, from the worst to the best. */
-  rich: number[][]
-}
-
-function bestChains(byProblem: KeyedRows, spool: Spool, scores: Scores): Problems {
+async function bestChains(
+  byProblem: KeyedRows,
+  { spool, scores, pauses }: { spool: Spool; scores: Scores; pauses: Pauses },
+): Promise<Problems> {
   const better = new Map<number, number>()
   const rich: number[][] = []
   for (const group of byProblem.groups()) {
+    if (pauses.isDue) await pauses.pause()
     const byText = groupBy(group, (row) => textKey(spool.read<CurateRow>(row).question))
     for (const rows of byText.values()) {
       // The higher score; of equal ones the earlier row.
@@ -120,23 +104,25 @@ function bestChains(byProblem: KeyedRows, spool: Spool, scores: Scores): Problem
   return { better, rich: rich.sort((a, b) => a.at(-1)! - b.at(-1)!) }
 }
 
+interface GroupOptions extends Pick<SelectionOptions, 'spread' | 'topics'> {
+  seed: number
+  pauses: Pauses
+}
+
 interface Groups {
   /** The group of each row. */
   of: Uint16Array
   names: string[]
 }
 
-function groupProblems(
-  { seed }: StageContext,
-  spool: Spool,
-  better: ReadonlyMap<number, number>,
-  { spread, topics }: SelectionOptions,
-): Groups {
-  const topicsOf = spread.includes('topics') ? fitTopics(spool, better, { topics, seed }) : undefined
+async function groupProblems(spool: Spool, better: ReadonlyMap<number, number>, options: GroupOptions): Promise<Groups> {
+  const { spread, pauses } = options
+  const topicsOf = spread.includes('topics') ? await fitTopics(spool, better, options) : undefined
   const of = new Uint16Array(spool.count)
   const numbers = new Map<string, number>()
   let index = 0
   for (const row of spool.all<CurateRow>()) {
+    if (pauses.isDue) await pauses.pause()
     const parts: string[] = []
     if (topicsOf !== undefined) {
       const topic = topicsOf.assign(row.question)
@@ -155,13 +141,14 @@ function difficultyOf({ curation }: CurateRow): string {
   return solved === undefined ? 'difficulty not known' : `solved ${solved.solved} of ${solved.attempts} times`
 }
 
-/** Fits topics to the problems whose hash is least: a sample that does not depend on their order. */
-function fitTopics(spool: Spool, better: ReadonlyMap<number, number>, options: { topics: number; seed: number }): Topics {
+/** Fits topics to a sample of the problems, each as likely to be in it as any other. */
+async function fitTopics(spool: Spool, better: ReadonlyMap<number, number>, options: GroupOptions): Promise<Topics> {
   const random = new Random(options.seed, 18)
   const sample: string[] = []
   let [index, seen] = [-1, 0]
   for (const { question } of spool.all<CurateRow>()) {
     index += 1
+    if (options.pauses.isDue) await options.pauses.pause()
     if (better.has(index)) continue
     seen += 1
     // Reservoir sampling (Vitter's algorithm R)
@@ -216,42 +203,4 @@ function countGroup(of: Uint16Array, group: number, better: ReadonlyMap<number, 
     if (chosen.has(row)) kept += 1
   }
   return { problems, kept }
-}
-
-/**
- * Five files of chains, `level-1.jsonl` the worst to `level-5.jsonl` the best, as in the paper's comparison of qualities. Where enough
- * problems have five chains or more, each level has one chain of each of them, at the same rank among the problem's chains; else
- * the best chains of all problems are cut into fifths.
- */
-function writeLevels(
-  spool: Spool,
-  { better, rich }: Problems,
-  { scores, folder, count }: { scores: Scores; folder: string; count: number },
-): { by: 'problems' | 'pool'; chains: number; means: number[] } {
-  const isByProblem = rich.length >= Math.min(count, 10)
-  const levels: number[][] = Array.from({ length: levelCount }, () => [])
-  if (isByProblem) {
-    for (const chains of rich.slice(0, count)) {
-      for (const [level, rows] of levels.entries())
-        rows.push(chains[Math.round((level * (chains.length - 1)) / (levelCount - 1))]!)
-    }
-  } else {
-    const best = Array.from({ length: spool.count }, (_, row) => row).filter((row) => !better.has(row))
-    const worstFirst = best.sort((a, b) => scores.of(a) - scores.of(b) || b - a)
-    const size = Math.floor(worstFirst.length / levelCount)
-    for (const [level, rows] of levels.entries()) {
-      // Of each fifth those in the middle of it.
-      const fifth = worstFirst.slice(level * size, (level + 1) * size)
-      const skip = Math.max(0, Math.floor((fifth.length - count) / 2))
-      rows.push(...fifth.slice(skip, skip + count).sort((a, b) => a - b))
-    }
-  }
-  const means = levels.map((rows, level) => {
-    const writer = new LineWriter(join(folder, `level-${level + 1}.jsonl`))
-    for (const row of rows) writer.add(JSON.stringify(spool.read<CurateRow>(row)))
-    writer.close()
-    const mean = rows.reduce((sum, row) => sum + scores.of(row), 0) / Math.max(1, rows.length)
-    return Math.round(mean * 1e4) / 1e4
-  })
-  return { by: isByProblem ? 'problems' : 'pool', chains: levels[0]!.length, means }
 }
