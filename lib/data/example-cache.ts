@@ -64,7 +64,7 @@ export async function readExamples(file: string, work: TokenizeWork, options: Ca
     throw new DataError('DATA_MALFORMED', `${file}: it was changed while it was read. Start again when it is complete.`, { file })
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException
-    if (!['ENOSPC', 'EACCES', 'EROFS', 'EDQUOT', 'ENOTDIR', 'EFBIG', 'EPERM'].includes(code ?? '')) throw cause
+    if (!['ENOSPC', 'EACCES', 'EROFS', 'EDQUOT', 'ENOTDIR', 'EEXIST', 'EFBIG', 'EPERM'].includes(code ?? '')) throw cause
     throw new DataError(
       'WRITE_FAILED',
       `cannot write tokenized examples into ${folder}: ${message}. Make room, or set tokenized_path to a folder that has it.`,

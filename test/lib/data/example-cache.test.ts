@@ -152,6 +152,8 @@ t.test('a folder that cannot be written', async (t) => {
   const { file } = setUp(t)
   const read = readExamples(file, work, { folder: join(file, 'cache'), workers: 0 })
   await t.rejects(read, { code: 'WRITE_FAILED', message: /cannot write tokenized examples into .*tokenized_path/ })
+  const isFile = readExamples(file, work, { folder: file, workers: 0 })
+  await t.rejects(isFile, { code: 'WRITE_FAILED', message: /cannot write tokenized examples into .*tokenized_path/ })
 })
 
 const sft = sharedPath('data', 'sft')
