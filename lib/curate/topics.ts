@@ -35,7 +35,7 @@ export class Topics {
     // A word of one text tells nothing of topics, and one of nearly all texts neither.
     const idf = Float32Array.from(documents, (count) => (count < 2 ? 0 : Math.log(sample.length / count)))
     const vectors = words.map((list) => vectorOf(list, idf))
-    let centres = firstCentres(vectors, topics, new Random(seed, 17))
+    let centres = vectors.length === 0 ? [] : firstCentres(vectors, topics, new Random(seed, 17))
     for (let round = 0; round < ROUNDS; round++) centres = moved(vectors, centres)
     const labels = centres.map((centre) => labelOf(centre, names))
     return new Topics(idf, centres, labels)

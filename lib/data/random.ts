@@ -45,6 +45,7 @@ export class Random {
 
   /** A whole number from 0 to `bound` − 1, every one equally likely: numbers from the incomplete last range are drawn again. */
   below(bound: number): number {
+    if (!(bound >= 1)) throw new RangeError(`expected a bound of at least 1 but received ${bound}`)
     const limit = 2 ** 32 - (2 ** 32 % bound)
     for (;;) {
       const drawn = this.uint32()

@@ -159,6 +159,8 @@ t.test('texts are escaped in the report, and an empty result says so', async (t)
   const { code, stdout } = await runCli(['curate', '--input', join(folder, 'a.jsonl'), '--output_dir', join(folder, 'out')])
   t.equal(code, 0)
   t.match(stdout, /chosen +no rows: every one was dropped/)
+  const nothing = ['--spread', 'topics,difficulty', '--levels', '5', '--count', '3', '--output_dir', join(folder, 'spread')]
+  t.match(await runCli(['curate', '--input', join(folder, 'a.jsonl'), ...nothing]), { code: 0, stdout: /chosen +no rows/ })
   const page = readFileSync(join(folder, 'out', 'report.html'), 'utf8')
   t.notMatch(page, /<script|<b>|<i>/)
   t.match(page, '&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;more&quot;')
