@@ -49,6 +49,9 @@ export function parseCurateRow({ place, value }: JsonRow, columns: CurateColumns
     throw invalidRecord(place, `expected a JSON object but received ${describe(value)}`, 'Mend or remove the row.')
   }
   const row: CurateRow = { ...value, question: '', source: typeof value.source === 'string' ? value.source : place.text }
+  // What an earlier curation said of it, where it is that.
+  if (!isJsonObject(value.curation)) delete row.curation
+  delete row.dropped
   const taken = (name: keyof CurateColumns) => {
     const column = columns[name] ?? known[name].find((candidate) => value[candidate] != null && value[candidate] !== '')
     if (column === undefined) return undefined

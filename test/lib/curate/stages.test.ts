@@ -220,6 +220,26 @@ t.test('selection: the best chain of each problem, of real attempts', { skip }, 
   for (const level of [2, 3, 4, 5]) t.same(ofLevel(level), ofLevel(1), 'the same problems in each')
 })
 
+t.test('odd rows', async (t) => {
+  const same = { question: 'What is 1 + 1?', solution: 'It is \\boxed{2}', answer: 2 }
+  const long = { question: 'Say 7.', solution: `${'so then '.repeat(200_000)}\\boxed{7}`, answer: '7' }
+  const rows = [
+    { ...same, curation: 'mine', dropped: true, source: 5 },
+    { ...same, question: '求 1 + 2 的值。', curation: { quality: { score: 1 } }, answer: 2 },
+    long,
+    ...Array.from({ length: 3000 }, () => same),
+    ...Array.from({ length: 500 }, (_, index) => ({ ...same, solution: `Chain ${index}: \\boxed{2}` })),
+    ...Array.from({ length: 500 }, (_, index) => ({
+      question: `${'word '.repeat(30)}w${'x'.repeat(index % 7)} end`,
+      solution: `${index} \\boxed{2}`,
+    })),
+  ]
+  const { kept, summaries } = await run(t, rows, { selection: { spread: ['topics', 'difficulty'], count: 20, levels: 3 } })
+  t.match(summaries[0], { reasons: { duplicate: 3000 } })
+  t.equal(kept.length, 10, 'one of each question: seven of the last are not alike enough')
+  t.notOk(kept.some((row) => 'dropped' in row || typeof row.curation !== 'object'))
+})
+
 t.test('selection: spread over topics and difficulty', async (t) => {
   const topics = { tree: ['tree', 'leaf', 'branch', 'forest'], ship: ['ship', 'harbour', 'sail', 'anchor'] }
   const rows = Object.entries(topics).flatMap(([topic, words], group) =>
