@@ -146,7 +146,7 @@ async function main(): Promise<void> {
   const newCache = () => mkdtempSync(join(folder, 'cache-'))
   try {
     const rows = join(folder, 'rows.jsonl')
-    await writeRows(rows, { bytes: 1 << 26 })
+    await writeRows(rows, { bytes: 1 << 27 })
     const { examples, tokens } = await run({ dataset: rows, cache: newCache(), workers: 0 })
     console.error(`${examples} rows of ${(tokens / examples).toFixed(0)} tokens, ${availableParallelism()} cores, median of 3`)
     const rates: number[] = []
