@@ -83,11 +83,11 @@ function stagePart(summary: StageSummary): string {
   ].join('\n')
 }
 
-function example({ source, question, solution, message, score }: ExampleRow): string {
+function example({ place, question, solution, message, score }: ExampleRow): string {
   const why = message === undefined ? '' : `<p>${escapeHtml(message)}</p>`
   const scored = score === undefined ? '' : `, score ${score}`
   const chain = solution === undefined ? '' : `<pre>${escapeHtml(solution)}</pre>`
-  return `<div class="example"><p class="quiet">${escapeHtml(source)}${scored}</p>${why}<pre>${escapeHtml(question)}</pre>${chain}</div>`
+  return `<div class="example"><p class="quiet">${escapeHtml(place)}${scored}</p>${why}<pre>${escapeHtml(question)}</pre>${chain}</div>`
 }
 
 function factsPart(facts: StageSummary['facts']): string {

@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject } from '../config/json-object.js'
-import type { JsonRow } from '../data/rows/row.js'
+import type { JsonRow, RowPlace } from '../data/rows/row.js'
 import { describe, invalidRecord, parseList } from '../data/rows/row-fields.js'
 
 /** One recorded attempt at a problem. */
@@ -15,11 +15,18 @@ export interface CurateRow {
   solution?: string
   answer?: string
   attempts?: Attempt[]
-  /** `pool.jsonl:17` */
-  source: string
-  /** What the stages found out about it, by the stage's name. */
-  curation?: JsonObject
+  /** Where it came from (`pool.jsonl:17`), and what the stages found out about it, by the stage's name. */
+  curation: Curation
   [column: string]: unknown
+}
+
+export interface Curation {
+  place: string
+  /** Where an earlier curation had it from. */
+  origin?: string
+  quality?: { score: number; length: number; [part: string]: unknown }
+  difficulty?: { solved: { solved: number; attempts: number; model?: string }[] }
+  [stage: string]: unknown
 }
 
 /** Names of a source's columns, where they are not among the known ones. */
@@ -39,41 +46,96 @@ const known: Record<keyof CurateColumns, readonly string[]> = {
 }
 
 /**
- * A row with its columns named as LIMO's. GSM8K's `answer`, which ends in `#### N`, is chain and answer in one; numbers
- * become text (`27.0` is `27`); `messages` and `conversations` give their first user turn and their last assistant turn.
+ * A row with its columns named as LIMO's. GSM8K's `answer`, which ends in `#### N`, is chain and answer in one; alpaca's `input`
+ * belongs to its `instruction`; numbers become text; `messages` and `conversations` give their first user turn and their last
+ * assistant turn.
  *
- * Throws DATA_INVALID_RECORD where there is no question.
+ * Throws DATA_INVALID_RECORD where there is no question, or a text is something else.
  */
 export function parseCurateRow({ place, value }: JsonRow, columns: CurateColumns = {}): CurateRow {
   if (!isJsonObject(value)) {
     throw invalidRecord(place, `expected a JSON object but received ${describe(value)}`, 'Mend or remove the row.')
   }
-  const row: CurateRow = { ...value, question: '', source: typeof value.source === 'string' ? value.source : place.text }
-  // What an earlier curation said of it, where it is that.
-  if (!isJsonObject(value.curation)) delete row.curation
-  delete row.dropped
-  const taken = (name: keyof CurateColumns) => {
-    const column = columns[name] ?? known[name].find((candidate) => value[candidate] != null && value[candidate] !== '')
-    if (column === undefined) return undefined
-    if (column !== name && columns[name] === undefined) delete row[column]
-    return value[column]
+  const row: CurateRow = { ...value, question: '', curation: readCuration(value.curation, place) }
+  // What an earlier curation wrote with its reason.
+  if (isJsonObject(value.dropped) && typeof value.dropped.stage === 'string') delete row.dropped
+  const messages = parseMessages(value.messages ?? value.conversations, place)
+  row.question = messages?.question ?? readQuestion(row, value, columns, place)
+  const solution = messages?.solution ?? textOf(row, value, 'solution', columns, place)
+  const answer = textOf(row, value, 'answer', columns, place)
+  const marked = answer === undefined ? undefined : markedAnswer(answer)
+  const isChain = marked !== undefined && marked.before.trim() !== ''
+  setText(row, 'solution', solution ?? (isChain ? answer : undefined))
+  setText(row, 'answer', marked?.answer ?? answer)
+  const attempts = parseAttempts(parseList(take(row, value, 'attempts', columns)))
+  if (attempts === undefined) delete row.attempts
+  else row.attempts = attempts
+  return row
+}
+
+/** What is valid of an earlier curation's findings: a later stage may go by them. */
+function readCuration(value: unknown, { text: place }: RowPlace): Curation {
+  if (!isJsonObject(value)) return { place }
+  const { place: earlier, origin = earlier, quality, difficulty } = value
+  const isNumber = (number: unknown) => typeof number === 'number' && Number.isFinite(number) && number >= 0
+  const hasQuality = isJsonObject(quality) && isNumber(quality.score) && isNumber(quality.length)
+  const isSolved = (entry: unknown) => isJsonObject(entry) && isNumber(entry.solved) && isNumber(entry.attempts)
+  const hasDifficulty = isJsonObject(difficulty) && Array.isArray(difficulty.solved) && difficulty.solved.every(isSolved)
+  return {
+    place,
+    ...(typeof origin === 'string' && { origin }),
+    ...(hasQuality && { quality: quality as Curation['quality'] & object }),
+    ...(hasDifficulty && { difficulty: difficulty as Curation['difficulty'] & object }),
   }
-  const messages = parseMessages(value.messages ?? value.conversations)
-  const question = messages?.question ?? asText(taken('question'))
+}
+
+/** The value of a column by any of its names; the column itself goes where it has another name than LIMO's. */
+function take(row: CurateRow, value: JsonObject, name: keyof CurateColumns, columns: CurateColumns): unknown {
+  const column = columns[name] ?? known[name].find((candidate) => value[candidate] != null && value[candidate] !== '')
+  if (column === undefined) return undefined
+  if (column !== name && columns[name] === undefined) delete row[column]
+  return value[column]
+}
+
+function readQuestion(row: CurateRow, value: JsonObject, columns: CurateColumns, place: RowPlace): string {
+  const question = asText(take(row, value, 'question', columns))
   if (question === undefined || question.trim() === '') {
     const problem = `expected a question (${known.question.join(', ')} or messages) but received {${Object.keys(value).join(', ')}}`
     throw invalidRecord(place, problem, 'Name its column with columns in the config, or remove the row.')
   }
-  row.question = question
-  const solution = messages?.solution ?? asText(taken('solution'))
-  const answer = asText(taken('answer'))
-  const marked = answer === undefined ? null : /^([\s\S]*?)\n?####\s*(.+?)\s*$/.exec(answer)
-  setText(row, 'solution', solution ?? (marked === null || marked[1]!.trim() === '' ? undefined : answer))
-  setText(row, 'answer', marked?.[2] ?? answer)
-  const attempts = parseAttempts(parseList(taken('attempts')))
-  if (attempts === undefined) delete row.attempts
-  else row.attempts = attempts
-  return row
+  const isAlpaca = columns.question === undefined && value.instruction === question && typeof value.input === 'string'
+  if (!isAlpaca) return question
+  delete row.input
+  return [question, value.input].filter((text) => text !== '').join('\n')
+}
+
+function textOf(
+  row: CurateRow,
+  value: JsonObject,
+  name: 'solution' | 'answer',
+  columns: CurateColumns,
+  place: RowPlace,
+): string | undefined {
+  const taken = take(row, value, name, columns)
+  const text = asText(taken)
+  if (text !== undefined || taken == null) return text
+  throw invalidRecord(
+    place,
+    `expected the ${name} to be text or a number but received ${describe(taken)}`,
+    'Mend or remove the row.',
+  )
+}
+
+/** The answer after the last `####`, to the end of its line, and what stands before it; undefined where there is none. */
+export function markedAnswer(text: string): { before: string; answer: string } | undefined {
+  const at = text.lastIndexOf('####')
+  if (at < 0) return undefined
+  const answer = text
+    .slice(at + 4)
+    .trim()
+    .split('\n', 1)[0]!
+    .trim()
+  return answer === '' ? undefined : { before: text.slice(0, at), answer }
 }
 
 function setText(row: CurateRow, column: 'solution' | 'answer', text: string | undefined): void {
@@ -81,14 +143,16 @@ function setText(row: CurateRow, column: 'solution' | 'answer', text: string | u
   else row[column] = text
 }
 
+/** Whole numbers beyond 2⁵³ have lost digits before they came here. */
 function asText(value: unknown): string | undefined {
   if (typeof value === 'string') return value
-  if (typeof value === 'number' && Number.isFinite(value)) return String(value)
+  if (typeof value === 'boolean') return String(value)
+  if (typeof value === 'number' && Number.isFinite(value) && Math.abs(value) <= Number.MAX_SAFE_INTEGER) return String(value)
   if (Array.isArray(value) && value.length === 1) return asText(value[0])
   return undefined
 }
 
-function parseMessages(value: unknown): { question: string; solution?: string } | undefined {
+function parseMessages(value: unknown, place: RowPlace): { question: string; solution?: string } | undefined {
   const list = parseList(value)
   if (!Array.isArray(list)) return undefined
   const turns = list.filter(isJsonObject).map((turn) => ({
@@ -97,7 +161,10 @@ function parseMessages(value: unknown): { question: string; solution?: string } 
   }))
   const question = turns.find(({ role }) => role === 'user' || role === 'human')?.content
   const solution = turns.findLast(({ role }) => role === 'assistant' || role === 'gpt')?.content
-  return question === undefined ? undefined : { question, ...(solution !== undefined && { solution }) }
+  if (question === undefined || question.trim() === '') {
+    throw invalidRecord(place, 'expected a user turn with text but received none', 'Mend or remove the row.')
+  }
+  return { question, ...(solution !== undefined && { solution }) }
 }
 
 /** Attempts are objects with `correct`, or plain verdicts; others are left out. */

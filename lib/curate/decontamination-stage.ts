@@ -58,11 +58,11 @@ export class EvaluationIndex {
   }
 
   /** The n-grams that a text shares with one question, the one it shares most with; the longest passage of them. */
-  find(words: readonly Word[]): { source: string; shared: number; start: number; end: number } | undefined {
+  find(words: readonly Word[]): { source: string; shared: number; most: number; start: number; end: number } | undefined {
     const texts = words.map(({ text }) => text)
     if (texts.length < this.ngram) {
       const source = this.short.get(texts.join(' '))
-      return source === undefined ? undefined : { source, shared: 1, start: 0, end: texts.length }
+      return source === undefined ? undefined : { source, shared: 1, most: 1, start: 0, end: texts.length }
     }
     const found = new Map<number, number[]>()
     for (const [start, hash] of this.hashes(texts).entries()) {
@@ -85,7 +85,9 @@ export class EvaluationIndex {
       if (isBetter) best = { text, starts }
     }
     if (best === undefined) return undefined
-    return { source: this.texts[best.text]!.source, shared: best.starts.length, ...this.longestRun(best.starts) }
+    const { source, words: question } = this.texts[best.text]!
+    const most = question.length - this.ngram + 1
+    return { source, shared: best.starts.length, most, ...this.longestRun(best.starts) }
   }
 
   /** Hashes may collide; words do not. */
@@ -116,7 +118,7 @@ export async function runDecontamination(
   for await (const row of rows()) {
     signal?.throwIfAborted()
     const found = findIn(row, fields, index)
-    if (found === undefined || found.shared < threshold) {
+    if (found === undefined || found.shared < Math.min(threshold, found.most)) {
       out.keep(row, { shared: found?.shared ?? 0 })
       continue
     }
@@ -130,7 +132,7 @@ export async function runDecontamination(
 }
 
 function findIn(row: CurateRow, fields: DecontaminationOptions['fields'], index: EvaluationIndex) {
-  let best: { source: string; shared: number; passage: string; field: string } | undefined
+  let best: { source: string; shared: number; most: number; passage: string; field: string } | undefined
   for (const field of fields) {
     const text = row[field]
     if (text === undefined) continue
@@ -138,7 +140,7 @@ function findIn(row: CurateRow, fields: DecontaminationOptions['fields'], index:
     const found = index.find(words)
     if (found === undefined || found.shared <= (best?.shared ?? 0)) continue
     const passage = text.slice(words[found.start]!.start, words[found.end - 1]!.end)
-    best = { source: found.source, shared: found.shared, passage, field }
+    best = { source: found.source, shared: found.shared, most: found.most, passage, field }
   }
   return best
 }

@@ -5,7 +5,7 @@ import { KeyedRows } from './partitions.js'
 import { Pauses } from './pauses.js'
 import { Spool } from './spool.js'
 import type { StageContext } from './stage.js'
-import { keyOf, numbersOf, textKey, wordsOf } from './text.js'
+import { keyOf, signatureOf, textKey, wordsOf } from './text.js'
 
 export interface PoolOptions {
   /** Whether near-duplicate problems are dropped too. */
@@ -21,7 +21,7 @@ const MOST_COMPARED = 32
 
 /**
  * Drops problems that are there twice: of rows with the same normalised question and chain the first is kept; of questions that
- * are near-duplicates (MinHash, then the true Jaccard similarity of their shingles, and the same numbers) the first. Rows that
+ * are near-duplicates (MinHash, then the true Jaccard similarity of their shingles, and the same numbers and symbols) the first. Rows that
  * bring another chain for the very same question stay: the selection takes the best of them.
  *
  * Rows are numbered; the rows themselves and all keys are on disk. In memory is a few bits for each row, and a few dozen bytes for
@@ -54,18 +54,18 @@ export async function runPool(context: StageContext, options: PoolOptions): Prom
       const firstQuestion = repeated.get(index) ?? index
       const similar = near.get(firstQuestion)
       if (first !== undefined) {
-        const { source } = read(first)
-        const message = `the same question${row.solution === undefined ? '' : ' and chain'} as ${source}`
-        out.drop(row, { code: 'duplicate', message, of: source })
+        const { place } = read(first).curation
+        const message = `the same question${row.solution === undefined ? '' : ' and chain'} as ${place}`
+        out.drop(row, { code: 'duplicate', message, of: place })
       } else if (similar !== undefined) {
-        const { source } = read(similar.first)
-        const message = `nearly the question of ${source}: Jaccard similarity ${similar.similarity}, and the same numbers`
-        out.drop(row, { code: 'near-duplicate', message, of: source, similarity: similar.similarity })
+        const { place } = read(similar.first).curation
+        const message = `nearly the question of ${place}: Jaccard similarity ${similar.similarity}, with the same numbers and symbols`
+        out.drop(row, { code: 'near-duplicate', message, of: place, similarity: similar.similarity })
       } else {
         if (firstQuestion === index) {
           problems += 1
           out.keep(row, { reason: 'no earlier row has this question' })
-        } else out.keep(row, { reason: 'another chain for an earlier question', of: read(firstQuestion).source })
+        } else out.keep(row, { reason: 'another chain for an earlier question', of: read(firstQuestion).curation.place })
       }
     }
     out.summary.facts = { problems }
@@ -114,24 +114,24 @@ async function findNear(
     // Of rows with the same question the first stands for all.
     if (!repeated.has(index)) {
       const words = wordsOf(question)
-      for (const band of bandsOf(shinglesOf(words, shingleWords), numbersOf(words))) bands.add(band, index)
+      for (const band of bandsOf(shinglesOf(words, shingleWords), signatureOf(question))) bands.add(band, index)
     }
     index += 1
   }
   const pairs = new Map<string, { first: number; second: number; similarity: number }>()
   for (const group of bands.groups()) {
     if (pauses.isDue) await pauses.pause()
-    const compared: { row: number; numbers: string; shingles: Set<number> }[] = []
+    const compared: { row: number; signature: string; shingles: Set<number> }[] = []
     for (const row of group) {
-      const words = wordsOf(spool.read<CurateRow>(row).question)
-      const shingles = shinglesOf(words, shingleWords)
-      const numbers = numbersOf(words)
+      const { question } = spool.read<CurateRow>(row)
+      const shingles = shinglesOf(wordsOf(question), shingleWords)
+      const signature = signatureOf(question)
       for (const earlier of compared) {
-        if (earlier.numbers !== numbers || pairs.has(`${earlier.row},${row}`)) continue
+        if (earlier.signature !== signature || pairs.has(`${earlier.row},${row}`)) continue
         const similarity = Math.round(jaccard(earlier.shingles, shingles) * 1e4) / 1e4
         if (similarity >= least) pairs.set(`${earlier.row},${row}`, { first: earlier.row, second: row, similarity })
       }
-      if (compared.length < MOST_COMPARED) compared.push({ row, numbers, shingles })
+      if (compared.length < MOST_COMPARED) compared.push({ row, signature, shingles })
     }
   }
   // In the order of the later row, so that a row is only dropped for one that stays.

@@ -1,6 +1,6 @@
 import { compareAnswers } from '../data/answer.js'
 import { lastBoxed } from '../data/boxed.js'
-import type { CurateRow } from './curate-row.js'
+import { type CurateRow, markedAnswer } from './curate-row.js'
 import { type QualityOptions, QualityScorer } from './quality-score.js'
 import type { StageContext, StageOutput } from './stage.js'
 
@@ -48,7 +48,14 @@ function chainsOf(row: CurateRow, out: StageOutput): CurateRow[] {
   if (row.solution !== undefined) return [rest]
   const chains = (attempts ?? []).flatMap(({ correct, model, solution }, index) =>
     correct && solution !== undefined
-      ? [{ ...rest, solution, ...(model !== undefined && { model }), source: `${row.source} attempt ${index + 1}` }]
+      ? [
+          {
+            ...rest,
+            solution,
+            ...(model !== undefined && { model }),
+            curation: { ...row.curation, place: `${row.curation.place} attempt ${index + 1}` },
+          },
+        ]
       : [],
   )
   if (chains.length === 0) {
@@ -60,7 +67,7 @@ function chainsOf(row: CurateRow, out: StageOutput): CurateRow[] {
 
 function wrongAnswer({ solution, answer }: CurateRow, { checkAnswer, missingAnswer, undecided }: QualityStageOptions) {
   if (!checkAnswer || answer === undefined) return undefined
-  const found = lastBoxed(solution!)?.content ?? /####\s*(.+?)\s*$/.exec(solution!)?.[1]
+  const found = lastBoxed(solution!)?.content ?? markedAnswer(solution!)?.answer
   if (found === undefined) {
     if (missingAnswer === 'keep') return undefined
     const message = `expected the answer (${answer.slice(0, 60)}) in \\boxed{} but the chain has none`

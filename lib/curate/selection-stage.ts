@@ -56,9 +56,9 @@ export async function runSelection(context: StageContext, options: SelectionOpti
       const better = problems.better.get(index)
       const group = groups === undefined ? {} : { group: groups.names[groups.of[index]!] }
       if (better !== undefined) {
-        const { source } = spool.read<CurateRow>(better)
-        const message = `another chain of the same problem is better: ${source} scores ${scores.of(better)}, this one ${score}`
-        out.drop(row, { code: 'not the best chain', message, better: source, score })
+        const { place } = spool.read<CurateRow>(better).curation
+        const message = `another chain of the same problem is better: ${place} scores ${scores.of(better)}, this one ${score}`
+        out.drop(row, { code: 'not the best chain', message, better: place, score })
       } else if (chosen.has(index)) out.keep(row, { score, ...group })
       else {
         const message = `score ${score}: not among the ${options.count} that were taken${groups === undefined ? '' : ` (${group.group})`}`
@@ -79,8 +79,7 @@ export async function runSelection(context: StageContext, options: SelectionOpti
 
 /** What a selection without a quality stage before it goes by: a column `score`, or the order of the rows. */
 function scoreOf({ curation, score }: CurateRow): number {
-  const quality = curation?.quality as { score?: unknown } | undefined
-  const value = quality?.score ?? score
+  const value = curation.quality?.score ?? score
   return typeof value === 'number' && Number.isFinite(value) ? value : 0
 }
 
@@ -111,14 +110,14 @@ interface GroupOptions extends Pick<SelectionOptions, 'spread' | 'topics'> {
 
 interface Groups {
   /** The group of each row. */
-  of: Uint16Array
+  of: Uint32Array
   names: string[]
 }
 
 async function groupProblems(spool: Spool, better: ReadonlyMap<number, number>, options: GroupOptions): Promise<Groups> {
   const { spread, pauses } = options
   const topicsOf = spread.includes('topics') ? await fitTopics(spool, better, options) : undefined
-  const of = new Uint16Array(spool.count)
+  const of = new Uint32Array(spool.count)
   const numbers = new Map<string, number>()
   let index = 0
   for (const row of spool.all<CurateRow>()) {
@@ -137,7 +136,7 @@ async function groupProblems(spool: Spool, better: ReadonlyMap<number, number>, 
 }
 
 function difficultyOf({ curation }: CurateRow): string {
-  const solved = (curation?.difficulty as { solved?: { solved: number; attempts: number }[] } | undefined)?.solved?.at(-1)
+  const solved = curation.difficulty?.solved.at(-1)
   return solved === undefined ? 'difficulty not known' : `solved ${solved.solved} of ${solved.attempts} times`
 }
 
@@ -163,7 +162,7 @@ async function fitTopics(spool: Spool, better: ReadonlyMap<number, number>, opti
 
 interface Choice {
   scores: Scores
-  groups: Uint16Array | undefined
+  groups: Uint32Array | undefined
   count: number | undefined
 }
 
@@ -183,7 +182,7 @@ function choose(rows: number, better: ReadonlyMap<number, number>, { scores, gro
   return chosen
 }
 
-function inTurns(order: Uint32Array, groups: Uint16Array, count: number): number[] {
+function inTurns(order: Uint32Array, groups: Uint32Array, count: number): number[] {
   const byGroup = groupBy(order, (row) => groups[row]!)
   const taken: number[] = []
   for (let turn = 0; taken.length < count; turn++) {
@@ -195,7 +194,7 @@ function inTurns(order: Uint32Array, groups: Uint16Array, count: number): number
   return taken
 }
 
-function countGroup(of: Uint16Array, group: number, better: ReadonlyMap<number, number>, chosen: RowSet) {
+function countGroup(of: Uint32Array, group: number, better: ReadonlyMap<number, number>, chosen: RowSet) {
   let [problems, kept] = [0, 0]
   for (const [row, own] of of.entries()) {
     if (own !== group || better.has(row)) continue

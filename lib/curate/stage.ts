@@ -22,7 +22,7 @@ export interface Histogram {
 
 /** A row as the report shows it, its texts cut. */
 export interface ExampleRow {
-  source: string
+  place: string
   question: string
   solution?: string
   message?: string
@@ -100,7 +100,8 @@ export class StageOutput {
     this.summary.examples.dropped[reason.code] ??= []
     const examples = this.summary.examples.dropped[reason.code]!
     if (examples.length < mostExamples) examples.push({ ...exampleOf(row), message: reason.message })
-    this.dropped.add(JSON.stringify({ ...row, dropped: { stage: this.stage, ...reason } }))
+    const curation = { ...row.curation, dropped: { stage: this.stage, ...reason } }
+    this.dropped.add(JSON.stringify({ ...row, curation }))
   }
 
   /** Leaves out a row that could not be read. */
@@ -111,7 +112,7 @@ export class StageOutput {
   }
 
   private measure(row: CurateRow, verdict: 'kept' | 'dropped'): void {
-    const quality = row.curation?.quality as { score?: number; length?: number } | undefined
+    const { quality } = row.curation
     for (const part of ['score', 'length'] as const) {
       const value = quality?.[part]
       if (value === undefined) continue
@@ -129,11 +130,11 @@ export class StageOutput {
   }
 }
 
-function exampleOf({ source, question, solution, curation }: CurateRow): ExampleRow {
-  const score = (curation?.quality as { score?: number } | undefined)?.score
+function exampleOf({ question, solution, curation }: CurateRow): ExampleRow {
+  const score = curation.quality?.score
   const cut = (text: string) => (text.length <= 600 ? text : `${text.slice(0, 400)} … ${text.slice(-180)}`)
   return {
-    source,
+    place: curation.place,
     question: cut(question),
     ...(solution !== undefined && { solution: cut(solution) }),
     ...(score !== undefined && { score }),

@@ -2,14 +2,22 @@ import { createHash } from 'node:crypto'
 
 /** LaTeX commands that only set a formula: two texts that differ in them are the same text. */
 const layoutCommands =
-  /\\(?:left|right|middle|big|Big|bigg|Bigg|displaystyle|textstyle|limits|quad|qquad|text|textbf|textit|mathrm|mathbf|operatorname|mbox)(?![a-zA-Z])|\\[,;:!> ]/gi
+  /\\(?:left|right|middle|bigg?|displaystyle|textstyle|limits|quad|qquad|text|textbf|textit|mathrm|mathbf|operatorname|mbox)(?![a-zA-Z])|\\[,;:!> ]/gi
 
-/** A number, a character of a script that is written without spaces, a word, or an operator. */
-const wordPattern =
-  /\p{N}+(?:[.,]\p{N}+)*|[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}]|[\p{L}\p{M}]+|[-+*/^=<>%±×÷≤≥≠]/gu
+/** A number, a character of a script that is written without spaces, or a word. */
+const word = String.raw`\p{N}+(?:[.,]\p{N}+)*|[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}]|[\p{L}\p{M}]+`
+const asciiWord = String.raw`\d+(?:[.,]\d+)*|[a-z]+`
+/**
+ * What makes another problem of one with the same words: operators, brackets, indices, a factorial after a number, a bracket or a
+ * variable, and a prime after a variable. A hyphen between words is none.
+ */
+const symbol = String.raw`(?<=[\p{N})]|(?<!\p{L})\p{L})!|(?<=(?<!\p{L})\p{L})'|(?!(?<=\p{L}{2}|\p{N})-\p{L}{2})[-+*/^=<>%|()[\]_&]|\p{Sm}`
 
-/** The same for text in ASCII, ten times as fast. */
-const asciiWordPattern = /\d+(?:[.,]\d+)*|[a-z]+|[-+*/^=<>]/g
+const wordPattern = new RegExp(word, 'gu')
+const asciiWordPattern = new RegExp(asciiWord, 'g')
+const exactPattern = new RegExp(`${word}|${symbol}`, 'gu')
+/** The commands of a formula are symbols too: `\cup` and `\cap` are one word of many. */
+const signPattern = new RegExp(String.raw`\\[a-z]+|\p{N}+(?:[.,]\p{N}+)*|${symbol}`, 'gu')
 
 /** A word of a text and where it stands in it. */
 export interface Word {
@@ -19,8 +27,8 @@ export interface Word {
 }
 
 /**
- * The normalised words of a text: compatibility forms composed, in lower case, without punctuation, dollar signs and what only
- * sets a formula. Numbers and operators are words: two problems that differ in a number are two problems.
+ * The normalised words of a text: compatibility forms composed, in lower case, without symbols, punctuation, and what only sets
+ * a formula.
  */
 export function wordsOf(text: string): string[] {
   return normalized(text).match(isAscii(text) ? asciiWordPattern : wordPattern) ?? []
@@ -46,32 +54,48 @@ export function wordsWithPlaces(text: string): Word[] {
   return words
 }
 
+const raised = /[⁰¹²³⁴-⁹ⁿⁱ⁺⁻⁽⁾]+/g
+const lowered = /[₀-₉₊₋₍₎]+/g
+
 function normalized(text: string): string {
-  const composed = isAscii(text) ? text : text.normalize('NFKC')
+  const composed = isAscii(text) ? text : compose(text)
   const plain = composed.includes('\\')
     ? composed.replace(layoutCommands, ' ').replace(/\\[dt]frac(?![a-zA-Z])/gi, '\\frac')
     : composed
-  return plain.toLowerCase().replace(/(\p{N}),(?=\p{N}{3}(?!\p{N}))/gu, '$1')
+  return plain
+    .toLowerCase()
+    .replace(/\\?\$/g, '')
+    .replace(/(\p{N})(?:,|\{,\})(?=\p{N}{3}(?!\p{N}))/gu, '$1')
+}
+
+/** Composing makes a digit of a raised one: 10² and 102 are two numbers. */
+function compose(text: string): string {
+  return text
+    .replace(raised, (digits) => `^${digits}`)
+    .replace(lowered, (digits) => `_${digits}`)
+    .normalize('NFKC')
+    .replace(/\u2212/g, '-')
+    .replace(/[\u2018\u2019\u2032]/g, "'")
 }
 
 /** All of ASCII. */
 const isAscii = (text: string) => /^[\0-\x7f]*$/.test(text)
 
-/** What two texts share that are the same but for punctuation, case and white space. */
+/** What two texts share that are the same but for punctuation, case, white space and what only sets a formula. */
 export function textKey(text: string): string {
-  return wordsOf(text).join(' ')
+  return (normalized(text).match(exactPattern) ?? []).join(' ')
+}
+
+/**
+ * The numbers, symbols and LaTeX commands of a text, sorted: near-duplicates must share them. Of problems made from one template
+ * with other numbers, or of 5 and 5!, none is dropped for the other.
+ */
+export function signatureOf(text: string): string {
+  return (normalized(text).match(signPattern) ?? []).sort().join(' ')
 }
 
 /** 38 bits of a hash of a text: a partition and a key in it. Texts that share them are compared before they are taken for one. */
 export function keyOf(text: string): { partition: number; key: number } {
   const digest = createHash('sha1').update(text).digest()
   return { partition: digest[4]! & 63, key: digest.readUInt32LE(0) }
-}
-
-/** The numbers of a text, in order of size: near-duplicates must share them, or templates filled with others would be dropped. */
-export function numbersOf(words: readonly string[]): string {
-  return words
-    .filter((word) => /^\p{N}/u.test(word))
-    .sort()
-    .join(' ')
 }

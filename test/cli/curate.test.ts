@@ -137,8 +137,8 @@ selection:
   t.match(
     curated.map((line) => JSON.parse(line)),
     [
-      { question: 'first question', source: 'a.jsonl.gz:1' },
-      { question: 'second, question', answer: '1', source: 'b.csv:2' },
+      { question: 'first question', curation: { place: 'a.jsonl.gz:1' } },
+      { question: 'second, question', answer: '1', curation: { place: 'b.csv:2' } },
     ],
   )
   t.match(stdout, /1 rows? could not be read/)

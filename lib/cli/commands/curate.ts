@@ -115,7 +115,7 @@ function printReport({ outputDir, curated, page, stages }: CurateReport): void {
   printDistributions(stages)
   for (const { stage, examples } of stages) {
     for (const [code, [first]] of Object.entries(examples.dropped)) {
-      if (first !== undefined) console.log(`${pc.dim(`${stage}: ${code}`)}  ${first.source}: ${first.message}`)
+      if (first !== undefined) console.log(`${pc.dim(`${stage}: ${code}`)}  ${first.place}: ${first.message}`)
     }
   }
   const malformed = stages.filter((stage) => stage.malformed > 0)

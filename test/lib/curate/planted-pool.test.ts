@@ -8,8 +8,7 @@ import { slowTests, whySlowTestsAreSkipped } from '../../command-line.js'
 import { type Plant, writePlantedPool } from './planted-pool.js'
 
 interface Dropped {
-  source: string
-  dropped: { stage: string; code: string; of?: string; with?: string }
+  curation: { place: string; dropped: { stage: string; code: string; of?: string; with?: string } }
 }
 
 async function checkPool(t: Test, count: number): Promise<void> {
@@ -33,8 +32,9 @@ async function checkPool(t: Test, count: number): Promise<void> {
   const verdicts = new Map<number, { code: string; of: string | undefined }>()
   const lineOf = (source: string) => Number(source.split(':')[1])
   for (const stage of ['1-pool', '3-decontamination', '4-quality']) {
-    for (const { source, dropped } of lines(`${stage}/dropped.jsonl`) as Dropped[]) {
-      verdicts.set(lineOf(source), { code: dropped.code, of: dropped.of ?? dropped.with })
+    for (const { curation } of lines(`${stage}/dropped.jsonl`) as Dropped[]) {
+      const { code, of, with: question } = curation.dropped
+      verdicts.set(lineOf(curation.place), { code, of: of ?? question })
     }
   }
   for (const { details } of lines('1-pool/malformed.jsonl')) verdicts.set(details.line, { code: 'malformed', of: undefined })

@@ -35,7 +35,10 @@ async function run(test: Test, rows: unknown[], settings: Record<string, unknown
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line))
-  return { output, summaries, kept: lines<Kept>(`${stage}/kept.jsonl`), dropped: lines<Dropped>(`${stage}/dropped.jsonl`), lines }
+  const dropped = lines<Kept>(`${stage}/dropped.jsonl`).map(
+    (row) => ({ ...row, dropped: row.curation.dropped }) as unknown as Dropped,
+  )
+  return { output, summaries, kept: lines<Kept>(`${stage}/kept.jsonl`), dropped, lines }
 }
 
 t.test('pool: real chains with rows of other spellings among them', { skip }, async (t) => {
@@ -55,9 +58,9 @@ t.test('pool: real chains with rows of other spellings among them', { skip }, as
   const { kept, dropped, summaries } = await run(t, [...chains, ...more], { stages: ['pool'] })
   t.equal(kept.length, 151, 'another chain for the same question stays')
   t.match(dropped, [
-    { dropped: { code: 'duplicate', of: 'rows.jsonl:1' }, source: 'rows.jsonl:151' },
-    { dropped: { code: 'duplicate', of: 'rows.jsonl:2' }, source: 'rows.jsonl:152' },
-    { dropped: { code: 'near-duplicate', of: 'rows.jsonl:1', message: /Jaccard similarity 0\.\d+, and the same numbers/ } },
+    { dropped: { code: 'duplicate', of: 'rows.jsonl:1' }, curation: { place: 'rows.jsonl:151' } },
+    { dropped: { code: 'duplicate', of: 'rows.jsonl:2' }, curation: { place: 'rows.jsonl:152' } },
+    { dropped: { code: 'near-duplicate', of: 'rows.jsonl:1', message: /Jaccard similarity 0\.\d+, with the same numbers/ } },
   ])
   t.same(summaries[0]!.facts, { problems: 150 })
   const plain = await run(t, [...chains, ...more], { stages: ['pool'], pool: { near_duplicates: false } })
@@ -185,7 +188,7 @@ t.test('quality: Chinese chains, attempts as chains, a least score', async (t) =
   const { kept, dropped } = await run(t, rows, { stages: ['quality'] })
   t.match(kept, [
     { curation: { quality: { length: chinese.match(/\p{sc=Han}/gu)!.length + 2 } } },
-    { source: 'rows.jsonl:2 attempt 1', model: 'm', solution: 'It is \\boxed{2}' },
+    { curation: { place: 'rows.jsonl:2 attempt 1' }, model: 'm', solution: 'It is \\boxed{2}' },
   ])
   t.ok((kept[0]!.curation.quality!.verification as number) > 0 && (kept[0]!.curation.quality!.exploration as number) > 0)
   t.notOk('attempts' in kept[1]!)
@@ -237,7 +240,56 @@ t.test('odd rows', async (t) => {
   const { kept, summaries } = await run(t, rows, { selection: { spread: ['topics', 'difficulty'], count: 20, levels: 3 } })
   t.match(summaries[0], { reasons: { duplicate: 3000 } })
   t.equal(kept.length, 10, 'one of each question: seven of the last are not alike enough')
-  t.notOk(kept.some((row) => 'dropped' in row || typeof row.curation !== 'object'))
+  t.match(kept[0], { source: 5, dropped: true, curation: { place: 'rows.jsonl:1' } }, 'columns of its own stay')
+})
+
+t.test('columns of other layouts, and those that cannot be read', async (t) => {
+  const rows = [
+    { instruction: 'Add.', input: '1 and 2', output: '3', source: 'olympiads' },
+    { instruction: 'Add.', input: '3 and 4', output: '7' },
+    { instruction: 'Add.', input: '', output: '0' },
+    { question: 'q', solution: 's', answer: true },
+    { question: 'r', solution: 's', answer: ['3', '4'] },
+    { question: 't', solution: ['a', 'b'] },
+    { question: 'u', solution: 's', answer: 1e24 },
+    { question: 'v', answer: `${'x '.repeat(10)}#### 5${' '.repeat(200_000)}` },
+    { messages: [{ role: 'assistant', content: 'no question' }] },
+    { question: 'w', curation: { difficulty: { solved: 3 }, quality: { score: 'x', length: -5 } } },
+  ]
+  const { kept, summaries, output } = await run(t, rows, { stages: ['pool', 'selection'], selection: { spread: ['difficulty'] } })
+  t.match(kept, [
+    { question: 'Add.\n1 and 2', solution: '3', source: 'olympiads', curation: { place: 'rows.jsonl:1' } },
+    { question: 'Add.\n3 and 4' },
+    { question: 'Add.' },
+    { answer: 'true' },
+    { question: 'v', answer: '5' },
+    { question: 'w', curation: { quality: undefined, selection: { group: 'difficulty not known' } } },
+  ])
+  t.notOk('input' in kept[0]!)
+  t.equal(summaries[0]!.malformed, 4)
+  t.match(
+    readFileSync(join(output, '1-pool', 'malformed.jsonl'), 'utf8'),
+    /expected the answer to be text or a number but received a list of 2/,
+  )
+  const again = await run(t, kept, { stages: ['selection'] })
+  t.match(again.kept[1], { curation: { place: 'rows.jsonl:2', origin: 'rows.jsonl:2' } })
+})
+
+t.test('decontamination: short questions, whatever the threshold', async (t) => {
+  const folder = t.testdir()
+  const questions = ['What is the sum of 2 and 3?', 'How many of the first twenty whole numbers are sums of two squares?']
+  writeFileSync(join(folder, 'eval.jsonl'), questions.map((problem) => `${JSON.stringify({ problem })}\n`).join(''))
+  const rows = [...questions, `${questions[1]} Explain.`, 'How many whole numbers are there?'].map((question) => ({ question }))
+  writeFileSync(join(folder, 'rows.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  const decontamination = { against: join(folder, 'eval.jsonl'), threshold: 4 }
+  const config = parseCurateConfig({
+    input: join(folder, 'rows.jsonl'),
+    output_dir: join(folder, 'out'),
+    stages: ['decontamination'],
+    decontamination,
+  })
+  for await (const event of curate(config))
+    if (event.type === 'done') t.match(event.summary, { kept: 1, reasons: { contaminated: 3 } })
 })
 
 t.test('selection: spread over topics and difficulty', async (t) => {

@@ -23,7 +23,9 @@ t.test('answers that are the same', async (t) => {
     ],
     ['1/2', '0.5', '.5', '\\frac12', '\\dfrac{1}{2}', '\\frac{2}{4}', '5/10', '\\frac{-1}{-2}'],
     ['-\\frac{1}{3}', '\\frac{-1}{3}', '-1/3'],
-    ['1000', '1,000', '1000.00'],
+    ['1000', '1,000', '1000.00', '1{,}000', '1000 m', '1000 \\text{ g}'],
+    ['-3', '−3'],
+    ['3\\frac12', '3.5', '7/2'],
     ['(B)', 'B', 'b', '\\text{B}', '\\text{(B)}'],
     ['\\left( 3, \\frac{\\pi}{2} \\right)', '(3,\\frac{\\pi}{2})'],
     ['4210_{5}', '4210_5'],
@@ -36,6 +38,16 @@ t.test('answers that are not, and those that spelling cannot decide', async (t) 
   t.equal(compareAnswers('1', '2'), 'different')
   t.equal(compareAnswers('1/3', '0.33'), 'different')
   t.equal(compareAnswers('-5', '5'), 'different')
+  t.equal(compareAnswers('3\\frac12', '31/2'), 'different')
+  for (const [first, second] of [
+    ['2m', '2'],
+    ['5g', '5'],
+    ['3 hours', '3 minutes'],
+    ['x=5', 'y=5'],
+    ['2²', '22'],
+  ]) {
+    t.equal(compareAnswers(first!, second!), 'undecided', `${first} ${second}`)
+  }
   t.equal(compareAnswers('x+1', '1+x'), 'undecided')
   t.equal(compareAnswers('(2,3)', '[2,3]'), 'undecided')
   t.equal(compareAnswers('1/0', '0'), 'undecided')
