@@ -1,19 +1,14 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { rmSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
-import { homedir, tmpdir } from 'node:os'
+import { rename, rm, stat, utimes } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { DataError, type ErrorCode } from '../errors.js'
+import { removeUnused, temporaryPrefix, userCacheFolder, writableFolder } from './cache-folder.js'
 import { digestOfCode, digestOfFile } from './file-digest.js'
 import type { RowUnit } from './rows/row.js'
 import { readBatches } from './rows/rows.js'
 import { tokenize, workersFor } from './tokenize.js'
 import { exampleFields, type TokenizedBatch, type TokenizeWork } from './tokenize-batch.js'
 import { openTokenized, type TokenizedExamples, TokenizedWriter } from './tokenized-file.js'
-
-/** Entries that no run has used for so long are removed. */
-const KEEP_DAYS = 30
-const dayMs = 86_400_000
 
 export interface CacheOptions {
   /** The folder of the cache; the user's own without. */
@@ -44,43 +39,32 @@ export interface TokenizingProgress {
  * Throws what reading and parsing the rows throws, for the first row that is wrong, and WRITE_FAILED.
  */
 export async function readExamples(file: string, work: TokenizeWork, options: CacheOptions): Promise<TokenizedExamples> {
-  const folder = options.folder === undefined ? await userCacheFolder() : resolve(options.folder)
+  const folder = options.folder === undefined ? userCacheFolder() : resolve(options.folder)
+  const before = await identityOf(file)
   const key = await keyOf(file, work, folder, options.maxSamples)
-  const entry = join(folder, key)
-  const known = await openTokenized(entry, file)
+  const known = await openTokenized(join(folder, key), file)
   if (known !== undefined) {
     const now = new Date()
     // Says that the entry was used; a cache that may only be read does as well.
-    await utimes(join(entry, 'manifest.json'), now, now).catch(() => {})
+    await utimes(join(folder, key, 'manifest.json'), now, now).catch(() => {})
     return known
   }
-  try {
-    await removeUnused(folder)
-    const before = await stat(file, { bigint: true }).catch(() => undefined)
-    const examples = await make(file, work, { ...options, folder, entry })
-    const after = await stat(file, { bigint: true })
-    if (before?.mtimeNs === after.mtimeNs && before.size === after.size) return examples
-    await rm(entry, { recursive: true, force: true })
-    throw new DataError('DATA_MALFORMED', `${file}: it was changed while it was read. Start again when it is complete.`, { file })
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException
-    if (!['ENOSPC', 'EACCES', 'EROFS', 'EDQUOT', 'ENOTDIR', 'EEXIST', 'EFBIG', 'EPERM'].includes(code ?? '')) throw cause
-    throw new DataError(
-      'WRITE_FAILED',
-      `cannot write tokenized examples into ${folder}: ${message}. Make room, or set tokenized_path to a folder that has it.`,
-      { folder },
-      { cause },
-    )
-  }
+  const writable = options.folder === undefined ? await writableFolder(folder) : folder
+  await orWriteFailed(writable, removeUnused(writable))
+  return make(file, work, { ...options, folder: writable, key, before })
 }
 
-async function make(
-  file: string,
-  work: TokenizeWork,
-  { folder, entry, maxSamples = Infinity, workers, signal, onProgress }: CacheOptions & { folder: string; entry: string },
-): Promise<TokenizedExamples> {
+interface Making extends CacheOptions {
+  folder: string
+  key: string
+  /** Of the file, before its content was digested. */
+  before: string
+}
+
+async function make(file: string, work: TokenizeWork, options: Making): Promise<TokenizedExamples> {
+  const { folder, key, before, maxSamples = Infinity, workers, signal, onProgress } = options
   const temporary = join(folder, `${temporaryPrefix}${randomUUID()}`)
-  const writer = await TokenizedWriter.create(temporary)
+  const writer = await orWriteFailed(folder, TokenizedWriter.create(temporary))
   let unit: RowUnit = 'line'
   let [examples, tokens] = [0, 0]
   try {
@@ -94,19 +78,43 @@ async function make(
       const count = Math.min(countOf(batch), maxSamples - examples)
       const problem = batch.problems.find(({ after }) => after < count || (after === count && examples + count < maxSamples))
       if (problem !== undefined) throw new DataError(problem.code as ErrorCode, problem.message, problem.details)
-      await writer.add(batch, count)
+      await orWriteFailed(folder, writer.add(batch, count))
       examples += count
       tokens += batch.ids.length
       onProgress?.({ file, examples, tokens })
       if (examples === maxSamples) break
     }
-    await writer.finish(unit)
-    await publish(temporary, entry)
+    if ((await identityOf(file)) !== before) {
+      throw new DataError('DATA_MALFORMED', `${file}: it was changed while it was read. Start again when it is complete.`, {
+        file,
+      })
+    }
+    await orWriteFailed(folder, writer.finish(unit))
+    await orWriteFailed(folder, publish(temporary, join(folder, key)))
   } finally {
     await writer.close().catch(() => {})
     await rm(temporary, { recursive: true, force: true })
   }
-  return (await openTokenized(entry, file))!
+  return (await openTokenized(join(folder, key), file))!
+}
+
+/** What is other about a file once it was written to. */
+async function identityOf(file: string): Promise<string> {
+  const status = await stat(file, { bigint: true }).catch(() => undefined)
+  return status === undefined ? '' : [status.size, status.mtimeNs, status.ctimeNs, status.ino].join()
+}
+
+async function orWriteFailed<T>(folder: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (cause) {
+    throw new DataError(
+      'WRITE_FAILED',
+      `cannot write tokenized examples into ${folder}: ${(cause as Error).message}. Make room, or set tokenized_path to a folder that has it.`,
+      { folder },
+      { cause },
+    )
+  }
 }
 
 const countOf = ({ fields }: TokenizedBatch) => fields.length / exampleFields
@@ -123,37 +131,6 @@ async function publish(temporary: string, entry: string): Promise<void> {
     await rename(entry, `${temporary}-replaced`)
     await rename(temporary, entry)
     await rm(`${temporary}-replaced`, { recursive: true, force: true })
-  }
-}
-
-/** `LIMO_CACHE_DIR`, or limo-native in the folder that the system has for caches, or a temporary folder, which goes with the process, where that cannot be written. */
-async function userCacheFolder(): Promise<string> {
-  const { LIMO_CACHE_DIR: own, XDG_CACHE_HOME: caches } = process.env
-  if (own !== undefined && own !== '') return resolve(own)
-  const folder = join(caches === undefined || caches === '' ? join(homedir(), '.cache') : caches, 'limo-native', 'examples')
-  try {
-    await mkdir(folder, { recursive: true })
-    await rm(await mkdtemp(join(folder, temporaryPrefix)), { recursive: true })
-    return folder
-  } catch {
-    const temporary = await mkdtemp(join(tmpdir(), 'limo-native-'))
-    process.on('exit', () => rmSync(temporary, { recursive: true, force: true }))
-    return temporary
-  }
-}
-
-const temporaryPrefix = 'temporary-'
-
-/** Removes what no run has used for a month, and what a killed process left. */
-async function removeUnused(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true })
-  for (const name of await readdir(folder)) {
-    const path = join(folder, name)
-    const isEntry = /^[0-9a-f]{64}$/.test(name)
-    if (!isEntry && !name.startsWith(temporaryPrefix)) continue
-    const used = await stat(isEntry ? join(path, 'manifest.json') : path).catch(() => undefined)
-    const keepMs = (isEntry ? KEEP_DAYS : 1) * dayMs
-    if (used !== undefined && Date.now() - used.mtimeMs > keepMs) await rm(path, { recursive: true, force: true })
   }
 }
 

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { packageDependencies } from '../package-root.js'
 
 /**
@@ -16,7 +16,10 @@ export async function digestOfFile(path: string, folder?: string): Promise<strin
   const identity = [resolve(path), size, mtimeNs, ctimeNs, ino, dev].map(String)
   const memo = join(folder ?? '', `digest-${createHash('sha256').update(identity[0]!).digest('hex')}.json`)
   if (isKept) {
-    const known = await readFile(memo, 'utf8').then(JSON.parse, () => undefined)
+    // One that is torn is none.
+    const known = await readFile(memo, 'utf8')
+      .then(JSON.parse)
+      .catch(() => undefined)
     if (JSON.stringify(known?.identity) === JSON.stringify(identity)) return String(known.digest)
   }
   const hash = createHash('sha256')
@@ -24,8 +27,15 @@ export async function digestOfFile(path: string, folder?: string): Promise<strin
   const digest = hash.digest('hex')
   // A change within the clock's granularity would leave the dates as they are.
   const isSettled = BigInt(Date.now()) * 1_000_000n - ctimeNs > 2_000_000_000n
-  if (isKept && isSettled) await writeFile(memo, JSON.stringify({ identity, digest })).catch(() => {})
+  if (isKept && isSettled) await writeMemo(memo, JSON.stringify({ identity, digest })).catch(() => {})
   return digest
+}
+
+async function writeMemo(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true })
+  const temporary = `${path}.${randomUUID()}`
+  await writeFile(temporary, text)
+  await rename(temporary, path)
 }
 
 /** A digest of the modules in a folder of this package and of the libraries that it uses: what files are made by. */

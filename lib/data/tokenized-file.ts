@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, readSync } from 'node:fs'
-import { type FileHandle, mkdir, open, readFile, stat, writeFile } from 'node:fs/promises'
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { type FileHandle, mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isJsonObject } from '../config/json-object.js'
 import { type Example, notScored } from './example.js'
@@ -87,7 +87,10 @@ export class TokenizedWriter {
   }
 }
 
-/** Examples on disk whose tokens take no more than this are read into memory at once. */
+/** Where the numbers of an example stand in index.bin. */
+const at = { low: 0, high: 1, tokens: 2, kind: 3, scored: 4, answerEnd: 5, number: 6 } as const
+
+/** Examples whose tokens take no more than this are read into memory as a whole. */
 const MEMORY_BYTES = 1 << 26
 
 export interface TokenizedExamples extends Examples {
@@ -102,38 +105,80 @@ export async function openTokenized(
 ): Promise<TokenizedExamples | undefined> {
   const manifest = await readManifest(folder)
   if (manifest === undefined) return undefined
-  const paths = { tokens: join(folder, 'tokens.bin'), index: join(folder, 'index.bin') }
-  const isWhole = async (path: string, bytes: number) => (await stat(path).catch(() => undefined))?.size === bytes
-  if (!(await isWhole(paths.tokens, manifest.tokensBytes)) || !(await isWhole(paths.index, manifest.indexBytes))) return undefined
+  const isSmall = manifest.tokensBytes <= memoryBytes
+  const open = (name: string, bytes: number) => openBytes(join(folder, name), bytes, isSmall)
+  const tokens = open('tokens.bin', manifest.tokensBytes)
+  const index = open('index.bin', manifest.indexBytes)
+  if (tokens === undefined || index === undefined) return undefined
 
-  const { lengths, scored } = await readLengths(paths.index, manifest.examples)
-  const inMemory = manifest.tokensBytes <= memoryBytes ? await readFile(paths.tokens) : undefined
-  const indexOf = (index: number) => readNumbers(paths.index, index * indexNumbers * 4, indexNumbers)
+  const { lengths, scored } = readLengths(index, manifest.examples)
+  const fieldsOf = (example: number) => uint32s(index(example * indexNumbers * 4, indexNumbers * 4))
+  const placeOf = (fields: Uint32Array) => rowPlace(file, manifest.unit, fields[at.number]!).text
   return {
     manifest,
     count: manifest.examples,
-    lengthOf: (index) => lengths[index]!,
-    scoredTokensOf: (index) => scored[index]!,
-    placeOf: (index) => rowPlace(file, manifest.unit, indexOf(index)[6]!).text,
-    recordOf: (index) => index,
-    answerEndOf: (index) => indexOf(index)[5]!,
-    read(index) {
-      const [low, high, tokens, kind, scoredTokens, answerEnd, number] = indexOf(index) as unknown as number[]
-      const start = (low! + high! * 2 ** 32) * 4
-      const length = tokens! + (kind! & (labelsBit - 1))
-      const bytes = inMemory?.subarray(start, start + length * 4) ?? readBytes(paths.tokens, start, length * 4)
+    lengthOf: (example) => lengths[example]!,
+    scoredTokensOf: (example) => scored[example]!,
+    placeOf: (example) => placeOf(fieldsOf(example)),
+    recordOf: (example) => example,
+    answerEndOf: (example) => fieldsOf(example)[at.answerEnd]!,
+    read(example) {
+      const fields = fieldsOf(example)
+      const start = (fields[at.low]! + fields[at.high]! * 2 ** 32) * 4
+      const [count, kind] = [fields[at.tokens]!, fields[at.kind]!]
+      const length = count + (kind & (labelsBit - 1))
+      const bytes = tokens(start, length * 4)
       const numbers = new Int32Array(bytes.buffer, bytes.byteOffset, length)
-      const inputIds = numbers.subarray(0, tokens)
-      const rest = numbers.subarray(tokens)
+      const inputIds = numbers.subarray(0, count)
+      const rest = numbers.subarray(count)
       return {
-        place: rowPlace(file, manifest.unit, number!).text,
+        place: placeOf(fields),
         inputIds,
-        labels: kind! >= labelsBit ? rest : labelsOf(inputIds, rest),
-        scoredTokens: scoredTokens!,
-        answerEnd: answerEnd!,
+        labels: kind >= labelsBit ? rest : labelsOf(inputIds, rest),
+        scoredTokens: fields[at.scored]!,
+        answerEnd: fields[at.answerEnd]!,
       } satisfies Example
     },
   }
+}
+
+/** Bytes of a file by place and length. */
+type Bytes = (offset: number, length: number) => Uint8Array
+
+/** Closes a file when nobody can read from it any more. */
+const openFiles = new FinalizationRegistry<number>((file) => closeSync(file))
+
+/**
+ * The bytes of a file that has `size` of them, undefined where it has not. It is opened once: it can be read for as long as
+ * anybody wants, whatever becomes of its name.
+ */
+function openBytes(path: string, size: number, inMemory: boolean): Bytes | undefined {
+  let file: number
+  try {
+    file = openSync(path, 'r')
+  } catch {
+    return undefined
+  }
+  const read: Bytes = (offset, length) => {
+    const bytes = new Uint8Array(length)
+    for (let got = 0; got < length; ) {
+      const more = readSync(file, bytes, got, length - got, offset + got)
+      if (more === 0) throw new Error(`expected ${length} bytes at ${offset} of ${path} but it ends before them`)
+      got += more
+    }
+    return bytes
+  }
+  if (fstatSync(file).size !== size) {
+    closeSync(file)
+    return undefined
+  }
+  if (!inMemory) {
+    openFiles.register(read, file)
+    return read
+  }
+  const all = read(0, size)
+  closeSync(file)
+  return (offset, length) => all.subarray(offset, offset + length)
 }
 
 async function readManifest(folder: string): Promise<TokenizedManifest | undefined> {
@@ -146,48 +191,31 @@ async function readManifest(folder: string): Promise<TokenizedManifest | undefin
 }
 
 /** Lengths and scored tokens of all examples, read piece by piece: they are what is kept in memory, 8 bytes an example. */
-async function readLengths(path: string, count: number): Promise<{ lengths: Int32Array; scored: Int32Array }> {
+function readLengths(index: Bytes, count: number): { lengths: Int32Array; scored: Int32Array } {
   const lengths = new Int32Array(count)
   const scored = new Int32Array(count)
   const step = 1 << 15
   for (let start = 0; start < count; start += step) {
     const rows = Math.min(step, count - start)
-    const numbers = readNumbers(path, start * indexNumbers * 4, rows * indexNumbers)
+    const numbers = uint32s(index(start * indexNumbers * 4, rows * indexNumbers * 4))
     for (let row = 0; row < rows; row++) {
-      lengths[start + row] = numbers[row * indexNumbers + 2]!
-      scored[start + row] = numbers[row * indexNumbers + 4]!
+      lengths[start + row] = numbers[row * indexNumbers + at.tokens]!
+      scored[start + row] = numbers[row * indexNumbers + at.scored]!
     }
   }
   return { lengths, scored }
 }
 
-function readNumbers(path: string, offset: number, count: number): Uint32Array {
-  const bytes = readBytes(path, offset, count * 4)
-  return new Uint32Array(bytes.buffer, bytes.byteOffset, count)
-}
-
-function readBytes(path: string, offset: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length)
-  const file = openSync(path, 'r')
-  try {
-    let read = 0
-    while (read < length) {
-      const got = readSync(file, bytes, read, length - read, offset + read)
-      if (got === 0) throw new Error(`expected ${length} bytes at ${offset} of ${path} but it ends before them`)
-      read += got
-    }
-  } finally {
-    closeSync(file)
-  }
-  return bytes
+function uint32s(bytes: Uint8Array): Uint32Array {
+  return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
 }
 
 function labelsOf(inputIds: Int32Array, runs: Int32Array): Int32Array {
   const labels = new Int32Array(inputIds.length).fill(notScored)
-  let at = 0
+  let start = 0
   for (const [index, run] of runs.entries()) {
-    if (index % 2 === 1) labels.set(inputIds.subarray(at, at + run), at)
-    at += run
+    if (index % 2 === 1) labels.set(inputIds.subarray(start, start + run), start)
+    start += run
   }
   return labels
 }
