@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { repositoryRoot } from './shared-files.js'
 
-/** A column: values as JSON has them; INT64 takes numbers too. */
+/** A column: values as JSON has them; INT64 takes numbers, and text for those that no number holds. */
 export interface ParquetColumn {
   name: string
   data: unknown[]

@@ -1,4 +1,5 @@
 import type { TrainConfig } from '../config/train-config.js'
+import type { DataError } from '../errors.js'
 import type { ColumnMapping } from './conversation.js'
 import { resolveDatasets } from './dataset-info.js'
 import { parseRecord, type TrainingRecord } from './records.js'
@@ -17,7 +18,12 @@ export async function readRecord(
   for (const { files, columns } of await resolveDatasets(dataset, config.datasetDir)) {
     const before = records
     for (const file of files) {
-      for await (const row of readRows(file)) {
+      // A row that is malformed is one too, and the one that is asked for says so.
+      const onMalformed = (error: DataError) => {
+        records += 1
+        if (records === n) throw error
+      }
+      for await (const row of readRows(file, { onMalformed })) {
         if (records - before === config.maxSamples) break
         records += 1
         if (records === n) return { record: parseRecord(row, columns), columns }

@@ -28,9 +28,7 @@ export async function packingOf(path: string): Promise<Packing> {
     const file = await open(path)
     try {
       const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(8), position: 0 })
-      const isMagic = (magic: readonly number[]) => magic.length <= bytesRead && magic.every((byte, at) => buffer[at] === byte)
-      const found = Object.entries(magics).find(([, magic]) => isMagic(magic))
-      return (found?.[0] as Packing | undefined) ?? 'none'
+      return packingOfBytes(buffer.subarray(0, bytesRead))
     } finally {
       await file.close()
     }
@@ -38,6 +36,13 @@ export async function packingOf(path: string): Promise<Packing> {
     if (cause instanceof DataError) throw cause
     throw notReadable(path, (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'it does not exist' : String(cause), cause)
   }
+}
+
+/** How bytes are packed that begin like this. */
+export function packingOfBytes(bytes: Uint8Array): Packing {
+  const isMagic = (magic: readonly number[]) => magic.length <= bytes.length && magic.every((byte, at) => bytes[at] === byte)
+  const found = Object.entries(magics).find(([, magic]) => isMagic(magic))
+  return (found?.[0] as Packing | undefined) ?? 'none'
 }
 
 const notAFile = 'it is a pipe or a device, which cannot be read more than once: write its rows to a file'

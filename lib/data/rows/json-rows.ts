@@ -1,5 +1,5 @@
 import { type RowUnit, rowPlace } from './row.js'
-import { batchBytes, type JsonBatch, malformed } from './row-batch.js'
+import { batchBytes, type JsonBatch, MAX_ROW_BYTES, malformed, tooLong } from './row-batch.js'
 
 type Chunks = AsyncIterable<Uint8Array>
 
@@ -81,6 +81,7 @@ export async function* readJsonLines(chunks: Chunks, file: string): AsyncGenerat
     }
     builder.add(chunk.subarray(start))
     rowLength += chunk.length - start
+    if (rowLength > MAX_ROW_BYTES) throw tooLong(rowPlace(file, 'line', line))
   }
   if (rowLength > 0) builder.add(new Uint8Array(0), { length: rowLength, number: line, line })
   if (!builder.isEmpty) yield builder.take()
@@ -140,6 +141,7 @@ class ArrayScanner {
     if (this.rowLine === 0) return
     this.builder.add(chunk.subarray(start))
     this.rowLength += chunk.length - start
+    if (this.rowLength > MAX_ROW_BYTES) throw tooLong(rowPlace(this.file, 'record', this.record, this.rowLine))
   }
 
   private stepInString(byte: number): void {

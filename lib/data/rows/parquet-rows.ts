@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { asyncBufferFromFile, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import { rowPlace } from './row.js'
@@ -8,7 +9,7 @@ const rowsPerBatch = 256
 
 /**
  * The rows of a Parquet file, one row group at a time: that is what has to be in memory at once. 64-bit integers become
- * numbers. Throws DATA_MALFORMED.
+ * numbers, or text where a number cannot hold them. Throws DATA_MALFORMED.
  */
 export async function* readParquetRows(path: string): AsyncGenerator<ValueBatch> {
   const fail = (cause: unknown, record: number) =>
@@ -52,7 +53,9 @@ export async function* readParquetRows(path: string): AsyncGenerator<ValueBatch>
 
 /** A value as JSON has it. */
 function plain(value: unknown): unknown {
-  if (typeof value === 'bigint') return Number(value)
+  // A whole number that a double cannot hold stays as it is written.
+  if (typeof value === 'bigint') return BigInt(Number(value)) === value ? Number(value) : String(value)
+  if (value instanceof Uint8Array && isUtf8(value)) return Buffer.from(value).toString('utf8')
   if (Array.isArray(value)) return value.map(plain)
   if (ArrayBuffer.isView(value)) return Array.from(value as unknown as ArrayLike<unknown>, plain)
   if (value instanceof Date) return value.toISOString()

@@ -32,7 +32,7 @@ export interface ValueBatch {
 export const batchBytes = 1 << 18
 
 /** The longest row, well below the longest string of V8. */
-const MAX_ROW_BYTES = 1 << 28
+export const MAX_ROW_BYTES = 1 << 28
 
 /** The rows of a batch. Throws DATA_MALFORMED, or tells `onMalformed` and goes on. */
 export function* parseBatch(batch: RowBatch, { onMalformed }: ReadRowsOptions = {}): Generator<JsonRow> {
@@ -58,7 +58,7 @@ function parseSpan(
   bytes: Uint8Array,
   { place, unit, line }: { place: RowPlace; unit: RowUnit; line: number },
 ): JsonRow | DataError | undefined {
-  if (bytes.length > MAX_ROW_BYTES) return malformed(place, `expected a row of at most ${MAX_ROW_BYTES} bytes`, 'Split it.')
+  if (bytes.length > MAX_ROW_BYTES) return tooLong(place)
   if (!isUtf8(bytes)) {
     return malformed(
       place,
@@ -77,6 +77,14 @@ function parseSpan(
     const problem = `expected ${expected} but received text that is not valid JSON (${message})`
     return malformed(place, problem, 'Mend or remove it.', { line: line + text.slice(0, position).split('\n').length - 1, cause })
   }
+}
+
+export function tooLong(place: RowPlace): DataError {
+  return malformed(
+    place,
+    `expected a row of at most ${MAX_ROW_BYTES} bytes but it is longer`,
+    'Split it, or end each row with a line break.',
+  )
 }
 
 export function withoutByteOrderMark(text: string): string {

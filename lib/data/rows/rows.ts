@@ -1,6 +1,6 @@
 import { basename, extname } from 'node:path'
 import { readCsvRows } from './csv-rows.js'
-import { notReadable, packingOf, readBytes } from './file-bytes.js'
+import { notReadable, packingOf, packingOfBytes, readBytes } from './file-bytes.js'
 import { readJsonArray, readJsonLines } from './json-rows.js'
 import { readParquetRows } from './parquet-rows.js'
 import type { JsonRow, ReadRowsOptions } from './row.js'
@@ -25,7 +25,9 @@ export async function* readBatches(path: string, options: ReadRowsOptions = {}):
   const bytes = readBytes(path, packing)
   const ending = extname(basename(path).replace(/\.(gz|gzip|zst|zstd)$/i, '')).toLowerCase()
   if (ending === '.csv' || ending === '.tsv') return yield* readCsvRows(bytes, path, options)
-  const { first, all } = await peek(bytes)
+  const { first, bytes: beginning, all } = await peek(bytes)
+  const inner = foreignContent(beginning)
+  if (inner !== undefined) throw notReadable(path, packing === 'none' ? inner : `inside of ${packing} ${inner}`)
   yield* first === '[' ? readJsonArray(all, path) : readJsonLines(all, path)
 }
 
@@ -36,8 +38,18 @@ const foreignFormats = {
   bzip2: 'it is packed by bzip2: unpack it, or pack it by zstd or gzip',
 }
 
+/** What is no text in UTF-8, by how it begins. */
+function foreignContent(beginning: Uint8Array): string | undefined {
+  const found = packingOfBytes(beginning)
+  if (found !== 'none') return `it is ${found} again: unpack it`
+  const isUtf16 = (beginning[0] === 0xff && beginning[1] === 0xfe) || (beginning[0] === 0xfe && beginning[1] === 0xff)
+  return isUtf16 ? 'it is text in UTF-16: convert it, for example with iconv -f utf-16 -t utf-8' : undefined
+}
+
 /** The first character that is not white space or a byte order mark, and all of the bytes. */
-async function peek(bytes: AsyncGenerator<Uint8Array>): Promise<{ first: string; all: AsyncIterable<Uint8Array> }> {
+async function peek(
+  bytes: AsyncGenerator<Uint8Array>,
+): Promise<{ first: string; bytes: Uint8Array; all: AsyncIterable<Uint8Array> }> {
   const seen: Uint8Array[] = []
   let first = ''
   while (first === '') {
@@ -53,5 +65,5 @@ async function peek(bytes: AsyncGenerator<Uint8Array>): Promise<{ first: string;
     yield* seen
     yield* bytes
   }
-  return { first, all: all() }
+  return { first, bytes: seen[0] ?? new Uint8Array(0), all: all() }
 }

@@ -82,20 +82,20 @@ t.test('places', async (t) => {
   ])
   t.same(
     (await places('a.csv', 'a,b\n1,"x\ny"\n\n2,3\n')).map((place) => (place as [string])[0]),
-    ['a.csv:2', 'a.csv:4'],
-    'where a row begins; an empty line counts to the row after it',
+    ['a.csv:2', 'a.csv:5'],
+    'where a row begins',
   )
 })
 
 t.test('values of Parquet are those of JSON', async (t) => {
   const file = parquetFile([
-    { name: 'id', data: [1, 2], type: 'INT64' },
+    { name: 'id', data: [1, '9007199254740993'], type: 'INT64' },
     { name: 'score', data: [0.5, null], type: 'DOUBLE' },
     { name: 'messages', data: [[{ role: 'user', content: 'a' }], []], type: 'JSON' },
   ])
   t.same(await valuesOf(fileOf(t, 'a.parquet', file)), [
     { id: 1, score: 0.5, messages: [{ role: 'user', content: 'a' }] },
-    { id: 2, score: null, messages: [] },
+    { id: '9007199254740993', score: null, messages: [] },
   ])
 })
 
@@ -122,6 +122,29 @@ t.test('a malformed row is thrown, or told of and passed over', async (t) => {
   }
 })
 
+t.test('CSV: one report a line, and a quote that is never closed', async (t) => {
+  const read = async (content: string, name = 'a.csv') => {
+    const errors: DataError[] = []
+    const values: unknown[] = []
+    const path = fileOf(t, name, content)
+    const onMalformed = (error: DataError) => errors.push(error)
+    const thrown = await (async () => {
+      for await (const { value } of readRows(path, { onMalformed })) values.push(value)
+    })().catch((error: unknown) => error)
+    return { errors, values, thrown }
+  }
+  const inner = await read('a,b\n1,x "in" the "middle" "of"\n2,y\n')
+  t.match(inner, { errors: { length: 1 }, values: [{ a: '2', b: 'y' }], thrown: undefined })
+  t.match(inner.errors[0], { message: /^a\.csv:2: expected cells with quotes to be quoted as a whole/ })
+  t.match(await read('a\tb\n5" screen\tx\n', 'a.tsv'), { errors: [], values: [{ a: '5" screen', b: 'x' }] })
+  const open = await read('a,b\n1,x\n\n2,"y\n3,z\n4,w\n')
+  t.match(open, {
+    errors: [],
+    values: [{ a: '1' }],
+    thrown: { code: 'DATA_MALFORMED', message: /a\.csv:3: .*no row after it can be read/ },
+  })
+})
+
 t.test('files that are broken as a whole', async (t) => {
   const parquet = parquetFile([{ name: 'a', data: ['x'.repeat(100)] }])
   const cases: [string, string | Uint8Array, string, RegExp][] = [
@@ -134,6 +157,8 @@ t.test('files that are broken as a whole', async (t) => {
     ['twice.csv', 'a,a\n1,2\n', 'DATA_MALFORMED', /received a twice/],
     ['latin1.csv', Buffer.from([0x61, 0x0a, 0xe9, 0x0a]), 'DATA_MALFORMED', /latin1\.csv:1: .*UTF-8/],
     ['a.arrow', 'ARROW1\0\0', 'DATA_NOT_FOUND', /Arrow file.*Parquet/],
+    ['twice.jsonl.gz', gzipSync(gzipSync(jsonl)), 'DATA_NOT_FOUND', /inside of gzip it is gzip again: unpack it/],
+    ['utf16.jsonl', Buffer.from('\uFEFF{}', 'utf16le'), 'DATA_NOT_FOUND', /UTF-16: convert it/],
     ['a.zip', 'PK\u0003\u0004', 'DATA_NOT_FOUND', /zip archive: unpack it/],
   ]
   for (const [name, content, code, message] of cases) {
