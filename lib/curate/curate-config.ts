@@ -63,10 +63,10 @@ class Reader {
   constructor(written: Written) {
     for (const [key, { value, place }] of written) {
       if (value === null || value === undefined) {
-        if (key in schemas) this.sections.add(key)
+        if (Object.hasOwn(schemas, key)) this.sections.add(key)
         continue
       }
-      if (!(key in schemas) || key === '') {
+      if (!Object.hasOwn(schemas, key) || key === '') {
         this.set(key, value, place)
         continue
       }

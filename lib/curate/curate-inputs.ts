@@ -32,9 +32,20 @@ export async function findInputs({ input, stages }: CurateConfig, outputDir: str
 
 /** Files that a stage reads besides the rows. */
 export async function extraFiles(config: CurateConfig, stage: StageName): Promise<string[]> {
-  const paths =
-    stage === 'difficulty' ? config.difficulty.attemptsFiles : stage === 'decontamination' ? config.decontamination.against : []
-  return (await Promise.all(paths.map((path) => findDataFiles(path, { split: 'test' }).catch(() => findDataFiles(path))))).flat()
+  const find = async (paths: readonly string[], how: (path: string) => Promise<string[]>) =>
+    (await Promise.all(paths.map(how))).flat()
+  if (stage === 'difficulty') return find(config.difficulty.attemptsFiles, (path) => findDataFiles(path))
+  return stage === 'decontamination' ? find(config.decontamination.against, findEvaluationFiles) : []
+}
+
+/** Of a dataset folder the split test or, where it has none, train. */
+async function findEvaluationFiles(path: string): Promise<string[]> {
+  try {
+    return await findDataFiles(path, { split: 'test' })
+  } catch (error) {
+    if (!(error instanceof DataError) || error.code !== 'DATA_NOT_FOUND') throw error
+    return findDataFiles(path)
+  }
 }
 
 /** Their rows; what cannot be read goes to `out`, or is thrown with `strict`. */
@@ -42,9 +53,15 @@ export function readInputs(inputs: readonly InputFile[], out: StageOutput, stric
   const onMalformed = strict ? undefined : (error: DataError) => out.skip(error)
   return async function* () {
     for (const { path, columns } of inputs) {
-      for await (const row of readRows(path, { onMalformed })) {
-        const parsed = tryParse(row, columns, onMalformed)
-        if (parsed !== undefined) yield parsed
+      try {
+        for await (const row of readRows(path, { onMalformed })) {
+          const parsed = tryParse(row, columns, onMalformed)
+          if (parsed !== undefined) yield parsed
+        }
+      } catch (error) {
+        // The rest of a file that is broken where it stands is lost; other files are not.
+        if (onMalformed === undefined || !(error instanceof DataError) || error.code !== 'DATA_MALFORMED') throw error
+        onMalformed(error)
       }
     }
   }
@@ -69,21 +86,26 @@ export async function* keptRows(path: string): AsyncGenerator<CurateRow> {
   for await (const { value } of readRows(path)) yield value as CurateRow
 }
 
+/** Attempts by normalised question, without their texts: about 100 bytes each. */
 export async function readAttempts(config: CurateConfig, out: StageOutput): Promise<RecordedAttempts> {
   const recorded = new Map<string, Attempt[]>()
+  const onMalformed = config.strict ? undefined : (error: DataError) => out.skip(error)
   for (const path of await extraFiles(config, 'difficulty')) {
-    for await (const row of readRows(path, { onMalformed: (error) => out.skip(error) })) {
-      const parsed = tryParse(row, {}, (error) => out.skip(error))
+    for await (const row of readRows(path, { onMalformed })) {
+      const parsed = tryParse(row, {}, onMalformed)
       if (parsed?.attempts === undefined) continue
       const key = textKey(parsed.question)
       // The texts of the attempts are not needed to count them.
       const attempts = parsed.attempts.map(({ correct, model }) => ({ correct, ...(model !== undefined && { model }) }))
-      recorded.set(key, [...(recorded.get(key) ?? []), ...attempts])
+      const earlier = recorded.get(key)
+      if (earlier === undefined) recorded.set(key, attempts)
+      else for (const attempt of attempts) earlier.push(attempt)
     }
   }
   return recorded
 }
 
+/** Throws for a row that cannot be read: what it asks would not be kept out of the training data. */
 export async function readEvaluation(config: CurateConfig): Promise<EvaluationIndex> {
   const index = new EvaluationIndex(config.decontamination.ngram)
   for (const path of await extraFiles(config, 'decontamination')) {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { copyFile, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { isJsonObject } from '../config/json-object.js'
 import { digestOfCode, digestOfFile } from '../data/file-digest.js'
@@ -9,6 +9,7 @@ import { extraFiles, findInputs, type InputFile, keptRows, readAttempts, readEva
 import { reportPage } from './curate-page.js'
 import { runDecontamination } from './decontamination-stage.js'
 import { runDifficulty } from './difficulty-stage.js'
+import { lockOutput } from './output-lock.js'
 import { runPool } from './pool-stage.js'
 import { runQuality } from './quality-stage.js'
 import { runSelection } from './selection-stage.js'
@@ -40,9 +41,10 @@ export interface CurateOptions {
  * Chooses rows: each stage reads what the one before it kept and writes a folder of its own into `outputDir`
  * (`1-pool/kept.jsonl`, `dropped.jsonl`, `malformed.jsonl`, `stage.json`); the last stage's rows are `curated.jsonl`, and
  * `report.html` tells the whole. A stage's folder appears when it is whole, so a run that was killed goes on with the first stage
- * that is not there, and the same rows and settings always give the same bytes.
+ * that is not there, and the same rows and settings always give the same bytes. Folders of stages that this run has not stay.
  *
- * @throws ConfigError, DataError (the first malformed row with `strict`), CheckpointError WRITE_FAILED
+ * @throws ConfigError, DataError (the first malformed row with `strict`), CheckpointError WRITE_FAILED, and OUTPUT_EXISTS while
+ * another run works in the folder
  */
 export async function* curate(
   config: CurateConfig,
@@ -50,9 +52,11 @@ export async function* curate(
 ): AsyncGenerator<CurateEvent, void, undefined> {
   const outputDir = resolve(config.outputDir)
   const inputs = await findInputs(config, outputDir)
+  let unlock: (() => Promise<void>) | undefined
   try {
     await mkdir(outputDir, { recursive: true })
-    await removeOthers(outputDir, config.stages)
+    unlock = await lockOutput(outputDir)
+    await removeTemporaries(outputDir)
     const stages: StageSummary[] = []
     let key = await firstKey(inputs)
     let rows: (out: StageOutput) => RowSource = (out) => readInputs(inputs, out, config.strict)
@@ -78,6 +82,8 @@ export async function* curate(
     yield { type: 'end', report }
   } catch (cause) {
     throw asWriteFailed(cause, outputDir)
+  } finally {
+    await unlock?.()
   }
 }
 
@@ -86,14 +92,10 @@ export function folderOf(stage: StageName): string {
   return `${stageNames.indexOf(stage) + 1}-${stage}`
 }
 
-/** Folders of stages that an earlier run had and this one has not, and what a killed run left. */
-async function removeOthers(outputDir: string, stages: readonly StageName[]): Promise<void> {
-  const own = new Set(stages.map(folderOf))
-  const all = new Set(stageNames.map(folderOf))
-  for (const name of await readdir(outputDir)) {
-    const isOld = all.has(name) && !own.has(name)
-    if (isOld || name.endsWith(temporaryEnding)) await rm(join(outputDir, name), { recursive: true, force: true })
-  }
+/** What a killed run left. */
+async function removeTemporaries(outputDir: string): Promise<void> {
+  const names = [...stageNames.flatMap((stage) => [folderOf(stage), `${folderOf(stage)}.work`]), 'curated.jsonl', 'report.html']
+  for (const name of names) await rm(join(outputDir, `${name}${temporaryEnding}`), { recursive: true, force: true })
 }
 
 const temporaryEnding = '.limo-tmp'
@@ -108,9 +110,9 @@ async function firstKey(inputs: readonly InputFile[]): Promise<string> {
 
 function settingsOf(config: CurateConfig, stage: StageName): unknown {
   // JSON has no Infinity.
-  return stage === 'difficulty'
-    ? config.difficulty.criteria.map((criterion) => Object.entries(criterion).map(String))
-    : config[stage]
+  if (stage === 'difficulty') return config.difficulty.criteria.map((criterion) => Object.entries(criterion).map(String))
+  // Files count by their content, however their paths are written.
+  return stage === 'decontamination' ? { ...config.decontamination, against: [] } : config[stage]
 }
 
 async function extraDigests(config: CurateConfig, stage: StageName): Promise<unknown> {
@@ -122,7 +124,12 @@ async function extraDigests(config: CurateConfig, stage: StageName): Promise<unk
 async function readSummary(folder: string, key: string): Promise<StageSummary | undefined> {
   try {
     const file: unknown = JSON.parse(await readFile(join(folder, 'stage.json'), 'utf8'))
-    return isJsonObject(file) && file.key === key ? (file.summary as StageSummary) : undefined
+    if (!isJsonObject(file) || file.key !== key || !isJsonObject(file.files)) return undefined
+    // Whoever has changed a stage's files gets it made again.
+    for (const [name, bytes] of Object.entries(file.files)) {
+      if ((await stat(join(folder, name))).size !== bytes) return undefined
+    }
+    return file.summary as StageSummary
   } catch {
     return undefined
   }
@@ -153,10 +160,16 @@ async function runStage(stage: StageName, { config, rows, folder, key, signal }:
     out.close()
     await rm(temporary, { recursive: true, force: true })
   }
-  await writeText(join(building, 'stage.json'), `${JSON.stringify({ key, summary: out.summary }, null, 2)}\n`)
+  const files = await sizesOf(building)
+  await writeText(join(building, 'stage.json'), `${JSON.stringify({ key, files, summary: out.summary }, null, 2)}\n`)
   await rm(folder, { recursive: true, force: true })
   await rename(building, folder)
   return out.summary
+}
+
+async function sizesOf(folder: string): Promise<Record<string, number>> {
+  const names = (await readdir(folder)).sort()
+  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, (await stat(join(folder, name))).size])))
 }
 
 async function writeText(path: string, text: string): Promise<void> {

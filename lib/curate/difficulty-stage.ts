@@ -33,7 +33,8 @@ export async function runDifficulty(
   const histogram = new Map<string, number>()
   for await (const row of rows()) {
     signal?.throwIfAborted()
-    const attempts = [...(row.attempts ?? []), ...(recorded.get(textKey(row.question)) ?? [])]
+    // Those in the row itself, or else those that were recorded apart: they may be the same.
+    const attempts = row.attempts ?? recorded.get(textKey(row.question)) ?? []
     const counts = criteria.map((criterion) => countSolved(attempts, criterion))
     for (const { solved, attempts } of counts) {
       const key = `${solved} of ${attempts}`

@@ -18,6 +18,8 @@ export interface PoolOptions {
 
 /** Rows of a group that others are compared with: a group of more is one text written again and again. */
 const MOST_COMPARED = 32
+/** Earlier rows that are kept in mind for a row that is like them. */
+const MOST_KEPT = 8
 
 /**
  * Drops problems that are there twice: of rows with the same normalised question and chain the first is kept; of questions that
@@ -118,7 +120,8 @@ async function findNear(
     }
     index += 1
   }
-  const pairs = new Map<string, { first: number; second: number; similarity: number }>()
+  /** For each row the earlier ones that it is like. */
+  const likeEarlier = new Map<number, NearDuplicate[]>()
   for (const group of bands.groups()) {
     if (pauses.isDue) await pauses.pause()
     const compared: { row: number; signature: string; shingles: Set<number> }[] = []
@@ -127,17 +130,20 @@ async function findNear(
       const shingles = shinglesOf(wordsOf(question), shingleWords)
       const signature = signatureOf(question)
       for (const earlier of compared) {
-        if (earlier.signature !== signature || pairs.has(`${earlier.row},${row}`)) continue
+        const known = likeEarlier.get(row) ?? []
+        if (earlier.signature !== signature || known.length >= MOST_KEPT || known.some(({ first }) => first === earlier.row))
+          continue
         const similarity = Math.round(jaccard(earlier.shingles, shingles) * 1e4) / 1e4
-        if (similarity >= least) pairs.set(`${earlier.row},${row}`, { first: earlier.row, second: row, similarity })
+        if (similarity >= least) likeEarlier.set(row, [...known, { first: earlier.row, similarity }])
       }
       if (compared.length < MOST_COMPARED) compared.push({ row, signature, shingles })
     }
   }
   // In the order of the later row, so that a row is only dropped for one that stays.
   const near = new Map<number, NearDuplicate>()
-  for (const { first, second, similarity } of [...pairs.values()].sort((a, b) => a.second - b.second || a.first - b.first)) {
-    if (!near.has(first) && !near.has(second)) near.set(second, { first, similarity })
+  for (const [second, earlier] of [...likeEarlier].sort(([a], [b]) => a - b)) {
+    const kept = earlier.filter(({ first }) => !near.has(first)).sort((a, b) => a.first - b.first)
+    if (kept[0] !== undefined) near.set(second, kept[0])
   }
   return near
 }

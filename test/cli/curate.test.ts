@@ -32,8 +32,7 @@ const settingsFor = (folder: string, output: string) =>
 t.test('the same rows and settings give the same bytes, and finished stages are used again', async (t) => {
   const folder = t.testdir()
   writePlantedPool(folder, 3000, 5)
-  const run = (output: string, more: string[] = [], cwd?: string) =>
-    runCli(['curate', ...settingsFor(folder, output), ...more], cwd === undefined ? {} : { cwd })
+  const run = (output: string, more: string[] = []) => runCli(['curate', ...settingsFor(folder, output), ...more])
   const { code, stdout, stderr } = await run('first')
   t.same({ code, stderr }, { code: 0, stderr: '' })
   t.match(
@@ -51,7 +50,15 @@ t.test('the same rows and settings give the same bytes, and finished stages are 
   )
 
   mkdirSync(join(folder, 'elsewhere'))
-  t.equal((await run('second', [], join(folder, 'elsewhere'))).code, 0)
+  const relative = asOptions({
+    input: '../pool.jsonl',
+    against: '../evaluation.jsonl',
+    output_dir: '../second',
+    count: 100,
+    spread: 'topics',
+    levels: 20,
+  })
+  t.equal((await runCli(['curate', ...relative], { cwd: join(folder, 'elsewhere') })).code, 0)
   t.same(digests(join(folder, 'second')), expected, 'in another folder, from another')
   t.equal((await run('first')).stdout.match(/\(done before\)/g)?.length, 4)
   t.same(digests(join(folder, 'first')), expected)
@@ -59,12 +66,17 @@ t.test('the same rows and settings give the same bytes, and finished stages are 
   t.equal((await run('first')).stdout.match(/\(done before\)/g)?.length, 3)
   t.same(digests(join(folder, 'first')), expected, 'one stage was made again')
 
+  const kept = join(folder, 'first', '5-selection', 'kept.jsonl')
+  writeFileSync(kept, readFileSync(kept, 'utf8').split('\n').slice(0, 3).join('\n'))
+  t.equal((await run('first')).stdout.match(/\(done before\)/g)?.length, 3)
+  t.same(digests(join(folder, 'first')), expected, 'a stage whose files were changed is made again')
+
   const changed = await run('first', ['--count', '50'])
   t.equal(changed.stdout.match(/\(done before\)/g)?.length, 3, 'only the selection has another setting')
   t.equal((await run('first', ['--seed', '7'])).stdout.match(/\(done before\)/g), null)
   const fewer = await run('first', ['--stages', 'pool,quality'])
   t.equal(fewer.code, 0)
-  t.notOk(existsSync(join(folder, 'first', '3-decontamination')), 'stages that are not of this run go')
+  t.ok(existsSync(join(folder, 'first', '3-decontamination')), 'stages that are not of this run stay')
 
   const again = await runCli([
     'curate',
@@ -98,6 +110,17 @@ t.test('killed at any moment and started again, it gives the same bytes', { time
     t.equal((await runCli(['curate', ...settingsFor(folder, `killed-${run}`)])).code, 0)
     t.same(digests(join(folder, `killed-${run}`)), expected)
   }
+})
+
+t.test('two runs do not work in one folder', async (t) => {
+  const folder = t.testdir()
+  writePlantedPool(folder, 20_000, 8)
+  const first = startCli(['curate', ...settingsFor(folder, 'out')])
+  await first.waitFor(/pool/)
+  const second = await runCli(['curate', ...settingsFor(folder, 'out')])
+  t.match(second, { code: 1, stderr: /expected to work in .*out alone but process \d+ does.*OUTPUT_EXISTS/ })
+  t.equal((await first.result).code, 0)
+  t.notOk(readdirSync(join(folder, 'out')).some((name) => name.includes('lock')))
 })
 
 t.test('Ctrl-C ends it cleanly', async (t) => {
@@ -200,6 +223,7 @@ t.test('what is wrong is said in one line', async (t) => {
     ['quality: {weights: {length: 1}}', /weights of at least 0 that add up to 1/],
     ['quality: {scales: {length: 0}}', /numbers above 0/],
     ['quality: {words: {verification: check}}', /lists of words/],
+    ['toString: 1', /unknown key toString/],
     ['quality: 5', /keys of its own for quality/],
     ['difficulty: {criteria: [{min: 3, max: 1}]}', /a max of at least min/],
     ['difficulty: {criteria: [{least: 3}]}', /a list of \{model, attempts, min, max\}/],
