@@ -41,7 +41,8 @@ export interface CheckOptions {
 export async function checkData(config: TrainConfig, dataset: string, options: CheckOptions): Promise<DataCheck> {
   const sources = await resolveDatasets(dataset, config.datasetDir)
   const check = new Check(config, options)
-  for (const source of sources) for (const file of source.files) await check.file(file, source)
+  const held = config.evalDataset === undefined ? [] : await resolveDatasets(config.evalDataset, config.datasetDir)
+  for (const source of [...sources, ...held]) await check.source(source)
   return check.result()
 }
 
@@ -50,6 +51,8 @@ class Check {
   private readonly lengths: number[] = []
   private scored = 0
   private readonly seen = new FirstPlaces()
+  /** Rows that training reads of the data set at hand. */
+  private left = Infinity
 
   constructor(
     private readonly config: TrainConfig,
@@ -61,7 +64,19 @@ class Check {
     this.options.onProblem(problem)
   }
 
-  async file(file: string, source: DatasetSource): Promise<void> {
+  /** A row that gave no example is one of those that training reads, and ends there. */
+  private tellOfRow(problem: RowProblem): void {
+    if (this.left <= 0) return
+    if (problem.severity === 'error') this.left -= 1
+    this.tell(problemOf(problem))
+  }
+
+  async source(source: DatasetSource): Promise<void> {
+    this.left = this.config.maxSamples ?? Infinity
+    for (const file of source.files) if (this.left > 0) await this.file(file, source)
+  }
+
+  private async file(file: string, source: DatasetSource): Promise<void> {
     this.counts.files += 1
     const before = this.counts.examples + this.counts.errors
     const onMalformed = (error: DataError) => this.tell(problemOf(error))
@@ -77,6 +92,7 @@ class Check {
     try {
       for await (const batch of tokenize(rows, this.workOf(source), { workers, signal })) {
         this.batch(batch, file, unit)
+        if (this.left <= 0) break
       }
     } catch (error) {
       // The file is broken where it stands: what comes after cannot be told.
@@ -105,7 +121,9 @@ class Check {
   private batch(batch: TokenizedBatch, file: string, unit: RowUnit): void {
     const problems = [...batch.problems]
     for (let index = 0; index * exampleFields < batch.fields.length; index++) {
-      while (problems[0] !== undefined && problems[0].after <= index) this.tell(problemOf(problems.shift()!))
+      while (problems[0] !== undefined && problems[0].after <= index) this.tellOfRow(problems.shift()!)
+      if (this.left <= 0) return
+      this.left -= 1
       const [tokens, , scored, , number] = batch.fields.subarray(index * exampleFields)
       const place = rowPlace(file, unit, number!)
       this.counts.examples += 1
@@ -127,7 +145,7 @@ class Check {
         this.tell({ severity: 'warning', code: 'DUPLICATE', message, details: { ...place.details, first } })
       }
     }
-    for (const problem of problems) this.tell(problemOf(problem))
+    for (const problem of problems) this.tellOfRow(problem)
   }
 
   result(): DataCheck {

@@ -1,5 +1,6 @@
 import { DataError } from '../errors.js'
 import { lastBoxed } from './boxed.js'
+import type { Turn } from './conversation.js'
 import type { ChatRecord, TrainingRecord } from './records.js'
 import type { ChatTemplate, RenderedChat } from './template/chat-template.js'
 import type { TokenizationOptions } from './tokenization.js'
@@ -28,14 +29,19 @@ export interface ExampleOptions extends TokenizationOptions {
   vocabSize: number
 }
 
+/** The turns with the default system turn first, where there is one and they have none. */
+export function withSystemTurn(turns: Turn[], { defaultSystem = '' }: Pick<ExampleOptions, 'defaultSystem'>): Turn[] {
+  const needsSystem = defaultSystem !== '' && turns[0]?.role !== 'system'
+  return needsSystem ? [{ role: 'system', content: defaultSystem }, ...turns] : turns
+}
+
 /** The text of a chat record as the model sees it, with the default system turn, and which parts of it are scored. */
 export function renderRecord(record: ChatRecord, options: ExampleOptions): RenderedChat {
   if (options.template === undefined) {
     throw new DataError('TEMPLATE_NOT_FOUND', `${record.place}: expected a chat template for a conversation but received none.`)
   }
-  const { defaultSystem = '', maskHistory, trainOnPrompt, enableThinking, tokenizer } = options
-  const needsSystem = defaultSystem !== '' && record.turns[0]?.role !== 'system'
-  const turns = needsSystem ? [{ role: 'system' as const, content: defaultSystem }, ...record.turns] : record.turns
+  const { maskHistory, trainOnPrompt, enableThinking, tokenizer } = options
+  const turns = withSystemTurn(record.turns, options)
   const { spelledTokens } = tokenizer ?? {}
   return options.template.render(turns, record.place, { maskHistory, trainOnPrompt, enableThinking, spelledTokens })
 }

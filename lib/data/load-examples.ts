@@ -19,6 +19,8 @@ export interface LoadedExamples {
   validation: Examples
   /** Of all that was read for training, those held out included. */
   report: ExampleReport
+  /** Of `eval_dataset`, where there is one. */
+  evalReport?: ExampleReport
   /** A digest of all examples: a resumed run must have the same. */
   digest: string
 }
@@ -42,15 +44,32 @@ export async function loadExamples(config: TrainConfig, dataset: string, options
   const ranges = rangesOf(pool.counts, pool.examples, config)
   const { train, validation } = choose(ranges, pool.sources, config)
   const isWhole = train.length === examples.count && validation.length === 0 && train.every((place, index) => place === index)
-  const heldOut = config.evalDataset === undefined ? undefined : await loadPool(config, config.evalDataset, options)
+  const heldOut = config.evalDataset === undefined ? undefined : await loadHeldOut(config, config.evalDataset, options)
   return {
     train: isWhole ? examples : selectExamples(examples, train),
-    validation: heldOut ? applyOverLength(heldOut.examples, config).examples : selectExamples(examples, validation),
+    validation: heldOut?.examples ?? selectExamples(examples, validation),
     report,
+    ...(heldOut && { evalReport: heldOut.report }),
     digest: createHash('sha256')
       .update(JSON.stringify([pool.digests, pool.sources.map(({ numSamples }) => numSamples)]))
       .digest('hex'),
   }
+}
+
+async function loadHeldOut(config: TrainConfig, dataset: string, options: LoadOptions) {
+  const pool = await loadPool(config, dataset, options)
+  const { examples, report } = applyOverLength(pool.examples, config)
+  const orders = drawOrders(rangesOf(pool.counts, pool.examples, config), pool.sources, config.dataSeed)
+  return { examples: selectExamples(examples, mixOrder(orders, { strategy: 'concat', seed: config.dataSeed })), report }
+}
+
+/** The examples of each source, or as many of them as its `num_samples` says. */
+function drawOrders(ranges: readonly Int32Array[], sources: readonly DatasetSource[], seed: number): Int32Array[] {
+  return ranges.map((range, index) => {
+    const { numSamples } = sources[index]!
+    if (numSamples === undefined || range.length === 0) return range
+    return sampleOrder(range.length, numSamples, seed).map((place) => range[place]!)
+  })
 }
 
 /** What turns the rows of a data set into examples. */
@@ -125,12 +144,7 @@ function choose(
   config: TrainConfig,
 ): { train: Int32Array; validation: Int32Array } {
   const { dataSeed: seed, mixStrategy: strategy, interleaveProbs: probabilities, valSize } = config
-  const orders = ranges.map((range, index) => {
-    const { numSamples } = sources[index]!
-    return numSamples === undefined || range.length === 0
-      ? range
-      : sampleOrder(range.length, numSamples, seed).map((place) => range[place]!)
-  })
+  const orders = drawOrders(ranges, sources, seed)
   const drawn = sources.some(({ numSamples }) => numSamples !== undefined)
     ? Int32Array.from(new Set(orders.flatMap((order) => Array.from(order)))).sort()
     : mixOrder(ranges, { strategy: 'concat', seed })

@@ -1,3 +1,4 @@
+import { ConfigError, DataError } from '../errors.js'
 import { shuffledOrder } from './batch-stream.js'
 import { Random } from './random.js'
 
@@ -11,6 +12,9 @@ export interface MixOptions {
   seed: number
 }
 
+/** A mixture is at most so many times as long as its data sets together: with more unequal chances it would not end. */
+const MOST_TIMES = 1000
+
 /** Keep the draws of the mixture apart from the shuffling of the epochs, which count from 0. */
 const mixStream = -2
 const sampleStream = -3
@@ -20,10 +24,18 @@ const sampleStream = -3
  * of each example: until the first data set has none left (`interleave_under`), or until each has been used up at least once,
  * with those that end earlier starting over (`interleave_over`).
  *
+ * Throws DATA_EMPTY where a data set to draw from is empty, CONFIG_INVALID_VALUE where one would hardly ever be drawn from.
+ *
  *     mixOrder([[0, 1, 2], [3, 4]], {strategy: 'interleave_under'})   // 0 3 1 4 2
  */
 export function mixOrder(parts: readonly Int32Array[], { strategy, probabilities, seed }: MixOptions): Int32Array {
   if (strategy === 'concat' || parts.length === 1) return join(parts)
+  const empty = parts.findIndex(({ length }) => length === 0)
+  if (strategy === 'interleave_under' && empty >= 0) {
+    const message = `expected examples in every data set with mix_strategy interleave_under but data set ${empty + 1} has none left. Remove it.`
+    throw new DataError('DATA_EMPTY', message, { dataset: empty + 1 })
+  }
+  const most = MOST_TIMES * parts.reduce((sum, { length }) => sum + length, 0)
   const used = parts.map(() => 0)
   const isUsedUp = parts.map(({ length }) => length === 0)
   const random = new Random(seed, mixStream)
@@ -33,6 +45,10 @@ export function mixOrder(parts: readonly Int32Array[], { strategy, probabilities
     const chosen = probabilities === undefined ? turn % parts.length : draw(random, probabilities)
     const part = parts[chosen]!
     if (part.length === 0) continue
+    if (order.length >= most) {
+      const message = `expected interleave_probs with which every data set is used up within ${most} examples but ${probabilities} are too unequal`
+      throw new ConfigError('CONFIG_INVALID_VALUE', message, { probabilities })
+    }
     order.push(part[used[chosen]! % part.length]!)
     used[chosen]! += 1
     if (used[chosen]! >= part.length) isUsedUp[chosen] = true

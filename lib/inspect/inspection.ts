@@ -4,11 +4,11 @@ import { expectedTensors } from '../checkpoint/tensor-names.js'
 import { readModelConfig } from '../config/model-config.js'
 import type { TrainConfig } from '../config/train-config.js'
 import type { Role } from '../data/conversation.js'
-import { type Example, type ExampleOptions, makeExample, notScored, renderRecord } from '../data/example.js'
+import { type Example, type ExampleOptions, makeExample, notScored, renderRecord, withSystemTurn } from '../data/example.js'
 import type { Examples } from '../data/examples.js'
 import { packStep } from '../data/packer.js'
 import { readRecord } from '../data/read-record.js'
-import type { TrainingRecord } from '../data/records.js'
+import type { ChatRecord, TrainingRecord } from '../data/records.js'
 import { loadChatTemplate } from '../data/template/chat-template.js'
 import { tokenizationOptions } from '../data/tokenization.js'
 import { loadTokenizer } from '../data/tokenizer/tokenizer.js'
@@ -16,7 +16,7 @@ import { CheckpointError, ConfigError, DataError } from '../errors.js'
 import { openDevice } from '../native/device.js'
 import { Evaluator } from '../train/evaluator.js'
 import { defaultMemoryLimit, loadRunExamples, planRunBatches, required } from '../train/prepare.js'
-import { rolesOf, textsOf } from './token-texts.js'
+import { markTurn, rolesOf, textsOf } from './token-texts.js'
 
 /** One token of a record. */
 export interface InspectedToken {
@@ -78,7 +78,7 @@ export async function inspectRecord(config: TrainConfig, options: InspectOptions
   const example = makeExample(record, exampleOptions)
   const { tokenizer } = exampleOptions
   const texts = tokenizer === undefined ? [] : textsOf(tokenizer, example.inputIds)
-  const roles = record.kind === 'chat' ? rolesOf(record.turns, texts) : []
+  const roles = record.kind === 'chat' ? rolesOfRecord(record, texts, exampleOptions) : []
   const lossModel = options.loss ? modelOf(options.loss, config) : undefined
   const losses = lossModel === undefined ? undefined : await lossesOf(example, lossModel, config)
   const isScored = (index: number) => index > 0 && example.labels[index] !== notScored
@@ -99,6 +99,19 @@ export async function inspectRecord(config: TrainConfig, options: InspectOptions
     packing: await packingOf(Number(options.row) - 1, config),
     ...(lossModel !== undefined && { lossModel }),
   }
+}
+
+/** Rendered once more with marks around the texts: the same words may stand elsewhere, in the system turn or in the markup. */
+function rolesOfRecord(record: ChatRecord, texts: readonly string[], options: ExampleOptions): InspectedToken['role'][] {
+  const turns = withSystemTurn(record.turns, options)
+  let marked: string | undefined
+  try {
+    marked = renderRecord({ ...record, turns: turns.map(markTurn) }, options).text
+  } catch (error) {
+    // A template may look at a text, and refuse it with marks.
+    if (!(error instanceof DataError)) throw error
+  }
+  return rolesOf(turns, texts, marked)
 }
 
 async function loadRow(config: TrainConfig, row: string): Promise<{ record: TrainingRecord; exampleOptions: ExampleOptions }> {

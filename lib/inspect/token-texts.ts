@@ -24,17 +24,27 @@ export function textsOf(tokenizer: Pick<TextTokenizer, 'decode'>, ids: Int32Arra
   return texts
 }
 
-/** Whose text each token is: the turns' contents are looked for in the text one after another, as templates write them. */
-export function rolesOf(turns: readonly Turn[], texts: readonly string[]): (Role | 'template')[] {
+/** Noncharacters of Unicode, which no text has. */
+const [opening, closing] = ['\uFDEE', '\uFDEF']
+
+/** A turn whose text can be told from what a template writes around it. */
+export function markTurn({ role, content }: Turn): Turn {
+  return { role, content: `${opening}${content}${closing}` }
+}
+
+interface Span {
+  start: number
+  end: number
+  role: Role
+}
+
+/**
+ * Whose text each token is. `marked` is the same conversation rendered from marked turns; without it, or where the marks made
+ * the template write something else, contents are looked for one after another.
+ */
+export function rolesOf(turns: readonly Turn[], texts: readonly string[], marked?: string): (Role | 'template')[] {
   const text = texts.join('')
-  const spans: { start: number; end: number; role: Role }[] = []
-  let from = 0
-  for (const { role, content } of turns) {
-    const found = findContent(text, content.normalize('NFC'), from)
-    if (found === undefined) continue
-    spans.push({ ...found, role })
-    from = found.end
-  }
+  const spans = (marked && markedSpans(turns, text, marked.normalize('NFC'))) || foundSpans(turns, text)
   const roles: (Role | 'template')[] = []
   let [at, span] = [0, 0]
   for (const { length } of texts) {
@@ -44,6 +54,33 @@ export function rolesOf(turns: readonly Turn[], texts: readonly string[]): (Role
     at += length
   }
   return roles
+}
+
+function markedSpans(turns: readonly Turn[], text: string, marked: string): Span[] | undefined {
+  if (marked.replaceAll(opening!, '').replaceAll(closing!, '') !== text) return undefined
+  const parts = marked.split(opening!)
+  if (parts.length !== turns.length + 1) return undefined
+  const spans: Span[] = []
+  let start = parts[0]!.length
+  for (const [index, part] of parts.slice(1).entries()) {
+    const [content = '', after] = part.split(closing!)
+    if (after === undefined) return undefined
+    spans.push({ start, end: start + content.length, role: turns[index]!.role })
+    start += content.length + after.length
+  }
+  return spans
+}
+
+function foundSpans(turns: readonly Turn[], text: string): Span[] {
+  const spans: Span[] = []
+  let from = 0
+  for (const { role, content } of turns) {
+    const found = findContent(text, content.normalize('NFC'), from)
+    if (found === undefined) continue
+    spans.push({ ...found, role })
+    from = found.end
+  }
+  return spans
 }
 
 /** A template may trim a text, or leave out what a model thought in an earlier turn. */

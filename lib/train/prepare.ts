@@ -122,7 +122,7 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
     report,
     batches,
     step,
-    notes: [...positionNotes(examples, model), ...deviceNotes(config)],
+    notes: [...positionNotes(examples, model), ...evalNotes(loaded.evalReport), ...deviceNotes(config)],
     examplesDigest: loaded.digest,
   }
 }
@@ -138,6 +138,13 @@ function deviceNotes({ device, memoryLimit, recompute }: TrainConfig): string[] 
   if (backendOf(device).name === 'cpu' || memoryLimit !== undefined || recompute !== 'auto') return []
   if (cudaMemoryBytes(device) !== undefined) return []
   return [`there is no ${device} here, so the plan takes its memory for unlimited: set memory_limit to what the device has free`]
+}
+
+function evalNotes(report: ExampleReport | undefined): string[] {
+  const { dropped = [], truncated = [] } = report ?? {}
+  const note = (what: string, count: number) =>
+    count === 0 ? [] : [`eval_dataset: ${count} examples ${what}, longer than cutoff_len`]
+  return [...note('dropped', dropped.length), ...note('truncated', truncated.length)]
 }
 
 /** Not an error: RoPE has an angle for every position, and some models are trained on longer chains on purpose. */

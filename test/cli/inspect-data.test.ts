@@ -59,6 +59,11 @@ t.test('inspect of a record beside a broken one', async (t) => {
   const { code, stdout } = await runCli(['inspect', ...asOptions(tinySettings(inputs, join(folder, 'out'))), '--row', '2'])
   t.equal(code, 0)
   t.match(stdout, /packed +not known: chains\.jsonl:25: expected text in turn 2/)
+  writeFileSync(inputs.dataset, `{\n${readFileSync(inputs.dataset, 'utf8')}`)
+  const second = await runCli(['inspect', ...asOptions(tinySettings(inputs, join(folder, 'out'))), '--row', '2'])
+  t.match(second, { code: 0, stdout: /place +chains\.jsonl:2\n/ }, 'a malformed row is passed over')
+  const first = await runCli(['inspect', ...asOptions(tinySettings(inputs, join(folder, 'out'))), '--row', '1'])
+  t.match(first, { code: 1, stderr: /chains\.jsonl:1: .*not valid JSON/ })
 })
 
 t.test('data check', async (t) => {

@@ -95,6 +95,16 @@ t.test('a broken file does not hide those after it, nor an empty one', async (t)
   t.match(result, { files: 4, examples: 3, errors: 3, warnings: 1 })
 })
 
+t.test('what training would read: max_samples, and eval_dataset', async (t) => {
+  const bad = { ...good, solution: '' }
+  const files = { 'a.jsonl': lines(good, bad, { ...good, question: 'b' }, bad) }
+  const first = await check(t, files, { settings: { max_samples: 3 } })
+  t.same([first.brief, first.result.examples], [[['DATA_EMPTY_TURN', 2]], 2])
+  const both = { 'a.jsonl': lines(good), 'eval.jsonl': lines(bad) }
+  const held = await check(t, both, { settings: { dataset: 'a.jsonl', eval_dataset: 'eval.jsonl' } })
+  t.match(held.problems, [{ code: 'DATA_EMPTY_TURN', message: /^eval\.jsonl:1/ }])
+})
+
 t.test('without a model, rows are only parsed', async (t) => {
   const { brief, result } = await check(t, { 'a.jsonl': lines(good, { ...good, solution: '' }) }, { withModel: false })
   t.same(brief, [['DATA_EMPTY_TURN', 2]])

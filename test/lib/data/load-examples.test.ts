@@ -56,6 +56,8 @@ t.test('files, globs and folders, one after another', async (t) => {
   t.same(idsOf((await load(join(folder, '?.json*'), { dataset_dir: 'elsewhere' })).train).sort(), [0, 1, 10, 11, 2].sort())
   t.same(idsOf((await load('a.jsonl,b.json', { max_samples: 2 })).train), [0, 1, 10, 11], 'max_samples is of each data set')
   t.same(idsOf((await load('a.jsonl', { eval_dataset: 'held' })).validation), [30, 31])
+  const long = await load('a.jsonl', { eval_dataset: 'twice', cutoff_len: 3, over_length: 'truncate' })
+  t.match([long.validation.count, long.evalReport], [6, { truncated: { length: 3 } }], 'num_samples and lengths of eval_dataset')
 
   const sampled = idsOf((await load('twice,b.json')).train)
   t.same(sampled.slice(0, 3).sort(), [0, 1, 2])

@@ -25,6 +25,17 @@ t.test('drawing by chance', async (t) => {
   t.ok(Math.abs(first - 2800) < 145, `${first}`)
 })
 
+t.test('mixtures that cannot be made', async (t) => {
+  const empty = [Int32Array.of(0, 1), new Int32Array(0)]
+  t.throws(() => mixOrder(empty, { strategy: 'interleave_under', seed: 1 }), {
+    code: 'DATA_EMPTY',
+    message: /data set 2 has none left/,
+  })
+  t.same(Array.from(mixOrder(empty, { strategy: 'interleave_over', seed: 1 })), [0, 1])
+  const unequal = { strategy: 'interleave_over', probabilities: [1, 1e-9], seed: 1 } as const
+  t.throws(() => mixOrder(parts.slice(0, 2), unequal), { code: 'CONFIG_INVALID_VALUE', message: /too unequal/ })
+})
+
 t.test('num_samples', async (t) => {
   const few = sampleOrder(10, 4, 42)
   t.equal(new Set(few).size, 4)

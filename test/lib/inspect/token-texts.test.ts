@@ -1,9 +1,9 @@
 import t from 'tap'
 import type { Turn } from '../../../lib/data/conversation.js'
-import { makeExample } from '../../../lib/data/example.js'
+import { makeExample, renderRecord } from '../../../lib/data/example.js'
 import { loadChatTemplate } from '../../../lib/data/template/chat-template.js'
 import { loadTokenizer } from '../../../lib/data/tokenizer/tokenizer.js'
-import { rolesOf, textsOf } from '../../../lib/inspect/token-texts.js'
+import { markTurn, rolesOf, textsOf } from '../../../lib/inspect/token-texts.js'
 import { tokenizerFolder } from '../../shared-files.js'
 
 for (const model of ['qwen2_5', 'llama3'] as const) {
@@ -17,6 +17,20 @@ for (const model of ['qwen2_5', 'llama3'] as const) {
       t.equal(texts.length, ids.length)
       t.equal(texts.join(''), text)
     }
+  })
+
+  t.test(`${model}: a text that also stands in the markup`, async (t) => {
+    const turns: Turn[] = [
+      { role: 'system', content: 'Reason step by step, user.' },
+      { role: 'user', content: 'step' },
+      { role: 'assistant', content: 'user' },
+    ]
+    const record = { kind: 'chat' as const, place: 'a.jsonl:1', turns }
+    const options = { tokenizer, template, vocabSize: 2e5 }
+    const texts = textsOf(tokenizer, makeExample(record, options).inputIds)
+    const marked = renderRecord({ ...record, turns: turns.map(markTurn) }, options).text
+    const roles = rolesOf(turns, texts, marked)
+    for (const { role, content } of turns) t.equal(texts.filter((_, index) => roles[index] === role).join(''), content)
   })
 
   t.test(`${model}: each token has the role of the turn it is of`, async (t) => {
