@@ -1,4 +1,4 @@
-import type { TrainConfig } from './train-config.js'
+import type { TrainConfig } from './train-settings.js'
 
 /** What a user should know of a config, a line each: what is ignored, what is done otherwise than the words suggest. */
 export function configNotes(config: TrainConfig, given: Set<string>, ignored: string[]): string[] {

@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.js'
 import { showValue } from './show-value.js'
-import type { TrainConfig } from './train-config.js'
 import type { TrainKeyName, TrainValues } from './train-keys.js'
+import type { TrainConfig } from './train-settings.js'
 
 /*
  * Settings that follow from more than one key.

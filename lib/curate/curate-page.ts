@@ -1,13 +1,12 @@
 import { bars, histogram } from '../report/charts.js'
 import { escapeHtml, htmlPage, htmlTable } from '../report/page.js'
-import type { CurateReport } from './curate.js'
 import { qualityParts } from './quality-words.js'
 import type { ExampleRow, StageSummary } from './stage.js'
 
 const count = (value: number) => value.toLocaleString('en-US')
 
 /** The report of a curation as one page. Nothing in it depends on when or where it was made. */
-export function reportPage({ stages }: Pick<CurateReport, 'stages'>): string {
+export function reportPage(stages: readonly StageSummary[]): string {
   const [first, last] = [stages[0]!, stages.at(-1)!]
   const body = [
     '<h1>What was chosen, and why</h1>',

@@ -78,7 +78,7 @@ export async function* curate(
       stages,
     }
     await publish(report.curated, (path) => copyFile(join(outputDir, folderOf(config.stages.at(-1)!), 'kept.jsonl'), path))
-    await publish(report.page, (path) => writeText(path, reportPage(report)))
+    await publish(report.page, (path) => writeText(path, reportPage(stages)))
     yield { type: 'end', report }
   } catch (cause) {
     throw asWriteFailed(cause, outputDir)

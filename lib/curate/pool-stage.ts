@@ -5,7 +5,7 @@ import { KeyedRows } from './partitions.js'
 import { Pauses } from './pauses.js'
 import { Spool } from './spool.js'
 import type { StageContext } from './stage.js'
-import { keyOf, signatureOf, textKey, wordsOf } from './text.js'
+import { partitionKey, signatureOf, textKey, wordsOf } from './text.js'
 
 export interface PoolOptions {
   /** Whether near-duplicate problems are dropped too. */
@@ -37,8 +37,8 @@ export async function runPool(context: StageContext, options: PoolOptions): Prom
   try {
     for await (const row of rows()) {
       context.signal?.throwIfAborted()
-      byQuestion.add(keyOf(textKey(row.question)), spool.count)
-      byChain.add(keyOf(chainKey(row)), spool.count)
+      byQuestion.add(partitionKey(textKey(row.question)), spool.count)
+      byChain.add(partitionKey(chainKey(row)), spool.count)
       spool.add(row)
     }
     spool.finish()

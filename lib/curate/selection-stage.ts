@@ -8,7 +8,7 @@ import { levelCount, type Problems, writeLevels } from './quality-levels.js'
 import { Scores } from './scores.js'
 import { Spool } from './spool.js'
 import type { StageContext } from './stage.js'
-import { keyOf, textKey } from './text.js'
+import { partitionKey, textKey } from './text.js'
 import { Topics } from './topics.js'
 
 export interface SelectionOptions {
@@ -36,7 +36,7 @@ export async function runSelection(context: StageContext, options: SelectionOpti
   try {
     for await (const row of rows()) {
       signal?.throwIfAborted()
-      byProblem.add(keyOf(textKey(row.question)), spool.count)
+      byProblem.add(partitionKey(textKey(row.question)), spool.count)
       scores.add(scoreOf(row))
       spool.add(row)
     }
@@ -47,7 +47,7 @@ export async function runSelection(context: StageContext, options: SelectionOpti
       options.spread.length === 0
         ? undefined
         : await groupProblems(spool, problems.better, { ...options, seed: context.seed, pauses })
-    const chosen = choose(spool.count, problems.better, { scores, groups: groups?.of, count: options.count })
+    const chosen = takeBest(spool.count, problems.better, { scores, groups: groups?.of, count: options.count })
     let index = -1
     for (const row of spool.all<CurateRow>()) {
       index += 1
@@ -167,7 +167,7 @@ interface Choice {
 }
 
 /** The best of all, or the best of each group in turns, the group with the best next one first. */
-function choose(rows: number, better: ReadonlyMap<number, number>, { scores, groups, count }: Choice): RowSet {
+function takeBest(rows: number, better: ReadonlyMap<number, number>, { scores, groups, count }: Choice): RowSet {
   const chosen = new RowSet()
   const candidates: number[] = []
   for (let row = 0; row < rows; row++) {

@@ -95,7 +95,7 @@ export function signatureOf(text: string): string {
 }
 
 /** 38 bits of a hash of a text: a partition and a key in it. Texts that share them are compared before they are taken for one. */
-export function keyOf(text: string): { partition: number; key: number } {
+export function partitionKey(text: string): { partition: number; key: number } {
   const digest = createHash('sha1').update(text).digest()
   return { partition: digest[4]! & 63, key: digest.readUInt32LE(0) }
 }

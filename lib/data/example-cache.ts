@@ -41,7 +41,7 @@ export interface TokenizingProgress {
 export async function readExamples(file: string, work: TokenizeWork, options: CacheOptions): Promise<TokenizedExamples> {
   const folder = options.folder === undefined ? userCacheFolder() : resolve(options.folder)
   const before = await identityOf(file)
-  const key = await keyOf(file, work, folder, options.maxSamples)
+  const key = await cacheKey(file, work, folder, options.maxSamples)
   const known = await openTokenized(join(folder, key), file)
   if (known !== undefined) {
     const now = new Date()
@@ -145,7 +145,7 @@ function digestOfDataCode(): Promise<string> {
 /** The files of a model folder that ids and rendered text depend on. */
 const tokenizerFiles = ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja', 'chat_template.json']
 
-async function keyOf(file: string, work: TokenizeWork, folder: string, maxSamples: number | undefined): Promise<string> {
+async function cacheKey(file: string, work: TokenizeWork, folder: string, maxSamples: number | undefined): Promise<string> {
   const { modelFolder, ...settings } = work
   const hash = createHash('sha256')
   // Formats that are known by a name's ending: the same bytes are other rows under another.

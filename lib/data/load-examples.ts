@@ -42,7 +42,7 @@ export async function loadExamples(config: TrainConfig, dataset: string, options
   const pool = await loadPool(config, dataset, options)
   const { examples, report } = applyOverLength(pool.examples, config)
   const ranges = rangesOf(pool.counts, pool.examples, config)
-  const { train, validation } = choose(ranges, pool.sources, config)
+  const { train, validation } = splitAndMix(ranges, pool.sources, config)
   const isWhole = train.length === examples.count && validation.length === 0 && train.every((place, index) => place === index)
   const heldOut = config.evalDataset === undefined ? undefined : await loadHeldOut(config, config.evalDataset, options)
   return {
@@ -138,7 +138,7 @@ function rangesOf(counts: readonly number[], all: Examples, { overLength, cutoff
  * Which examples are trained on, in which order, and which are held out. What is held out is chosen before data sets are
  * mixed, so that an example that is drawn several times is never in both.
  */
-function choose(
+function splitAndMix(
   ranges: readonly Int32Array[],
   sources: readonly DatasetSource[],
   config: TrainConfig,

@@ -17,10 +17,10 @@ const magics = {
   bzip2: [0x42, 0x5a, 0x68],
 } as const
 
-export type Packing = keyof typeof magics | 'none'
+export type Compression = keyof typeof magics | 'none'
 
 /** Throws DATA_NOT_FOUND for what is no regular file. */
-export async function packingOf(path: string): Promise<Packing> {
+export async function compressionOf(path: string): Promise<Compression> {
   try {
     // Before it is opened, which waits for a writer at a pipe.
     const status = await stat(path)
@@ -28,7 +28,7 @@ export async function packingOf(path: string): Promise<Packing> {
     const file = await open(path)
     try {
       const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(8), position: 0 })
-      return packingOfBytes(buffer.subarray(0, bytesRead))
+      return compressionOfBytes(buffer.subarray(0, bytesRead))
     } finally {
       await file.close()
     }
@@ -39,10 +39,10 @@ export async function packingOf(path: string): Promise<Packing> {
 }
 
 /** How bytes are packed that begin like this. */
-export function packingOfBytes(bytes: Uint8Array): Packing {
+export function compressionOfBytes(bytes: Uint8Array): Compression {
   const isMagic = (magic: readonly number[]) => magic.length <= bytes.length && magic.every((byte, at) => bytes[at] === byte)
   const found = Object.entries(magics).find(([, magic]) => isMagic(magic))
-  return (found?.[0] as Packing | undefined) ?? 'none'
+  return (found?.[0] as Compression | undefined) ?? 'none'
 }
 
 const notAFile = 'it is a pipe or a device, which cannot be read more than once: write its rows to a file'
@@ -53,15 +53,15 @@ export function notReadable(path: string, problem: string, cause?: unknown): Dat
 }
 
 /** The bytes of a file, unpacked where it is gzip or zstd. Throws DATA_MALFORMED where what is packed is damaged or cut off. */
-export async function* readBytes(path: string, packing: 'gzip' | 'zstd' | 'none'): AsyncGenerator<Uint8Array> {
+export async function* readBytes(path: string, compression: 'gzip' | 'zstd' | 'none'): AsyncGenerator<Uint8Array> {
   const file = createReadStream(path, { highWaterMark: 1 << 18 })
   try {
-    if (packing === 'gzip') yield* file.pipe(createGunzip({ chunkSize: 1 << 18 })).on('close', () => file.destroy())
-    else if (packing === 'zstd') yield* unpackZstd(file)
+    if (compression === 'gzip') yield* file.pipe(createGunzip({ chunkSize: 1 << 18 })).on('close', () => file.destroy())
+    else if (compression === 'zstd') yield* unpackZstd(file)
     else yield* file
   } catch (cause) {
-    if (packing === 'none') throw notReadable(path, `reading it failed: ${(cause as Error).message}`, cause)
-    const problem = `expected ${packing} data but it is damaged or cut off (${(cause as Error).message})`
+    if (compression === 'none') throw notReadable(path, `reading it failed: ${(cause as Error).message}`, cause)
+    const problem = `expected ${compression} data but it is damaged or cut off (${(cause as Error).message})`
     throw malformed(rowPlace(path, 'line', 1), problem, 'Download or pack the file again.', { cause })
   } finally {
     file.destroy()

@@ -1,6 +1,6 @@
 import { basename, extname } from 'node:path'
 import { readCsvRows } from './csv-rows.js'
-import { notReadable, packingOf, packingOfBytes, readBytes } from './file-bytes.js'
+import { compressionOf, compressionOfBytes, notReadable, readBytes } from './file-bytes.js'
 import { readJsonArray, readJsonLines } from './json-rows.js'
 import { readParquetRows } from './parquet-rows.js'
 import type { JsonRow, ReadRowsOptions } from './row.js'
@@ -19,15 +19,16 @@ export async function* readRows(path: string, options: ReadRowsOptions = {}): As
 
 /** The rows of one file in batches that are not parsed yet, for `parseBatch` in this thread or another. */
 export async function* readBatches(path: string, options: ReadRowsOptions = {}): AsyncGenerator<RowBatch> {
-  const packing = await packingOf(path)
-  if (packing === 'parquet') return yield* readParquetRows(path)
-  if (packing !== 'none' && packing !== 'gzip' && packing !== 'zstd') throw notReadable(path, foreignFormats[packing])
-  const bytes = readBytes(path, packing)
+  const compression = await compressionOf(path)
+  if (compression === 'parquet') return yield* readParquetRows(path)
+  if (compression !== 'none' && compression !== 'gzip' && compression !== 'zstd')
+    throw notReadable(path, foreignFormats[compression])
+  const bytes = readBytes(path, compression)
   const ending = extname(basename(path).replace(/\.(gz|gzip|zst|zstd)$/i, '')).toLowerCase()
   if (ending === '.csv' || ending === '.tsv') return yield* readCsvRows(bytes, path, options)
   const { first, bytes: beginning, all } = await peek(bytes)
   const inner = foreignContent(beginning)
-  if (inner !== undefined) throw notReadable(path, packing === 'none' ? inner : `inside of ${packing} ${inner}`)
+  if (inner !== undefined) throw notReadable(path, compression === 'none' ? inner : `inside of ${compression} ${inner}`)
   yield* first === '[' ? readJsonArray(all, path) : readJsonLines(all, path)
 }
 
@@ -40,7 +41,7 @@ const foreignFormats = {
 
 /** What is no text in UTF-8, by how it begins. */
 function foreignContent(beginning: Uint8Array): string | undefined {
-  const found = packingOfBytes(beginning)
+  const found = compressionOfBytes(beginning)
   if (found !== 'none') return `it is ${found} again: unpack it`
   const isUtf16 = (beginning[0] === 0xff && beginning[1] === 0xfe) || (beginning[0] === 0xfe && beginning[1] === 0xff)
   return isUtf16 ? 'it is text in UTF-16: convert it, for example with iconv -f utf-16 -t utf-8' : undefined
