@@ -37,6 +37,7 @@ export {
   type OpDescription,
   type ProgramDescription,
   SEQUENCE_BOUNDS,
+  SEQUENCES,
   type TensorDescription,
   TOKENS,
 } from './native/addon-types.js'

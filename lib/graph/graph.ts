@@ -1,7 +1,7 @@
 import { NativeError } from '../errors.js'
-import { type ComputeDtype, type Dtype, SEQUENCE_BOUNDS, TOKENS } from '../native/addon-types.js'
+import type { ComputeDtype, Dtype } from '../native/addon-types.js'
 import type { AttributeValue, Node, OpDefinition, OperandRule } from './op.js'
-import { type Dimension, shapeText, Tensor } from './tensor.js'
+import { type Dimension, isDynamic, shapeText, Tensor } from './tensor.js'
 
 export type { AttributeValue, Node } from './op.js'
 
@@ -140,7 +140,7 @@ function checkOperand(
   for (let i = 0; holds && i < letters.length; i++) {
     const letter = letters[i]!
     const size = tensor.shape[i]!
-    holds = (Number.isInteger(size) && size >= 1) || (i === 0 && (size === TOKENS || size === SEQUENCE_BOUNDS))
+    holds = (Number.isInteger(size) && size >= 1) || (i === 0 && isDynamic(size))
     if (/^\d/.test(letter)) holds &&= size === Number(letter)
     else if (sizes.has(letter)) holds &&= sizes.get(letter) === size
     else sizes.set(letter, size)

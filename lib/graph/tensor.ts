@@ -1,13 +1,13 @@
-import { type Dtype, SEQUENCE_BOUNDS, TOKENS } from '../native/addon-types.js'
+import { type Dtype, SEQUENCE_BOUNDS, SEQUENCES, TOKENS } from '../native/addon-types.js'
 
 /**
  * What a tensor is for, which decides where it lives: parameters, gradients and optimizer state each in an arena of their
- * own that lasts for the run; inputs and constants are written from outside; activations share one arena by liveness;
+ * own that lasts for the run, as does a cache of keys and values; inputs and constants are written from outside; activations share one arena by liveness;
  * outputs are read after a run.
  */
-export type TensorKind = 'parameter' | 'gradient' | 'optimizer' | 'input' | 'constant' | 'activation' | 'output'
+export type TensorKind = 'parameter' | 'gradient' | 'optimizer' | 'cache' | 'input' | 'constant' | 'activation' | 'output'
 
-/** A dimension: a number of elements, or one that each run decides ({@link TOKENS}, {@link SEQUENCE_BOUNDS}). */
+/** A dimension: a number of elements, or one that each run decides ({@link TOKENS}, {@link SEQUENCE_BOUNDS}, {@link SEQUENCES}). */
 export type Dimension = number
 
 export interface TensorOptions {
@@ -65,6 +65,7 @@ export class Tensor {
 export function dimensionSize(dimension: Dimension, bounds: { maxTokens: number; maxSequences: number }): number {
   if (dimension === TOKENS) return bounds.maxTokens
   if (dimension === SEQUENCE_BOUNDS) return bounds.maxSequences + 1
+  if (dimension === SEQUENCES) return bounds.maxSequences
   return dimension
 }
 
@@ -72,7 +73,14 @@ export function dtypeBytes(dtype: Dtype): number {
   return dtype === 'f32' || dtype === 'i32' ? 4 : 2
 }
 
-/** `[T, 128]`, with T for the tokens and S+1 for the bounds of sequences. */
+const dynamicNames: Readonly<Record<Dimension, string>> = { [TOKENS]: 'T', [SEQUENCE_BOUNDS]: 'S+1', [SEQUENCES]: 'S' }
+
+/** `[T, 128]`, with T for the tokens, S for the sequences and S+1 for their bounds. */
 export function shapeText(shape: readonly Dimension[]): string {
-  return `[${shape.map((d) => (d === TOKENS ? 'T' : d === SEQUENCE_BOUNDS ? 'S+1' : String(d))).join(', ')}]`
+  return `[${shape.map((dimension) => dynamicNames[dimension] ?? String(dimension)).join(', ')}]`
+}
+
+/** Whether each run decides a dimension. */
+export function isDynamic(dimension: Dimension): boolean {
+  return dimension in dynamicNames
 }

@@ -9,6 +9,8 @@ export type ComputeDtype = 'f32' | 'bf16'
 export const TOKENS = -1
 /** First dimension of a tensor that each run decides: the sequences at hand plus one, as in `cu_seqlens`. */
 export const SEQUENCE_BOUNDS = -2
+/** First dimension of a tensor that each run decides: the sequences at hand. */
+export const SEQUENCES = -3
 
 /** A view inside an arena: one or two dimensions, the last one contiguous. */
 export interface TensorDescription {
@@ -17,7 +19,7 @@ export interface TensorDescription {
   /** Bytes from the start of the arena. */
   offset: number
   dtype: Dtype
-  /** Each at least 1; the first may be {@link TOKENS} or {@link SEQUENCE_BOUNDS}. */
+  /** Each at least 1; the first may be {@link TOKENS}, {@link SEQUENCE_BOUNDS} or {@link SEQUENCES}. */
   shape: number[]
   /** Elements between two rows; dense when absent. */
   rowStride?: number

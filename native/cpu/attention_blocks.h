@@ -20,7 +20,7 @@ constexpr int64_t kMostColumns = kMaxHeadDim + kLanes;
 
 // Consecutive rows of one sequence.
 struct RowBlock {
-  int64_t sequence_start, sequence_end, first, rows;
+  int64_t sequence, sequence_start, sequence_end, first, rows;
 };
 
 // The block of `size` rows with that number; blocks count through the sequences in order.
@@ -30,11 +30,11 @@ LIMO_INLINE RowBlock row_block(const Tensor& cu_seqlens, int64_t size, int64_t n
     const int64_t blocks = blocks_of(starts[s + 1] - starts[s], size);
     if (number < blocks) {
       const int64_t first = starts[s] + number * size;
-      return {starts[s], starts[s + 1], first, smaller(size, starts[s + 1] - first)};
+      return {s, starts[s], starts[s + 1], first, smaller(size, starts[s + 1] - first)};
     }
     number -= blocks;
   }
-  return {0, 0, 0, 0};
+  return {};
 }
 
 LIMO_INLINE int64_t count_blocks(const Tensor& cu_seqlens, int64_t size) {

@@ -15,6 +15,9 @@ template <> void check(const HeadNormBackward&);
 template <> void check(const Attention&);
 template <> void check(const AttentionBackward&);
 template <> void check(const LinearCrossEntropy&);
+template <> void check(const AttentionPrefill&);
+template <> void check(const AttentionDecode&);
+template <> void check(const Sample&);
 
 // What the values of inputs must satisfy for a run to stay inside its buffers; throws kInputInvalid.
 template <class Op>
@@ -25,5 +28,9 @@ template <> void check_values(const RotaryTable&);
 template <> void check_values(const Attention&);
 template <> void check_values(const AttentionBackward&);
 template <> void check_values(const LinearCrossEntropy&);
+template <> void check_values(const CacheAppend&);
+template <> void check_values(const AttentionPrefill&);
+template <> void check_values(const AttentionDecode&);
+template <> void check_values(const Logits&);
 
 }  // namespace limo

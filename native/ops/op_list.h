@@ -2,17 +2,20 @@
 
 #include "ops/adamw.h"
 #include "ops/attention.h"
+#include "ops/attention_decode.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
 #include "ops/head_norm.h"
 #include "ops/linear.h"
 #include "ops/linear_cross_entropy.h"
+#include "ops/linear_decode.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
+#include "ops/sample.h"
 #include "ops/swiglu.h"
 
 // Every operation, one line each.
-#define LIMO_FOR_EACH_OP(X) \
+#define LIMO_FOR_EACH_TRAINING_OP(X) \
   X(Embedding)              \
   X(EmbeddingBackward)      \
   X(RmsNorm)                \
@@ -35,3 +38,15 @@
   X(Zero)                   \
   X(GradNorm)               \
   X(AdamW)
+
+#define LIMO_FOR_EACH_GENERATION_OP(X) \
+  X(CacheAppend)                       \
+  X(AttentionPrefill)                  \
+  X(AttentionDecode)                   \
+  X(LinearDecode)                      \
+  X(Logits)                            \
+  X(Sample)
+
+#define LIMO_FOR_EACH_OP(X)    \
+  LIMO_FOR_EACH_TRAINING_OP(X) \
+  LIMO_FOR_EACH_GENERATION_OP(X)

@@ -17,6 +17,7 @@ namespace {
 std::string dimension_text(int64_t dimension) {
   if (dimension == kTokens) return "tokens";
   if (dimension == kSequenceBounds) return "sequences+1";
+  if (dimension == kSequences) return "sequences";
   return std::to_string(dimension);
 }
 
@@ -166,7 +167,7 @@ void Program::check_tensor(const TensorDescription& tensor, const std::string& p
   if (tensor.shape.empty() || tensor.shape.size() > 2) invalid("expected one or two dimensions for " + place + " but received " + shape_text(tensor.shape));
   for (size_t i = 0; i < tensor.shape.size(); ++i) {
     const int64_t dimension = tensor.shape[i];
-    const bool dynamic = dimension == kTokens || dimension == kSequenceBounds;
+    const bool dynamic = dimension == kTokens || dimension == kSequenceBounds || dimension == kSequences;
     if (dimension < 1 && !dynamic) invalid("expected dimensions of at least 1 for " + place + " but received " + shape_text(tensor.shape));
     if (dynamic && i > 0) invalid("expected only the first dimension of " + place + " to depend on the run");
   }
@@ -185,8 +186,7 @@ void Program::check_tensor(const TensorDescription& tensor, const std::string& p
 }
 
 uint64_t Program::largest_extent(const TensorDescription& tensor) const {
-  const int64_t first = tensor.shape[0];
-  const uint64_t rows = static_cast<uint64_t>(first == kTokens ? max_tokens_ : first == kSequenceBounds ? max_sequences_ + 1 : first);
+  const uint64_t rows = static_cast<uint64_t>(Sizes{max_tokens_, max_sequences_}.of(tensor.shape[0]));
   if (rows == 0) return 0;
   const uint64_t cols = static_cast<uint64_t>(tensor.shape.size() == 2 ? tensor.shape[1] : 1);
   const uint64_t stride = tensor.row_stride ? static_cast<uint64_t>(tensor.row_stride) : cols;
@@ -225,18 +225,18 @@ void Program::check_integers_last() const {
 }
 
 Tensor Program::resolve(const TensorDescription& tensor, const Sizes& sizes) const {
-  const int64_t first = tensor.shape[0];
   Tensor view;
   view.data = arenas_[tensor.arena]->data() + tensor.offset;
   view.dtype = tensor.dtype;
-  view.rows = first == kTokens ? sizes.tokens : first == kSequenceBounds ? sizes.sequences + 1 : first;
+  view.rows = sizes.of(tensor.shape[0]);
   view.cols = tensor.shape.size() == 2 ? tensor.shape[1] : 1;
   view.row_stride = tensor.row_stride ? tensor.row_stride : view.cols;
   return view;
 }
 
 Program::Sizes Program::check_inputs(const RunRequest& request) const {
-  int64_t tokens = -1, bounds = -1;
+  constexpr int64_t kUnknown = -1;
+  Sizes sizes{kUnknown, kUnknown};
   for (const auto& [name, tensor] : inputs_) {
     const auto given = request.inputs.find(name);
     if (given == request.inputs.end()) invalid_input("expected input \"" + name + "\" but it is missing");
@@ -245,19 +245,22 @@ Program::Sizes Program::check_inputs(const RunRequest& request) const {
     const int64_t row_bytes = row_bytes_of(tensor);
     const int64_t bytes = static_cast<int64_t>(given->second.bytes.size());
     const int64_t rows = bytes / row_bytes;
-    int64_t* size = tensor.shape[0] == kTokens ? &tokens : tensor.shape[0] == kSequenceBounds ? &bounds : nullptr;
-    const int64_t expected = size ? *size : tensor.shape[0];
-    if (bytes % row_bytes != 0 || (expected >= 0 && rows != expected))
-      invalid_input("expected " + (expected >= 0 ? std::to_string(expected) + " rows of " : std::string("whole rows of ")) +
+    const int64_t dimension = tensor.shape[0];
+    int64_t* const size = dimension == kTokens ? &sizes.tokens : dimension < 0 ? &sizes.sequences : nullptr;
+    const int64_t expected = size && *size == kUnknown ? kUnknown : sizes.of(dimension);
+    if (bytes % row_bytes != 0 || (expected != kUnknown && rows != expected))
+      invalid_input("expected " + (expected != kUnknown ? std::to_string(expected) + " rows of " : std::string("whole rows of ")) +
                     std::to_string(row_bytes) + " bytes for input \"" + name + "\" but received " + std::to_string(bytes) + " bytes");
-    if (size) *size = rows;
+    if (size) *size = dimension == kSequenceBounds ? rows - 1 : rows;
+    if (size && *size < 0) invalid_input("expected 1 to " + std::to_string(max_sequences_) + " sequences but received no bounds of them");
   }
   if (request.inputs.size() != inputs_.size())
     invalid_input("expected " + std::to_string(inputs_.size()) + " inputs but received " + std::to_string(request.inputs.size()));
-  if (tokens > max_tokens_) invalid_input("expected at most " + std::to_string(max_tokens_) + " tokens but received " + std::to_string(tokens));
-  if (bounds == 0 || bounds > max_sequences_ + 1)
-    invalid_input("expected 1 to " + std::to_string(max_sequences_) + " sequences but received " + std::to_string(bounds - 1));
-  return {tokens < 0 ? max_tokens_ : tokens, bounds < 0 ? max_sequences_ : bounds - 1};
+  if (sizes.tokens > max_tokens_)
+    invalid_input("expected at most " + std::to_string(max_tokens_) + " tokens but received " + std::to_string(sizes.tokens));
+  if (sizes.sequences > max_sequences_)
+    invalid_input("expected 1 to " + std::to_string(max_sequences_) + " sequences but received " + std::to_string(sizes.sequences));
+  return {sizes.tokens == kUnknown ? max_tokens_ : sizes.tokens, sizes.sequences == kUnknown ? max_sequences_ : sizes.sequences};
 }
 
 Call Program::make_call(const Step& step, const Sizes& sizes, const RunRequest& request) const {

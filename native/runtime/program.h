@@ -11,15 +11,16 @@
 
 namespace limo {
 
-// A dimension that a run decides: the tokens at hand, or the sequences at hand plus one (bounds of sequences).
+// A dimension that a run decides: the tokens at hand, the sequences at hand plus one (bounds of sequences), or the sequences.
 constexpr int64_t kTokens = -1;
 constexpr int64_t kSequenceBounds = -2;
+constexpr int64_t kSequences = -3;
 
 struct TensorDescription {
   size_t arena = 0;
   uint64_t offset = 0;  // bytes
   DType dtype = DType::kF32;
-  std::vector<int64_t> shape;  // one or two dimensions, each ≥ 1, kTokens or kSequenceBounds
+  std::vector<int64_t> shape;  // one or two dimensions, each ≥ 1, kTokens, kSequenceBounds or kSequences
   int64_t row_stride = 0;      // elements; 0 = dense
 };
 
@@ -76,6 +77,10 @@ class Program {
   // What a run decides.
   struct Sizes {
     int64_t tokens, sequences;
+
+    int64_t of(int64_t dimension) const {
+      return dimension == kTokens ? tokens : dimension == kSequenceBounds ? sequences + 1 : dimension == kSequences ? sequences : dimension;
+    }
   };
 
   // Throws kProgramInvalid, naming the operation and the operand.

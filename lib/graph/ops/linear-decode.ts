@@ -1,0 +1,36 @@
+import type { Graph } from '../graph.js'
+import { type OpDefinition, optional, read, write } from '../op.js'
+import type { Tensor } from '../tensor.js'
+
+export const linearDecodeOp: OpDefinition = {
+  name: 'linear_decode',
+  operands: { y: write('T N'), x: read('T K'), weight: read('N K'), bias: optional(read('N')) },
+}
+
+export const logitsOp: OpDefinition = {
+  name: 'logits',
+  operands: {
+    logits: write('S V', 'f32'),
+    hidden_rows: write('S C'),
+    hidden: read('T C'),
+    weight: read('V C'),
+    rows: read('S', 'i32'),
+  },
+}
+
+/** y [T, N] = x·weightᵀ + bias for the few rows of a step of generation; a row does not depend on those beside it. */
+export function linearDecode(graph: Graph, args: { x: Tensor; weight: Tensor; bias?: Tensor; name: string }): Tensor {
+  const { x, weight, bias, name } = args
+  const y = graph.activation(name, [x.shape[0]!, weight.shape[0]!])
+  graph.append(linearDecodeOp, { y, x, weight, bias })
+  return y
+}
+
+/** The float32 scores [S, V] of the vocabulary after the tokens `rows` [S] of hidden [T, C]. */
+export function logits(graph: Graph, args: { hidden: Tensor; weight: Tensor; rows: Tensor }): Tensor {
+  const { hidden, weight, rows } = args
+  const out = graph.activation('logits', [rows.shape[0]!, weight.shape[0]!], 'f32')
+  const hidden_rows = graph.activation('hidden_rows', [rows.shape[0]!, hidden.shape[1]!])
+  graph.append(logitsOp, { logits: out, hidden_rows, hidden, weight, rows })
+  return out
+}

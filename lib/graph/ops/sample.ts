@@ -1,0 +1,48 @@
+import type { Graph } from '../graph.js'
+import { type OpDefinition, optional, read, update, write } from '../op.js'
+import type { Tensor } from '../tensor.js'
+
+export const sampleOp: OpDefinition = {
+  name: 'sample',
+  operands: {
+    token: write('S', 'f32'),
+    logprob: write('S', 'f32'),
+    logits: update('S V'),
+    temperature: read('S', 'f32'),
+    top_k: read('S', 'f32'),
+    top_p: read('S', 'f32'),
+    min_p: read('S', 'f32'),
+    uniform: read('S', 'f32'),
+    penalty: optional(read('S', 'f32')),
+    seen: optional(read('S B', 'i32')),
+  },
+}
+
+/** How the next token of each sequence is chosen; all [S]. `penalty` and `seen` [S, ⌈V/32⌉] come together. */
+export interface SampleInputs {
+  temperature: Tensor
+  topK: Tensor
+  topP: Tensor
+  minP: Tensor
+  uniform: Tensor
+  penalty?: Tensor | undefined
+  seen?: Tensor | undefined
+}
+
+/** Outputs token [S] (ids as float32, −1 for logits that are not finite) and logprob [S], from logits [S, V]. */
+export function sample(graph: Graph, logits: Tensor, inputs: SampleInputs): void {
+  const shape = [logits.shape[0]!]
+  const { temperature, topK, topP, minP, uniform, penalty, seen } = inputs
+  graph.append(sampleOp, {
+    token: graph.output('token', shape),
+    logprob: graph.output('logprob', shape),
+    logits,
+    temperature,
+    top_k: topK,
+    top_p: topP,
+    min_p: minP,
+    uniform,
+    penalty,
+    seen,
+  })
+}

@@ -1,0 +1,147 @@
+#include "ops/attention_decode.h"
+
+#include "cpu/attention_rows.h"
+#include "cpu/blocks.h"
+
+namespace limo::LIMO_ISA {
+namespace {
+
+// The keys of a sequence of `length` tokens, page by page.
+template <class T, class Op>
+struct Pages {
+  const Op& op;
+  const int32_t* pages;
+  int64_t length, kv_head;
+
+  LIMO_INLINE KeyBlock<T> operator()(int64_t number) const {
+    const int64_t page_size = static_cast<int64_t>(op.page_size), dim = static_cast<int64_t>(op.head_dim);
+    const int64_t row = pages[number] * page_size, first = number * page_size;
+    return {op.k_cache.template row<T>(row) + kv_head * dim, op.v_cache.template row<T>(row) + kv_head * dim,
+            op.k_cache.row_stride, op.v_cache.row_stride, first, smaller(page_size, length - first)};
+  }
+};
+
+template <class T>
+void append(const CacheAppend& op, const CpuContext& context) {
+  const size_t bytes = static_cast<size_t>(op.k.cols) * sizeof(T);
+  for_rows(context, op.k.rows, [&](int64_t t) {
+    const int32_t slot = op.slots.i32()[t];
+    __builtin_memcpy(op.k_cache.row<T>(slot), op.k.row<T>(t), bytes);
+    __builtin_memcpy(op.v_cache.row<T>(slot), op.v.row<T>(t), bytes);
+  });
+}
+
+template <class T>
+void prefill(const AttentionPrefill& op, const CpuContext& context) {
+  using U = Unit<T>;
+  constexpr int64_t kQueries = Blocks<U>::kQueries;
+  const int64_t dim = static_cast<int64_t>(op.head_dim), page_size = static_cast<int64_t>(op.page_size);
+  const int64_t kv_heads = op.k_cache.cols / dim, group = op.q.cols / op.k_cache.cols;
+  const int64_t together = heads_together<U>(group, dim), parts = blocks_of(group, together);
+  const int64_t blocks = count_blocks(op.cu_seqlens, kQueries);
+  parallel_for(context.pool, blocks * kv_heads * parts, [&](int64_t task, int thread) {
+    const RowBlock block = row_block(op.cu_seqlens, kQueries, blocks - 1 - task / (kv_heads * parts));
+    const int64_t kv_head = task % kv_heads, part = task / kv_heads % parts;
+    const int64_t head = kv_head * group + part * together, heads = smaller(together, group - part * together);
+    // Tokens of the sequence that the block's first row and its last one see.
+    const int64_t seen = op.lengths.i32()[block.sequence] - (block.sequence_end - block.first) + 1, last_seen = seen + block.rows - 1;
+    const QueryRows<T> query{op.q.row<T>(block.first) + head * dim, op.q.row_stride, dim, heads, block.rows, dim, seen, 1,
+                             static_cast<float>(op.scale)};
+    const Pages<T, AttentionPrefill> pages{op, op.page_table.row<int32_t>(block.sequence), last_seen, kv_head};
+    const AttendedRows attended = attend_rows(query, blocks_of(last_seen, page_size), pages, context.thread_scratch(thread));
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t r = 0; r < block.rows; ++r)
+        store_scaled(op.out.row<T>(block.first + r) + (head + h) * dim, attended.sum(h, r), dim, 1.0f / attended.total(h, r));
+  });
+}
+
+// A piece of the keys of one row, for one key/value head.
+struct Piece {
+  int64_t row, split, kv_head;
+};
+
+LIMO_INLINE Piece piece_of(const int32_t* lengths, int64_t kv_heads, int64_t number) {
+  Piece piece{0, number / kv_heads, number % kv_heads};
+  for (; piece.split >= decode_splits(lengths[piece.row]); ++piece.row) piece.split -= decode_splits(lengths[piece.row]);
+  return piece;
+}
+
+// A row of `partial`: sums of every head, their maxima and their totals.
+LIMO_INLINE float* partial_row(const AttentionDecode& op, int64_t row, int64_t split) {
+  const int64_t most = decode_splits(op.page_table.cols * static_cast<int64_t>(op.page_size));
+  return op.partial.row(row * most + split);
+}
+
+// The query heads of a group are the rows of one product: they see the same keys.
+template <class T>
+void attend_piece(const AttentionDecode& op, const Piece& piece, float* scratch) {
+  constexpr int64_t kQueries = Blocks<Unit<T>>::kQueries;
+  const int64_t dim = static_cast<int64_t>(op.head_dim), page_size = static_cast<int64_t>(op.page_size);
+  const int64_t group = op.q.cols / op.k_cache.cols, all_heads = op.q.cols / dim;
+  const int64_t first = piece.split * kDecodeSplitKeys, length = smaller(kDecodeSplitKeys, op.lengths.i32()[piece.row] - first);
+  const Pages<T, AttentionDecode> pages{op, op.page_table.row<int32_t>(piece.row) + first / page_size, length, piece.kv_head};
+  float* const partial = partial_row(op, piece.row, piece.split);
+  for (int64_t done = 0; done < group; done += kQueries) {
+    const int64_t head = piece.kv_head * group + done, heads = smaller(kQueries, group - done);
+    const QueryRows<T> query{op.q.row<T>(piece.row) + head * dim, dim, 0, 1, heads, dim, length, 0, static_cast<float>(op.scale)};
+    const AttendedRows attended = attend_rows(query, blocks_of(length, page_size), pages, scratch);
+    for (int64_t h = 0; h < heads; ++h) {
+      __builtin_memcpy(partial + (head + h) * dim, attended.sum(0, h), static_cast<size_t>(dim) * 4);
+      partial[op.q.cols + head + h] = attended.max(0, h);
+      partial[op.q.cols + all_heads + head + h] = attended.total(0, h);
+    }
+  }
+}
+
+// Puts the pieces of a row and head together, in order. What comes first of the row's partial sums becomes their sum.
+template <class T>
+void join_pieces(const AttentionDecode& op, int64_t row, int64_t head) {
+  const int64_t dim = static_cast<int64_t>(op.head_dim), all_heads = op.q.cols / dim, splits = decode_splits(op.lengths.i32()[row]);
+  const auto max_of = [&](int64_t split) { return partial_row(op, row, split)[op.q.cols + head]; };
+  float max = max_of(0);
+  for (int64_t split = 1; split < splits; ++split) max = max_of(split) > max ? max_of(split) : max;
+  float* const sum = partial_row(op, row, 0) + head * dim;
+  float total = 0;
+  for (int64_t split = 0; split < splits; ++split) {
+    const float* const part = partial_row(op, row, split);
+    const float factor = first_lane(exponential(splat(max_of(split) - max)));
+    total += factor * part[op.q.cols + all_heads + head];
+    if (split == 0) scale_row(sum, dim, factor);
+    else
+      for_lanes(
+          dim, [&](int64_t i) { store(sum + i, load(part + head * dim + i) * splat(factor) + load(sum + i)); },
+          [&](int64_t i, int64_t n) {
+            store_partial(sum + i, load_partial(part + head * dim + i, n) * splat(factor) + load_partial(sum + i, n), n);
+          });
+  }
+  store_scaled(op.out.row<T>(row) + head * dim, sum, dim, 1.0f / total);
+}
+
+template <class T>
+void decode(const AttentionDecode& op, const CpuContext& context) {
+  const int64_t dim = static_cast<int64_t>(op.head_dim), kv_heads = op.k_cache.cols / dim, heads = op.q.cols / dim;
+  int64_t pieces = 0;
+  for (int64_t row = 0; row < op.q.rows; ++row) pieces += decode_splits(op.lengths.i32()[row]);
+  parallel_for(context.pool, pieces * kv_heads, [&](int64_t task, int thread) {
+    attend_piece<T>(op, piece_of(op.lengths.i32(), kv_heads, task), context.thread_scratch(thread));
+  });
+  for_rows(context, op.q.rows, [&](int64_t row) {
+    for (int64_t head = 0; head < heads; ++head) join_pieces<T>(op, row, head);
+  });
+}
+
+}  // namespace
+
+void run(const CacheAppend& op, const CpuContext& context) {
+  with_element(op.k.dtype, [&](auto element) { append<decltype(element)>(op, context); });
+}
+
+void run(const AttentionPrefill& op, const CpuContext& context) {
+  with_element(op.out.dtype, [&](auto element) { prefill<decltype(element)>(op, context); });
+}
+
+void run(const AttentionDecode& op, const CpuContext& context) {
+  with_element(op.out.dtype, [&](auto element) { decode<decltype(element)>(op, context); });
+}
+
+}  // namespace limo::LIMO_ISA
