@@ -13,9 +13,10 @@ import { loadChatTemplate } from '../data/template/chat-template.js'
 import { tokenizationOptions } from '../data/tokenization.js'
 import { loadTokenizer } from '../data/tokenizer/tokenizer.js'
 import { CheckpointError, ConfigError, DataError } from '../errors.js'
+import { defaultMemoryLimit } from '../native/backend.js'
 import { openDevice } from '../native/device.js'
 import { Evaluator } from '../train/evaluator.js'
-import { defaultMemoryLimit, loadRunExamples, planRunBatches, required } from '../train/prepare.js'
+import { loadRunExamples, planRunBatches, required } from '../train/prepare.js'
 import { markTurn, rolesOf, textsOf } from './token-texts.js'
 
 /** One token of a record. */

@@ -31,22 +31,61 @@ export interface DecoderOptions {
  */
 export function appendDecoder(graph: Graph, options: DecoderOptions): void {
   const { config, layout } = options
-  const parameter = (name: string) => {
-    const { shape } = layout.parameters.get(name) as Parameter
-    return graph.parameter(name, shape)
-  }
-  const ids = graph.input('input_ids', [TOKENS], 'i32')
+  const inputIds = graph.input('input_ids', [TOKENS], 'i32')
   const labels = graph.input('labels', [TOKENS], 'i32')
   const lossWeights = graph.input('loss_weights', [TOKENS])
   const positions = graph.input('positions', [TOKENS], 'i32')
   const cuSeqlens = graph.input('cu_seqlens', [SEQUENCE_BOUNDS], 'i32')
+  const { headDim } = config
+  const { hidden, vocabularyWeight } = appendLayers(graph, {
+    config,
+    layout,
+    inputIds,
+    positions,
+    project: linear,
+    attend: ({ q, k, v, name }) => attention(graph, { q, k, v, cuSeqlens, headDim, name }),
+  })
+  const { maxTokens, logitsBytes, train } = options
+  linearCrossEntropy(graph, { hidden, weight: vocabularyWeight, labels, lossWeights, maxTokens, logitsBytes, train })
+}
+
+/** Queries [T, H·D] and keys and values [T, K·D] of one layer, positions encoded. */
+export interface AttentionInputs {
+  layer: number
+  q: Tensor
+  k: Tensor
+  v: Tensor
+  /** Of the result. */
+  name: string
+}
+
+export interface LayersOptions {
+  config: ModelConfig
+  layout: ParameterLayout
+  /** [T] int32. */
+  inputIds: Tensor
+  /** [T] int32. */
+  positions: Tensor
+  /** The product with a weight: `linear`, or `linearDecode` for a step of generation. */
+  project: typeof linear
+  /** Appends attention: [T, H·D]. */
+  attend(inputs: AttentionInputs): Tensor
+}
+
+/** Appends all of a decoder but what is made of its last hidden states [T, C], normalised, with `vocabularyWeight` [V, C]. */
+export function appendLayers(graph: Graph, options: LayersOptions): { hidden: Tensor; vocabularyWeight: Tensor } {
+  const { config, layout, inputIds, positions } = options
+  const parameter = (name: string) => {
+    const { shape } = layout.parameters.get(name) as Parameter
+    return graph.parameter(name, shape)
+  }
   const inverseFrequency = graph.constant('inverse_frequency', rotaryInverseFrequencies(config))
   const rotary = rotaryTable(graph, { positions, inverseFrequency })
 
   const table = parameter('model.embed_tokens.weight')
-  let stream: Stream = { branch: embedding(graph, { table, ids, name: 'embedding' }) }
+  let stream: Stream = { branch: embedding(graph, { table, ids: inputIds, name: 'embedding' }) }
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-    stream = graph.layer(layer, () => appendLayer(graph, { config, parameter, layer, rotary, cuSeqlens }, stream))
+    stream = graph.layer(layer, () => appendLayer(graph, { ...options, parameter, layer, rotary }, stream))
   }
   const { out: hidden } = rmsNorm(graph, {
     x: stream.branch,
@@ -55,9 +94,7 @@ export function appendDecoder(graph: Graph, options: DecoderOptions): void {
     eps: config.rmsNormEps,
     name: 'final_norm',
   })
-  const weight = config.tieWordEmbeddings ? table : parameter('lm_head.weight')
-  const { maxTokens, logitsBytes, train } = options
-  linearCrossEntropy(graph, { hidden, weight, labels, lossWeights, maxTokens, logitsBytes, train })
+  return { hidden, vocabularyWeight: config.tieWordEmbeddings ? table : parameter('lm_head.weight') }
 }
 
 /** The residual stream between two layers: its value is branch + residual, and the next norm adds them. */
@@ -66,16 +103,14 @@ interface Stream {
   residual?: Tensor
 }
 
-interface LayerContext {
-  config: ModelConfig
+interface LayerContext extends Pick<LayersOptions, 'config' | 'project' | 'attend'> {
   parameter: (name: string) => Tensor
   layer: number
   rotary: { cos: Tensor; sin: Tensor }
-  cuSeqlens: Tensor
 }
 
 function appendLayer(graph: Graph, context: LayerContext, stream: Stream): Stream {
-  const { config, layer } = context
+  const { config, layer, project } = context
   const name = `layers.${layer}`
   const parameter = (suffix: string) => context.parameter(`model.layers.${layer}.${suffix}`)
   const eps = config.rmsNormEps
@@ -90,7 +125,7 @@ function appendLayer(graph: Graph, context: LayerContext, stream: Stream): Strea
     keepSum: true,
   })
   const attended = appendAttention(graph, context, before.out)
-  const projected = linear(graph, { x: attended, weight: parameter('self_attn.o_proj.weight'), name: `${name}.o` })
+  const projected = project(graph, { x: attended, weight: parameter('self_attn.o_proj.weight'), name: `${name}.o` })
   const between = rmsNorm(graph, {
     x: projected,
     residual: before.sum,
@@ -98,22 +133,22 @@ function appendLayer(graph: Graph, context: LayerContext, stream: Stream): Strea
     eps,
     name: `${name}.post_attention_norm`,
   })
-  const gateUp = linear(graph, { x: between.out, weight: parameter('mlp.gate_up_proj.weight'), name: `${name}.gate_up` })
+  const gateUp = project(graph, { x: between.out, weight: parameter('mlp.gate_up_proj.weight'), name: `${name}.gate_up` })
   const width = config.intermediateSize
   const gated = swiglu(graph, {
     gate: gateUp.columns(0, width, `${name}.gate`),
     up: gateUp.columns(width, width, `${name}.up`),
     name: `${name}.gated`,
   })
-  const branch = linear(graph, { x: gated, weight: parameter('mlp.down_proj.weight'), name: `${name}.down` })
+  const branch = project(graph, { x: gated, weight: parameter('mlp.down_proj.weight'), name: `${name}.down` })
   return { branch, residual: between.sum }
 }
 
 function appendAttention(graph: Graph, context: LayerContext, x: Tensor): Tensor {
-  const { config, layer, rotary, cuSeqlens } = context
+  const { config, layer, rotary, project, attend } = context
   const name = `layers.${layer}`
   const parameter = (suffix: string) => context.parameter(`model.layers.${layer}.self_attn.${suffix}`)
-  const qkv = linear(graph, {
+  const qkv = project(graph, {
     x,
     weight: parameter('qkv_proj.weight'),
     ...(config.attentionBias ? { bias: parameter('qkv_proj.bias') } : {}),
@@ -128,12 +163,11 @@ function appendAttention(graph: Graph, context: LayerContext, x: Tensor): Tensor
     q = headNorm(graph, { x: q, weight: parameter('q_norm.weight'), eps: config.rmsNormEps, name: `${name}.q_norm` })
     k = headNorm(graph, { x: k, weight: parameter('k_norm.weight'), eps: config.rmsNormEps, name: `${name}.k_norm` })
   }
-  return attention(graph, {
+  return attend({
+    layer,
     q: rope(graph, { x: q, ...rotary, name: `${name}.q_rotated` }),
     k: rope(graph, { x: k, ...rotary, name: `${name}.k_rotated` }),
     v,
-    cuSeqlens,
-    headDim: config.headDim,
     name: `${name}.attention`,
   })
 }

@@ -1,4 +1,4 @@
-import { CPU_SCRATCH_BYTES_PER_THREAD, CUDA_SCRATCH_BYTES } from './device.js'
+import { CPU_SCRATCH_BYTES_PER_THREAD, CUDA_SCRATCH_BYTES, cudaMemoryBytes } from './device.js'
 
 /** What a plan must know of the device that runs it, so that it is exact on a machine without that device. */
 export interface Backend {
@@ -27,4 +27,14 @@ const cudaBackend: Backend = {
 /** The backend of a device's name: `cpu`, `cuda`, `cuda:1`, `cuda-emulated`. */
 export function backendOf(device: string): Backend {
   return device.startsWith('cuda') ? cudaBackend : cpuBackend
+}
+
+/** The part of available memory that a run may take when `memory_limit` is not given. */
+const MEMORY_SHARE = 0.9
+
+/** Most of the memory that the process, or the CUDA device, may have; nothing where that device is not on this machine. */
+export function defaultMemoryLimit(device: string, availableBytes?: number): number | undefined {
+  const isCuda = backendOf(device).name === 'cuda'
+  const available = isCuda ? (availableBytes ?? cudaMemoryBytes(device)) : process.availableMemory()
+  return available === undefined ? undefined : Math.floor(MEMORY_SHARE * available)
 }

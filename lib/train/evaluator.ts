@@ -5,11 +5,11 @@ import { formatBytes } from '../format-bytes.js'
 import { aligned, type Bounds, planMemory } from '../graph/memory-plan.js'
 import { describeProgram } from '../graph/program.js'
 import { layOutParameters } from '../model/parameters.js'
+import { loadRegion } from '../model/weights.js'
 import type { ComputeDtype } from '../native/addon-types.js'
 import type { CompiledProgram, Device } from '../native/device.js'
 import { inputsOf } from './step.js'
 import { arenaNames, buildDecoderGraph, buildRounding, layOutInputs, placeFixed } from './step-plan.js'
-import { loadRegion } from './weights.js'
 
 export interface EvaluatorOptions extends Bounds {
   dtype: ComputeDtype

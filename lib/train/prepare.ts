@@ -7,12 +7,9 @@ import type { ExampleReport } from '../data/over-length.js'
 import type { PackOptions } from '../data/packer.js'
 import { planValidation, type ValidationPlan } from '../data/validation-plan.js'
 import { ConfigError } from '../errors.js'
-import { backendOf } from '../native/backend.js'
+import { backendOf, defaultMemoryLimit } from '../native/backend.js'
 import { cudaMemoryBytes } from '../native/device.js'
 import { planStep, type StepPlan } from './step-plan.js'
-
-/** The part of available memory that a run may take when `memory_limit` is not given. */
-const MEMORY_SHARE = 0.9
 
 /** Everything about a run that is known before the device is opened: data, order, batches, programs, memory. */
 export interface PreparedRun {
@@ -125,13 +122,6 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
     notes: [...positionNotes(examples, model), ...evalNotes(loaded.evalReport), ...deviceNotes(config)],
     examplesDigest: loaded.digest,
   }
-}
-
-/** Most of the memory that the process, or the CUDA device, may have; nothing where that device is not on this machine. */
-export function defaultMemoryLimit(device: string, availableBytes?: number): number | undefined {
-  const isCuda = backendOf(device).name === 'cuda'
-  const available = isCuda ? (availableBytes ?? cudaMemoryBytes(device)) : process.availableMemory()
-  return available === undefined ? undefined : Math.floor(MEMORY_SHARE * available)
 }
 
 function deviceNotes({ device, memoryLimit, recompute }: TrainConfig): string[] {

@@ -6,6 +6,7 @@ import { isJsonObject } from '../config/json-object.js'
 import type { TrainConfig } from '../config/train-config.js'
 import type { TokenizingProgress } from '../data/example-cache.js'
 import { ConfigError } from '../errors.js'
+import { loadRegion } from '../model/weights.js'
 import { openDevice } from '../native/device.js'
 import { MetricsWriter } from './metrics.js'
 import { prepareRun, required } from './prepare.js'
@@ -20,7 +21,6 @@ import {
 } from './run-folder.js'
 import { TrainStep } from './step.js'
 import { firstMomentName, masterName, secondMomentName, type TrainEvent, TrainingLoop } from './training-loop.js'
-import { loadRegion } from './weights.js'
 
 export type { TrainEvent } from './training-loop.js'
 

@@ -4,11 +4,11 @@ import type { ModelFolder } from '../checkpoint/model-folder.js'
 import { pruneCheckpoints, type TrainingState, writeCheckpoint } from '../checkpoint/training-state.js'
 import type { StepBatch } from '../data/batch-stream.js'
 import { NativeError } from '../errors.js'
+import { regionWriters } from '../model/weights.js'
 import { type LrSchedule, learningRateAt, warmupStepsOf } from './lr-schedule.js'
 import type { MetricsWriter, StepMetrics } from './metrics.js'
 import type { PreparedRun } from './prepare.js'
 import type { TrainStep } from './step.js'
-import { regionWriters } from './weights.js'
 
 /** What a training run tells, in this order: `start`, then steps, evaluations and checkpoints as they come, then `end`. */
 export type TrainEvent =

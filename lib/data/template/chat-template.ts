@@ -16,6 +16,8 @@ export interface ChatTemplate {
   source: string
   /** Throws TEMPLATE_FAILED, naming `place`. */
   render(turns: readonly Turn[], place: string, options?: RenderOptions): RenderedChat
+  /** The text that a model is given to answer the turns, as one segment that is not scored. Throws TEMPLATE_FAILED. */
+  prompt(turns: readonly Turn[], place: string, options?: RenderOptions): RenderedChat
 }
 
 /** The built-in `template: qwen`: ChatML with the default system prompt and tool results of Qwen2.5. */
@@ -117,5 +119,9 @@ function compile(
   markers: string[],
 ): ChatTemplate {
   const scorer = new TurnScorer(compileTemplate(folder, template, specialTokens), template.source, markers)
-  return { ...template, render: (turns, place, options = {}) => scorer.render(turns, place, options) }
+  return {
+    ...template,
+    render: (turns, place, options = {}) => scorer.render(turns, place, options),
+    prompt: (turns, place, options = {}) => scorer.prompt(turns, place, options),
+  }
 }

@@ -91,6 +91,15 @@ export class TurnScorer {
     return { text, segments }
   }
 
+  /** What the model is given to answer: the turns and the beginning of an answer, as one segment. Throws TEMPLATE_FAILED. */
+  prompt(turns: readonly Turn[], place: string, options: RenderOptions): RenderedChat {
+    const chat = new Conversation(this.#render, turns, place, options)
+    const text = chat.run(turns, true)
+    const segments: RenderedSegment[] = [{ text, scored: false }]
+    this.#guard(chat, text, segments, options, true)
+    return { text, segments }
+  }
+
   #findSpan(through: string, index: number, turn: Turn, chat: Conversation): { start: number; end: number } {
     const before = chat.turns.slice(0, index)
     const prompt = chat.run(before, true)
@@ -141,10 +150,16 @@ export class TurnScorer {
   }
 
   /** Says of each segment where special tokens are spelled out: seen from another rendering, with marks before them. */
-  #guard(chat: Conversation, text: string, segments: RenderedSegment[], { spelledTokens }: RenderOptions): void {
+  #guard(
+    chat: Conversation,
+    text: string,
+    segments: RenderedSegment[],
+    { spelledTokens }: RenderOptions,
+    addGenerationPrompt = false,
+  ): void {
     const marked = spelledTokens && markTurns(chat.turns, spelledTokens, this.#source)
     if (marked === undefined) return
-    const parts = chat.run(marked.turns).split(marked.mark)
+    const parts = chat.run(marked.turns, addGenerationPrompt).split(marked.mark)
     if (parts.join('') !== text) {
       throw templateFailed(
         chat.place,

@@ -19,7 +19,7 @@ export const logitsOp: OpDefinition = {
 }
 
 /** y [T, N] = x·weightᵀ + bias for the few rows of a step of generation; a row does not depend on those beside it. */
-export function linearDecode(graph: Graph, args: { x: Tensor; weight: Tensor; bias?: Tensor; name: string }): Tensor {
+export function linearDecode(graph: Graph, args: { x: Tensor; weight: Tensor; bias?: Tensor | undefined; name: string }): Tensor {
   const { x, weight, bias, name } = args
   const y = graph.activation(name, [x.shape[0]!, weight.shape[0]!])
   graph.append(linearDecodeOp, { y, x, weight, bias })

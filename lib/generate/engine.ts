@@ -1,0 +1,177 @@
+import { NativeError } from '../errors.js'
+import type { CompiledProgram } from '../native/device.js'
+import type { GenerationPlan, GenerationProgram } from './generation-plan.js'
+import { PagePool } from './page-pool.js'
+import { type EngineEnd, Sequence, type SequenceRequest } from './sequence.js'
+import { decodeInputs, prefillInputs, type StepRow } from './step-inputs.js'
+
+/**
+ * Generates many sequences together: whenever one ends, another that waits takes its place. Tokens of prompts go through the model many
+ * at a time, those of answers one of each sequence at a time, so what a sequence says does not depend on what is beside it.
+ *
+ * When the cache is full the sequence that began last gives its pages up and starts again when there is room: its prompt as before and
+ * what it had said token by token, so that it goes on with the same bits.
+ */
+export class Engine {
+  readonly pool: PagePool
+  readonly #plan: GenerationPlan
+  readonly #programs: Record<GenerationProgram, CompiledProgram>
+  readonly #waiting: Sequence[] = []
+  #running: Sequence[] = []
+  #isBusy = false
+
+  constructor(plan: GenerationPlan, programs: Record<GenerationProgram, CompiledProgram>) {
+    this.#plan = plan
+    this.#programs = programs
+    this.pool = new PagePool(plan.shape.pages, plan.shape.pageSize)
+  }
+
+  /** Sequences that are being generated, and that wait. */
+  get load(): { running: number; waiting: number } {
+    return { running: this.#running.length, waiting: this.#waiting.length }
+  }
+
+  /**
+   * Takes a sequence on; what becomes of it its listener is told.
+   *
+   * @throws NativeError INPUT_INVALID for a prompt that leaves no room for an answer, or with ids that the model does not have
+   */
+  submit(request: SequenceRequest): Sequence {
+    const { promptIds, sampling } = request
+    const { maxLength, shape } = this.#plan
+    const invalid = (message: string) => new NativeError('INPUT_INVALID', message, { promptTokens: promptIds.length, maxLength })
+    if (promptIds.length === 0) throw invalid('expected a prompt of at least one token but received none')
+    if (promptIds.length >= maxLength)
+      throw invalid(
+        `expected a prompt of fewer than ${maxLength} tokens but received ${promptIds.length}. Raise max_length or shorten it.`,
+      )
+    const wrong = promptIds.find((id) => !(Number.isInteger(id) && id >= 0 && id < shape.config.vocabSize))
+    if (wrong !== undefined) throw invalid(`expected token ids in 0...${shape.config.vocabSize - 1} but received ${wrong}`)
+    const sequence = new Sequence(request, Math.min(maxLength, promptIds.length + sampling.maxNewTokens))
+    this.#waiting.push(sequence)
+    // Those that are submitted together begin together.
+    queueMicrotask(() => this.#start())
+    return sequence
+  }
+
+  #start(): void {
+    if (this.#isBusy) return
+    this.#isBusy = true
+    this.#work()
+      .catch((error: unknown) => {
+        const all = [...this.#running, ...this.#waiting.splice(0)]
+        for (const sequence of all) this.#end(sequence, error as Error)
+      })
+      .finally(() => {
+        this.#isBusy = false
+      })
+  }
+
+  async #work(): Promise<void> {
+    for (;;) {
+      for (const sequence of [...this.#running, ...this.#waiting]) if (sequence.isCancelled) this.#end(sequence, 'cancelled')
+      this.#admit()
+      if (this.#running.length === 0) return
+      const prompts = this.#running.filter((sequence) => sequence.computed < sequence.promptLength)
+      if (prompts.length > 0) await this.#prefill(prompts)
+      else await this.#decode()
+    }
+  }
+
+  /** Takes sequences that wait, in order, while there are places and pages for their prompts. */
+  #admit(): void {
+    while (this.#waiting.length > 0 && this.#running.length < this.#plan.shape.maxSequences) {
+      const sequence = this.#waiting[0]!
+      const prompt = sequence.request.promptIds
+      const { pages, isNextPending } = this.pool.holdKnown(prompt)
+      const needed = Math.ceil(prompt.length / this.pool.pageSize) - pages.length
+      // A page for each sequence that runs, or the newest would soon have to go again.
+      const hasRoom = this.pool.available >= needed + (this.#running.length === 0 ? 0 : this.#running.length + 1)
+      if (isNextPending || !hasRoom) {
+        this.pool.release(pages)
+        return
+      }
+      this.#waiting.shift()
+      sequence.computed = pages.length * this.pool.pageSize
+      for (let i = 0; i < needed; i++) pages.push(this.pool.take()!)
+      sequence.pages = pages
+      this.pool.announce(prompt, pages)
+      this.#running.push(sequence)
+    }
+  }
+
+  async #prefill(prompts: readonly Sequence[]): Promise<void> {
+    const rows: StepRow[] = []
+    let room = this.#plan.prefillTokens
+    for (const sequence of prompts) {
+      const count = Math.min(room, sequence.promptLength - sequence.computed)
+      if (count === 0) break
+      rows.push({ sequence, count })
+      room -= count
+    }
+    await this.#step('prefill', rows)
+  }
+
+  async #decode(): Promise<void> {
+    // The oldest first: they keep their pages.
+    for (const sequence of [...this.#running]) {
+      if (!this.#running.includes(sequence)) continue
+      while (sequence.pages.length * this.pool.pageSize <= sequence.computed) {
+        const page = this.pool.take()
+        if (page !== undefined) sequence.pages.push(page)
+        else if (!this.#sendBack(sequence)) break
+      }
+    }
+    const rows = this.#running.map((sequence) => ({ sequence, count: 1 }))
+    if (rows.length > 0) await this.#step('decode', rows)
+  }
+
+  /** Takes the pages of the newest sequence back, which waits again; false where that is the sequence that needs them. */
+  #sendBack(needing: Sequence): boolean {
+    const newest = this.#running.pop()!
+    this.pool.release(newest.pages)
+    newest.pages = []
+    newest.computed = 0
+    this.#waiting.unshift(newest)
+    return newest !== needing
+  }
+
+  async #step(step: 'prefill' | 'decode', rows: readonly StepRow[]): Promise<void> {
+    const penalized = rows.some(({ sequence }) => sequence.request.sampling.repetitionPenalty !== 1)
+    const name: GenerationProgram = penalized ? `penalized ${step}` : step
+    const inputs =
+      step === 'prefill' ? prefillInputs(this.#plan.shape, rows, penalized) : decodeInputs(this.#plan.shape, rows, penalized)
+    const { token, logprob, logits } = await this.#programs[name].run({ inputs })
+    const { vocabSize } = this.#plan.shape.config
+    for (const [index, { sequence, count }] of rows.entries()) {
+      sequence.computed += count
+      if (step === 'prefill') this.pool.markReady(sequence.pages, sequence.computed)
+      // A prompt that is not at its end, or what was said before the sequence had to start again.
+      if (sequence.computed < sequence.tokens.length) continue
+      this.#take(sequence, token![index]!, logprob![index]!, logits?.subarray(index * vocabSize, (index + 1) * vocabSize))
+    }
+  }
+
+  #take(sequence: Sequence, token: number, logprob: number, logits: Float32Array | undefined): void {
+    if (sequence.isCancelled) return
+    if (token < 0) {
+      const position = sequence.tokens.length
+      const message = `expected finite logits after token ${position} but the model gave others. Are its weights whole?`
+      this.#end(sequence, new NativeError('NON_FINITE', message, { position }))
+      return
+    }
+    sequence.tokens.push(token)
+    const wantsEnd = sequence.request.onToken(token, logprob, logits)
+    if (wantsEnd || sequence.request.endIds.has(token)) this.#end(sequence, 'stop')
+    else if (sequence.tokens.length >= sequence.mostTokens) this.#end(sequence, 'length')
+  }
+
+  #end(sequence: Sequence, end: EngineEnd): void {
+    this.#running = this.#running.filter((other) => other !== sequence)
+    const waiting = this.#waiting.indexOf(sequence)
+    if (waiting >= 0) this.#waiting.splice(waiting, 1)
+    this.pool.release(sequence.pages)
+    sequence.pages = []
+    sequence.request.onEnd(end)
+  }
+}

@@ -1,0 +1,270 @@
+import { checkTensors, type ModelFolder, openModelFolder } from '../checkpoint/model-folder.js'
+import { expectedTensors } from '../checkpoint/tensor-names.js'
+import type { Turn } from '../data/conversation.js'
+import { type ChatTemplate, loadChatTemplate } from '../data/template/chat-template.js'
+import { loadTokenizer, type TextTokenizer } from '../data/tokenizer/tokenizer.js'
+import { ConfigError, DataError } from '../errors.js'
+import { loadRegion, loadRounded } from '../model/weights.js'
+import type { ComputeDtype } from '../native/addon-types.js'
+import { defaultMemoryLimit } from '../native/backend.js'
+import { type CompiledProgram, type Device, openDevice } from '../native/device.js'
+import { Engine } from './engine.js'
+import { type GenerationConfig, readGenerationConfig } from './generation-config.js'
+import { type GenerationPlan, type GenerationProgram, generationArenas, planGeneration } from './generation-plan.js'
+import { type SamplingOptions, samplingOf } from './sampling.js'
+import type { EngineEnd } from './sequence.js'
+import { TextStream } from './text-stream.js'
+
+/** What is continued: a text as it stands, a conversation that the chat template renders, or token ids. */
+export type Prompt = string | { messages: Turn[] } | { ids: readonly number[] }
+
+export interface GeneratorOptions {
+  /** The name of the device, `cpu` by default, or one that is open, which then stays open. */
+  device?: string | Device
+  threads?: number | undefined
+  /** Of weights, cache and products: bf16, or f32 where the weights are float32, when absent. */
+  dtype?: ComputeDtype | undefined
+  /** The most answers in flight, 16 by default; others wait. */
+  maxSequences?: number | undefined
+  /** The most tokens of prompt and answer; what the model was made for, when absent. */
+  maxLength?: number | undefined
+  /** Most bytes that may be allocated; most of what is free, when absent. */
+  memoryLimit?: number | undefined
+  /** Name of a chat template, `qwen`; the model's own when absent. */
+  template?: string | undefined
+  enableThinking?: boolean | undefined
+  /** Give the logits with every token. */
+  withLogits?: boolean | undefined
+  signal?: AbortSignal | undefined
+}
+
+/** `stop`: the model or a stop text ended it; `length`: it came to its limit. */
+export type FinishReason = 'stop' | 'length'
+
+export type GenerationEvent =
+  | {
+      type: 'token'
+      id: number
+      /** What it adds to the text: nothing while a character, or what may be a stop text, is unfinished. */
+      text: string
+      logprob: number
+      /** [V], where they were asked for. */
+      logits?: Float32Array
+    }
+  | { type: 'end'; text: string; finishReason: FinishReason; promptTokens: number; completionTokens: number }
+
+/** A whole answer. */
+export interface Completion {
+  text: string
+  /** Its tokens, the one that ended it included. */
+  ids: number[]
+  finishReason: FinishReason
+  promptTokens: number
+}
+
+export interface GenerateOptions extends Partial<SamplingOptions> {
+  /** Which of several answers to the same prompt: each has its own random numbers. */
+  sample?: number
+  signal?: AbortSignal | undefined
+}
+
+/** The tokens that go through the model together while prompts are read. */
+const PREFILL_TOKENS = 1024
+
+/**
+ * A model that answers, any number of prompts at a time.
+ *
+ * @example
+ * const generator = await Generator.load('models/Qwen2.5-0.5B-Instruct')
+ * for await (const event of generator.stream({ messages: [{ role: 'user', content: '1+1?' }] }, { temperature: 0.7 })) {
+ *   if (event.type === 'token') process.stdout.write(event.text)
+ * }
+ * await generator.close()
+ */
+export class Generator {
+  private constructor(
+    readonly plan: GenerationPlan,
+    readonly config: GenerationConfig,
+    readonly tokenizer: TextTokenizer,
+    private readonly template: () => Promise<ChatTemplate>,
+    private readonly options: GeneratorOptions,
+    private readonly engine: Engine,
+    private readonly device: Device,
+  ) {}
+
+  /** Plans, allocates and loads. Throws what reading a model folder throws, and a NativeError OUT_OF_MEMORY. */
+  static async load(model: string, options: GeneratorOptions = {}): Promise<Generator> {
+    const folder = await openModelFolder(model)
+    checkTensors(expectedTensors(folder.config), folder.tensors, { tied: folder.config.tieWordEmbeddings })
+    const tokenizer = await loadTokenizer(model)
+    const config = await readGenerationConfig(model, folder.config, tokenizer)
+    const given = options.device ?? 'cpu'
+    const device =
+      typeof given === 'string' ? await openDevice(given, { ...(options.threads && { threads: options.threads }) }) : given
+    try {
+      const plan = planFor(folder, device, options)
+      const programs = await loadPrograms(device, plan, folder, options.signal)
+      const template = () => loadChatTemplate(model, options.template, tokenizer.specialTokens)
+      return new Generator(plan, config, tokenizer, template, options, new Engine(plan, programs), device)
+    } catch (error) {
+      if (device !== given) await device.close()
+      throw error
+    }
+  }
+
+  /** The tokens that a prompt becomes. Throws TEMPLATE_NOT_FOUND and TEMPLATE_FAILED for conversations. */
+  async promptIds(prompt: Prompt): Promise<number[]> {
+    if (typeof prompt !== 'string' && 'ids' in prompt) return [...prompt.ids]
+    if (typeof prompt === 'string') return this.#textIds(prompt)
+    const template = await this.template()
+    const { enableThinking } = this.options
+    const { segments } = template.prompt(prompt.messages, 'messages', {
+      enableThinking,
+      spelledTokens: this.tokenizer.spelledTokens,
+    })
+    return this.tokenizer.encodeSegments(segments).flat()
+  }
+
+  #textIds(text: string): number[] {
+    const { bosId, addsBos } = this.config
+    const ids = this.tokenizer.encode(text)
+    if (ids.length > 0) return bosId !== undefined && addsBos && ids[0] !== bosId ? [bosId, ...ids] : ids
+    if (bosId !== undefined) return [bosId]
+    throw new DataError(
+      'DATA_EMPTY_TURN',
+      'expected a prompt but received an empty one, and the model has no token that a text begins with.',
+    )
+  }
+
+  /** How a prompt is answered: what is given over what the model recommends. Throws CONFIG_INVALID_VALUE. */
+  samplingOf(given: Partial<SamplingOptions>): SamplingOptions {
+    return samplingOf(given, this.config.sampling)
+  }
+
+  /**
+   * Answers a prompt, token by token. Leaving the loop ends the answer.
+   *
+   * @throws ConfigError CONFIG_INVALID_VALUE; NativeError INPUT_INVALID for a prompt that is too long, NON_FINITE; an AbortError when
+   * `signal` stops it
+   */
+  async *stream(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<GenerationEvent, void, void> {
+    const { sample = 0, signal, ...given } = options
+    const sampling = this.samplingOf(given)
+    signal?.throwIfAborted()
+    const promptIds = await this.promptIds(prompt)
+    const events = new EventQueue()
+    const text = new TextStream(this.tokenizer, sampling.stop, promptIds)
+    let whole = ''
+    let completionTokens = 0
+    const sequence = this.engine.submit({
+      promptIds,
+      sampling,
+      sample,
+      endIds: this.config.endIds,
+      onToken: (id, logprob, logits) => {
+        completionTokens += 1
+        const piece = this.config.endIds.has(id) ? '' : text.push(id)
+        whole += piece
+        events.push({ type: 'token', id, text: piece, logprob, ...(logits && { logits }) })
+        return text.isStopped
+      },
+      onEnd: (end) => events.end(end),
+    })
+    const onAbort = () => sequence.cancel()
+    signal?.addEventListener('abort', onAbort, { once: true })
+    try {
+      yield* events.read()
+      const end = events.result!
+      if (end instanceof Error) throw end
+      signal?.throwIfAborted()
+      if (end === 'cancelled') return
+      const rest = text.finish()
+      yield { type: 'end', text: whole + rest, finishReason: end, promptTokens: promptIds.length, completionTokens }
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
+      sequence.cancel()
+    }
+  }
+
+  /** Answers a prompt as a whole. Errors as those of {@link stream}. */
+  async complete(prompt: Prompt, options: GenerateOptions = {}): Promise<Completion> {
+    const ids: number[] = []
+    for await (const event of this.stream(prompt, options)) {
+      if (event.type === 'token') ids.push(event.id)
+      else return { text: event.text, ids, finishReason: event.finishReason, promptTokens: event.promptTokens }
+    }
+    throw new DOMException('The generation was aborted', 'AbortError')
+  }
+
+  /** Gives the memory back, and the device where it was opened here. */
+  async close(): Promise<void> {
+    if (this.device !== this.options.device) await this.device.close()
+  }
+}
+
+/** What the engine says between two steps, for a reader that comes when it likes. */
+class EventQueue {
+  result: EngineEnd | undefined
+  #events: GenerationEvent[] = []
+  #wake = () => {}
+
+  push(event: GenerationEvent): void {
+    this.#events.push(event)
+    this.#wake()
+  }
+
+  end(result: EngineEnd): void {
+    this.result = result
+    this.#wake()
+  }
+
+  async *read(): AsyncGenerator<GenerationEvent, void, void> {
+    for (;;) {
+      const events = this.#events
+      this.#events = []
+      yield* events
+      if (this.#events.length > 0) continue
+      if (this.result !== undefined) return
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+}
+
+function planFor(model: ModelFolder, device: Device, options: GeneratorOptions): GenerationPlan {
+  const isFloat32 = [...model.tensors.values()].some(({ dtype }) => dtype === 'F32')
+  const { maxPositionEmbeddings } = model.config
+  const maxLength = options.maxLength ?? maxPositionEmbeddings
+  if (!(Number.isInteger(maxLength) && maxLength >= 2))
+    throw new ConfigError(
+      'CONFIG_INVALID_VALUE',
+      `expected a whole number of at least 2 for max_length but received ${maxLength}`,
+    )
+  return planGeneration({
+    config: model.config,
+    dtype: options.dtype ?? (isFloat32 ? 'f32' : 'bf16'),
+    device: device.name,
+    threads: device.info.threads,
+    maxSequences: options.maxSequences ?? 16,
+    maxLength,
+    prefillTokens: Math.min(PREFILL_TOKENS, maxLength),
+    memoryLimit: options.memoryLimit ?? defaultMemoryLimit(device.name, device.info.memoryBytes),
+    withLogits: options.withLogits,
+  })
+}
+
+async function loadPrograms(
+  device: Device,
+  plan: GenerationPlan,
+  model: ModelFolder,
+  signal: AbortSignal | undefined,
+): Promise<Record<GenerationProgram, CompiledProgram>> {
+  const arenas = generationArenas.map((name) => device.allocate(plan.bytes[name]))
+  const [weights, , inputs] = arenas
+  if (plan.shape.dtype === 'f32') await loadRegion({ arena: weights!, offset: 0 }, plan.layout, model.tensors, undefined, signal)
+  else await loadRounded(device, weights!, plan.layout, model.tensors, signal)
+  for (const { offset, values } of plan.constants) await inputs!.write(offset, values)
+  const entries = Object.entries(plan.programs).map(([name, { description }]) => [name, device.compile(description, arenas)])
+  return Object.fromEntries(entries)
+}
