@@ -1,6 +1,7 @@
 import { compareAnswers } from '../data/answer.js'
 import { lastBoxed } from '../data/boxed.js'
-import { type CurateRow, markedAnswer } from './curate-row.js'
+import { markedAnswer } from '../data/problem-row.js'
+import type { CurateRow } from './curate-row.js'
 import { type QualityOptions, QualityScorer } from './quality-score.js'
 import type { StageContext, StageOutput } from './stage.js'
 
