@@ -12,9 +12,9 @@ export interface ModelArguments extends SamplingArguments {
   'enable-thinking': boolean | undefined
 }
 
-export function withModelOptions(yargs: Argv): Argv {
+export function withModelOptions(yargs: Argv, { isModelRequired = true } = {}): Argv {
   return yargs
-    .option('model', { type: 'string', demandOption: true, describe: 'Hugging Face model folder' })
+    .option('model', { type: 'string', demandOption: isModelRequired, describe: 'Hugging Face model folder' })
     .option('device', { type: 'string', default: 'cpu', describe: 'cpu, cuda or cuda:N' })
     .option('threads', { type: 'number', describe: 'threads of the CPU [all]' })
     .option('dtype', {
@@ -78,7 +78,7 @@ export function samplingArguments(args: SamplingArguments): Partial<SamplingOpti
 export function lastValues<T extends object>(args: T): T {
   const last = ([name, value]: [string, unknown]) => [
     name,
-    Array.isArray(value) && name !== 'stop' && name !== '_' ? value.at(-1) : value,
+    Array.isArray(value) && !['stop', 'data', '_'].includes(name) ? value.at(-1) : value,
   ]
   return Object.fromEntries(Object.entries(args).map(last)) as T
 }

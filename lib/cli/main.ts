@@ -7,6 +7,7 @@ import { benchCommand } from './commands/bench.js'
 import { curateCommand } from './commands/curate.js'
 import { dataCommand } from './commands/data.js'
 import { doctorCommand } from './commands/doctor.js'
+import { evalCommand } from './commands/eval.js'
 import { generateCommand } from './commands/generate.js'
 import { initCommand } from './commands/init.js'
 import { inspectCommand } from './commands/inspect.js'
@@ -14,7 +15,7 @@ import { planCommand } from './commands/plan.js'
 import { trainCommand } from './commands/train.js'
 
 const commands = [
-  ...[trainCommand, generateCommand, planCommand, inspectCommand, curateCommand, dataCommand],
+  ...[trainCommand, generateCommand, evalCommand, planCommand, inspectCommand, curateCommand, dataCommand],
   ...[initCommand, benchCommand, doctorCommand],
 ] as CommandModule[]
 

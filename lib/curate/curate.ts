@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
+import { lockOutput } from '../checkpoint/output-lock.js'
 import { isJsonObject } from '../config/json-object.js'
 import { digestOfCode, digestOfFile } from '../data/file-digest.js'
 import { CheckpointError } from '../errors.js'
@@ -9,7 +10,6 @@ import { extraFiles, findInputs, type InputFile, keptRows, readAttempts, readEva
 import { reportPage } from './curate-page.js'
 import { runDecontamination } from './decontamination-stage.js'
 import { runDifficulty } from './difficulty-stage.js'
-import { lockOutput } from './output-lock.js'
 import { runPool } from './pool-stage.js'
 import { runQuality } from './quality-stage.js'
 import { runSelection } from './selection-stage.js'
@@ -55,7 +55,7 @@ export async function* curate(
   let unlock: (() => Promise<void>) | undefined
   try {
     await mkdir(outputDir, { recursive: true })
-    unlock = await lockOutput(outputDir)
+    unlock = await lockOutput(outputDir, 'curate')
     await removeTemporaries(outputDir)
     const stages: StageSummary[] = []
     let key = await firstKey(inputs)

@@ -75,13 +75,13 @@ const PREFILL_TOKENS = 1024
  * A model that answers, any number of prompts at a time.
  *
  * @example
- * const generator = await Generator.load('models/Qwen2.5-0.5B-Instruct')
+ * const generator = await TextGenerator.load('models/Qwen2.5-0.5B-Instruct')
  * for await (const event of generator.stream({ messages: [{ role: 'user', content: '1+1?' }] }, { temperature: 0.7 })) {
  *   if (event.type === 'token') process.stdout.write(event.text)
  * }
  * await generator.close()
  */
-export class Generator {
+export class TextGenerator {
   private constructor(
     readonly plan: GenerationPlan,
     readonly config: GenerationConfig,
@@ -93,7 +93,7 @@ export class Generator {
   ) {}
 
   /** Plans, allocates and loads. Throws what reading a model folder throws, and a NativeError OUT_OF_MEMORY. */
-  static async load(model: string, options: GeneratorOptions = {}): Promise<Generator> {
+  static async load(model: string, options: GeneratorOptions = {}): Promise<TextGenerator> {
     const folder = await openModelFolder(model)
     checkTensors(expectedTensors(folder.config), folder.tensors, { tied: folder.config.tieWordEmbeddings })
     const tokenizer = await loadTokenizer(model)
@@ -105,7 +105,7 @@ export class Generator {
       const plan = planFor(folder, device, options)
       const programs = await loadPrograms(device, plan, folder, options.signal)
       const template = () => loadChatTemplate(model, options.template, tokenizer.specialTokens)
-      return new Generator(plan, config, tokenizer, template, options, new Engine(plan, programs), device)
+      return new TextGenerator(plan, config, tokenizer, template, options, new Engine(plan, programs), device)
     } catch (error) {
       if (device !== given) await device.close()
       throw error

@@ -1,7 +1,7 @@
 import pc from 'picocolors'
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../../errors.js'
-import { Generator, type Prompt } from '../../generate/generator.js'
+import { type Prompt, TextGenerator } from '../../generate/generator.js'
 import { readMessages } from '../../generate/messages.js'
 import type { SamplingOptions } from '../../generate/sampling.js'
 import type { ComputeDtype } from '../../native/addon-types.js'
@@ -48,7 +48,7 @@ export const generateCommand: CommandModule<object, GenerateArguments> = {
         `expected a whole number of at least 1 for --samples but received ${args.samples}`,
       )
     const interruption = listenForInterrupt()
-    const generator = await Generator.load(args.model, {
+    const generator = await TextGenerator.load(args.model, {
       device: args.device,
       threads: args.threads,
       dtype: args.dtype as ComputeDtype | undefined,
@@ -96,7 +96,7 @@ interface Answering {
 }
 
 /** The answers, one after the other; all of them are generated together, the first is printed while it comes. */
-async function answer(generator: Generator, prompt: Prompt, { samples, sampling, json, signal }: Answering): Promise<void> {
+async function answer(generator: TextGenerator, prompt: Prompt, { samples, sampling, json, signal }: Answering): Promise<void> {
   const start = performance.now()
   const streams = Array.from({ length: samples }, (_, sample) => generator.stream(prompt, { ...sampling, sample, signal }))
   // Begun together, so that what they have in common is computed once.

@@ -2,8 +2,6 @@ import { open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointError } from '../errors.js'
 
-const lockName = '.limo-curate.lock'
-
 /** Folders that this process works in. */
 const own = new Set<string>()
 
@@ -11,8 +9,8 @@ const own = new Set<string>()
  * Keeps other runs out of an output folder until the function that is returned is called. The lock of a process that is no
  * more is taken over. Throws a CheckpointError OUTPUT_EXISTS where another run is at work.
  */
-export async function lockOutput(folder: string): Promise<() => Promise<void>> {
-  const path = join(folder, lockName)
+export async function lockOutput(folder: string, name: string): Promise<() => Promise<void>> {
+  const path = join(folder, `.limo-${name}.lock`)
   for (let attempt = 0; ; attempt++) {
     try {
       const file = await open(path, 'wx')
@@ -31,7 +29,7 @@ export async function lockOutput(folder: string): Promise<() => Promise<void>> {
     if (isAlive || attempt > 2) {
       throw new CheckpointError(
         'OUTPUT_EXISTS',
-        `expected to work in ${folder} alone but process ${holder} does. Wait for it, choose another output_dir, or remove ${path} if it does not.`,
+        `expected to work in ${folder} alone but process ${holder} does. Wait for it, choose another folder, or remove ${path} if it does not.`,
         { folder, process: holder },
       )
     }

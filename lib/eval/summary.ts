@@ -1,0 +1,51 @@
+import type { Benchmark } from './benchmark.js'
+import type { Protocol } from './protocol.js'
+import { publishedAccuracy } from './published.js'
+import type { EvalResult } from './result.js'
+import { accuracyOf, mean, passRates } from './scores.js'
+
+/** What a model scored on a benchmark. */
+export interface BenchmarkSummary {
+  benchmark: string
+  problems: number
+  /** Answers to each problem. */
+  samples: number
+  temperature: number
+  /** The mean share of right answers, which is pass@1. */
+  accuracy: number
+  standardError: number
+  /** pass@k by k. */
+  passAtK: Record<number, number>
+  meanTokens: number
+  /** The share of answers that came to the limit of tokens. */
+  cutOff: number
+  /** The share of answers in which no answer was found. */
+  unanswered: number
+  /** LIMO's published accuracy on a benchmark of that name. */
+  published?: number
+}
+
+export function summarize(benchmark: Benchmark, protocol: Protocol, results: readonly EvalResult[]): BenchmarkSummary {
+  const byProblem = new Map<number, { samples: number; correct: number }>()
+  for (const { index, correct } of results) {
+    const score = byProblem.get(index) ?? { samples: 0, correct: 0 }
+    score.samples += 1
+    if (correct) score.correct += 1
+    byProblem.set(index, score)
+  }
+  const scores = [...byProblem.values()]
+  const published = publishedAccuracy(benchmark.name)
+  const share = (holds: (result: EvalResult) => boolean) => results.filter(holds).length / Math.max(1, results.length)
+  return {
+    benchmark: benchmark.name,
+    problems: benchmark.problems.length,
+    samples: protocol.samples,
+    temperature: protocol.sampling.temperature,
+    ...accuracyOf(scores),
+    passAtK: passRates(scores),
+    meanTokens: mean(results.map(({ completionTokens }) => completionTokens)),
+    cutOff: share(({ finishReason }) => finishReason === 'length'),
+    unanswered: share(({ extracted }) => extracted === null),
+    ...(published !== undefined && { published }),
+  }
+}
