@@ -16,7 +16,8 @@ constexpr int64_t kMostSampled = 500'000;
 //   5. of these those with w ≥ min_p
 //   6. the token at which the running sum of the weights, in the order of ids, passes uniform · their sum
 // Weights are summed as multiples of 2⁻⁴⁰, so no order of additions changes a choice; what is smaller is never chosen. A row with a
-// number that is not finite gives token −1.
+// number that is not finite, be it after the penalty, gives token −1 and logprob 0. An option beyond its range counts as the nearest
+// in it.
 struct Sample {
   static constexpr const char* kName = "sample";
   Tensor token;        // [S], written: the id, as a float32

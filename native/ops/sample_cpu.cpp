@@ -15,6 +15,12 @@ static_assert(kMostSampled * 8 <= kScratchBytesPerThread);
 
 LIMO_INLINE uint64_t units_of_weight(float weight) { return static_cast<uint64_t>(weight * kWeightUnits); }
 
+// The part of a sum of weights that a fraction of 0 to 1 is.
+LIMO_INLINE uint64_t part_of(uint64_t sum, float fraction) {
+  const float in_range = fraction > 0 ? fraction < 1 ? fraction : 1.0f : 0.0f;
+  return static_cast<uint64_t>(static_cast<double>(in_range) * static_cast<double>(sum));
+}
+
 // A number whose order is that of the float's value; of 0 and −0, which are equal, it is the same.
 LIMO_INLINE uint32_t order_of(float z) {
   const float value = z + 0.0f;
@@ -142,11 +148,13 @@ int32_t choose(const float* z, int64_t count, const Choice& choice, float* scrat
   if (choice.top_k >= 1 && choice.top_k < static_cast<float>(candidates.count))
     keep_until(candidates, z, static_cast<uint64_t>(choice.top_k), [](float) { return uint64_t{1}; });
   if (choice.top_p < 1) {
-    const uint64_t limit = static_cast<uint64_t>(static_cast<double>(choice.top_p) * static_cast<double>(candidates.total()));
+    const uint64_t limit = part_of(candidates.total(), choice.top_p);
     keep_until(candidates, z, limit < 1 ? 1 : limit, units_of_weight);
   }
-  if (choice.min_p > 0) candidates.keep([&](int32_t, float weight) { return weight >= choice.min_p; });
-  const uint64_t aim = static_cast<uint64_t>(static_cast<double>(choice.uniform) * static_cast<double>(candidates.total()));
+  // The largest z weighs exactly 1, so one is left.
+  const float least = choice.min_p < 1 ? choice.min_p : 1.0f;
+  if (choice.min_p > 0) candidates.keep([&](int32_t, float weight) { return weight >= least; });
+  const uint64_t aim = part_of(candidates.total(), choice.uniform);
   uint64_t sum = 0;
   for (int64_t i = 0; i < candidates.count; ++i) {
     sum += units_of_weight(candidates.weights[i]);
@@ -161,12 +169,13 @@ void run(const Sample& op, const CpuContext& context) {
   const int64_t count = op.logits.cols;
   parallel_for(context.pool, op.logits.rows, [&](int64_t s, int thread) {
     float* const z = op.logits.row(s);
+    if (op.penalty && op.penalty.f32()[s] != 1.0f) penalize(z, count, op.seen.row<int32_t>(s), op.penalty.f32()[s]);
+    // After the penalty, which may make an infinity of a number.
     if (!all_finite(z, count)) {
       op.token.f32()[s] = -1;
       op.logprob.f32()[s] = 0;
       return;
     }
-    if (op.penalty && op.penalty.f32()[s] != 1.0f) penalize(z, count, op.seen.row<int32_t>(s), op.penalty.f32()[s]);
     const Choice choice{op.temperature.f32()[s], op.top_k.f32()[s], op.top_p.f32()[s], op.min_p.f32()[s], op.uniform.f32()[s]};
     const int32_t token = choice.temperature > 0 ? choose(z, count, choice, context.thread_scratch(thread)) : greatest(z, count);
     op.token.f32()[s] = static_cast<float>(token);

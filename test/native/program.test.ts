@@ -1,6 +1,13 @@
 import t, { type Test } from 'tap'
 import { NativeError } from '../../lib/errors.js'
-import type { OpDescription, ProgramDescription, TensorDescription } from '../../lib/native/addon-types.js'
+import {
+  type OpDescription,
+  type ProgramDescription,
+  SEQUENCE_BOUNDS,
+  SEQUENCES,
+  type TensorDescription,
+  TOKENS,
+} from '../../lib/native/addon-types.js'
 import { loadAddon } from '../../lib/native/binding.js'
 import { type Arena, type CompiledProgram, type Device, openDevice } from '../../lib/native/device.js'
 import { toBf16 } from '../ops/bf16.js'
@@ -161,7 +168,7 @@ t.test('dtypes and shapes', async (t) => {
     operand('linear_cross_entropy', 'loss', shape([2])),
     /expected shape \[1\] for loss/,
   )
-  for (const size of [0, -3, -1e15])
+  for (const size of [0, -4, -1e15])
     await refuses(t, `size ${size}`, operand('rms_norm', 'weight', shape([size])), /dimensions of at least 1/)
   await refuses(t, 'second dimension dynamic', operand('rms_norm', 'x', shape([8, -1])), /only the first dimension/)
   for (const size of [1.5, NaN, Infinity, -Infinity, 2 ** 53 + 2, '8', null, {}, 8n])
@@ -535,6 +542,69 @@ t.test('an input and an output with room between their rows', async (t) => {
   const after = await views.read(0, 1024)
   for (const row of [0, 1, 2]) for (const start of [0, 512]) before.set(new Uint8Array(rows.buffer, row * 8, 8), start + row * 20)
   t.same(after, before, 'nothing between the rows, nothing after the third is written')
+})
+
+t.test('sequences of a run: from bounds, or from an input with a row for each', async (t) => {
+  const x = { arena: 0, offset: 64, dtype: 'f32' as const, shape: [SEQUENCES, 2] }
+  const y = { ...x, offset: 256 }
+  const bounds = { arena: 0, offset: 512, dtype: 'i32' as const, shape: [SEQUENCE_BOUNDS] }
+  const weights = { arena: 0, offset: 640, dtype: 'f32' as const, shape: [SEQUENCES] }
+  const compile = (inputs: ProgramDescription['inputs'], out = y) =>
+    device.compile(
+      { maxTokens: 8, maxSequences: 3, ops: [{ op: 'copy', operands: { x, out }, attributes: {} }], inputs, outputs: { y } },
+      [arena],
+    )
+  const rows = (count: number) => Float32Array.from({ length: 2 * count }, (_, i) => i + 1)
+  const boundsOf = (count: number) => Int32Array.from({ length: count + 1 }, (_, i) => i)
+  const alone = compile({ x })
+  for (const count of [0, 1, 3]) t.same((await alone.run({ inputs: { x: rows(count) } })).y, rows(count), `${count} rows`)
+  await arena.write(0, bytes)
+  t.equal((await compile({ bounds }).run({ inputs: { bounds: boundsOf(2) } })).y!.length, 4, 'by bounds alone')
+  await arena.write(0, bytes)
+  t.equal((await compile({}).run({})).y!.length, 6, 'by no input: as many as there may be')
+  await arena.write(0, bytes)
+
+  const refusesRun = async (
+    what: string,
+    program: CompiledProgram,
+    inputs: Record<string, Int32Array | Float32Array>,
+    message: RegExp,
+  ) => {
+    await t.rejects(program.run({ inputs }), { code: 'INPUT_INVALID', message, constructor: NativeError }, what)
+    await unchanged(t, what)
+  }
+  await refusesRun('too many', alone, { x: rows(4) }, /1 to 3 sequences but received 4/)
+  await refusesRun('half a row', alone, { x: rows(2).subarray(1) }, /whole rows of 8 bytes for input "x"/)
+  const orders: ProgramDescription['inputs'][] = [
+    { x, bounds, weights },
+    { bounds, weights, x },
+    { weights, x, bounds },
+  ]
+  for (const inputs of orders) {
+    const program = compile(inputs)
+    const names = Object.keys(inputs)
+    const run = (count: number) => ({ x: rows(count), bounds: boundsOf(count), weights: new Float32Array(count) })
+    t.same((await program.run({ inputs: run(2) })).y, rows(2), `${names}`)
+    await arena.write(0, bytes)
+    for (const [name, value] of Object.entries(run(3)))
+      await refusesRun(
+        `${names}: ${name} of 3 sequences among those of 2`,
+        program,
+        { ...run(2), [name]: value },
+        /rows of \d bytes for input/,
+      )
+  }
+  t.throws(() => compile({ x }, { ...y, shape: [TOKENS, 2] }), {
+    code: 'PROGRAM_INVALID',
+    message: /=tokens, C=2\] for x .* \[sequences, 2\]/,
+  })
+  t.throws(() => compile({ x }, { ...y, shape: [3, SEQUENCES] }), {
+    code: 'PROGRAM_INVALID',
+    message: /only the first dimension/,
+  })
+  const end = { ...y, offset: ARENA_BYTES - 16 }
+  t.throws(() => compile({ x }, end), { code: 'PROGRAM_INVALID', message: /takes 24 bytes at offset/ }, 'room for all sequences')
+  await unchanged(t, 'programs that are refused')
 })
 
 t.test('a program for no tokens at all', async (t) => {

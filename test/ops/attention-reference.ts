@@ -5,6 +5,8 @@ type Numbers = ArrayLike<number>
 /** q [T, heads·dim], k and v [T, kvHeads·dim], in sequences of the given lengths. */
 export interface AttentionCase {
   lengths: number[]
+  /** The queries of each sequence are its last so many tokens, and q has rows for these alone; all when absent. */
+  queries?: number[]
   heads: number
   kvHeads: number
   dim: number
@@ -13,6 +15,8 @@ export interface AttentionCase {
   v: Numbers
   /** 1/√dim when absent. */
   scale?: number
+  /** Keys after which sums may be scaled anew, at least; 128 when absent. */
+  keysTogether?: number
 }
 
 export const scaleOf = ({ dim, scale = 1 / Math.sqrt(dim) }: AttentionCase) => scale
@@ -25,15 +29,21 @@ interface Result {
 
 const result = (length: number): Result => ({ values: new Float64Array(length), bounds: new Float64Array(length) })
 
-/** body(row, first row of its sequence, query head, key/value head) */
-function eachQuery(
-  { lengths, heads, kvHeads }: AttentionCase,
-  body: (t: number, start: number, h: number, kv: number) => void,
-): void {
-  let start = 0
-  for (const length of lengths) {
-    for (let t = start; t < start + length; t++)
-      for (let h = 0; h < heads; h++) body(t, start, h, Math.floor(h / (heads / kvHeads)))
+/** A row of q and a head, with the keys that they see: rows [start, start + keys) of k. */
+interface Query {
+  row: number
+  start: number
+  keys: number
+  /** Query head and key/value head. */
+  h: number
+  kv: number
+}
+
+function eachQuery({ lengths, queries = lengths, heads, kvHeads }: AttentionCase, body: (query: Query) => void): void {
+  let [row, start] = [0, 0]
+  for (const [sequence, length] of lengths.entries()) {
+    for (let keys = length - queries[sequence]! + 1; keys <= length; keys++, row++)
+      for (let h = 0; h < heads; h++) body({ row, start, keys, h, kv: Math.floor(h / (heads / kvHeads)) })
     start += length
   }
 }
@@ -51,12 +61,12 @@ function dots(a: Numbers, i: number, b: Numbers, j: number, dim: number): [numbe
 }
 
 /** Scores of one row, and how far the worst of them may be off: a sum of dim products, scaled, and its place relative to the maximum. */
-function scoresOf(c: AttentionCase, t: number, start: number, h: number, kv: number): { scores: Float64Array; bound: number } {
-  const scores = new Float64Array(t - start + 1)
+function scoresOf(c: AttentionCase, { row, start, keys, h, kv }: Query): { scores: Float64Array; bound: number } {
+  const scores = new Float64Array(keys)
   let bound = 0
-  for (let u = start; u <= t; u++) {
-    const [score, size] = dots(c.q, (t * c.heads + h) * c.dim, c.k, (u * c.kvHeads + kv) * c.dim, c.dim)
-    scores[u - start] = score * scaleOf(c)
+  for (let u = 0; u < keys; u++) {
+    const [score, size] = dots(c.q, (row * c.heads + h) * c.dim, c.k, ((start + u) * c.kvHeads + kv) * c.dim, c.dim)
+    scores[u] = score * scaleOf(c)
     bound = Math.max(bound, (c.dim + 4) * U * size * scaleOf(c))
   }
   return { scores, bound }
@@ -69,17 +79,17 @@ function scoresOf(c: AttentionCase, t: number, start: number, h: number, kv: num
  * their products. That of what is stored is not in the bounds.
  */
 export function attend(c: AttentionCase, roundoff = 0): { out: Result; lse: Result } {
-  const tokens = c.lengths.reduce((sum, length) => sum + length, 0)
-  const out = result(tokens * c.heads * c.dim)
-  const lse = result(tokens * c.heads)
-  eachQuery(c, (t, start, h, kv) => {
-    const { scores, bound } = scoresOf(c, t, start, h, kv)
+  const out = result(c.q.length)
+  const lse = result(c.q.length / c.dim)
+  eachQuery(c, (query) => {
+    const { start, h, kv } = query
+    const { scores, bound } = scoresOf(c, query)
     const max = scores.reduce((a, b) => Math.max(a, b))
     const total = scores.reduce((sum, score) => sum + Math.exp(score - max), 0)
-    const row = t * c.heads + h
+    const row = query.row * c.heads + h
     lse.values[row] = max + Math.log(total)
-    // Keys come in blocks of 128 or more; each new maximum scales what was summed before by a rounded exponential.
-    const roundings = (scores.length + 6 * Math.ceil(scores.length / 128) + 12) * U
+    // Keys come in blocks; each new maximum scales what was summed before by a rounded exponential.
+    const roundings = (scores.length + 6 * Math.ceil(scores.length / (c.keysTogether ?? 128)) + 12) * U
     lse.bounds[row] = bound + roundings + 2 * U * Math.abs(lse.values[row]!)
     for (let u = 0; u < scores.length; u++) {
       const p = Math.exp(scores[u]! - lse.values[row]!)
@@ -102,9 +112,10 @@ export function attendBackward(c: AttentionCase, dOut: Numbers, out: Numbers, ls
   // A factor of that size, off by `bound`, is rounded and then goes through so many roundings of a sum of products.
   const summed = (size: number, bound: number, roundings: number) =>
     bound + (size + bound) * (roundoff + roundings * U * (1 + roundoff))
-  eachQuery(c, (t, start, h, kv) => {
-    const row = t * c.heads + h
-    const { scores, bound } = scoresOf(c, t, start, h, kv)
+  eachQuery(c, (query) => {
+    const { start, h, kv } = query
+    const row = query.row * c.heads + h
+    const { scores, bound } = scoresOf(c, query)
     const [delta, deltaSize] = dots(dOut, row * c.dim, out, row * c.dim, c.dim)
     // d_k and d_v sum over the rows of the sequence and the heads of the group, d_q over the keys.
     const rows = c.lengths.reduce((a, b) => Math.max(a, b)) * group

@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
-import { cpuPlaces, cudaPlaces, notAligned, type OpCall, opPlaces, type Place, runOp } from './run-op.js'
+import type { ErrorCode } from '../../lib/errors.js'
+import { cpuPlaces, cudaPlaces, notAligned, type OpCall, opPlaces, type Place, refusalOf, runOp } from './run-op.js'
 
 /** Unit roundoff of float32: the relative error of one rounded operation. */
 export const U = 2 ** -24
@@ -37,7 +38,8 @@ export function sameBits(a: Float32Array, b: Float32Array): boolean {
  * attention in bfloat16 alone has kernels of its own for each generation, and one that is not aligned goes to the older ones.
  */
 export function placesOf({ op, operands }: OpCall): Place[] {
-  if (!op.startsWith('attention') || !Object.values(operands).some(({ dtype }) => dtype === 'bf16')) return opPlaces
+  const ofGenerations = op === 'attention' || op === 'attention_backward'
+  if (!ofGenerations || !Object.values(operands).some(({ dtype }) => dtype === 'bf16')) return opPlaces
   return [...cpuPlaces, ...cudaPlaces, ...cudaPlaces.slice(-1).map(notAligned)]
 }
 
@@ -60,6 +62,11 @@ export async function checkOp(t: Test, name: string, call: OpCall, expected: Rec
       else t.ok(sameBits(outputs[operand]!, Float32Array.from(values)), `${what} to the bit`)
     }
   }
+}
+
+/** Everywhere a call is refused with an error that says why, and nothing is written. */
+export async function checkRefused(t: Test, name: string, call: OpCall, code: ErrorCode, message: RegExp): Promise<void> {
+  for (const place of placesOf(call)) t.match(await refusalOf(call, place), { code, message }, `${name}, ${place.instructionSet}`)
 }
 
 /**

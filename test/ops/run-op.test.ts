@@ -1,7 +1,7 @@
 import t from 'tap'
 import { roundToBf16 } from './bf16.js'
 import { normalValues } from './random-values.js'
-import { accumulated, closeDevices, given, instructionSets, runOp, written } from './run-op.js'
+import { accumulated, closeDevices, given, instructionSets, refusalOf, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -12,6 +12,20 @@ const x = normalValues(1, 12)
 t.test('outputs by name, from the rows of the run alone', async (t) => {
   const operands = { x: given(x, ['T', 4], { rowStride: 6 }), out: written(['T', 4], { rowStride: 5 }) }
   t.same(await runOp({ op: 'copy', tokens: 3, operands }, place), { out: x })
+})
+
+t.test('rows of sequences, however many tokens there are', async (t) => {
+  const operands = { x: given(x, ['S', 4]), out: written(['S', 4]) }
+  t.same(await runOp({ op: 'copy', tokens: 7, sequences: 3, operands }, place), { out: x })
+})
+
+t.test('calls that are refused, and some that are not', async (t) => {
+  const operands = { x: given(x, ['T', 4]), out: written(['T', 4]) }
+  const call = { op: 'copy', tokens: 3, operands }
+  t.match(await refusalOf({ ...call, op: 'coopy' }, place), { code: 'PROGRAM_INVALID' })
+  const ids = { ids: given(Int32Array.of(0, 3, 1), ['T']), table: given(x, [3, 4]), out: written(['T', 4]) }
+  t.match(await refusalOf({ op: 'embedding', tokens: 3, operands: ids }, place), { code: 'INPUT_INVALID' })
+  await t.rejects(refusalOf(call, place), /copy on portable is not refused/)
 })
 
 t.test('bfloat16: two bytes a number, wherever rows start', async (t) => {

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { type TensorDescription, TOKENS } from '../../lib/native/addon-types.js'
+import { SEQUENCES, type TensorDescription, TOKENS } from '../../lib/native/addon-types.js'
 import { loadAddon } from '../../lib/native/binding.js'
-import { type Device, openDevice } from '../../lib/native/device.js'
+import { type Arena, type CompiledProgram, type Device, openDevice } from '../../lib/native/device.js'
 import { packageRoot } from '../../lib/package-root.js'
 import { fromBf16, toBf16 } from './bf16.js'
 
@@ -53,11 +53,11 @@ export const stepPlaces: Place[] = [...cpuPlaces.map((place) => ({ ...place, thr
 /** Where whole steps are tested in float32: two threads of the best instruction set, and a CUDA device. */
 export const float32Places: Place[] = [...stepPlaces.slice(0, cpuPlaces.length).slice(-1), ...cudaPlaces.slice(0, 1)]
 
-/** One operand of a call, dense unless `rowStride` is given. The first dimension may be 'T': the tokens of the call. */
+/** One operand of a call, dense unless `rowStride` is given. The first dimension may be 'T' or 'S': the tokens or sequences of the call. */
 export interface Operand {
   /** `read` operands are given; `write` ones start as NaN; `update` ones start from their values and are given back as well. */
   access: 'read' | 'write' | 'update'
-  shape: readonly (number | 'T')[]
+  shape: readonly (number | 'T' | 'S')[]
   /** Int32Array for i32. Those of bf16 must be numbers that bfloat16 has. */
   values?: Float32Array | Int32Array
   dtype?: 'f32' | 'bf16'
@@ -74,6 +74,8 @@ export interface OpCall {
   attributes?: Record<string, number>
   /** What 'T' stands for. The program is compiled for more tokens than that. */
   tokens?: number
+  /** What 'S' stands for, likewise. */
+  sequences?: number
 }
 
 export type OperandOptions = Pick<Operand, 'rowStride' | 'dtype'>
@@ -96,8 +98,8 @@ export const accumulated = (values: Float32Array, shape: Operand['shape'], optio
   ...options,
 })
 
-/** Tokens that a program is compiled for beyond those of the run: their rows must stay as they are. */
-const SPARE_TOKENS = 3
+/** Tokens and sequences that a program is compiled for beyond those of the run: their rows must stay as they are. */
+export const SPARE_ROWS = 3
 const CANARY = 0xa5
 /** Bytes before, between and after operands, at least; not a multiple of a vector, so that operands are not aligned either. */
 const CANARY_BYTES = 68
@@ -143,14 +145,14 @@ function layOut(call: OpCall, aligned: boolean): { regions: Map<string, Region>;
   for (const [name, operand] of Object.entries(call.operands)) {
     const { shape, rowStride, over } = operand
     const element = elementBytes(operand)
-    const rows = shape[0] === 'T' ? call.tokens! : shape[0]!
+    const rows = shape[0] === 'T' ? call.tokens! : shape[0] === 'S' ? call.sequences! : shape[0]!
     const cols = Number(shape[1] ?? 1)
     const strideBytes = (rowStride ?? cols) * element
     // Numbers of two bytes start between two of four: no pair of them is aligned.
     const start = aligned ? Math.ceil(bytes / 256) * 256 : Math.ceil(bytes / 4) * 4 + (element % 4)
     const region = { offset: over ? regions.get(over)!.offset : start, rows, cols, rowBytes: cols * element, strideBytes }
     regions.set(name, region)
-    if (!over) bytes = start + strideBytes * (rows + (shape[0] === 'T' ? SPARE_TOKENS : 0)) + CANARY_BYTES
+    if (!over) bytes = start + strideBytes * (rows + (typeof shape[0] === 'string' ? SPARE_ROWS : 0)) + CANARY_BYTES
   }
   return { regions, bytes }
 }
@@ -187,47 +189,73 @@ function describe(operand: Operand, region: Region): TensorDescription {
     arena: 0,
     offset: region.offset,
     dtype: operand.values instanceof Int32Array ? 'i32' : (operand.dtype ?? 'f32'),
-    shape: operand.shape.map((dimension) => (dimension === 'T' ? TOKENS : dimension)),
+    shape: operand.shape.map((dimension) => (dimension === 'T' ? TOKENS : dimension === 'S' ? SEQUENCES : dimension)),
     ...(operand.rowStride ? { rowStride: operand.rowStride } : {}),
   }
+}
+
+/** A call with its operands in an arena, ready to run. */
+interface PreparedCall {
+  regions: Map<string, Region>
+  arena: Arena
+  /** The arena before the run. */
+  image: Uint8Array
+  compile(): CompiledProgram
+  inputs: Record<string, Float32Array>
+}
+
+async function prepare(call: OpCall, place: Place): Promise<PreparedCall> {
+  const device = await deviceAt(place)
+  const { regions, bytes } = layOut(call, place.aligned ?? false)
+  // Inputs of the program that no operation reads say how many tokens and sequences the run has.
+  const [tokens, sequences] = [call.tokens ?? 0, call.sequences ?? 1]
+  const [maxTokens, maxSequences] = [tokens + SPARE_ROWS, sequences + SPARE_ROWS]
+  const arena = device.allocate(bytes)
+  const inputArena = device.allocate((maxTokens + maxSequences) * 4)
+  const compile = () =>
+    device.compile(
+      {
+        maxTokens,
+        maxSequences,
+        ops: [
+          {
+            op: call.op,
+            operands: Object.fromEntries(
+              Object.entries(call.operands).map(([name, operand]) => [name, describe(operand, regions.get(name)!)]),
+            ),
+            attributes: call.attributes ?? {},
+          },
+        ],
+        inputs: {
+          tokens: { arena: 1, offset: 0, dtype: 'f32', shape: [TOKENS] },
+          sequences: { arena: 1, offset: maxTokens * 4, dtype: 'f32', shape: [SEQUENCES] },
+        },
+        outputs: {},
+      },
+      [arena, inputArena],
+    )
+  const image = fillImage(call, regions, bytes)
+  await arena.write(0, image)
+  return { regions, arena, image, compile, inputs: { tokens: new Float32Array(tokens), sequences: new Float32Array(sequences) } }
+}
+
+function checkUnchanged(call: OpCall, place: Place, { image, regions }: PreparedCall, after: Uint8Array): void {
+  const changed = Buffer.compare(after, image) === 0 ? -1 : after.findIndex((byte, at) => byte !== image[at])
+  if (changed >= 0)
+    throw new Error(`${call.op} on ${place.instructionSet} changed byte ${changed} of ${describeRegions(regions)}`)
 }
 
 /**
  * Runs one operation and gives back what it wrote, dense and as float32, by operand.
  *
  * @throws Error when it changed a byte that it does not own: an operand that it only reads, the room between rows,
- * rows past the tokens of the run, or a canary.
+ * rows past those of the run, or a canary.
  */
 export async function runOp(call: OpCall, place: Place): Promise<Record<string, Float32Array>> {
-  const device = await deviceAt(place)
-  const { regions, bytes } = layOut(call, place.aligned ?? false)
-  // An input of the program that no operation reads says how many tokens the run has.
-  const tokens = call.tokens ?? 0
-  const maxTokens = tokens + SPARE_TOKENS
-  const arena = device.allocate(bytes)
-  const inputArena = device.allocate(maxTokens * 4)
-  const program = device.compile(
-    {
-      maxTokens,
-      maxSequences: 1,
-      ops: [
-        {
-          op: call.op,
-          operands: Object.fromEntries(
-            Object.entries(call.operands).map(([name, operand]) => [name, describe(operand, regions.get(name)!)]),
-          ),
-          attributes: call.attributes ?? {},
-        },
-      ],
-      inputs: { tokens: { arena: 1, offset: 0, dtype: 'f32', shape: [TOKENS] } },
-      outputs: {},
-    },
-    [arena, inputArena],
-  )
-  const image = fillImage(call, regions, bytes)
-  await arena.write(0, image)
-  await program.run({ inputs: { tokens: new Float32Array(tokens) } })
-  const after = await arena.read(0, bytes)
+  const prepared = await prepare(call, place)
+  const { regions, arena, image, compile, inputs } = prepared
+  await compile().run({ inputs })
+  const after = await arena.read(0, image.length)
 
   const outputs: Record<string, Float32Array> = {}
   for (const [name, operand] of Object.entries(call.operands)) {
@@ -240,10 +268,26 @@ export async function runOp(call: OpCall, place: Place): Promise<Record<string, 
     })
     outputs[name] = operand.dtype === 'bf16' ? fromBf16(new Uint16Array(dense.buffer)) : new Float32Array(dense.buffer)
   }
-  const changed = Buffer.compare(after, image) === 0 ? -1 : after.findIndex((byte, at) => byte !== image[at])
-  if (changed >= 0)
-    throw new Error(`${call.op} on ${place.instructionSet} changed byte ${changed} of ${describeRegions(regions)}`)
+  checkUnchanged(call, place, prepared, after)
   return outputs
+}
+
+/**
+ * What a call is refused with, when it is compiled or when it runs.
+ *
+ * @throws Error when it is not refused, or when a byte has changed all the same.
+ */
+export async function refusalOf(call: OpCall, place: Place): Promise<unknown> {
+  const prepared = await prepare(call, place)
+  let refusal: unknown
+  try {
+    await prepared.compile().run({ inputs: prepared.inputs })
+  } catch (error) {
+    refusal = error
+  }
+  if (refusal === undefined) throw new Error(`${call.op} on ${place.instructionSet} is not refused`)
+  checkUnchanged(call, place, prepared, await prepared.arena.read(0, prepared.image.length))
+  return refusal
 }
 
 function describeRegions(regions: Map<string, Region>): string {
