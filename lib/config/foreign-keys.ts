@@ -16,7 +16,7 @@ const ignored = new Set(
     gradient_checkpointing_kwargs greater_is_better half_precision_backend include_effective_tokens_per_second
     include_for_metrics include_inputs_for_metrics include_num_input_tokens_seen include_tokens_per_second infer_backend
     infer_dtype jit_mode_eval label_names length_column_name length_penalty liger_kernel_config local_rank low_cpu_mem_usage
-    max_concurrency max_length max_new_tokens media_dir metric_for_best_model mp_parameters ms_hub_token
+    max_concurrency max_length media_dir metric_for_best_model mp_parameters ms_hub_token
     neat_packing no_cuda num_beams offload_folder om_hub_token overwrite_cache parallelism_config past_index
     per_gpu_eval_batch_size placement_strategy plot_loss prediction_loss_only preprocessing_batch_size
     print_param_status project push_to_hub ray_scope remove_unused_columns repetition_penalty
@@ -61,7 +61,6 @@ const refused: Record<string, readonly unknown[]> = {
   optim_args: [],
   optim_target_modules: [],
   per_gpu_train_batch_size: [],
-  predict_with_generate: [],
   pure_bf16: [],
   ref_model: [],
   resize_vocab: [],

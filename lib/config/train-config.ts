@@ -171,6 +171,9 @@ function resolve(
     evalStrategy: resolveEvalStrategy(values, places),
     evalSteps: values.eval_steps ?? values.logging_steps,
     perDeviceEvalBatchSize: values.per_device_eval_batch_size,
+    predictWithGenerate: values.predict_with_generate,
+    predictSamples: values.predict_samples,
+    maxNewTokens: values.max_new_tokens,
     resumeFromCheckpoint: values.resume_from_checkpoint,
   }
   return { config, notes: configNotes(config, given, ignored), given }

@@ -279,6 +279,9 @@ export const keys = {
   ),
   eval_steps: integer({ min: 1 }, undefined, 'steps from one evaluation to the next [logging_steps]'),
   per_device_eval_batch_size: integer({ min: 1 }, 1, 'samples per micro-batch of an evaluation'),
+  predict_with_generate: flag(false, 'let the model answer held out records at each evaluation, and grade what is boxed'),
+  predict_samples: integer({ min: 1 }, 16, 'how many of the held out records it answers'),
+  max_new_tokens: integer({ min: 1 }, 1024, 'most tokens of such an answer'),
   resume_from_checkpoint: custom(
     'true, false or a checkpoint folder',
     readResume,

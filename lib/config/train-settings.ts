@@ -64,6 +64,12 @@ export interface TrainConfig {
   evalStrategy: 'no' | 'steps' | 'epoch'
   evalSteps: number
   perDeviceEvalBatchSize: number
+  /** Let the model answer held out records at each evaluation. */
+  predictWithGenerate: boolean
+  /** How many of them. */
+  predictSamples: number
+  /** Most tokens of such an answer. */
+  maxNewTokens: number
   resumeFromCheckpoint: boolean | string
 }
 

@@ -1,6 +1,6 @@
 import { NativeError } from '../errors.js'
-import type { CompiledProgram } from '../native/device.js'
-import type { GenerationPlan, GenerationProgram } from './generation-plan.js'
+import type { Arena, CompiledProgram, Device } from '../native/device.js'
+import { type GenerationPlan, type GenerationProgram, generationArenas } from './generation-plan.js'
 import { PagePool } from './page-pool.js'
 import { type EngineEnd, Sequence, type SequenceRequest } from './sequence.js'
 import { decodeInputs, prefillInputs, type StepRow } from './step-inputs.js'
@@ -20,10 +20,19 @@ export class Engine {
   #running: Sequence[] = []
   #isBusy = false
 
-  constructor(plan: GenerationPlan, programs: Record<GenerationProgram, CompiledProgram>) {
+  private constructor(plan: GenerationPlan, programs: Record<GenerationProgram, CompiledProgram>) {
     this.#plan = plan
     this.#programs = programs
     this.pool = new PagePool(plan.shape.pages, plan.shape.pageSize)
+  }
+
+  /** Allocates what the plan says but the weights, which lie in `weights` as the plan's layout has them, and compiles the programs. */
+  static async create(device: Device, plan: GenerationPlan, weights: Arena): Promise<Engine> {
+    const arenas = generationArenas.map((name) => (name === 'weights' ? weights : device.allocate(plan.bytes[name])))
+    const inputs = arenas[generationArenas.indexOf('inputs')]!
+    for (const { offset, values } of plan.constants) await inputs.write(offset, values)
+    const entries = Object.entries(plan.programs).map(([name, { description }]) => [name, device.compile(description, arenas)])
+    return new Engine(plan, Object.fromEntries(entries))
   }
 
   /** Sequences that are being generated, and that wait. */
@@ -52,6 +61,26 @@ export class Engine {
     // Those that are submitted together begin together.
     queueMicrotask(() => this.#start())
     return sequence
+  }
+
+  /** The tokens of a whole answer, the one that ends it included. Rejects with an AbortError where `signal` stops it. */
+  complete(request: Omit<SequenceRequest, 'onToken' | 'onEnd'>, signal?: AbortSignal): Promise<number[]> {
+    return new Promise((resolve, reject) => {
+      const ids: number[] = []
+      const sequence = this.submit({
+        ...request,
+        onToken: (id) => {
+          ids.push(id)
+          if (signal?.aborted) sequence.cancel()
+          return false
+        },
+        onEnd: (end) => {
+          if (end instanceof Error) reject(end)
+          else if (end === 'cancelled') reject(signal?.reason ?? new DOMException('The generation was aborted', 'AbortError'))
+          else resolve(ids)
+        },
+      })
+    })
   }
 
   #start(): void {

@@ -7,10 +7,10 @@ import { ConfigError, DataError } from '../errors.js'
 import { loadRegion, loadRounded } from '../model/weights.js'
 import type { ComputeDtype } from '../native/addon-types.js'
 import { defaultMemoryLimit } from '../native/backend.js'
-import { type CompiledProgram, type Device, openDevice } from '../native/device.js'
+import { type Arena, type Device, openDevice } from '../native/device.js'
 import { Engine } from './engine.js'
 import { type GenerationConfig, readGenerationConfig } from './generation-config.js'
-import { type GenerationPlan, type GenerationProgram, generationArenas, planGeneration } from './generation-plan.js'
+import { type GenerationPlan, planGeneration } from './generation-plan.js'
 import { type SamplingOptions, samplingOf } from './sampling.js'
 import type { EngineEnd } from './sequence.js'
 import { TextStream } from './text-stream.js'
@@ -103,9 +103,9 @@ export class TextGenerator {
       typeof given === 'string' ? await openDevice(given, { ...(options.threads && { threads: options.threads }) }) : given
     try {
       const plan = planFor(folder, device, options)
-      const programs = await loadPrograms(device, plan, folder, options.signal)
+      const engine = await Engine.create(device, plan, await loadWeights(device, plan, folder, options.signal))
       const template = () => loadChatTemplate(model, options.template, tokenizer.specialTokens)
-      return new TextGenerator(plan, config, tokenizer, template, options, new Engine(plan, programs), device)
+      return new TextGenerator(plan, config, tokenizer, template, options, engine, device)
     } catch (error) {
       if (device !== given) await device.close()
       throw error
@@ -254,17 +254,14 @@ function planFor(model: ModelFolder, device: Device, options: GeneratorOptions):
   })
 }
 
-async function loadPrograms(
+async function loadWeights(
   device: Device,
   plan: GenerationPlan,
   model: ModelFolder,
   signal: AbortSignal | undefined,
-): Promise<Record<GenerationProgram, CompiledProgram>> {
-  const arenas = generationArenas.map((name) => device.allocate(plan.bytes[name]))
-  const [weights, , inputs] = arenas
-  if (plan.shape.dtype === 'f32') await loadRegion({ arena: weights!, offset: 0 }, plan.layout, model.tensors, undefined, signal)
-  else await loadRounded(device, weights!, plan.layout, model.tensors, signal)
-  for (const { offset, values } of plan.constants) await inputs!.write(offset, values)
-  const entries = Object.entries(plan.programs).map(([name, { description }]) => [name, device.compile(description, arenas)])
-  return Object.fromEntries(entries)
+): Promise<Arena> {
+  const weights = device.allocate(plan.bytes.weights)
+  if (plan.shape.dtype === 'f32') await loadRegion({ arena: weights, offset: 0 }, plan.layout, model.tensors, undefined, signal)
+  else await loadRounded(device, weights, plan.layout, model.tensors, signal)
+  return weights
 }

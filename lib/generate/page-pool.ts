@@ -104,6 +104,12 @@ export class PagePool {
     }
   }
 
+  /** Forgets what was computed: with other weights it would be something else. No sequence may hold a page. */
+  forgetAll(): void {
+    for (const page of this.#unused) this.#forget(page)
+    this.#unused.clear()
+  }
+
   #oldestUnused(): Page | undefined {
     const [page] = this.#unused
     if (page === undefined) return undefined

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { makeFolder } from '../checkpoint/atomic-folder.js'
 import { writeFailed, writeFileAtomically } from '../checkpoint/durable-file.js'
 import { CheckpointError } from '../errors.js'
+import type { SampleCompletion } from './generation-score.js'
 
 /** One logged step. */
 export interface StepMetrics {
@@ -27,6 +28,10 @@ export interface EvalMetrics {
   step: number
   epoch: number
   evalLoss: number
+  /** With predict_with_generate: the share of held out problems that were answered right. */
+  evalAccuracy?: number
+  /** With predict_with_generate: what the model said to some of them. */
+  completions?: SampleCompletion[]
 }
 
 export const metricsName = 'metrics.jsonl'

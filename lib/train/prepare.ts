@@ -5,10 +5,14 @@ import type { Examples } from '../data/examples.js'
 import { type LoadedExamples, type LoadOptions, loadExamples } from '../data/load-examples.js'
 import type { ExampleReport } from '../data/over-length.js'
 import type { PackOptions } from '../data/packer.js'
+import { loadTokenizer } from '../data/tokenizer/tokenizer.js'
 import { planValidation, type ValidationPlan } from '../data/validation-plan.js'
 import { ConfigError } from '../errors.js'
+import { readGenerationConfig } from '../generate/generation-config.js'
+import { type GenerationPlan, planGeneration } from '../generate/generation-plan.js'
 import { backendOf, defaultMemoryLimit } from '../native/backend.js'
 import { cudaMemoryBytes } from '../native/device.js'
+import { type GenerationScorePlan, heldOutProblemsOf } from './generation-score.js'
 import { planStep, type StepPlan } from './step-plan.js'
 
 /** Everything about a run that is known before the device is opened: data, order, batches, programs, memory. */
@@ -23,6 +27,10 @@ export interface PreparedRun {
   report: ExampleReport
   batches: BatchPlan
   step: StepPlan
+  /** Held out problems that the model answers at each evaluation. */
+  generation: GenerationScorePlan | undefined
+  /** What it takes: the cache, inputs and activations of generation, beside the arenas of the step. */
+  generationBytes: number
   /** What a user should know of data and model, a line each. */
   notes: string[]
   /** A digest of all examples, in order: a resumed run must have the same. */
@@ -95,12 +103,17 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
     examplesPerMicroBatch: config.perDeviceEvalBatchSize,
     lossReduction: 'token',
   })
+  const memoryLimit = config.memoryLimit ?? defaultMemoryLimit(config.device, options.availableBytes)
+  const generation = config.predictWithGenerate
+    ? await planScore(config, { modelFolder, model, validation: loaded.validation, memoryLimit })
+    : undefined
+  const generationBytes = generation === undefined ? 0 : bytesBesideWeights(generation.plan)
   const step = planStep({
     config: model,
     dtype: config.bf16 ? 'bf16' : 'f32',
     recompute: config.recompute,
     device: config.device,
-    memoryLimit: config.memoryLimit ?? defaultMemoryLimit(config.device, options.availableBytes),
+    memoryLimit: memoryLimit && Math.max(0, memoryLimit - generationBytes),
     threads: config.threads,
     maxTokens: Math.max(batches.maxTokens, validation.maxTokens),
     maxSequences: Math.max(batches.maxSequences, validation.maxSequences),
@@ -119,9 +132,44 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
     report,
     batches,
     step,
+    generation,
+    generationBytes,
     notes: [...positionNotes(examples, model), ...evalNotes(loaded.evalReport), ...deviceNotes(config)],
     examplesDigest: loaded.digest,
   }
+}
+
+/** How the model answers held out records while it is trained. Throws CONFIG_INVALID_VALUE where there are none. */
+async function planScore(
+  config: TrainConfig,
+  run: { modelFolder: string; model: ModelConfig; validation: Examples; memoryLimit: number | undefined },
+): Promise<GenerationScorePlan> {
+  const { modelFolder, model, validation } = run
+  if (validation.count === 0) {
+    const message = 'expected val_size or eval_dataset with predict_with_generate: it is held out records that the model answers'
+    throw new ConfigError('CONFIG_INVALID_VALUE', message, { key: 'predict_with_generate' })
+  }
+  const tokenizer = await loadTokenizer(modelFolder)
+  const problems = heldOutProblemsOf(validation, config.predictSamples, tokenizer)
+  const longest = Math.max(...problems.map(({ promptIds }) => promptIds.length))
+  const maxLength = longest + config.maxNewTokens
+  const plan = planGeneration({
+    config: model,
+    dtype: config.bf16 ? 'bf16' : 'f32',
+    device: config.device,
+    threads: config.threads,
+    maxSequences: Math.min(16, problems.length),
+    maxLength,
+    prefillTokens: Math.min(1024, maxLength),
+    memoryLimit: run.memoryLimit,
+  })
+  const generationConfig = await readGenerationConfig(modelFolder, model, tokenizer)
+  return { plan, problems, tokenizer, config: generationConfig, maxNewTokens: config.maxNewTokens }
+}
+
+/** What generation takes beside training, whose weights and working memory it uses. */
+function bytesBesideWeights({ bytes }: GenerationPlan): number {
+  return bytes.cache + bytes.inputs + bytes.activations
 }
 
 function deviceNotes({ device, memoryLimit, recompute }: TrainConfig): string[] {

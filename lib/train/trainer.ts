@@ -8,6 +8,7 @@ import type { TokenizingProgress } from '../data/example-cache.js'
 import { ConfigError } from '../errors.js'
 import { loadRegion } from '../model/weights.js'
 import { openDevice } from '../native/device.js'
+import { GenerationScorer } from './generation-score.js'
 import { MetricsWriter } from './metrics.js'
 import { prepareRun, required } from './prepare.js'
 import {
@@ -115,6 +116,8 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     if (checkpoint) checkResumable(checkpoint.state, identity, checkpoint.folder)
     const step = await TrainStep.create(device, run.step)
     await loadState(step, model, checkpoint, options.signal)
+    const { parameters, weights } = step.arenas
+    const scorer = run.generation && (await GenerationScorer.create(device, run.generation, config.bf16 ? weights : parameters))
     const resumedStep = checkpoint?.state.step ?? 0
     await makeFolder(outputDir)
     await removeStaleTemporaries(outputDir)
@@ -123,7 +126,17 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     const notes = [...run.notes, ...(checkpoint ? resumeNotes(checkpoint, identity.instructionSet) : [])]
     yield { type: 'start', run, resumedFrom: checkpoint?.folder, resumedStep, notes }
     const { signal } = options
-    const loop = new TrainingLoop({ run, step, model, outputDir, identity, metrics, signal, resumedFolder: checkpoint?.folder })
+    const loop = new TrainingLoop({
+      run,
+      step,
+      scorer,
+      model,
+      outputDir,
+      identity,
+      metrics,
+      signal,
+      resumedFolder: checkpoint?.folder,
+    })
     yield* loop.steps(resumedStep)
   } finally {
     await metrics?.close()

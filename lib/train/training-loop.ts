@@ -5,8 +5,9 @@ import { pruneCheckpoints, type TrainingState, writeCheckpoint } from '../checkp
 import type { StepBatch } from '../data/batch-stream.js'
 import { NativeError } from '../errors.js'
 import { regionWriters } from '../model/weights.js'
+import type { GenerationScorer } from './generation-score.js'
 import { type LrSchedule, learningRateAt, warmupStepsOf } from './lr-schedule.js'
-import type { MetricsWriter, StepMetrics } from './metrics.js'
+import type { EvalMetrics, MetricsWriter, StepMetrics } from './metrics.js'
 import type { PreparedRun } from './prepare.js'
 import type { TrainStep } from './step.js'
 
@@ -26,7 +27,7 @@ export type TrainEvent =
       /** Whether the step is one of those written to metrics.jsonl. */
       logged: boolean
     } & StepMetrics)
-  | { type: 'evaluation'; step: number; epoch: number; evalLoss: number }
+  | ({ type: 'evaluation' } & EvalMetrics)
   | { type: 'checkpoint'; step: number; folder: string }
   | {
       type: 'end'
@@ -40,6 +41,8 @@ export type TrainEvent =
 export interface TrainingContext {
   run: PreparedRun
   step: TrainStep
+  /** Where held out problems are answered at each evaluation. */
+  scorer: GenerationScorer | undefined
   model: ModelFolder
   outputDir: string
   /** What a checkpoint says of the run besides step and epoch. */
@@ -48,6 +51,9 @@ export interface TrainingContext {
   signal: AbortSignal | undefined
   resumedFolder: string | undefined
 }
+
+/** Completions of an evaluation that go into the metrics. */
+const SHOWN_COMPLETIONS = 4
 
 /** The loop over the steps of a run that has been loaded. */
 export class TrainingLoop {
@@ -141,8 +147,12 @@ export class TrainingLoop {
   private async evaluate(step: number, epoch: number): Promise<TrainEvent> {
     let evalLoss = 0
     for (const batch of this.context.run.validation.batches()) evalLoss += (await this.context.step.evaluate(batch)).loss
-    await this.context.metrics.append({ step, epoch, evalLoss })
-    return { type: 'evaluation', step, epoch, evalLoss }
+    const row: EvalMetrics = { step, epoch, evalLoss }
+    const scored = await this.context.scorer?.score()
+    if (scored?.accuracy !== undefined) row.evalAccuracy = scored.accuracy
+    if (scored !== undefined) row.completions = scored.completions.slice(0, SHOWN_COMPLETIONS)
+    await this.context.metrics.append(row)
+    return { type: 'evaluation', ...row }
   }
 
   private async save(step: number, epoch: number): Promise<TrainEvent> {

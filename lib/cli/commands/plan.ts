@@ -19,7 +19,8 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       .option('json', { type: 'boolean', default: false, describe: 'print the plan as one JSON object' }) as Argv<PlanArguments>,
   handler: async (args) => {
     const { config, notes } = await loadCommandConfig(args, ['program', 'json'])
-    const { model, batches, step, report, examples, notes: runNotes } = await prepareRun(config)
+    const { model, batches, step, generationBytes, report, examples, notes: runNotes } = await prepareRun(config)
+    const totalBytes = step.totalBytes + generationBytes
     if (args.program) {
       for (const [name, { text }] of Object.entries(step.programs)) process.stdout.write(`# ${name}\n${text}`)
       return
@@ -27,10 +28,10 @@ export const planCommand: CommandModule<object, PlanArguments> = {
     const tokensPerStep =
       report.tokens / Math.ceil(report.kept / (config.perDeviceTrainBatchSize * config.gradientAccumulationSteps))
     if (args.json) {
-      const { bytes, totalBytes, bounds, recomputedLayers, dtype } = step
+      const { bytes, bounds, recomputedLayers, dtype } = step
       console.log(
         JSON.stringify({
-          ...{ parameters: countParameters(model), bytes, totalBytes, ...bounds, recomputedLayers, dtype },
+          ...{ parameters: countParameters(model), bytes, generationBytes, totalBytes, ...bounds, recomputedLayers, dtype },
           ...{ examples: examples.count, tokens: report.tokens, scoredTokens: report.scoredTokens, longest: report.longest },
           ...{ totalSteps: batches.totalSteps, stepsPerEpoch: batches.stepsPerEpoch, tokensPerStep },
         }),
@@ -38,8 +39,8 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       return
     }
     for (const note of [...notes, ...runNotes]) console.log(`note: ${note}`)
-    const bytes = (name: keyof typeof step.bytes) =>
-      `${formatBytes(step.bytes[name]).padStart(10)}  ${formatCount(step.bytes[name])} bytes`
+    const size = (count: number) => `${formatBytes(count).padStart(10)}  ${formatCount(count)} bytes`
+    const bytes = (name: keyof typeof step.bytes) => size(step.bytes[name])
     console.log(
       formatTable([
         [
@@ -74,7 +75,8 @@ export const planCommand: CommandModule<object, PlanArguments> = {
           ['inputs', bytes('inputs')],
           ['activations', bytes('activations')],
           ['working memory', bytes('scratch')],
-          ['total', `${formatBytes(step.totalBytes).padStart(10)}  ${formatCount(step.totalBytes)} bytes`],
+          ...(generationBytes > 0 ? [['generation', size(generationBytes)] as [string, string]] : []),
+          ['total', size(totalBytes)],
         ],
         '  ',
       ),

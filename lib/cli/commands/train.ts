@@ -43,7 +43,7 @@ async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart
       } else if (event.type === 'step') {
         last = event
         progress!.step(event)
-      } else if (event.type === 'evaluation') progress!.line(`step ${event.step}  evaluation loss ${event.evalLoss.toFixed(4)}`)
+      } else if (event.type === 'evaluation') progress!.line(evaluationLine(event))
       else if (event.type === 'checkpoint') progress!.line(`step ${event.step}  saved ${event.folder}`)
       else {
         progress!.stop()
@@ -61,6 +61,11 @@ async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart
   }
 }
 
+function evaluationLine({ step, evalLoss, evalAccuracy }: Extract<TrainEvent, { type: 'evaluation' }>): string {
+  const accuracy = evalAccuracy === undefined ? '' : `, ${(100 * evalAccuracy).toFixed(1)}% of the answers right`
+  return `step ${step}  evaluation loss ${evalLoss.toFixed(4)}${accuracy}`
+}
+
 function printStart({ run, resumedFrom, resumedStep }: Extract<TrainEvent, { type: 'start' }>): void {
   const { report, batches, step, model, config } = run
   console.log(`model      ${run.modelFolder}: ${model.modelType}, ${formatCount(countParameters(model))} parameters`)
@@ -73,7 +78,7 @@ function printStart({ run, resumedFrom, resumedStep }: Extract<TrainEvent, { typ
     `steps      ${formatCount(batches.totalSteps)} of ${samples} ${samples === 1 ? 'example' : 'examples'}, ${batches.stepsPerEpoch} an epoch`,
   )
   const recomputed = step.recomputedLayers === 0 ? '' : `, ${step.recomputedLayers} of ${model.numHiddenLayers} layers recomputed`
-  console.log(`memory     ${formatBytes(step.totalBytes)} on ${deviceText(config)}${recomputed}`)
+  console.log(`memory     ${formatBytes(step.totalBytes + run.generationBytes)} on ${deviceText(config)}${recomputed}`)
   if (resumedFrom) console.log(`resuming   after step ${resumedStep} from ${resumedFrom}`)
 }
 
