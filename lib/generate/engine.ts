@@ -86,21 +86,22 @@ export class Engine {
   #start(): void {
     if (this.#isBusy) return
     this.#isBusy = true
-    this.#work()
-      .catch((error: unknown) => {
-        const all = [...this.#running, ...this.#waiting.splice(0)]
-        for (const sequence of all) this.#end(sequence, error as Error)
-      })
-      .finally(() => {
-        this.#isBusy = false
-      })
+    this.#work().catch((error: unknown) => {
+      this.#isBusy = false
+      const all = [...this.#running, ...this.#waiting.splice(0)]
+      for (const sequence of all) this.#end(sequence, error as Error)
+    })
   }
 
   async #work(): Promise<void> {
     for (;;) {
       for (const sequence of [...this.#running, ...this.#waiting]) if (sequence.isCancelled) this.#end(sequence, 'cancelled')
       this.#admit()
-      if (this.#running.length === 0) return
+      if (this.#running.length === 0) {
+        // At once: what is submitted from now on has to start it again.
+        this.#isBusy = false
+        return
+      }
       const prompts = this.#running.filter((sequence) => sequence.computed < sequence.promptLength)
       if (prompts.length > 0) await this.#prefill(prompts)
       else await this.#decode()

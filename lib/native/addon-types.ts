@@ -66,6 +66,7 @@ export interface NativeDevice {
   measureMultiplyAddRate(small: boolean): Promise<number>
   measureBf16MultiplyAddRate(small: boolean): Promise<number>
   measureUpdateRate(small: boolean): Promise<number>
+  measureReadRate(small: boolean): Promise<number>
   readonly info: {
     threads: number
     isa: string

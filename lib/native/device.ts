@@ -192,6 +192,14 @@ export class Device {
     return guardedAsync(() => this.native.measureUpdateRate(small))
   }
 
+  /**
+   * The bytes a second that all threads together read of a large array, measured now: the ceiling of a step of generation, which reads
+   * every weight. On a CUDA device, as {@link measureUpdateRate}.
+   */
+  measureReadRate({ small = false } = {}): Promise<number> {
+    return guardedAsync(() => this.native.measureReadRate(small))
+  }
+
   /** Finishes what is queued, then gives the memory of all arenas back. Closing twice does no harm. */
   close(): Promise<void> {
     this.closing ??= guardedAsync(() => this.native.close())

@@ -72,7 +72,8 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
                                        InstanceMethod("close", &DeviceObject::Close),
                                        InstanceMethod("measureMultiplyAddRate", &DeviceObject::Measure<Ceiling::kMultiplyAdd>),
                                        InstanceMethod("measureBf16MultiplyAddRate", &DeviceObject::Measure<Ceiling::kBf16MultiplyAdd>),
-                                       InstanceMethod("measureUpdateRate", &DeviceObject::Measure<Ceiling::kUpdate>), InstanceAccessor<&DeviceObject::Info>("info")});
+                                       InstanceMethod("measureUpdateRate", &DeviceObject::Measure<Ceiling::kUpdate>),
+                                       InstanceMethod("measureReadRate", &DeviceObject::Measure<Ceiling::kRead>), InstanceAccessor<&DeviceObject::Info>("info")});
   }
 
   // new Device({kind: 'cpu', threads, isa}) or new Device({kind: 'cuda' | 'cuda-emulated', ordinal})

@@ -72,7 +72,7 @@ double best_seconds(const CudaContext& context, const std::function<void()>& run
 }  // namespace
 
 double measure_ceiling(CudaContext& context, Ceiling ceiling, bool small) {
-  if (ceiling == Ceiling::kUpdate) {
+  if (ceiling == Ceiling::kUpdate || ceiling == Ceiling::kRead) {
     const int64_t elements = small ? 1 << 16 : 256 << 20;
     const Memory z(context, static_cast<size_t>(elements) * 4), x(context, static_cast<size_t>(elements) * 4);
     const auto run = [&] { for_each(context, elements / 4, HalveAndAdd{static_cast<float*>(z.data()), static_cast<const float*>(x.data())}); };

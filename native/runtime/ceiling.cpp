@@ -13,6 +13,7 @@ namespace limo {
   double run_multiply_adds(int64_t iterations, float* sink);        \
   double run_bf16_multiply_adds(int64_t iterations, float* sink);   \
   void run_update(float* z, const float* x, int64_t n);             \
+  float run_read(const float* x, int64_t n);                        \
   }
 LIMO_DECLARE_CEILINGS(portable)
 #ifdef LIMO_X86
@@ -29,16 +30,18 @@ using MultiplyAdds = double (*)(int64_t, float*);
 struct CeilingKernels {
   MultiplyAdds multiply_adds, bf16_multiply_adds;
   void (*update)(float*, const float*, int64_t);
+  float (*read)(const float*, int64_t);
 };
 
 CeilingKernels kernels_of(Isa isa) {
   switch (isa) {
 #ifdef LIMO_X86
-    case Isa::kAvx2: return {avx2::run_multiply_adds, avx2::run_bf16_multiply_adds, avx2::run_update};
-    case Isa::kAvx512: return {avx512::run_multiply_adds, avx512::run_bf16_multiply_adds, avx512::run_update};
-    case Isa::kAvx512Bf16: return {avx512bf16::run_multiply_adds, avx512bf16::run_bf16_multiply_adds, avx512bf16::run_update};
+    case Isa::kAvx2: return {avx2::run_multiply_adds, avx2::run_bf16_multiply_adds, avx2::run_update, avx2::run_read};
+    case Isa::kAvx512: return {avx512::run_multiply_adds, avx512::run_bf16_multiply_adds, avx512::run_update, avx512::run_read};
+    case Isa::kAvx512Bf16:
+      return {avx512bf16::run_multiply_adds, avx512bf16::run_bf16_multiply_adds, avx512bf16::run_update, avx512bf16::run_read};
 #endif
-    default: return {portable::run_multiply_adds, portable::run_bf16_multiply_adds, portable::run_update};
+    default: return {portable::run_multiply_adds, portable::run_bf16_multiply_adds, portable::run_update, portable::run_read};
   }
 }
 
@@ -63,6 +66,36 @@ double measure_rate(MultiplyAdds run, const CpuContext& context) {
   return total / seconds;
 }
 
+// Floats that no cache holds, 256 MiB, in blocks.
+class BigArray {
+ public:
+  static constexpr int64_t kBlock = 1 << 16, kBlocks = 1 << 10, kElements = kBlock * kBlocks;
+
+  // Pages that were never written are all one page of zeros, in a cache: it is filled first.
+  explicit BigArray(const CpuContext& context) : memory_(kElements * 4) {
+    parallel_for(context.pool, kBlocks, [&](int64_t number, int) {
+      for (int64_t i = 0; i < kBlock; ++i) block(number)[i] = static_cast<float>(i % 1000);
+    });
+  }
+  float* block(int64_t number) { return reinterpret_cast<float*>(memory_.data()) + number * kBlock; }
+
+ private:
+  HostArena memory_;
+};
+
+// The most bytes a second of five passes that move so many.
+template <class Pass>
+double best_rate(double bytes, const Pass& pass) {
+  pass();
+  double best = 0;
+  for (int n = 0; n < 5; ++n) {
+    const auto start = std::chrono::steady_clock::now();
+    pass();
+    best = std::max(best, bytes / seconds_since(start));
+  }
+  return best;
+}
+
 }  // namespace
 
 double measure_multiply_add_rate(Isa isa, const CpuContext& context) { return measure_rate(kernels_of(isa).multiply_adds, context); }
@@ -73,26 +106,19 @@ double measure_bf16_multiply_add_rate(Isa isa, const CpuContext& context) {
 
 double measure_update_rate(Isa isa, const CpuContext& context) {
   const auto run = kernels_of(isa).update;
-  constexpr int64_t kElements = 64 << 20, kBlock = 1 << 16;
-  HostArena z(kElements * 4), x(kElements * 4);
-  const auto pass = [&] {
-    parallel_for(context.pool, kElements / kBlock, [&](int64_t task, int) {
-      run(reinterpret_cast<float*>(z.data()) + task * kBlock, reinterpret_cast<float*>(x.data()) + task * kBlock, kBlock);
-    });
-  };
-  // Pages that were never written are all one page of zeros, in a cache: both arrays are filled first.
-  parallel_for(context.pool, kElements / kBlock, [&](int64_t task, int) {
-    for (int64_t i = task * kBlock; i < (task + 1) * kBlock; ++i)
-      reinterpret_cast<float*>(z.data())[i] = reinterpret_cast<float*>(x.data())[i] = static_cast<float>(i % 1000);
+  BigArray z(context), x(context);
+  return best_rate(12.0 * BigArray::kElements, [&] {
+    parallel_for(context.pool, BigArray::kBlocks, [&](int64_t block, int) { run(z.block(block), x.block(block), BigArray::kBlock); });
   });
-  pass();
-  double best = 0;
-  for (int n = 0; n < 5; ++n) {
-    const auto start = std::chrono::steady_clock::now();
-    pass();
-    best = std::max(best, 12.0 * kElements / seconds_since(start));
-  }
-  return best;
+}
+
+double measure_read_rate(Isa isa, const CpuContext& context) {
+  const auto run = kernels_of(isa).read;
+  BigArray x(context);
+  std::vector<float> sums(BigArray::kBlocks);
+  return best_rate(4.0 * BigArray::kElements, [&] {
+    parallel_for(context.pool, BigArray::kBlocks, [&](int64_t block, int) { sums[static_cast<size_t>(block)] = run(x.block(block), BigArray::kBlock); });
+  });
 }
 
 }  // namespace limo

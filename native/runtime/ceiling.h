@@ -17,4 +17,8 @@ double measure_bf16_multiply_add_rate(Isa isa, const CpuContext& context);
 // each element): the ceiling of operations that memory bounds.
 double measure_update_rate(Isa isa, const CpuContext& context);
 
+// The bytes a second that all threads together read of an array far larger than the caches: the ceiling of generating a token, which
+// reads every weight.
+double measure_read_rate(Isa isa, const CpuContext& context);
+
 }  // namespace limo

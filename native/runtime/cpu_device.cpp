@@ -71,6 +71,7 @@ double CpuDevice::measure(Ceiling ceiling, bool) {
     case Ceiling::kMultiplyAdd: return measure_multiply_add_rate(isa_, context);
     case Ceiling::kBf16MultiplyAdd: return measure_bf16_multiply_add_rate(isa_, context);
     case Ceiling::kUpdate: return measure_update_rate(isa_, context);
+    case Ceiling::kRead: return measure_read_rate(isa_, context);
   }
   return 0;
 }
