@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeFolder } from '../checkpoint/atomic-folder.js'
@@ -101,6 +102,8 @@ function taskKey({ benchmark, problem, sample }: Task): string {
 async function* answerAll(tasks: readonly Task[], options: EvaluateOptions): AsyncGenerator<EvalResult, void, void> {
   const controller = new AbortController()
   const signal = options.signal === undefined ? controller.signal : AbortSignal.any([options.signal, controller.signal])
+  // Every answer in flight listens.
+  setMaxListeners(0, signal)
   const running = new Map<number, Promise<{ number: number; result: EvalResult }>>()
   // More than are in flight, so that one that ends is replaced at once.
   const most = 2 * options.generator.plan.shape.maxSequences

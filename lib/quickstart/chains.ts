@@ -36,16 +36,20 @@ const sumWidth = 4
 const wordProblemWidth = 3
 
 /**
- * Arithmetic worked out column by column and checked by the inverse operation: in turn an addition, a subtraction and
+ * Arithmetic worked out column by column, and checked column by column by the inverse operation: in turn an addition, a subtraction and
  * a word problem of two steps.
  *
  *     What is 5069 - 255?
+ *     Subtract 0255 from 5069. Ones: 9-5=4, so 4. Tens: 6-5=2, so 24. Hundreds: 0-2, borrow, 10-2=8, so 824. …
+ *     Check 4824+0255=5069: 4+5=9 (9); 2+5=7 (6), no. Wrong, again.
  *     Subtract 0255 from 5069. Ones: 9-5=4, so 4. Tens: 6-5=1, so 14. Hundreds: 0-2, borrow, 10-2=8, so 814. …
- *     Let me check: 4814+0255. 4+5=9; 1+5=6; 8+2=10; 4+0+1=5. It gives 5069, right.
- *     The answer is \boxed{4814}.
+ *     Check 4814+0255=5069: 4+5=9 (9); 1+5=6 (6); 8+2=10 (0); 4+0+1=5 (5). Right.
+ *     That is 4814.
+ *     The answer is \\boxed{4814}.
  *
- * Padded numbers, the running result in every column and the explicit borrow are what lets a model of under a million
- * parameters learn it from 817 chains. No two chains, and none of `exclude`, have the same key.
+ * In some chains a calculation has a slip, which its check finds and mends: so a check is worth doing, and a model that errs where no
+ * chain did finds it too. Padded numbers, the running result in every column and the explicit borrow are what lets a model of under a
+ * million parameters learn it. No two chains, and none of `exclude`, have the same key.
  */
 export function generateChains(options: {
   count: number
@@ -80,7 +84,7 @@ function makeAddition(random: Random): Problem {
     y = numberOfDigits(random, random.pick([2, 3, 4]))
   } while (x + y >= 10 ** sumWidth)
   const question = random.pick([`What is ${x} + ${y}?`, `Compute ${x} + ${y}.`, `Find the sum of ${x} and ${y}.`])
-  const solution = solve([capitalize(workOut('+', x, y, sumWidth)), check('+', x, y, sumWidth)], x + y)
+  const solution = solve(calculate(random, { operation: '+', x, y, width: sumWidth }), x + y, sumWidth)
   return { kind: 'addition', key: `${Math.min(x, y)}+${Math.max(x, y)}`, question, solution, result: x + y }
 }
 
@@ -89,7 +93,7 @@ function makeSubtraction(random: Random): Problem {
   const second = numberOfDigits(random, random.pick([2, 3, 4]))
   const [x, y] = [Math.max(first, second), Math.min(first, second)]
   const question = random.pick([`What is ${x} - ${y}?`, `Compute ${x} - ${y}.`, `Take ${y} away from ${x}.`])
-  const solution = solve([capitalize(workOut('-', x, y, sumWidth)), check('-', x, y, sumWidth)], x - y)
+  const solution = solve(calculate(random, { operation: '-', x, y, width: sumWidth }), x - y, sumWidth)
   return { kind: 'subtraction', key: `${x}-${y}`, question, solution, result: x - y }
 }
 
@@ -105,64 +109,131 @@ function makeWordProblem(random: Random): Problem {
     const [person, thing] = [random.pick(people), random.pick(things)]
     const firstEvent = random.pick(events[first]).replace('N', String(y))
     const secondEvent = random.pick(events[second]).replace('N', String(z))
+    const width = wordProblemWidth
     const lines = [
-      `${capitalize(firstEvent)}, so ${workOut(first, x, y, wordProblemWidth)}`,
-      `${capitalize(secondEvent)}, so ${workOut(second, between, z, wordProblemWidth)}`,
-      check(second, between, z, wordProblemWidth),
+      ...calculate(random, { operation: first, x, y, width }, `${firstEvent}, so `),
+      ...calculate(random, { operation: second, x: between, y: z, width }, `${secondEvent}, so `),
     ]
     return {
       kind: 'word problem',
       key: `${Math.min(x, y)},${Math.max(x, y)},${z}${first}${second}`,
       question: `${person} has ${x} ${thing}. ${person} ${firstEvent}, then ${secondEvent}. How many ${thing} are there now?`,
-      solution: solve(lines, result),
+      solution: solve(lines, result, width),
       result,
     }
   }
 }
 
-function solve(lines: string[], result: number): string {
-  return [...lines, `The answer is \\boxed{${result}}.`].join('\n')
+interface Calculation {
+  operation: Operation
+  x: number
+  y: number
+  /** Columns. */
+  width: number
 }
 
-/** `add 0017 and 0025. Ones: 7+5=12, carry 1, so 2. Tens: …` */
-function workOut(operation: Operation, x: number, y: number, width: number): string {
+/** A digit that is got wrong. */
+interface Slip {
+  place: number
+  /** What is added to the digit where there is no carry or borrow to forget. */
+  by: number
+  /** The carry or borrow into the column is forgotten. */
+  forgets: boolean
+}
+
+/** Of a hundred calculations so many have a slip that the check finds. */
+const slipPercent = 25
+
+/** The lines of a calculation and its check; of one that slips, both twice. */
+function calculate(random: Random, calculation: Calculation, reason = ''): string[] {
+  const slip = {
+    place: random.below(calculation.width),
+    by: random.pick([1, -1]),
+    forgets: random.below(2) === 0,
+  }
+  const isSlipping = random.below(100) < slipPercent
+  const right = workOut(calculation)
+  const lines: string[] = []
+  if (isSlipping) {
+    const wrong = workOut(calculation, slip)
+    const check = checkResult(calculation, wrong.result)
+    if (!check.isRight) lines.push(capitalize(reason + wrong.text), check.text)
+  }
+  const again = lines.length > 0 ? '' : reason
+  return [...lines, capitalize(again + right.text), checkResult(calculation, right.result).text]
+}
+
+function solve(lines: string[], result: number, width: number): string {
+  return [...lines, `That is ${shorten(pad(result, width)).join(', ')}.`, `The answer is \\boxed{${result}}.`].join('\n')
+}
+
+/** A padded number and what it is without its zeros, one after the other: `0089`, `089`, `89`. */
+function shorten(padded: string): string[] {
+  const steps = [padded]
+  for (let text = padded; text.length > 1 && text.startsWith('0'); text = text.slice(1)) steps.push(text.slice(1))
+  return steps
+}
+
+/** `add 0017 and 0025. Ones: 7+5=12, carry 1, so 2. Tens: …`, and what comes out of it. */
+function workOut({ operation, x, y, width }: Calculation, slip?: Slip): { text: string; result: number } {
   const task =
     operation === '+' ? `add ${pad(x, width)} and ${pad(y, width)}.` : `subtract ${pad(y, width)} from ${pad(x, width)}.`
-  const columns = calculateColumns(operation, x, y, width).map(({ work, carry }, place) => {
-    const soFar = pad(apply(operation, x, y) % 10 ** (place + 1), place + 1)
-    return `${placeNames[place]}: ${work}${operation === '+' && carry === 1 ? ', carry 1' : ''}, so ${soFar}.`
-  })
-  return [task, ...columns].join(' ')
-}
-
-/** The inverse operation, which has to lead back to x. */
-function check(operation: Operation, x: number, y: number, width: number): string {
-  const inverse = operation === '+' ? '-' : '+'
-  const result = apply(operation, x, y)
-  const columns = calculateColumns(inverse, result, y, width).map(({ work }) => work)
-  return `Let me check: ${pad(result, width)}${inverse}${pad(y, width)}. ${columns.join('; ')}. It gives ${pad(x, width)}, right.`
-}
-
-/** The work in each column, from the ones up; `carry` is what it hands to the next one, as a carry or a borrow. */
-function calculateColumns(operation: Operation, x: number, y: number, width: number): { work: string; carry: number }[] {
-  const columns: { work: string; carry: number }[] = []
+  const columns: string[] = []
+  let result = ''
   let carried = 0
   for (let place = 0; place < width; place++) {
-    const [p, q] = [digit(x, place), digit(y, place)]
-    const from = carried === 1 ? `${operation}1` : ''
-    if (operation === '+') {
-      const sum = p + q + carried
-      carried = sum >= 10 ? 1 : 0
-      columns.push({ work: `${p}+${q}${from}=${sum}`, carry: carried })
-    } else {
-      const difference = p - q - carried
-      carried = difference < 0 ? 1 : 0
-      const plain = `${p}-${q}${from}`
-      const work = carried === 1 ? `${plain}, borrow, ${p + 10}-${q}${from}=${difference + 10}` : `${plain}=${difference}`
-      columns.push({ work, carry: carried })
-    }
+    const column = workColumn(operation, digit(x, place), digit(y, place), carried, slip?.place === place ? slip : undefined)
+    carried = column.carry
+    result = `${column.digit}${result}`
+    const carry = operation === '+' && carried === 1 ? ', carry 1' : ''
+    columns.push(`${placeNames[place]}: ${column.work}${carry}, so ${result}.`)
   }
-  return columns
+  return { text: [task, ...columns].join(' '), result: Number(result) }
+}
+
+/** The inverse operation, which has to lead back to x: column by column, each against the digit of x, until one is wrong. */
+function checkResult({ operation, x, y, width }: Calculation, result: number): { text: string; isRight: boolean } {
+  const inverse = operation === '+' ? '-' : '+'
+  const columns: string[] = []
+  let carried = 0
+  let isRight = true
+  for (let place = 0; place < width && isRight; place++) {
+    const column = workColumn(inverse, digit(result, place), digit(y, place), carried)
+    carried = column.carry
+    const expected = digit(x, place)
+    isRight = column.digit === expected
+    columns.push(`${column.work} (${expected})${isRight ? '' : ', no'}`)
+  }
+  const task = `Check ${pad(result, width)}${inverse}${pad(y, width)}=${pad(x, width)}:`
+  return { text: `${task} ${columns.join('; ')}. ${isRight ? 'Right.' : 'Wrong, again.'}`, isRight }
+}
+
+/** The work in one column: what is written, the digit that comes out, and what it hands on as a carry or a borrow. */
+function workColumn(
+  operation: Operation,
+  p: number,
+  q: number,
+  carried: number,
+  slip?: Slip,
+): { work: string; digit: number; carry: number } {
+  const from = carried === 1 ? `${operation}1` : ''
+  const plain = `${p}${operation}${q}${from}`
+  if (operation === '+') {
+    const sum = slipped(p + q + carried, carried, [0, 19], slip)
+    return { work: `${plain}=${sum}`, digit: sum % 10, carry: sum >= 10 ? 1 : 0 }
+  }
+  const borrows = p - q - carried < 0
+  const difference = slipped(p - q - carried + (borrows ? 10 : 0), -carried, [0, 9], slip)
+  const work = borrows ? `${plain}, borrow, ${p + 10}-${q}${from}=${difference}` : `${plain}=${difference}`
+  return { work, digit: difference, carry: borrows ? 1 : 0 }
+}
+
+/** What a slip makes of a column's result, which stays between `least` and `most`. */
+function slipped(value: number, carried: number, [least, most]: [number, number], slip: Slip | undefined): number {
+  if (slip === undefined) return value
+  const wrong = slip.forgets && carried !== 0 ? value - carried : value + slip.by
+  if (wrong >= least && wrong <= most) return wrong
+  return value > least ? value - 1 : value + 1
 }
 
 function apply(operation: Operation, x: number, y: number): number {

@@ -10,7 +10,7 @@ import { byteLevelTokenizerFiles } from '../model/byte-tokenizer.js'
 import { writeInitialModel } from '../model/initialize.js'
 import { presets } from '../model/presets.js'
 import { openDevice } from '../native/device.js'
-import { defaultChains, generateChains } from './chains.js'
+import { type ArithmeticChain, defaultChains, generateChains, heldOutProblems } from './chains.js'
 
 /** Where the embedded default goes unless told otherwise. */
 export const quickstartFolder = 'limo-quickstart'
@@ -36,10 +36,18 @@ const recipe = {
   overwrite_output_dir: true,
 }
 
+/** Problems that the model is scored on before and after; none of them was used to choose the recipe. */
+const HELD_OUT = 100
+const HELD_OUT_SEED = 2025
+
 export interface Quickstart extends LoadedTrainConfig {
   folder: string
   /** The YAML file to run again or to change. */
   configPath: string
+  /** The model that training starts from. */
+  baseModel: string
+  /** Problems that are not trained on. */
+  problemsPath: string
 }
 
 /**
@@ -61,6 +69,7 @@ export async function prepareQuickstart(overrides: Record<string, unknown>): Pro
   const inputs = join(folder, 'inputs')
   const configPath = join(inputs, 'train.yaml')
   const chainsPath = join(inputs, 'chains.jsonl')
+  const problemsPath = join(inputs, 'held-out.jsonl')
   const modelFolder = join(inputs, 'base-model')
   const settings = { model_name_or_path: modelFolder, dataset: chainsPath, output_dir: folder, ...recipe }
   const { config } = existsSync(configPath)
@@ -70,14 +79,16 @@ export async function prepareQuickstart(overrides: Record<string, unknown>): Pro
   if (config.device !== 'cpu') await (await openDevice(config.device)).close()
 
   await makeFolder(inputs)
-  if (!existsSync(chainsPath)) {
-    const rows = generateChains(defaultChains).map((chain) => `${JSON.stringify(chain)}\n`)
-    await writeFileAtomically(chainsPath, (sink) => sink(Buffer.from(rows.join(''))))
-  }
+  if (!existsSync(chainsPath)) await writeRows(chainsPath, generateChains(defaultChains))
+  if (!existsSync(problemsPath)) await writeRows(problemsPath, heldOutProblems(HELD_OUT, HELD_OUT_SEED))
   if (!existsSync(modelFolder))
     await writeInitialModel(modelFolder, { configJson: presets.tiny!, seed: 42, tokenizer: { files: byteLevelTokenizerFiles() } })
   if (!existsSync(configPath)) await writeFileAtomically(configPath, (sink) => sink(Buffer.from(stringify(settings))))
-  return { folder, configPath, ...(await loadTrainConfig(configPath, given)) }
+  return { folder, configPath, baseModel: modelFolder, problemsPath, ...(await loadTrainConfig(configPath, given)) }
+}
+
+async function writeRows(path: string, chains: readonly ArithmeticChain[]): Promise<void> {
+  await writeFileAtomically(path, (sink) => sink(Buffer.from(chains.map((chain) => `${JSON.stringify(chain)}\n`).join(''))))
 }
 
 /** A quickstart goes into a folder that is new, or that holds one, perhaps of a run that was killed while it wrote. */

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import pc from 'picocolors'
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../../errors.js'
@@ -98,6 +99,7 @@ interface Answering {
 /** The answers, one after the other; all of them are generated together, the first is printed while it comes. */
 async function answer(generator: TextGenerator, prompt: Prompt, { samples, sampling, json, signal }: Answering): Promise<void> {
   const start = performance.now()
+  setMaxListeners(0, signal)
   const streams = Array.from({ length: samples }, (_, sample) => generator.stream(prompt, { ...sampling, sample, signal }))
   // Begun together, so that what they have in common is computed once.
   const first = streams.map((stream) => stream.next())

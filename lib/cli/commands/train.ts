@@ -1,7 +1,8 @@
 import type { Argv, CommandModule } from 'yargs'
-import type { LoadedTrainConfig } from '../../config/train-config.js'
+import type { LoadedTrainConfig, TrainConfig } from '../../config/train-config.js'
 import { countParameters } from '../../model/parameters.js'
 import type { Quickstart } from '../../quickstart/quickstart.js'
+import { type QuickstartScore, scoreQuickstart } from '../../quickstart/quickstart-score.js'
 import { type TrainEvent, train } from '../../train/trainer.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { deviceText, formatBytes, formatCount, formatDuration, formatTable } from '../format.js'
@@ -32,6 +33,7 @@ async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart
   let last: Extract<TrainEvent, { type: 'step' }> | undefined
   let startedAt = performance.now()
   try {
+    const before = quickstart && (await scoreBefore(quickstart, config, interruption.signal))
     for await (const event of train(config, { signal: interruption.signal, onTokenizing: tokenizingLine(process.stdout) })) {
       if (event.type === 'start') {
         printStart(event)
@@ -47,7 +49,9 @@ async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart
       else if (event.type === 'checkpoint') progress!.line(`step ${event.step}  saved ${event.folder}`)
       else {
         progress!.stop()
-        printEnd(event, { last, elapsedMs: performance.now() - startedAt, quickstart })
+        const elapsedMs = performance.now() - startedAt
+        const after = event.interrupted ? undefined : quickstart && (await score(event.outputDir, quickstart, config))
+        printEnd(event, { last, elapsedMs, quickstart, before, after })
         if (event.interrupted) process.exitCode = INTERRUPTED
       }
     }
@@ -82,13 +86,40 @@ function printStart({ run, resumedFrom, resumedStep }: Extract<TrainEvent, { typ
   if (resumedFrom) console.log(`resuming   after step ${resumedStep} from ${resumedFrom}`)
 }
 
+function score(
+  model: string,
+  { problemsPath }: Quickstart,
+  { device, threads }: TrainConfig,
+  signal?: AbortSignal,
+): Promise<QuickstartScore> {
+  return scoreQuickstart(model, problemsPath, { device, threads, ...(signal && { signal }) })
+}
+
+async function scoreBefore(
+  quickstart: Quickstart,
+  config: TrainConfig,
+  signal: AbortSignal,
+): Promise<QuickstartScore | undefined> {
+  // A run that goes on has been scored.
+  if (config.resumeFromCheckpoint !== false) return undefined
+  const before = await score(quickstart.baseModel, quickstart, config, signal)
+  console.log(`before     ${scoreText(before)} of the held out problems solved`)
+  return before
+}
+
+function scoreText({ solved, problems }: QuickstartScore): string {
+  return `${solved} of ${problems} (${((100 * solved) / problems).toFixed(0)}%)`
+}
+
 interface Ending {
   last: Extract<TrainEvent, { type: 'step' }> | undefined
   elapsedMs: number
   quickstart: Quickstart | undefined
+  before: QuickstartScore | undefined
+  after: QuickstartScore | undefined
 }
 
-function printEnd(event: Extract<TrainEvent, { type: 'end' }>, { last, elapsedMs, quickstart }: Ending): void {
+function printEnd(event: Extract<TrainEvent, { type: 'end' }>, { last, elapsedMs, quickstart, before, after }: Ending): void {
   if (event.interrupted && !last) console.log(`\n${stoppedEarly}`)
   else if (event.interrupted) {
     const how = quickstart ? `limo-native train ${quickstart.configPath} with the same options` : 'the same command'
@@ -98,10 +129,16 @@ function printEnd(event: Extract<TrainEvent, { type: 'end' }>, { last, elapsedMs
   console.log(`\nTrained ${event.step} steps in ${formatDuration(elapsedMs)}${last ? `, loss ${last.loss.toFixed(4)}` : ''}.`)
   console.log(`The model is in ${event.outputDir}: a Hugging Face model folder. metrics.jsonl is beside it.`)
   if (!quickstart) return
+  if (after) {
+    const was = before ? `, ${scoreText(before)} before` : ''
+    console.log(`\nOf held out problems it solves ${scoreText(after)}${was}${after.example ? '. One of them:\n' : '.'}`)
+    if (after.example) console.log(`  ${after.example.question}\n  ${after.example.completion.replaceAll('\n', '\n  ')}`)
+  }
   console.log('\nWhat to try next:')
   console.log(
     formatTable(
       [
+        [`npx limo-native generate --model ${quickstart.folder} --question "What is 3810 - 54?"`, 'ask it something else'],
         [`npx limo-native inspect ${quickstart.configPath} --row 1`, 'a chain as the model sees it'],
         [`npx limo-native train ${quickstart.configPath} --num_train_epochs 5`, 'change a setting (or edit the file)'],
         ['npx limo-native train --model_name_or_path DIR --dataset chains.jsonl --output_dir OUT', 'your own model and chains'],
