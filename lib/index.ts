@@ -11,6 +11,24 @@ export { type Examples, examplesOf } from './data/examples.js'
 export { type LoadedExamples, type LoadOptions, loadExamples } from './data/load-examples.js'
 export type { PackedBatch } from './data/packer.js'
 export { CheckpointError, ConfigError, DataError, type ErrorCode, errorCodes, LimoError, NativeError } from './errors.js'
+export { type Benchmark, type BenchmarkOptions, type Problem, readBenchmarks } from './eval/benchmark.js'
+export { type EvaluateEvent, type EvaluateOptions, evaluate } from './eval/evaluate.js'
+export { type GradedCompletions, gradeCompletions } from './eval/grade-completions.js'
+export type { Judge, JudgedAnswer, Verdict } from './eval/judge.js'
+export type { ProtocolOptions } from './eval/protocol.js'
+export type { EvalResult } from './eval/result.js'
+export { passAtK } from './eval/scores.js'
+export type { BenchmarkSummary } from './eval/summary.js'
+export {
+  type Completion,
+  type FinishReason,
+  type GenerateOptions,
+  type GenerationEvent,
+  type GeneratorOptions,
+  type Prompt,
+  TextGenerator,
+} from './generate/generator.js'
+export type { SamplingOptions } from './generate/sampling.js'
 export { appendBackward } from './graph/backward.js'
 export { type AttributeValue, Graph, type Node } from './graph/graph.js'
 export { type Bounds, type MemoryPlan, planMemory } from './graph/memory-plan.js'

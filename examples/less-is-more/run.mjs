@@ -1,0 +1,138 @@
+// Less is more, in miniature: what 400 chains teach a small model that knows its facts, beside ten times as many answers and as many
+// poor chains.
+//
+//     node examples/less-is-more/run.mjs [output folder] [--seeds 3] [--quick]
+//
+// Writes results.json and plot.svg into the output folder. What is done is not done again, so it can be stopped and started.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { evaluate, parseTrainConfig, readBenchmarks, TextGenerator, train } from 'limo-native'
+import { chainsOf, factsAndSkills, kinds, poorChains, withAnswersAlone } from './data.mjs'
+import { plot } from './plot.mjs'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { seeds: { type: 'string', default: '3' }, quick: { type: 'boolean', default: false } },
+})
+const output = positionals[0] ?? 'less-is-more'
+const seeds = Array.from({ length: Number(values.seeds) }, (_, index) => index + 1)
+/** For a first look: a thirtieth of the work, which teaches nothing. */
+const scale = values.quick ? 30 : 1
+
+const chains = 400
+const problems = values.quick ? 20 : 200
+mkdirSync(output, { recursive: true })
+
+const command = join(dirname(createRequire(import.meta.url).resolve('limo-native/package.json')), 'dist/lib/cli/main.js')
+const folder = (name) => join(output, name)
+const write = (name, rows) => {
+  writeFileSync(folder(name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  return folder(name)
+}
+
+/** Trains `from` on a file; the model is `to`. */
+async function fit(from, to, dataset, { epochs, seed, learningRate }) {
+  if (existsSync(join(to, 'done'))) return
+  const { config } = parseTrainConfig({
+    model_name_or_path: from,
+    dataset,
+    output_dir: to,
+    default_system: '',
+    cutoff_len: 2048,
+    per_device_train_batch_size: 4,
+    gradient_accumulation_steps: 1,
+    learning_rate: learningRate,
+    lr_scheduler_type: 'cosine_with_min_lr',
+    lr_scheduler_kwargs: { min_lr_rate: 0.1 },
+    warmup_ratio: 0.05,
+    num_train_epochs: Math.max(1, Math.round(epochs / scale)),
+    weight_decay: 1.0,
+    adam_beta2: 0.98,
+    logging_steps: 100,
+    save_strategy: 'no',
+    overwrite_output_dir: true,
+    seed,
+    data_seed: seed,
+  })
+  const start = performance.now()
+  let tokens = 0
+  let loss = 0
+  for await (const event of train(config)) {
+    if (event.type !== 'step') continue
+    tokens += event.tokens
+    loss = event.loss
+  }
+  const seconds = Math.round((performance.now() - start) / 1000)
+  console.log(`${to}: ${tokens} tokens in ${seconds} s, last loss ${loss.toFixed(4)}`)
+  writeFileSync(join(to, 'done'), `${JSON.stringify({ tokens, seconds })}\n`)
+}
+
+/** The share of each kind of problems that a model solves. */
+async function score(model) {
+  const known = join(model, 'scores.json')
+  if (existsSync(known)) return JSON.parse(readFileSync(known, 'utf8'))
+  const benchmarks = await readBenchmarks(Object.keys(kinds).map((kind) => folder(`${kind}.jsonl`)))
+  const generator = await TextGenerator.load(model, { maxSequences: 100, maxLength: 1536 })
+  const scores = {}
+  try {
+    const protocol = { system: '', samples: 1, sampling: { temperature: 0, maxNewTokens: 1000 } }
+    for await (const event of evaluate({ model, generator, benchmarks, protocol }))
+      if (event.type === 'end') for (const { benchmark, accuracy } of event.summaries) scores[benchmark] = accuracy
+  } finally {
+    await generator.close()
+  }
+  writeFileSync(known, JSON.stringify(scores))
+  return scores
+}
+
+// Problems that nobody is trained on.
+const heldOut = Object.keys(kinds).map((kind) => [kind, chainsOf(kind, problems, 90_001)])
+for (const [kind, rows] of heldOut) write(`${kind}.jsonl`, rows)
+const exclude = new Set(heldOut.flatMap(([, rows]) => rows.map(({ key }) => key)))
+
+// What is known beforehand.
+const empty = folder('empty')
+const base = folder('base')
+if (!existsSync(join(base, 'done'))) {
+  rmSync(empty, { recursive: true, force: true })
+  const { status } = spawnSync(process.execPath, [command, 'init', empty, '--preset', 'tiny'], { stdio: 'inherit' })
+  if (status !== 0) process.exit(status ?? 1)
+}
+await fit(empty, base, write('facts.jsonl', factsAndSkills(8000 / scale, 1)), { epochs: 6, seed: 1, learningRate: 1.5e-3 })
+
+const results = { base: await score(base), runs: [] }
+for (const seed of seeds) {
+  const good = chainsOf('inDistribution', chains, 1000 + seed, exclude)
+  const conditions = {
+    chains: { rows: good, epochs: 25 },
+    answers: { rows: withAnswersAlone(chainsOf('inDistribution', 10 * chains, 1000 + seed, exclude)), epochs: 14 },
+    poor: { rows: poorChains(good, seed), epochs: 25 },
+  }
+  for (const [condition, { rows, epochs }] of Object.entries(conditions)) {
+    const model = folder(`${condition}-${seed}`)
+    await fit(base, model, write(`${condition}-${seed}.jsonl`, rows), { epochs, seed, learningRate: 1e-3 })
+    const scores = await score(model)
+    results.runs.push({ condition, seed, rows: rows.length, ...JSON.parse(readFileSync(join(model, 'done'), 'utf8')), scores })
+    console.log(condition, seed, scores)
+    writeFileSync(folder('results.json'), `${JSON.stringify(results, null, 2)}\n`)
+  }
+}
+writeFileSync(folder('plot.svg'), plot(results))
+
+const mean = (numbers) => numbers.reduce((sum, number) => sum + number, 0) / numbers.length
+console.log(`\n${['', ...Object.keys(kinds)].join(' | ')}`)
+for (const condition of ['base', 'chains', 'answers', 'poor']) {
+  const of = (kind) =>
+    condition === 'base'
+      ? [results.base[kind]]
+      : results.runs.filter((run) => run.condition === condition).map((run) => run.scores[kind])
+  const cell = (kind) => {
+    const shares = of(kind).map((share) => 100 * share)
+    const range = shares.length > 1 ? ` (${Math.min(...shares).toFixed(1)}–${Math.max(...shares).toFixed(1)})` : ''
+    return `${mean(shares).toFixed(1)}%${range}`
+  }
+  console.log([condition, ...Object.keys(kinds).map(cell)].join(' | '))
+}
