@@ -21,7 +21,7 @@ struct Operation {
 
 #define LIMO_ENTRY(Op) \
   {Op::kName, [](const Tensor* operands, const double* attributes, CudaContext& context) { cuda::run(bind<Op>(operands, attributes), context); }},
-constexpr Operation kOperations[] = {LIMO_FOR_EACH_TRAINING_OP(LIMO_ENTRY)};
+constexpr Operation kOperations[] = {LIMO_FOR_EACH_OP(LIMO_ENTRY)};
 #undef LIMO_ENTRY
 
 const Operation* find_operation(std::string_view name) {

@@ -36,6 +36,18 @@ LIMO_DEVICE void store(T* to, const float (&x)[N]) {
   *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
+// Numbers [first, first + N) of a row of `count`, with zeros after its end; at once where kAtOnce says that rows allow it and are whole
+// packs long.
+template <int N, bool kAtOnce, class T>
+LIMO_DEVICE void load_padded(float (&x)[N], const T* row, int first, int count) {
+  if constexpr (kAtOnce) {
+    load<N>(x, row + first);
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) x[i] = first + i < count ? widen(row[first + i]) : 0.0f;
+  }
+}
+
 // Whether rows of an operand can be taken in packs. A missing operand can.
 inline bool takes_packs(const Tensor& tensor) {
   return !tensor || (reinterpret_cast<uintptr_t>(tensor.data) % 16 == 0 && tensor.cols % kPackSize == 0 && tensor.row_stride % kPackSize == 0);

@@ -11,7 +11,7 @@ class CudaContext;
 namespace limo::cuda {
 
 #define LIMO_DECLARE(Op) void run(const Op&, CudaContext&);
-LIMO_FOR_EACH_TRAINING_OP(LIMO_DECLARE)
+LIMO_FOR_EACH_OP(LIMO_DECLARE)
 #undef LIMO_DECLARE
 
 }  // namespace limo::cuda

@@ -15,7 +15,7 @@
 #include "ops/swiglu.h"
 
 // Every operation, one line each.
-#define LIMO_FOR_EACH_TRAINING_OP(X) \
+#define LIMO_FOR_EACH_OP(X) \
   X(Embedding)              \
   X(EmbeddingBackward)      \
   X(RmsNorm)                \
@@ -37,16 +37,10 @@
   X(Cast)                   \
   X(Zero)                   \
   X(GradNorm)               \
-  X(AdamW)
-
-#define LIMO_FOR_EACH_GENERATION_OP(X) \
-  X(CacheAppend)                       \
-  X(AttentionPrefill)                  \
-  X(AttentionDecode)                   \
-  X(LinearDecode)                      \
-  X(Logits)                            \
+  X(AdamW)                  \
+  X(CacheAppend)            \
+  X(AttentionPrefill)       \
+  X(AttentionDecode)        \
+  X(LinearDecode)           \
+  X(Logits)                 \
   X(Sample)
-
-#define LIMO_FOR_EACH_OP(X)    \
-  LIMO_FOR_EACH_TRAINING_OP(X) \
-  LIMO_FOR_EACH_GENERATION_OP(X)

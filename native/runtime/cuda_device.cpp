@@ -7,6 +7,16 @@
 #include "core/error.h"
 
 namespace limo {
+namespace {
+
+int64_t stride_of(const TensorDescription& tensor) {
+  return tensor.row_stride != 0 ? tensor.row_stride : tensor.shape.size() == 2 ? tensor.shape[1] : 1;
+}
+
+// Numbers from a tensor's first to its last, with what lies between its rows.
+size_t extent_of(const Tensor& tensor) { return tensor.rows == 0 ? 0 : static_cast<size_t>((tensor.rows - 1) * tensor.row_stride + tensor.cols); }
+
+}  // namespace
 
 class CudaArena : public Arena {
  public:
@@ -111,7 +121,9 @@ void CudaDevice::check(const Program& program) const {
       if (!present || tensor.dtype != DType::kI32) continue;
       const std::string place = std::string(entry->operands[i].name) + " of " + place_text(s, entry->name);
       for (const auto& [name, input] : program.inputs()) {
-        if (input.arena != tensor.arena || (input.offset == tensor.offset && input.shape == tensor.shape && input.dtype == DType::kI32)) continue;
+        const bool same = input.offset == tensor.offset && input.shape == tensor.shape && stride_of(input) == stride_of(tensor) &&
+                          input.dtype == DType::kI32;
+        if (input.arena != tensor.arena || same) continue;
         if (input.offset < tensor.offset + program.largest_extent(tensor) && tensor.offset < input.offset + program.largest_extent(input))
           invalid("expected " + place + " to be an input of the program or apart from all of them but it overlaps \"" + name + "\"");
       }
@@ -126,14 +138,17 @@ std::vector<CudaDevice::Integers> CudaDevice::read_integers(const Program& progr
     for (const auto& [present, tensor] : step.operands) {
       if (!present || tensor.dtype != DType::kI32) continue;
       const Tensor view = program.resolve(tensor, sizes);
-      std::vector<int32_t> values(static_cast<size_t>(view.rows * view.cols));
+      std::vector<int32_t> values(extent_of(view));
       const auto same = [&](const Integers& other) { return other.device == view.data && other.host.size() >= values.size(); };
       if (std::any_of(known.begin(), known.end(), same)) continue;
       const auto input = std::find_if(program.inputs().begin(), program.inputs().end(), [&, t = &tensor](const auto& candidate) {
         return candidate.tensor.arena == t->arena && candidate.tensor.offset == t->offset;
       });
       if (input != program.inputs().end()) {
-        std::memcpy(values.data(), request.inputs.at(input->name).bytes.data(), values.size() * 4);
+        const char* const bytes = request.inputs.at(input->name).bytes.data();
+        const int64_t row_bytes = view.cols * 4;
+        for (int64_t r = 0; r < view.rows; ++r)
+          std::memcpy(values.data() + r * view.row_stride, bytes + r * row_bytes, static_cast<size_t>(row_bytes));
       } else if (!values.empty()) {
         call(api_.read, static_cast<void*>(values.data()), static_cast<const void*>(view.data), values.size() * 4);
       }
@@ -148,7 +163,7 @@ RunOutputs CudaDevice::run(const Program& program, RunRequest& request, const st
   const std::vector<Integers> integers = read_integers(program, sizes, request);
   const auto on_host = [&](const Tensor& tensor) {
     const auto known = std::find_if(integers.begin(), integers.end(), [&](const Integers& candidate) {
-      return candidate.device == tensor.data && candidate.host.size() >= static_cast<size_t>(tensor.rows * tensor.cols);
+      return candidate.device == tensor.data && candidate.host.size() >= extent_of(tensor);
     });
     return const_cast<int32_t*>(known->host.data());
   };

@@ -130,6 +130,50 @@ t.test('integers that the host cannot know before a run', { skip }, async (t) =>
   )
 })
 
+t.test('integers in rows with room between them', { skip }, async (t) => {
+  const device = await open(t)
+  const arena = device.allocate(4096)
+  const numbers = (offset: number, shape: number[], rowStride?: number) =>
+    ({ arena: 0, offset, dtype: 'f32', shape, ...(rowStride && { rowStride }) }) as const
+  const lengths = { ...numbers(3072, [TOKENS]), dtype: 'i32' } as const
+  const page_table = { ...numbers(3200, [TOKENS, 2], 5), dtype: 'i32' } as const
+  // Pages of two rows. All keys are 0, so the result is the mean of the values; those of row n are n.
+  const [k_cache, v_cache] = [numbers(0, [8, 2]), numbers(256, [8, 2])]
+  await arena.write(
+    256,
+    Float32Array.from({ length: 16 }, (_, i) => Math.floor(i / 2)),
+  )
+  const out = numbers(512, [TOKENS, 2])
+  const description: ProgramDescription = {
+    ...{ maxTokens: 3, maxSequences: 1 },
+    ops: [
+      {
+        op: 'attention_decode',
+        operands: { out, partial: numbers(1024, [3, 4]), q: numbers(2048, [TOKENS, 2]), k_cache, v_cache, page_table, lengths },
+        attributes: { head_dim: 2, scale: 1, page_size: 2 },
+      },
+    ],
+    inputs: { page_table, lengths },
+    outputs: { out },
+  }
+  const run = (of: ProgramDescription, pages: number[]) =>
+    device.compile(of, [arena]).run({ inputs: { page_table: Int32Array.from(pages), lengths: Int32Array.of(3, 4) } })
+  t.same([...(await run(description, [3, 1, 0, 2])).out!], [5, 5, 2.5, 2.5])
+  await t.rejects(run(description, [3, 1, 0, 4]), native('INPUT_INVALID', /pages in 0\.\.\.3 for sequence 1 but received 4/))
+  // The same in memory that no input changes.
+  const apart: ProgramDescription = { ...description, inputs: { lengths, x: numbers(3900, [TOKENS]) } }
+  const inputs = { lengths: Int32Array.of(3, 4), x: new Float32Array(2) }
+  await arena.write(3200, Int32Array.of(1, 0, -1, -1, -1, 3, 2))
+  t.same([...(await device.compile(apart, [arena]).run({ inputs })).out!], [5 / 3, 5 / 3, 5.5, 5.5].map(Math.fround))
+  await arena.write(3200, Int32Array.of(1, 0, 0, 0, 0, 3, 9))
+  await t.rejects(device.compile(apart, [arena]).run({ inputs }), native('INPUT_INVALID', /for sequence 1 but received 9/))
+  const otherwise = { ...description, inputs: { ...description.inputs, page_table: { ...page_table, rowStride: 4 } } }
+  t.throws(
+    () => device.compile(otherwise, [arena]),
+    native('PROGRAM_INVALID', /page_table of op 0 .* to be an input of the program/),
+  )
+})
+
 t.test('a run that is aborted, and a device that is closed', { skip }, async (t) => {
   const device = await openDevice(place!.device!)
   const arena = await filledArena(device)

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { checkOp, checkRefused, sameBits, U } from './check-op.js'
 import { type ComputeType, computeTypes } from './compute-types.js'
 import { forward, type Shape } from './linear-reference.js'
-import { closeDevices, given, type OpCall, opPlaces, runOp, written } from './run-op.js'
+import { closeDevices, cudaPlaces, given, notAligned, type OpCall, opPlaces, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -134,6 +134,17 @@ for (const type of computeTypes) {
     }
   })
 }
+
+t.test('on a CUDA device: the same bits wherever operands lie', async (t) => {
+  for (const type of computeTypes)
+    for (const shape of [shapes[6]!, shapes[7]!]) {
+      const call = linearCall(type, shape, valuesOf(type, shape))
+      for (const place of cudaPlaces.slice(0, 1)) {
+        const [aligned, not] = [await runOp(call, place), await runOp(call, notAligned(place))]
+        t.ok(sameBits(aligned.y!, not.y!), `${nameOf(shape)}, ${type.dtype}`)
+      }
+    }
+})
 
 /** Every choice of rows gives each of them the bits that it has among all. */
 async function checkRows(

@@ -48,6 +48,9 @@ template <class T>
   return __shfl_sync(mask, value, limo::cuda::emulator::current_fiber->lane ^ lane_mask);
 }
 
+// Blocks run on several threads of the system.
+inline unsigned atomicAdd(unsigned* address, unsigned value) { return __atomic_fetch_add(address, value, __ATOMIC_RELAXED); }
+
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
 
