@@ -1,6 +1,7 @@
 import { compareAnswers } from '../data/answer.js'
 import { lastBoxed } from '../data/boxed.js'
 import { markedAnswer } from '../data/problem-row.js'
+import { gradeAnswer } from '../grader/grade.js'
 import type { CurateRow } from './curate-row.js'
 import { type QualityOptions, QualityScorer } from './quality-score.js'
 import type { StageContext, StageOutput } from './stage.js'
@@ -74,7 +75,9 @@ function wrongAnswer({ solution, answer }: CurateRow, { checkAnswer, missingAnsw
     const message = `expected the answer (${answer.slice(0, 60)}) in \\boxed{} but the chain has none`
     return { code: 'no answer', message, answer }
   }
-  const verdict = compareAnswers(found, answer)
+  // What differs in spelling may be the same by mathematics.
+  const spelled = compareAnswers(found, answer)
+  const verdict = spelled !== 'same' && gradeAnswer(answer, found) ? 'same' : spelled
   if (verdict === 'same' || (verdict === 'undecided' && undecided === 'keep')) return undefined
   const [given, right] = [found.slice(0, 60), answer.slice(0, 60)]
   if (verdict === 'different')

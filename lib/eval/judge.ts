@@ -1,5 +1,5 @@
-import { compareAnswers } from '../data/answer.js'
-import { lastBoxed } from '../data/boxed.js'
+import { extractAnswer } from '../grader/extract-answer.js'
+import { gradeAnswer } from '../grader/grade.js'
 
 /** What is said of an answer. */
 export interface Verdict {
@@ -19,8 +19,8 @@ export interface JudgedAnswer {
 /** Decides whether a completion has the right answer. */
 export type Judge = (answer: JudgedAnswer) => Promise<Verdict>
 
-/** By the answer in the last `\boxed{…}` and mathematics. */
+/** LIMO's way: the answer after the last `\boxed`, and equality of mathematics. */
 export async function gradeBoxed({ answer, completion }: JudgedAnswer): Promise<Verdict> {
-  const extracted = lastBoxed(completion)?.content
-  return { extracted, correct: extracted !== undefined && compareAnswers(answer, extracted) === 'same' }
+  const extracted = extractAnswer(completion)
+  return { extracted, correct: extracted !== undefined && gradeAnswer(answer, extracted) }
 }

@@ -1,5 +1,3 @@
-import { compareAnswers } from '../data/answer.js'
-import { lastBoxed } from '../data/boxed.js'
 import { notScored } from '../data/example.js'
 import type { Examples } from '../data/examples.js'
 import type { TextTokenizer } from '../data/tokenizer/tokenizer.js'
@@ -7,6 +5,8 @@ import { Engine } from '../generate/engine.js'
 import type { GenerationConfig } from '../generate/generation-config.js'
 import type { GenerationPlan } from '../generate/generation-plan.js'
 import { defaultSampling } from '../generate/sampling.js'
+import { extractAnswer } from '../grader/extract-answer.js'
+import { gradeAnswer } from '../grader/grade.js'
 import type { Arena, Device } from '../native/device.js'
 
 /** A held out example as a problem: what comes before its last response, and the answer in that. */
@@ -43,7 +43,7 @@ export function heldOutProblemsOf(examples: Examples, count: number, tokenizer: 
     while (end > 0 && labels[end - 1] === notScored) end -= 1
     let start = end
     while (start > 0 && labels[start - 1] !== notScored) start -= 1
-    const answer = lastBoxed(tokenizer.decode(inputIds.subarray(start, end)))?.content
+    const answer = extractAnswer(tokenizer.decode(inputIds.subarray(start, end)))
     return { place, promptIds: inputIds.slice(0, start), answer }
   })
 }
@@ -70,8 +70,8 @@ export class GenerationScorer {
         const sampling = { ...defaultSampling, maxNewTokens }
         const ids = await this.engine.complete({ promptIds: [...promptIds], sampling, sample: 0, endIds: config.endIds }, signal)
         const completion = tokenizer.decode(ids.filter((id) => !tokenizer.isSpecial(id)))
-        const extracted = lastBoxed(completion)?.content
-        const correct = answer !== undefined && extracted !== undefined && compareAnswers(answer, extracted) === 'same'
+        const extracted = extractAnswer(completion)
+        const correct = answer !== undefined && extracted !== undefined && gradeAnswer(answer, extracted)
         return { place, completion, answer: answer ?? null, extracted: extracted ?? null, correct }
       }),
     )
