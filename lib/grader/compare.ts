@@ -120,9 +120,9 @@ function sameRatioOfSides(a: Chain, b: Chain): boolean {
   let ratio: complex.Complex | undefined
   for (const point of pointsFor(variables)) {
     const [x, y] = [valueAt(first, point), valueAt(second, point)]
-    if (!complex.isFinite(x) || !complex.isFinite(y)) continue
+    if (!complex.isFiniteNumber(x) || !complex.isFiniteNumber(y)) continue
     const next = complex.over(x, y)
-    if (!complex.isFinite(next) || complex.absolute(next) < 1e-12) return false
+    if (!complex.isFiniteNumber(next) || complex.absolute(next) < 1e-12) return false
     if (ratio !== undefined && complex.absolute(complex.minus(next, ratio)) > 1e-8 * complex.absolute(ratio)) return false
     ratio ??= next
   }

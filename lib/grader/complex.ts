@@ -37,4 +37,4 @@ export function root(a: Complex, degree: number): Complex {
   return raise(a, real(1 / degree))
 }
 
-export const isFinite = (a: Complex): boolean => Number.isFinite(a.re) && Number.isFinite(a.im)
+export const isFiniteNumber = (a: Complex): boolean => Number.isFinite(a.re) && Number.isFinite(a.im)

@@ -45,7 +45,7 @@ export function pointsFor(variables: readonly string[]): Point[] {
 /** Undefined where either has no value. */
 function agreeAt(a: Expression, b: Expression, point: Point, isDecimal: boolean): boolean | undefined {
   const [first, second] = [valueAt(a, point), valueAt(b, point)]
-  if (!complex.isFinite(first) || !complex.isFinite(second)) return undefined
+  if (!complex.isFiniteNumber(first) || !complex.isFiniteNumber(second)) return undefined
   const size = Math.max(complex.absolute(first), complex.absolute(second))
   const tolerance = isDecimal ? DECIMAL : ROUNDING
   return complex.absolute(complex.minus(first, second)) <= tolerance * Math.max(size, isDecimal ? 0 : 1e-3)
