@@ -142,7 +142,7 @@ interface Slip {
 }
 
 /** Of a hundred calculations so many have a slip that the check finds. */
-const slipPercent = 25
+const slipPercent = 15
 
 /** The lines of a calculation and its check; of one that slips, both twice. */
 function calculate(random: Random, calculation: Calculation, reason = ''): string[] {

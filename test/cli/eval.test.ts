@@ -1,0 +1,183 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { generateChains } from '../../lib/quickstart/chains.js'
+import { sharedPath } from '../shared-files.js'
+import { writeTinyInputs } from '../tiny-inputs.js'
+import { runCli, startCli } from './run-cli.js'
+
+const evaluations = sharedPath('data', 'eval')
+
+async function inputs(folder: string, problems = 12) {
+  const { modelFolder } = await writeTinyInputs(folder)
+  const data = join(folder, 'sums.jsonl')
+  const rows = generateChains({ count: problems, seed: 3 }).map(({ question, answer }) =>
+    JSON.stringify({ problem: question, answer: Number(answer) }),
+  )
+  writeFileSync(data, `${rows.join('\n')}\n`)
+  return { modelFolder, data }
+}
+
+const rowsOf = (path: string) =>
+  readFileSync(path, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+
+t.test('LIMO’s protocol, its files, and the same again', async (t) => {
+  const folder = t.testdir()
+  const { modelFolder, data } = await inputs(folder)
+  const output = join(folder, 'out')
+  const args = ['eval', '--model', modelFolder, '--data', data, '--max-new-tokens', '12', '--output', output]
+  const { code, stdout, stderr } = await runCli(args)
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+  t.match(stdout, /^benchmark +problems +answers +accuracy/)
+  t.match(stdout, /sums +12 +48 +0\.0%/, 'four answers to each problem of a set of fewer than 50')
+  t.same(readdirSync(output).sort(), ['evaluation.json', 'report.html', 'results.jsonl', 'summary.json'])
+  const rows = rowsOf(join(output, 'results.jsonl'))
+  t.equal(rows.length, 48)
+  t.match(rows[5], {
+    benchmark: 'sums',
+    index: 1,
+    sample: 1,
+    question: String,
+    answer: String,
+    completion: String,
+    correct: false,
+  })
+  t.same(
+    rows.map(({ index, sample }) => 4 * index + sample),
+    rows.map((_, row) => row),
+    'in the order of the problems',
+  )
+  t.match(JSON.parse(readFileSync(join(output, 'evaluation.json'), 'utf8')).benchmarks[0], {
+    system: /reason step by step/,
+    sampling: { temperature: 0.6, maxNewTokens: 12 },
+    samples: 4,
+  })
+  const page = readFileSync(join(output, 'report.html'), 'utf8')
+  t.match(page, /<h2>sums<\/h2>/)
+  t.notMatch(page, /<script|https?:/, 'nothing from elsewhere')
+
+  const before = readFileSync(join(output, 'results.jsonl'))
+  t.equal((await runCli(args)).code, 0)
+  t.same(readFileSync(join(output, 'results.jsonl')), before)
+  const other = await runCli([...args, '--seed', '1'])
+  t.match(other, { code: 1, stderr: /holds another one/ })
+  const json = await runCli([...args, '--json'])
+  t.match(JSON.parse(json.stdout), [
+    { benchmark: 'sums', problems: 12, samples: 4, passAtK: { 1: 0, 2: 0, 4: 0 }, cutOff: Number },
+  ])
+})
+
+t.test('killed at any time and started again it gives the same bytes', async (t) => {
+  const folder = t.testdir()
+  const { modelFolder, data } = await inputs(folder, 30)
+  const run = (output: string, ...more: string[]) => [
+    ...['eval', '--model', modelFolder, '--data', data, '--max-new-tokens', '300', '--threads', '1'],
+    ...['--batch-size', '3', '--output', join(folder, output), ...more],
+  ]
+  t.equal((await runCli(run('whole'))).code, 0)
+  for (let kills = 0; kills < 4; kills++) {
+    const running = startCli(run('killed'))
+    const pending = join(folder, 'killed', 'results.part.jsonl')
+    const known = existsSync(pending) ? readFileSync(pending).length : 0
+    // Once it has written some answers more.
+    for (let waited = 0; waited < 20_000; waited += 10) {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      if (existsSync(pending) && readFileSync(pending).length > known + 500 * kills) break
+    }
+    running.child.kill('SIGKILL')
+    t.equal((await running.result).signal, 'SIGKILL')
+  }
+  // As a kill in the middle of a write leaves it.
+  const pending = join(folder, 'killed', 'results.part.jsonl')
+  const torn = readFileSync(pending)
+  writeFileSync(pending, torn.subarray(0, torn.length - 7))
+  t.equal((await runCli(run('killed', '--batch-size', '8'))).code, 0)
+  for (const name of ['results.jsonl', 'summary.json', 'report.html'])
+    t.same(readFileSync(join(folder, 'killed', name)), readFileSync(join(folder, 'whole', name)), name)
+})
+
+t.test(
+  'every spelling of the columns of the benchmarks',
+  { skip: evaluations === undefined && 'shared/data is absent' },
+  async (t) => {
+    const folder = t.testdir()
+    const { modelFolder } = await inputs(folder)
+    const names = ['aime', 'amc', 'gsm8k', 'math', 'minerva', 'olympiadbench']
+    const data = names.map((name) => `${evaluations}/${name}.jsonl`)
+    const output = join(folder, 'out')
+    const args = ['eval', '--model', modelFolder, '--data', ...data, '--limit', '2', '--samples', '1', '--temperature', '0']
+    const { code, stderr, stdout } = await runCli([...args, '--max-new-tokens', '4', '--output', output])
+    t.equal(code, 0, stderr)
+    t.match(stdout, /aime +2 +2 .*57\.1%/, 'with LIMO’s published number')
+    const answers = rowsOf(join(output, 'results.jsonl')).map(({ answer }) => answer)
+    t.same(answers, [
+      '204',
+      '113',
+      '27',
+      '36',
+      '18',
+      '3',
+      '\\left( 3, \\frac{\\pi}{2} \\right)',
+      'p - q',
+      '1.6',
+      '4.5e33',
+      '2',
+      '$\\frac{1}{2 n+2}$',
+    ])
+  },
+)
+
+t.test('completions that were made elsewhere', async (t) => {
+  const folder = t.testdir()
+  const completions = join(folder, 'in.jsonl')
+  const rows = [
+    { answer: '1/2', completion: 'so \\boxed{0.5}', id: 7, extra: { kept: true } },
+    { answer: 3, response: 'it is 3' },
+    { answer: '[2,\\infty)', completion: '\\boxed{(2,\\infty)}' },
+  ]
+  writeFileSync(completions, rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  const output = join(folder, 'graded.jsonl')
+  const { code, stdout } = await runCli(['eval', '--completions', completions, '--output', output])
+  t.equal(code, 0)
+  t.match(stdout, /^1 of 3 right \(33\.3%\), 1 without an answer/)
+  t.same(rowsOf(output), [
+    { ...rows[0], extracted: '0.5', correct: true },
+    { ...rows[1], extracted: null, correct: false },
+    { ...rows[2], extracted: '(2,\\infty)', correct: false },
+  ])
+})
+
+t.test('what is wrong is one sentence', async (t) => {
+  const folder = t.testdir({
+    'none.jsonl': '',
+    'no-answer.jsonl': '{"question": "1+1?"}\n',
+    'no-completion.jsonl': '{"answer": 1}\n',
+  })
+  const { modelFolder, data } = await inputs(folder)
+  const model = ['--model', modelFolder]
+  const at = (name: string) => join(folder, name)
+  const wrong: [string[], number, RegExp][] = [
+    [[], 2, /expected --model DIR and --data FILES, or --completions FILE/],
+    [model, 2, /--model DIR and --data FILES/],
+    [[...model, '--data', at('nowhere.jsonl')], 1, /does not exist/],
+    [[...model, '--data', at('none.jsonl')], 1, /expected problems in .*none\.jsonl/],
+    [[...model, '--data', at('no-answer.jsonl')], 1, /no-answer\.jsonl:1: expected an answer to grade by/],
+    [[...model, '--data', data, '--preset', 'mine'], 2, /expected limo for preset but received mine/],
+    [[...model, '--data', data, '--samples', '0'], 2, /samples but received 0/],
+    [[...model, '--data', data, '--limit', '0'], 2, /--limit but received 0/],
+    [[...model, '--data', data, '--batch-size', 'x'], 2, /--batch-size but received NaN/],
+    [['--completions', at('no-completion.jsonl'), '--output', at('x')], 1, /no-completion\.jsonl:1: expected a completion/],
+    [['--completions', data], 2, /expected --output FILE/],
+    [['--completions', data, ...model, '--output', at('x')], 2, /without --model and --data/],
+  ]
+  for (const [args, code, message] of wrong) {
+    const result = await runCli(['eval', ...args])
+    t.equal(result.code, code, args.join(' '))
+    t.match(result.stderr, message)
+    t.same({ stdout: result.stdout, lines: result.stderr.trim().split('\n').length }, { stdout: '', lines: 1 })
+  }
+  t.notOk(existsSync(at('x')), 'nothing is left of an output that failed')
+})
