@@ -15,6 +15,7 @@ export { type Benchmark, type BenchmarkOptions, type Problem, readBenchmarks } f
 export { type EvaluateEvent, type EvaluateOptions, evaluate } from './eval/evaluate.js'
 export { type GradedCompletions, gradeCompletions } from './eval/grade-completions.js'
 export type { Judge, JudgedAnswer, Verdict } from './eval/judge.js'
+export { type OpenAiJudgeOptions, openaiJudge } from './eval/openai-judge.js'
 export type { ProtocolOptions } from './eval/protocol.js'
 export type { EvalResult } from './eval/result.js'
 export { passAtK } from './eval/scores.js'

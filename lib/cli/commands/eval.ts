@@ -5,6 +5,8 @@ import { readBenchmarks } from '../../eval/benchmark.js'
 import { evaluate } from '../../eval/evaluate.js'
 import { summaryRows } from '../../eval/evaluation-page.js'
 import { gradeCompletions } from '../../eval/grade-completions.js'
+import type { Judge } from '../../eval/judge.js'
+import { openaiJudge } from '../../eval/openai-judge.js'
 import { presets, protocolFor } from '../../eval/protocol.js'
 import { TextGenerator } from '../../generate/generator.js'
 import type { ComputeDtype } from '../../native/addon-types.js'
@@ -28,6 +30,8 @@ interface EvalArguments extends Omit<ModelArguments, 'model'> {
   samples: number | undefined
   limit: number | undefined
   'batch-size': number
+  'judge-url': string | undefined
+  'judge-model': string | undefined
   json: boolean
 }
 
@@ -55,6 +59,8 @@ export const evalCommand: CommandModule<object, EvalArguments> = {
         describe: 'folder for results.jsonl, summary.json and report.html; of --completions, the graded file',
       })
       .option('completions', { type: 'string', describe: 'grade these rows {answer, completion} instead of asking a model' })
+      .option('judge-url', { type: 'string', describe: 'an endpoint of OpenAI’s protocol that judges answers [the grader]' })
+      .option('judge-model', { type: 'string', describe: 'the model that judges there' })
       .option('json', { type: 'boolean', default: false, describe: 'print the summaries as one JSON object' })
       .strictOptions()
       .example('$0 eval --model trained --data aime.jsonl math.jsonl --output scores', 'LIMO’s protocol')
@@ -89,7 +95,15 @@ async function evaluateModel(args: EvalArguments, model: string, data: string[])
   let tokens = 0
   let fresh = 0
   try {
-    const run = evaluate({ model, generator, benchmarks, protocol, output: args.output, signal: interruption.signal })
+    const run = evaluate({
+      model,
+      generator,
+      benchmarks,
+      protocol,
+      ...judgeOf(args),
+      output: args.output,
+      signal: interruption.signal,
+    })
     for await (const event of run) {
       if (event.type === 'start' && event.known > 0)
         console.error(pc.dim(`${formatCount(event.known)} of ${formatCount(event.answers)} answers are there already`))
@@ -123,20 +137,32 @@ async function evaluateModel(args: EvalArguments, model: string, data: string[])
   }
 }
 
-async function gradeFile({ completions, output, json, model, data }: EvalArguments): Promise<void> {
+async function gradeFile(args: EvalArguments): Promise<void> {
+  const { completions, output, json, model, data } = args
   if (model !== undefined || data !== undefined)
     throw new ConfigError(
       'CONFIG_INVALID_VALUE',
       'expected --completions without --model and --data: its rows have answers and completions',
     )
   if (output === undefined) throw new ConfigError('CONFIG_INVALID_VALUE', 'expected --output FILE for the graded rows')
-  const { rows, correct, unanswered } = await gradeCompletions(completions!, output)
+  const { rows, correct, unanswered } = await gradeCompletions(completions!, output, judgeOf(args))
   const percent = rows === 0 ? 0 : (100 * correct) / rows
   if (json) console.log(JSON.stringify({ rows, correct, unanswered }))
   else
     console.log(
       `${formatCount(correct)} of ${formatCount(rows)} right (${percent.toFixed(1)}%), ${formatCount(unanswered)} without an answer\nwritten  ${output}`,
     )
+}
+
+function judgeOf(args: EvalArguments): { judge?: Judge; judgeName?: string } {
+  const [url, model] = [args['judge-url'], args['judge-model']]
+  if (url === undefined && model === undefined) return {}
+  if (url === undefined || model === undefined || !URL.canParse(url))
+    throw new ConfigError(
+      'CONFIG_INVALID_VALUE',
+      `expected --judge-url URL and --judge-model NAME together but received ${url} and ${model}`,
+    )
+  return { judge: openaiJudge({ url, model }), judgeName: `${model} at ${url}` }
 }
 
 function checkCount(value: number | undefined, name: string): void {
