@@ -36,20 +36,19 @@ const sumWidth = 4
 const wordProblemWidth = 3
 
 /**
- * Arithmetic worked out column by column, and checked column by column by the inverse operation: in turn an addition, a subtraction and
- * a word problem of two steps.
+ * Arithmetic worked out column by column, and every column checked by the inverse operation: in turn an addition, a subtraction and a
+ * word problem of two steps.
  *
  *     What is 5069 - 255?
- *     Subtract 0255 from 5069. Ones: 9-5=4, so 4. Tens: 6-5=2, so 24. Hundreds: 0-2, borrow, 10-2=8, so 824. …
- *     Check 4824+0255=5069: 4+5=9 (9); 2+5=7 (6), no. Wrong, again.
- *     Subtract 0255 from 5069. Ones: 9-5=4, so 4. Tens: 6-5=1, so 14. Hundreds: 0-2, borrow, 10-2=8, so 814. …
- *     Check 4814+0255=5069: 4+5=9 (9); 1+5=6 (6); 8+2=10 (0); 4+0+1=5 (5). Right.
+ *     Subtract 0255 from 5069. Ones: 9-5=4 (4+5=9), so 4. Tens: 6-5=2 (2+5=7, no), 6-5=1 (1+5=6), so 14.
+ *     Hundreds: 0-2, borrow, 10-2=8 (8+2=10), so 814. Thousands: 5-0-1=4 (4+0+1=5), so 4814.
  *     That is 4814.
  *     The answer is \\boxed{4814}.
  *
- * In some chains a calculation has a slip, which its check finds and mends: so a check is worth doing, and a model that errs where no
- * chain did finds it too. Padded numbers, the running result in every column and the explicit borrow are what lets a model of under a
- * million parameters learn it. No two chains, and none of `exclude`, have the same key.
+ * Some columns have a slip, which the check finds and mends: so a check is worth doing, and a model that errs where no chain did finds
+ * it too. They are frequent enough that the check has to be calculated: were it nearly always right, it would be copied from the
+ * question. Padded numbers, the running result in every column and the explicit borrow are what lets a model of under a million
+ * parameters learn it. No two chains, and none of `exclude`, have the same key.
  */
 export function generateChains(options: {
   count: number
@@ -84,7 +83,7 @@ function makeAddition(random: Random): Problem {
     y = numberOfDigits(random, random.pick([2, 3, 4]))
   } while (x + y >= 10 ** sumWidth)
   const question = random.pick([`What is ${x} + ${y}?`, `Compute ${x} + ${y}.`, `Find the sum of ${x} and ${y}.`])
-  const solution = solve(calculate(random, { operation: '+', x, y, width: sumWidth }), x + y, sumWidth)
+  const solution = solve([capitalize(workOut(random, { operation: '+', x, y, width: sumWidth }))], x + y, sumWidth)
   return { kind: 'addition', key: `${Math.min(x, y)}+${Math.max(x, y)}`, question, solution, result: x + y }
 }
 
@@ -93,7 +92,7 @@ function makeSubtraction(random: Random): Problem {
   const second = numberOfDigits(random, random.pick([2, 3, 4]))
   const [x, y] = [Math.max(first, second), Math.min(first, second)]
   const question = random.pick([`What is ${x} - ${y}?`, `Compute ${x} - ${y}.`, `Take ${y} away from ${x}.`])
-  const solution = solve(calculate(random, { operation: '-', x, y, width: sumWidth }), x - y, sumWidth)
+  const solution = solve([capitalize(workOut(random, { operation: '-', x, y, width: sumWidth }))], x - y, sumWidth)
   return { kind: 'subtraction', key: `${x}-${y}`, question, solution, result: x - y }
 }
 
@@ -111,8 +110,8 @@ function makeWordProblem(random: Random): Problem {
     const secondEvent = random.pick(events[second]).replace('N', String(z))
     const width = wordProblemWidth
     const lines = [
-      ...calculate(random, { operation: first, x, y, width }, `${firstEvent}, so `),
-      ...calculate(random, { operation: second, x: between, y: z, width }, `${secondEvent}, so `),
+      `${capitalize(firstEvent)}, so ${workOut(random, { operation: first, x, y, width })}`,
+      `${capitalize(secondEvent)}, so ${workOut(random, { operation: second, x: between, y: z, width })}`,
     ]
     return {
       kind: 'word problem',
@@ -132,36 +131,8 @@ interface Calculation {
   width: number
 }
 
-/** A digit that is got wrong. */
-interface Slip {
-  place: number
-  /** What is added to the digit where there is no carry or borrow to forget. */
-  by: number
-  /** The carry or borrow into the column is forgotten. */
-  forgets: boolean
-}
-
-/** Of a hundred calculations so many have a slip that the check finds. */
-const slipPercent = 15
-
-/** The lines of a calculation and its check; of one that slips, both twice. */
-function calculate(random: Random, calculation: Calculation, reason = ''): string[] {
-  const slip = {
-    place: random.below(calculation.width),
-    by: random.pick([1, -1]),
-    forgets: random.below(2) === 0,
-  }
-  const isSlipping = random.below(100) < slipPercent
-  const right = workOut(calculation)
-  const lines: string[] = []
-  if (isSlipping) {
-    const wrong = workOut(calculation, slip)
-    const check = checkResult(calculation, wrong.result)
-    if (!check.isRight) lines.push(capitalize(reason + wrong.text), check.text)
-  }
-  const again = lines.length > 0 ? '' : reason
-  return [...lines, capitalize(again + right.text), checkResult(calculation, right.result).text]
-}
+/** Of a hundred columns so many have a slip. */
+const slipPercent = 12
 
 function solve(lines: string[], result: number, width: number): string {
   return [...lines, `That is ${shorten(pad(result, width)).join(', ')}.`, `The answer is \\boxed{${result}}.`].join('\n')
@@ -174,66 +145,57 @@ function shorten(padded: string): string[] {
   return steps
 }
 
-/** `add 0017 and 0025. Ones: 7+5=12, carry 1, so 2. Tens: …`, and what comes out of it. */
-function workOut({ operation, x, y, width }: Calculation, slip?: Slip): { text: string; result: number } {
+/** `add 0017 and 0025. Ones: 7+5=12 (12-5=7), carry 1, so 2. Tens: …` */
+function workOut(random: Random, { operation, x, y, width }: Calculation): string {
   const task =
     operation === '+' ? `add ${pad(x, width)} and ${pad(y, width)}.` : `subtract ${pad(y, width)} from ${pad(x, width)}.`
   const columns: string[] = []
-  let result = ''
   let carried = 0
   for (let place = 0; place < width; place++) {
-    const column = workColumn(operation, digit(x, place), digit(y, place), carried, slip?.place === place ? slip : undefined)
+    const column = workColumn(random, operation, digit(x, place), digit(y, place), carried)
     carried = column.carry
-    result = `${column.digit}${result}`
-    const carry = operation === '+' && carried === 1 ? ', carry 1' : ''
-    columns.push(`${placeNames[place]}: ${column.work}${carry}, so ${result}.`)
+    const soFar = pad(apply(operation, x, y) % 10 ** (place + 1), place + 1)
+    columns.push(`${placeNames[place]}: ${column.work}, so ${soFar}.`)
   }
-  return { text: [task, ...columns].join(' '), result: Number(result) }
+  return [task, ...columns].join(' ')
 }
 
-/** The inverse operation, which has to lead back to x: column by column, each against the digit of x, until one is wrong. */
-function checkResult({ operation, x, y, width }: Calculation, result: number): { text: string; isRight: boolean } {
-  const inverse = operation === '+' ? '-' : '+'
-  const columns: string[] = []
-  let carried = 0
-  let isRight = true
-  for (let place = 0; place < width && isRight; place++) {
-    const column = workColumn(inverse, digit(result, place), digit(y, place), carried)
-    carried = column.carry
-    const expected = digit(x, place)
-    isRight = column.digit === expected
-    columns.push(`${column.work} (${expected})${isRight ? '' : ', no'}`)
-  }
-  const task = `Check ${pad(result, width)}${inverse}${pad(y, width)}=${pad(x, width)}:`
-  return { text: `${task} ${columns.join('; ')}. ${isRight ? 'Right.' : 'Wrong, again.'}`, isRight }
-}
-
-/** The work in one column: what is written, the digit that comes out, and what it hands on as a carry or a borrow. */
+/** The work in one column, with what it hands on as a carry or a borrow. */
 function workColumn(
+  random: Random,
   operation: Operation,
   p: number,
   q: number,
   carried: number,
-  slip?: Slip,
-): { work: string; digit: number; carry: number } {
-  const from = carried === 1 ? `${operation}1` : ''
-  const plain = `${p}${operation}${q}${from}`
-  if (operation === '+') {
-    const sum = slipped(p + q + carried, carried, [0, 19], slip)
-    return { work: `${plain}=${sum}`, digit: sum % 10, carry: sum >= 10 ? 1 : 0 }
+): { work: string; carry: number } {
+  const taken = carried === 1 ? `${operation}1` : ''
+  const borrows = operation === '-' && p - q - carried < 0
+  const top = borrows ? p + 10 : p
+  const result = apply(operation, top, q) + (operation === '+' ? carried : -carried)
+  const fact = `${top}${operation}${q}${taken}`
+  const attempts: string[] = []
+  if (random.below(100) < slipPercent) {
+    const wrong = slipOf(random, result, operation === '+' ? 19 : 9, carried)
+    attempts.push(`${fact}=${wrong} (${inverseFact(operation, wrong, q, carried)}, no)`)
   }
-  const borrows = p - q - carried < 0
-  const difference = slipped(p - q - carried + (borrows ? 10 : 0), -carried, [0, 9], slip)
-  const work = borrows ? `${plain}, borrow, ${p + 10}-${q}${from}=${difference}` : `${plain}=${difference}`
-  return { work, digit: difference, carry: borrows ? 1 : 0 }
+  attempts.push(`${fact}=${result} (${inverseFact(operation, result, q, carried)})`)
+  const carry = operation === '+' ? Number(result > 9) : Number(borrows)
+  const before = borrows ? `${p}-${q}${taken}, borrow, ` : ''
+  return { work: `${before}${attempts.join(', ')}${operation === '+' && carry ? ', carry 1' : ''}`, carry }
 }
 
-/** What a slip makes of a column's result, which stays between `least` and `most`. */
-function slipped(value: number, carried: number, [least, most]: [number, number], slip: Slip | undefined): number {
-  if (slip === undefined) return value
-  const wrong = slip.forgets && carried !== 0 ? value - carried : value + slip.by
-  if (wrong >= least && wrong <= most) return wrong
-  return value > least ? value - 1 : value + 1
+/** `12-5-1=6`: what leads back to the first digit. */
+function inverseFact(operation: Operation, result: number, q: number, carried: number): string {
+  const inverse = operation === '+' ? '-' : '+'
+  const taken = carried === 1 ? `${inverse}1` : ''
+  return `${result}${inverse}${q}${taken}=${operation === '+' ? result - q - carried : result + q + carried}`
+}
+
+/** A result that is off by one, or by the carry that was forgotten, from 0 to `most`. */
+function slipOf(random: Random, result: number, most: number, carried: number): number {
+  const by = random.pick([1, -1])
+  const wrong = random.below(2) === 0 && carried === 1 ? result + (most === 19 ? -1 : 1) : result + by
+  return wrong < 0 || wrong > most ? 2 * result - wrong : wrong
 }
 
 function apply(operation: Operation, x: number, y: number): number {

@@ -17,9 +17,9 @@ interface Calculation {
 const places = ['Ones', 'Tens', 'Hundreds', 'Thousands']
 
 /**
- * Reads a chain as a strict teacher would, from its text alone: the question gives the numbers, and every column of every
- * calculation, every carry and borrow, every running result, every check and the answer must follow from them. A calculation may
- * have one wrong column if its check stops there, says so, and it is done again without.
+ * Reads a chain as a strict teacher would, from its text alone: the question gives the numbers, and every column of every calculation,
+ * every check, carry and borrow, every running result and the answer must follow from them. A column may be wrong once if its check
+ * says so and it is done again.
  *
  * Throws DATA_INVALID_RECORD with the first thing that is wrong.
  */
@@ -31,18 +31,12 @@ export function checkChain(chain: CheckedChain): { slips: number } {
   let slips = 0
   for (const [index, { operation, y }] of asked.entries()) {
     const place = `calculation ${index + 1}`
-    for (let attempt = 0; ; attempt++) {
-      const work = readWork(lines.next(), attempt === 0, chain)
-      expect(work.operation, operation, `the operation of ${place}`, chain)
-      expect(BigInt(work.x), result, `the first number of ${place}`, chain)
-      expect(BigInt(work.y), BigInt(y), `the second number of ${place}`, chain)
-      width = work.x.length
-      const isRight = checkInverse(lines.next(), work, chain)
-      expect(work.wrong, isRight ? 0 : 1, `the wrong columns of ${place}`, chain)
-      if (isRight) break
-      expect(attempt, 0, `the slips of ${place} before this one`, chain)
-      slips += 1
-    }
+    const work = readWork(lines.next(), chain)
+    expect(work.operation, operation, `the operation of ${place}`, chain)
+    expect(BigInt(work.x), result, `the first number of ${place}`, chain)
+    expect(BigInt(work.y), BigInt(y), `the second number of ${place}`, chain)
+    width = work.x.length
+    slips += work.slips
     result = apply(operation, result, BigInt(y))
   }
   const steps = [String(result).padStart(width, '0')]
@@ -102,16 +96,15 @@ function readEvent(text: string): { operation: string; y: string } {
   throw wrong(`expected an event that is known but received ${JSON.stringify(text)}`)
 }
 
-/** A calculation as it was written: what it says the result is, and in how many columns that is wrong. */
+/** A calculation as it was written, and how many of its columns were wrong at first. */
 interface Work extends Calculation {
-  result: string
-  wrong: number
+  slips: number
 }
 
-/** `Add 017 and 025. Ones: 7+5=12, carry 1, so 2. Tens: 1+2+1=4, so 42. …`, at first perhaps after an event and `so`. */
-function readWork(line: string, isFirst: boolean, chain: CheckedChain): Work {
+/** `Add 017 and 025. Ones: 7+5=12 (12-5=7), carry 1, so 2. Tens: …`, perhaps after an event and `so`. */
+function readWork(line: string, chain: CheckedChain): Work {
   const [head, ...columns] = line.replace(/\.$/, '').split('. ')
-  const event = isFirst ? /^([A-Z][\w ]*), so (.*)$/.exec(head!) : null
+  const event = /^([A-Z][\w ]*), so (.*)$/.exec(head!)
   const task = /^(?:add (\d+) and (\d+)|subtract (\d+) from (\d+))$/i.exec(event?.[2] ?? head!)
   if (task === null || !line.endsWith('.'))
     throw wrong(`expected "add … and …" or "subtract … from …" but received ${JSON.stringify(line)}`, chain)
@@ -128,88 +121,59 @@ function readWork(line: string, isFirst: boolean, chain: CheckedChain): Work {
 
   let result = ''
   let carried = 0
-  let wrongColumns = 0
+  let slips = 0
   for (const [place, column] of columns.entries()) {
     const parts = /^(\w+): (.+), so (\d+)$/.exec(column)
     if (parts === null) throw wrong(`expected a column but received ${JSON.stringify(column)}`, chain)
     expect(parts[1], places[place], `the name of column ${place + 1}`, chain)
-    const done = readColumn(
-      parts[2]!,
-      { operation, p: x.at(-1 - place)!, q: y.at(-1 - place)!, carried, namesCarry: true },
-      chain,
-    )
-    if (!done.isRight) wrongColumns += 1
+    const done = readColumn(parts[2]!, { operation, p: Number(x.at(-1 - place)), q: Number(y.at(-1 - place)), carried }, chain)
+    slips += done.slips
     carried = done.carry
     result = `${done.digit}${result}`
     expect(parts[3], result, `the running result of ${parts[1]}`, chain)
   }
-  if (wrongColumns === 0) expect(carried, 0, `a carry out of the last column of ${x}${operation}${y}`, chain)
-  return { operation, x, y, result, wrong: wrongColumns }
-}
-
-/** `Check 4814+0255=5069: 4+5=9 (9); …. Right.`, or up to the first column that differs: `2+5=7 (6), no. Wrong, again.` */
-function checkInverse(line: string, work: Work, chain: CheckedChain): boolean {
-  const parts = /^Check (\d+)([+-])(\d+)=(\d+): (.+)\. (Right|Wrong, again)\.$/.exec(line)
-  if (parts === null) throw wrong(`expected a check but received ${JSON.stringify(line)}`, chain)
-  const [, result, operation, y, x, text, verdict] = parts as unknown as string[]
-  expect(operation, work.operation === '+' ? '-' : '+', 'the operation of the check', chain)
-  expect(result, work.result, 'the number that is checked', chain)
-  expect(y, work.y, 'the second number of the check', chain)
-  expect(x, work.x, 'the number that the check leads back to', chain)
-  const columns = text!.split('; ')
-  let carried = 0
-  for (const [place, column] of columns.entries()) {
-    const match = /^(.+) \((\d)\)(, no)?$/.exec(column)
-    if (match === null)
-      throw wrong(`expected a column and the digit it should give but received ${JSON.stringify(column)}`, chain)
-    const [p, q] = [result!.at(-1 - place)!, y!.at(-1 - place)!]
-    const done = readColumn(match[1]!, { operation: operation!, p, q, carried, namesCarry: false }, chain)
-    expect(done.isRight, true, `that ${match[1]} is right`, chain)
-    expect(match[2], x!.at(-1 - place), `the digit of ${x} in column ${place + 1}`, chain)
-    const fits = done.digit === Number(match[2])
-    expect(match[3] === undefined, fits, `that the check sees whether ${match[1]} gives ${match[2]}`, chain)
-    carried = done.carry
-    if (fits) continue
-    expect(place, columns.length - 1, 'the last column of a check that fails', chain)
-    expect(verdict, 'Wrong, again', 'the end of the check', chain)
-    return false
-  }
-  expect(columns.length, x!.length, `the columns of the check of ${result}`, chain)
-  expect(verdict, 'Right', 'the end of the check', chain)
-  return true
+  expect(carried, 0, `a carry out of the last column of ${x}${operation}${y}`, chain)
+  return { operation, x, y, slips }
 }
 
 interface Column {
   operation: string
-  p: string
-  q: string
+  p: number
+  q: number
   carried: number
-  /** Whether a carry is said. */
-  namesCarry: boolean
 }
 
-/** The written work of one column against its digits; only the number that comes out may be wrong. */
-function readColumn(work: string, column: Column, chain: CheckedChain): { digit: number; carry: number; isRight: boolean } {
-  const { operation, p, q, carried, namesCarry } = column
-  const terms = `${q}${carried ? `${operation}1` : ''}`
-  const taken = Number(q) + carried
-  const borrows = operation === '-' && Number(p) < taken
-  const [, written = '', said = ''] = /^(.*=)(\d+(?:, carry 1)?)$/.exec(work) ?? []
-  expect(
-    written,
-    borrows ? `${p}-${terms}, borrow, 1${p}-${terms}=` : `${p}${operation}${terms}=`,
-    `the work on ${p} and ${q}`,
-    chain,
-  )
-  const value = Number.parseInt(said, 10)
-  if (operation === '-') {
-    expect(said, String(value), `what comes out of ${written}`, chain)
-    expect(value <= 9, true, `that ${value} is a digit`, chain)
-    return { digit: value, carry: borrows ? 1 : 0, isRight: value === Number(p) - taken + (borrows ? 10 : 0) }
+/** `0-2, borrow, 10-2=8 (8+2=10)`, `7+5=12 (12-5=7), carry 1`; before that perhaps a fact that its check refuses: `7+5=13 (13-5=8, no)`. */
+function readColumn(work: string, { operation, p, q, carried }: Column, chain: CheckedChain) {
+  const sign = operation === '+' ? 1 : -1
+  const taken = carried ? `${operation}1` : ''
+  const borrows = sign < 0 && p - q - carried < 0
+  const top = borrows ? p + 10 : p
+  const right = top + sign * (q + carried)
+  let rest = work
+  const take = (expected: string, what: string) => {
+    expect(rest.slice(0, expected.length), expected, what, chain)
+    rest = rest.slice(expected.length)
   }
-  expect(said, `${value}${value > 9 && namesCarry ? ', carry 1' : ''}`, `what comes out of ${written}`, chain)
-  expect(value <= 19, true, `that ${value} is a digit and a carry`, chain)
-  return { digit: value % 10, carry: value > 9 ? 1 : 0, isRight: value === Number(p) + taken }
+  if (borrows) take(`${p}-${q}${taken}, borrow, `, `the borrow of ${p}-${q}`)
+  let slips = 0
+  for (;;) {
+    take(`${top}${operation}${q}${taken}=`, `the work on ${p} and ${q}`)
+    const said = /^\d+/.exec(rest)?.[0] ?? ''
+    const value = Number(said)
+    take(`${value} (`, `what ${top}${operation}${q}${taken} gives`)
+    const inverse = operation === '+' ? '-' : '+'
+    take(`${value}${inverse}${q}${carried ? `${inverse}1` : ''}=${value - sign * (q + carried)}`, `the check of ${value}`)
+    if (value === right) break
+    take(', no), ', `that the check refuses ${value}`)
+    expect(value >= 0 && value <= (sign > 0 ? 19 : 9), true, `that a column can give ${value}`, chain)
+    slips += 1
+    expect(slips, 1, `the slips of ${top}${operation}${q}`, chain)
+  }
+  take(')', `the end of the check of ${right}`)
+  const carry = sign > 0 ? Number(right > 9) : Number(borrows)
+  expect(rest, sign > 0 && carry ? ', carry 1' : '', `what follows ${top}${operation}${q}${taken}=${right}`, chain)
+  return { digit: right % 10, carry, slips }
 }
 
 function apply(operation: string, x: bigint, y: bigint): bigint {

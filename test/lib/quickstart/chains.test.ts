@@ -15,7 +15,7 @@ t.test('the format of the chains', async (t) => {
   }
   t.ok(chains.every(({ solution, answer }) => solution.endsWith(`The answer is \\boxed{${answer}}.`)))
   const lengths = chains.map(({ solution }) => solution.length)
-  t.ok(Math.min(...lengths) >= 200 && Math.max(...lengths) <= 950, 'short enough to learn in minutes')
+  t.ok(Math.min(...lengths) >= 180 && Math.max(...lengths) <= 420, 'short enough to learn in minutes')
   t.ok(
     chains.every(({ question, solution }) => /^[\x20-\x7e\n]*$/.test(question + solution)),
     'ASCII alone, for a byte tokenizer',
@@ -28,8 +28,7 @@ t.test('every chain is right', async (t) => {
     const chains = generateChains({ count: 1250, seed })
     const slips = chains.map((chain) => checkChain(chain).slips)
     const mended = slips.filter((count) => count > 0).length / chains.length
-    t.ok(mended > 0.1 && mended < 0.3, `${mended} of the chains find a slip and mend it`)
-    t.ok(Math.max(...slips) === 2, 'some two')
+    t.ok(mended > 0.3 && mended < 0.6, `${mended} of the chains find a slip and mend it`)
     t.equal(new Set(chains.map(({ key }) => key)).size, chains.length, 'no calculation occurs twice')
   }
 })
@@ -82,10 +81,8 @@ t.test('checkChain says what is wrong', async (t) => {
   const chain = {
     question: 'What is 5069 - 255?',
     solution: [
-      'Subtract 0255 from 5069. Ones: 9-5=4, so 4. Tens: 6-5=2, so 24. Hundreds: 0-2, borrow, 10-2=8, so 824. Thousands: 5-0-1=4, so 4824.',
-      'Check 4824+0255=5069: 4+5=9 (9); 2+5=7 (6), no. Wrong, again.',
-      'Subtract 0255 from 5069. Ones: 9-5=4, so 4. Tens: 6-5=1, so 14. Hundreds: 0-2, borrow, 10-2=8, so 814. Thousands: 5-0-1=4, so 4814.',
-      'Check 4814+0255=5069: 4+5=9 (9); 1+5=6 (6); 8+2=10 (0); 4+0+1=5 (5). Right.',
+      'Subtract 0255 from 5069. Ones: 9-5=4 (4+5=9), so 4. Tens: 6-5=2 (2+5=7, no), 6-5=1 (1+5=6), so 14. ' +
+        'Hundreds: 0-2, borrow, 10-2=8 (8+2=10), so 814. Thousands: 5-0-1=4 (4+0+1=5), so 4814.',
       'That is 4814.',
       'The answer is \\boxed{4814}.',
     ].join('\n'),
@@ -95,17 +92,14 @@ t.test('checkChain says what is wrong', async (t) => {
   const change = (from: string, to: string) => ({ ...chain, solution: chain.solution.replace(from, to) })
   const fails = (changed: typeof chain, message: RegExp) =>
     t.throws(() => checkChain(changed), { code: 'DATA_INVALID_RECORD', message })
-  fails(change('6-5=1', '6-5=2'), /running result of Tens/)
-  fails(change('6-5=1, so 14', '6-5=2, so 24'), /running result of Hundreds|number that is checked|wrong columns/)
+  fails(change('6-5=1 (1+5=6)', '6-5=2 (2+5=7)'), /that the check refuses 2/)
+  fails(change('6-5=1 (1+5=6)', '6-5=3 (3+5=8, no), 6-5=1 (1+5=6)'), /the slips of 6-5/)
+  fails(change('(2+5=7, no)', '(2+5=6, no)'), /the check of 2/)
+  fails(change('(4+5=9)', '(4+5=9, no)'), /the end of the check of 4/)
   fails(change('so 814', 'so 914'), /running result of Hundreds/)
-  fails(change('0-2, borrow, 10-2=8', '0-2=8'), /the work on 0 and 2/)
-  fails(change('1+5=6', '1+5=7'), /that 1\+5=7 is right/)
-  fails(change('2+5=7 (6), no', '2+5=7 (6)'), /whether 2\+5=7 gives 6/)
-  fails(change('2+5=7 (6), no. Wrong, again.', '2+5=7 (6), no. Right.'), /the end of the check/)
-  fails(change('=5069: 4+5=9 (9); 1', '=5068: 4+5=9 (9); 1'), /leads back to/)
+  fails(change('0-2, borrow, 10-2=8', '0-2=8'), /the borrow of 0-2/)
   fails(change('{4814}', '{4815}'), /the last line/)
   fails(change('That is 4814', 'That is 04814'), /the line before the last/)
-  fails(change('\nCheck', ' Check'), /expected/)
   fails(change('Thousands', 'Tens'), /the name of column 4/)
   fails({ ...chain, answer: '4815' }, /the answer/)
   fails({ ...chain, question: 'What is 5069 - 256?' }, /second number of calculation 1/)
