@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { defaultChains } from '../../../lib/quickstart/chains.js'
 import { prepareQuickstart } from '../../../lib/quickstart/quickstart.js'
 
 t.test('what is there already stays, with every edit', async (t) => {
@@ -8,7 +9,7 @@ t.test('what is there already stays, with every edit', async (t) => {
   const inputs = join(folder, 'inputs')
   const { config, configPath } = await prepareQuickstart({ output_dir: folder })
   t.equal(config.numTrainEpochs, 25)
-  t.same(readdirSync(inputs).sort(), ['base-model', 'chains.jsonl', 'train.yaml'])
+  t.same(readdirSync(inputs).sort(), ['base-model', 'chains.jsonl', 'held-out.jsonl', 'train.yaml'])
 
   const edited = readFileSync(configPath, 'utf8').replace('num_train_epochs: 25', 'num_train_epochs: 3 # mine')
   writeFileSync(configPath, edited)
@@ -24,7 +25,11 @@ t.test('what is there already stays, with every edit', async (t) => {
   rmSync(join(inputs, 'chains.jsonl'))
   rmSync(configPath)
   await prepareQuickstart({ output_dir: folder })
-  t.equal(readFileSync(join(inputs, 'chains.jsonl'), 'utf8').trim().split('\n').length, 817, 'what is missing is written again')
+  t.equal(
+    readFileSync(join(inputs, 'chains.jsonl'), 'utf8').trim().split('\n').length,
+    defaultChains.count,
+    'what is missing is written again',
+  )
   t.notOk(readFileSync(configPath, 'utf8').includes('# mine'))
 })
 
