@@ -1,4 +1,4 @@
-// Less is more, in miniature: what 400 chains teach a small model that knows its facts, beside ten times as many answers and as many
+// Less is more, in miniature: what 300 chains teach a small model that knows its facts, beside ten times as many answers and as many
 // poor chains.
 //
 //     node examples/less-is-more/run.mjs [output folder] [--seeds 3] [--quick]
@@ -22,7 +22,7 @@ const seeds = Array.from({ length: Number(values.seeds) }, (_, index) => index +
 /** For a first look: a thirtieth of the work, which teaches nothing. */
 const scale = values.quick ? 30 : 1
 
-const chains = 400
+const chains = 300
 const problems = values.quick ? 20 : 200
 mkdirSync(output, { recursive: true })
 
@@ -107,6 +107,7 @@ const results = { base: await score(base), runs: [] }
 for (const seed of seeds) {
   const good = chainsOf('inDistribution', chains, 1000 + seed, exclude)
   const conditions = {
+    // About as many tokens each.
     chains: { rows: good, epochs: 25 },
     answers: { rows: withAnswersAlone(chainsOf('inDistribution', 10 * chains, 1000 + seed, exclude)), epochs: 14 },
     poor: { rows: poorChains(good, seed), epochs: 25 },
