@@ -19,12 +19,16 @@ export function factsAndSkills(count, seed) {
   const makers = [
     () => {
       const [a, b, carry] = [below(10), below(10), below(2)]
-      return [`${a}+${b}+${carry}`, `${a}+${b}+${carry}=${a + b + carry}`]
+      const sum = a + b + carry
+      const terms = `${a}+${b}${carry ? '+1' : ''}`
+      return [terms, `${terms}=${sum}${sum > 9 ? `, carry 1` : ''}`]
     },
     () => {
-      const [b, carry, rest] = [below(10), below(2), below(10)]
-      const terms = `${rest + b + carry}-${b}-${carry}`
-      return [terms, `${terms}=${rest}`]
+      const [a, b, borrow] = [below(10), below(10), below(2)]
+      const from = borrow ? '-1' : ''
+      const rest = a - b - borrow
+      const plain = `${a}-${b}${from}`
+      return [plain, rest < 0 ? `${plain}, borrow, ${a + 10}-${b}${from}=${rest + 10}` : `${plain}=${rest}`]
     },
     () => {
       const value = below(10 ** (1 + below(4)))

@@ -24,7 +24,7 @@ interface Problem {
 }
 
 /** The training set of the embedded default. */
-export const defaultChains = { count: 817, seed: 42 } as const
+export const defaultChains = { count: 4000, seed: 42 } as const
 
 const placeNames = ['Ones', 'Tens', 'Hundreds', 'Thousands']
 const people = ['Mia', 'Tom', 'Ana', 'Leo', 'Eva', 'Sam', 'Zoe', 'Max']
@@ -40,14 +40,14 @@ const wordProblemWidth = 3
  * word problem of two steps.
  *
  *     What is 5069 - 255?
- *     Subtract 0255 from 5069. Ones: 9-5-0=4 (4+5+0=9), borrow 0, so 4. Tens: 6-5-0=2 (2+5+0=7, no), 6-5-0=1 (1+5+0=6),
- *     borrow 0, so 14. Hundreds: 10-2-0=8 (8+2+0=10), borrow 1, so 814. Thousands: 5-0-1=4 (4+0+1=5), borrow 0, so 4814.
+ *     Subtract 0255 from 5069. Ones: 9-5=4 (4+5=9), so 4. Tens: 6-5=2 (2+5=7, no), 6-5=1 (1+5=6), so 14.
+ *     Hundreds: 0-2, borrow, 10-2=8 (8+2=10), so 814. Thousands: 5-0-1=4 (4+0+1=5), so 4814.
  *     That is 4814.
  *     The answer is \\boxed{4814}.
  *
  * Some columns have a slip, which the check finds and mends: so a check is worth doing, and a model that errs where no chain did finds
  * it too. They are frequent enough that the check has to be calculated: were it nearly always right, it would be copied from the
- * question. Padded numbers, the running result and every carry and borrow in full are what lets a model of under a million
+ * question. Padded numbers, the running result in every column and the explicit borrow are what lets a model of under a million
  * parameters learn it. No two chains, and none of `exclude`, have the same key.
  */
 export function generateChains(options: {
@@ -145,7 +145,7 @@ function shorten(padded: string): string[] {
   return steps
 }
 
-/** `add 0017 and 0025. Ones: 7+5+0=12 (12-5-0=7), carry 1, so 2. Tens: …` */
+/** `add 0017 and 0025. Ones: 7+5=12 (12-5=7), carry 1, so 2. Tens: …` */
 function workOut(random: Random, { operation, x, y, width }: Calculation): string {
   const task =
     operation === '+' ? `add ${pad(x, width)} and ${pad(y, width)}.` : `subtract ${pad(y, width)} from ${pad(x, width)}.`
@@ -168,10 +168,11 @@ function workColumn(
   q: number,
   carried: number,
 ): { work: string; carry: number } {
+  const taken = carried === 1 ? `${operation}1` : ''
   const borrows = operation === '-' && p - q - carried < 0
   const top = borrows ? p + 10 : p
   const result = apply(operation, top, q) + (operation === '+' ? carried : -carried)
-  const fact = `${top}${operation}${q}${operation}${carried}`
+  const fact = `${top}${operation}${q}${taken}`
   const attempts: string[] = []
   if (random.below(100) < slipPercent) {
     const wrong = slipOf(random, result, operation === '+' ? 19 : 9, carried)
@@ -179,14 +180,15 @@ function workColumn(
   }
   attempts.push(`${fact}=${result} (${inverseFact(operation, result, q, carried)})`)
   const carry = operation === '+' ? Number(result > 9) : Number(borrows)
-  const name = operation === '+' ? 'carry' : 'borrow'
-  return { work: `${attempts.join(', ')}, ${name} ${carry}`, carry }
+  const before = borrows ? `${p}-${q}${taken}, borrow, ` : ''
+  return { work: `${before}${attempts.join(', ')}${operation === '+' && carry ? ', carry 1' : ''}`, carry }
 }
 
 /** `12-5-1=6`: what leads back to the first digit. */
 function inverseFact(operation: Operation, result: number, q: number, carried: number): string {
   const inverse = operation === '+' ? '-' : '+'
-  return `${result}${inverse}${q}${inverse}${carried}=${operation === '+' ? result - q - carried : result + q + carried}`
+  const taken = carried === 1 ? `${inverse}1` : ''
+  return `${result}${inverse}${q}${taken}=${operation === '+' ? result - q - carried : result + q + carried}`
 }
 
 /** A result that is off by one, or by the carry that was forgotten, from 0 to `most`. */

@@ -101,7 +101,7 @@ interface Work extends Calculation {
   slips: number
 }
 
-/** `Add 017 and 025. Ones: 7+5+0=12 (12-5-0=7), carry 1, so 2. Tens: …`, perhaps after an event and `so`. */
+/** `Add 017 and 025. Ones: 7+5=12 (12-5=7), carry 1, so 2. Tens: …`, perhaps after an event and `so`. */
 function readWork(line: string, chain: CheckedChain): Work {
   const [head, ...columns] = line.replace(/\.$/, '').split('. ')
   const event = /^([A-Z][\w ]*), so (.*)$/.exec(head!)
@@ -143,10 +143,10 @@ interface Column {
   carried: number
 }
 
-/** `10-2-0=8 (8+2+0=10), borrow 1`; before that perhaps a fact that its check refuses: `10-2-0=7 (7+2+0=9, no)`. */
+/** `0-2, borrow, 10-2=8 (8+2=10)`, `7+5=12 (12-5=7), carry 1`; before that perhaps a fact that its check refuses: `7+5=13 (13-5=8, no)`. */
 function readColumn(work: string, { operation, p, q, carried }: Column, chain: CheckedChain) {
   const sign = operation === '+' ? 1 : -1
-  const taken = `${operation}${carried}`
+  const taken = carried ? `${operation}1` : ''
   const borrows = sign < 0 && p - q - carried < 0
   const top = borrows ? p + 10 : p
   const right = top + sign * (q + carried)
@@ -155,6 +155,7 @@ function readColumn(work: string, { operation, p, q, carried }: Column, chain: C
     expect(rest.slice(0, expected.length), expected, what, chain)
     rest = rest.slice(expected.length)
   }
+  if (borrows) take(`${p}-${q}${taken}, borrow, `, `the borrow of ${p}-${q}`)
   let slips = 0
   for (;;) {
     take(`${top}${operation}${q}${taken}=`, `the work on ${p} and ${q}`)
@@ -162,7 +163,7 @@ function readColumn(work: string, { operation, p, q, carried }: Column, chain: C
     const value = Number(said)
     take(`${value} (`, `what ${top}${operation}${q}${taken} gives`)
     const inverse = operation === '+' ? '-' : '+'
-    take(`${value}${inverse}${q}${inverse}${carried}=${value - sign * (q + carried)}`, `the check of ${value}`)
+    take(`${value}${inverse}${q}${carried ? `${inverse}1` : ''}=${value - sign * (q + carried)}`, `the check of ${value}`)
     if (value === right) break
     take(', no), ', `that the check refuses ${value}`)
     expect(value >= 0 && value <= (sign > 0 ? 19 : 9), true, `that a column can give ${value}`, chain)
@@ -171,7 +172,7 @@ function readColumn(work: string, { operation, p, q, carried }: Column, chain: C
   }
   take(')', `the end of the check of ${right}`)
   const carry = sign > 0 ? Number(right > 9) : Number(borrows)
-  expect(rest, `, ${sign > 0 ? 'carry' : 'borrow'} ${carry}`, `what follows ${top}${operation}${q}${taken}=${right}`, chain)
+  expect(rest, sign > 0 && carry ? ', carry 1' : '', `what follows ${top}${operation}${q}${taken}=${right}`, chain)
   return { digit: right % 10, carry, slips }
 }
 

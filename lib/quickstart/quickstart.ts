@@ -28,7 +28,7 @@ const recipe = {
   lr_scheduler_type: 'cosine_with_min_lr',
   lr_scheduler_kwargs: { min_lr_rate: 0.1 },
   warmup_ratio: 0.05,
-  num_train_epochs: 25,
+  num_train_epochs: 5,
   weight_decay: 1.0,
   adam_beta2: 0.98,
   logging_steps: 25,

@@ -140,7 +140,7 @@ function printEnd(event: Extract<TrainEvent, { type: 'end' }>, { last, elapsedMs
       [
         [`npx limo-native generate --model ${quickstart.folder} --question "What is 3810 - 54?"`, 'ask it something else'],
         [`npx limo-native inspect ${quickstart.configPath} --row 1`, 'a chain as the model sees it'],
-        [`npx limo-native train ${quickstart.configPath} --num_train_epochs 5`, 'change a setting (or edit the file)'],
+        [`npx limo-native train ${quickstart.configPath} --num_train_epochs 2`, 'change a setting (or edit the file)'],
         ['npx limo-native train --model_name_or_path DIR --dataset chains.jsonl --output_dir OUT', 'your own model and chains'],
       ],
       '  ',

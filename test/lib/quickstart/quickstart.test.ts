@@ -8,10 +8,10 @@ t.test('what is there already stays, with every edit', async (t) => {
   const folder = join(t.testdir(), 'quick')
   const inputs = join(folder, 'inputs')
   const { config, configPath } = await prepareQuickstart({ output_dir: folder })
-  t.equal(config.numTrainEpochs, 25)
+  t.equal(config.numTrainEpochs, 5)
   t.same(readdirSync(inputs).sort(), ['base-model', 'chains.jsonl', 'held-out.jsonl', 'train.yaml'])
 
-  const edited = readFileSync(configPath, 'utf8').replace('num_train_epochs: 25', 'num_train_epochs: 3 # mine')
+  const edited = readFileSync(configPath, 'utf8').replace('num_train_epochs: 5', 'num_train_epochs: 3 # mine')
   writeFileSync(configPath, edited)
   const chains = readFileSync(join(inputs, 'chains.jsonl'), 'utf8').split('\n').slice(0, 10).join('\n')
   writeFileSync(join(inputs, 'chains.jsonl'), chains)
