@@ -1,15 +1,17 @@
 /**
  * Published accuracies in percent, of Qwen2.5-32B-Instruct fine-tuned on LIMO's 817 chains: Ye et al., "LIMO: Less is More for
- * Reasoning", arXiv:2502.03387v1, by the names of the authors' files.
+ * Reasoning", arXiv:2502.03387v1, by the names that the benchmarks' files have.
  */
-const limo: Readonly<Record<string, number>> = { aime: 57.1, math: 94.8, amc: 92.0, olympiadbench: 66.8, minerva: 44.9 }
+const limo = [
+  { names: /^aime(?:[-_]?(?:20)?24)?$/, percent: 57.1 },
+  { names: /^math(?:[-_]?500)?$/, percent: 94.8 },
+  { names: /^amc(?:[-_]?(?:20)?23)?$/, percent: 92.0 },
+  { names: /^olympiad[-_]?bench$/, percent: 66.8 },
+  { names: /^minerva(?:[-_]?math)?$/, percent: 44.9 },
+]
 
-/** LIMO's own number for a benchmark of that name, as a share. */
+/** LIMO's own number for a benchmark of that name, as a share; undefined for others. */
 export function publishedAccuracy(benchmark: string): number | undefined {
-  const name = benchmark.toLowerCase()
-  const known = Object.keys(limo).find(
-    (key) => name === key || name.startsWith(`${key}-`) || name.startsWith(`${key}_`) || (key !== 'math' && name.startsWith(key)),
-  )
-  const percent = known === undefined ? (name === 'math500' ? limo.math : undefined) : limo[known]
-  return percent === undefined ? undefined : percent / 100
+  const known = limo.find(({ names }) => names.test(benchmark.toLowerCase()))
+  return known && known.percent / 100
 }
