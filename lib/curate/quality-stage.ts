@@ -1,5 +1,5 @@
-import { compareAnswers } from '../data/answer.js'
 import { lastBoxed } from '../data/boxed.js'
+import { compareAnswers } from '../grader/compare-answers.js'
 import { type CurateRow, markedAnswer } from './curate-row.js'
 import { type QualityOptions, QualityScorer } from './quality-score.js'
 import type { StageContext, StageOutput } from './stage.js'
@@ -73,7 +73,7 @@ function wrongAnswer({ solution, answer }: CurateRow, { checkAnswer, missingAnsw
     const message = `expected the answer (${answer.slice(0, 60)}) in \\boxed{} but the chain has none`
     return { code: 'no answer', message, answer }
   }
-  const verdict = compareAnswers(found, answer)
+  const { verdict } = compareAnswers(found, answer)
   if (verdict === 'same' || (verdict === 'undecided' && undecided === 'keep')) return undefined
   const [given, right] = [found.slice(0, 60), answer.slice(0, 60)]
   if (verdict === 'different')
