@@ -8,7 +8,7 @@ import { withoutRemarks } from './remarks.js'
 import { choiceIn, isWords, wordsIn } from './words.js'
 
 /** Longer answers are compared as they are written. */
-const LONGEST_ANSWER = 2000
+export const LONGEST_ANSWER = 2000
 
 /** How two answers were compared; `structure` is lists, intervals, matrices, equations and inequalities. */
 export interface Comparison {

@@ -119,14 +119,16 @@ export class ExpressionComparison {
   private lists(a: Expression, b: Expression): Verdict | undefined {
     if (a.kind !== 'list' && b.kind !== 'list') return undefined
     const [listA, listB] = [asList(a), asList(b)]
+    const [valuesA, valuesB] = [valuesOfNamed(listA.of), valuesOfNamed(listB.of)]
+    const isNamed = (valuesA === undefined) !== (valuesB === undefined)
+    // Two angles that are 90 are not one that is.
+    if (isNamed && listA.of.length !== listB.of.length) return 'undecided'
     const verdict = this.listItems(listA, listB)
     if (verdict === 'same') return verdict
     const [separateA, separateB] = [listA.of.flatMap(separateNames), listB.of.flatMap(separateNames)]
     const isSeparated = separateA.length !== listA.of.length || separateB.length !== listB.of.length
     if (isSeparated && this.unordered(separateA, separateB) === 'same') return 'same'
-    const [valuesA, valuesB] = [valuesOfNamed(listA.of), valuesOfNamed(listB.of)]
-    // Two angles that are 90 are not one that is.
-    if ((valuesA === undefined) === (valuesB === undefined) || listA.of.length !== listB.of.length) return verdict
+    if (!isNamed) return verdict
     return this.listItems(valuesA ? { ...listA, of: valuesA } : listA, valuesB ? { ...listB, of: valuesB } : listB)
   }
 

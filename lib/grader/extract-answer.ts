@@ -29,7 +29,8 @@ export function extractAnswer(completion: string, { fallback = false }: ExtractO
   if (box !== undefined) return [...boxesBefore(completion, box.start), box.content.trim()].join(', ')
   const text = completion.trim()
   const words = text.slice(0, SHORT).match(/(?<![\\a-zA-Z])[a-zA-Z]{2,}/g) ?? []
-  if (text !== '' && text.length <= SHORT && words.length <= 2 && formulasIn(text).length === 0) return text
+  if (text !== '' && text.length <= SHORT && words.length <= (/\d/.test(text) ? 1 : 2) && formulasIn(text).length === 0)
+    return text
   return lastFormula(text.slice(-TAIL))
 }
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import { type Comparison, compareAnswers } from './compare-answers.js'
+import { type Comparison, compareAnswers, LONGEST_ANSWER } from './compare-answers.js'
 import type { GradeAnswer, GradeRequest } from './grade-worker.js'
 
 export interface GraderOptions {
@@ -46,7 +46,8 @@ export class Grader {
   async grade(gold: string, prediction: string | undefined): Promise<Grade> {
     if (this.isClosed) throw new Error('expected an open grader but received one that is closed')
     if (prediction === undefined || prediction.trim() === '') return { correct: false, how: 'none' }
-    if (gold.length + prediction.length <= SHORT) return gradeOf(compareAnswers(gold, prediction))
+    const isText = Math.max(gold.length, prediction.length) > LONGEST_ANSWER
+    if (isText || gold.length + prediction.length <= SHORT) return gradeOf(compareAnswers(gold, prediction))
     const grade = this.last.then(() => this.gradeInThread({ gold, prediction }))
     this.last = grade
     return grade
@@ -63,14 +64,20 @@ export class Grader {
     const worker = this.worker ?? (await this.startThread())
     if (worker === undefined) return { correct: false, how: 'failed' }
     return new Promise((resolve) => {
-      const end = (grade: Grade) => {
+      const stopListening = () => {
         clearTimeout(timer)
         worker.removeAllListeners()
         // What is wrong with a thread that is no longer asked is nobody's concern.
         worker.on('error', () => {})
+      }
+      const end = (grade: Grade) => {
+        stopListening()
         resolve(grade)
       }
-      const giveUp = (how: 'timeout' | 'failed') => void this.replaceThread().then(() => end({ correct: false, how }))
+      const giveUp = (how: 'timeout' | 'failed') => {
+        stopListening()
+        void this.replaceThread().then(() => resolve({ correct: false, how }))
+      }
       const timer = setTimeout(() => giveUp('timeout'), this.timeLimitMs)
       worker.once('message', (answer: GradeAnswer) =>
         end(answer === 'failed' ? { correct: false, how: 'failed' } : gradeOf(answer)),
