@@ -1,7 +1,6 @@
-import { compareAnswers } from '../data/answer.js'
 import { lastBoxed } from '../data/boxed.js'
 import { markedAnswer } from '../data/problem-row.js'
-import { gradeAnswer } from '../grader/grade.js'
+import { compareAnswers } from '../grader/compare-answers.js'
 import type { CurateRow } from './curate-row.js'
 import { type QualityOptions, QualityScorer } from './quality-score.js'
 import type { StageContext, StageOutput } from './stage.js'
@@ -75,9 +74,7 @@ function wrongAnswer({ solution, answer }: CurateRow, { checkAnswer, missingAnsw
     const message = `expected the answer (${answer.slice(0, 60)}) in \\boxed{} but the chain has none`
     return { code: 'no answer', message, answer }
   }
-  // What differs in spelling may be the same by mathematics.
-  const spelled = compareAnswers(found, answer)
-  const verdict = spelled !== 'same' && gradeAnswer(answer, found) ? 'same' : spelled
+  const { verdict } = compareAnswers(found, answer)
   if (verdict === 'same' || (verdict === 'undecided' && undecided === 'keep')) return undefined
   const [given, right] = [found.slice(0, 60), answer.slice(0, 60)]
   if (verdict === 'different')

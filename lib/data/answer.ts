@@ -1,124 +1,78 @@
-/** Sizes beyond which an answer is only compared as it is written. */
-const LONGEST_ANSWER = 2000
+import { tidyAnswer } from './answer-text.js'
+import { areEqual, negative, parseDecimal, quotient, type Rational, sum } from './rational.js'
 
-/** Words after a number that are its unit; single letters only behind a space or in `\text{}`, where they are no variables. */
-const unitWords =
-  'degrees?|°|%|percent|dollars?|cents?|units?|inch(?:es)?|feet|foot|ft|cm|mm|km|kg|sq|meters?|metres?|miles?|minutes?|seconds?|' +
-  'hours?|days?|weeks?|years?|square|cubic|grams?|liters?'
+/** Longer answers are no numbers. */
+const LONGEST_NUMBER = 200
+
+/** Words that are a unit where they stand behind a number. */
+export const unitWords =
+  'dollars?|cents?|usd|units?|inch(?:es)?|feet|foot|ft|yards?|cm|mm|km|kg|mg|ml|meters?|metres?|centimeters?|miles?|mph|minutes?|mins?|' +
+  'seconds?|secs?|hours?|hrs?|days?|weeks?|months?|years?|sq|square|cubic|grams?|liters?|litres?|points?|people|ways?|times'
+
 const unitAtEnd = new RegExp(
-  String.raw`(?<=[\d}])(?:\s*\\(?:text|mathrm|mbox)\{\s*(${unitWords}|[mgls])\s*\}|\s*(${unitWords})|\s+([mgls]))\s*(?:\^\{?\d\}?)?\.?$`,
+  String.raw`(?<=[\d}] ?)(?:\\text\{ ?(${unitWords}|[a-z]) ?\}|(${unitWords})|(?<= )([mgls]))(?: ?\^ ?\{?\d\}?)?$`,
   'i',
 )
 
-interface ReadAnswer {
-  text: string
-  isNumber: boolean
-  /** `hours`, and the variable of `x = 5`; '' for none. */
+/** A number, and what stands around it: `x` of `x = 5`, `hours` of `5 hours`, '' for none. */
+export interface ReadNumber {
+  value: Rational
   unit: string
   variable: string
 }
 
 /**
- * An answer in one spelling: without dollar signs, white space, what only sets a formula, thousands separators and units; numbers,
- * mixed numbers and simple fractions as one fraction in lowest terms (`0.5`, `\frac12` and `2/4` are `1/2`, `027.0` is `27`).
- *
- * It knows spellings and no mathematics: `x+1` and `1+x` differ.
+ * The number that an answer is: whole, decimal, with thousands separators, simple fraction or mixed number, perhaps with a unit,
+ * percent or degree sign, or as the value of one variable. Undefined for anything else.
  */
-export function normalizeAnswer(answer: string): string {
-  return readAnswer(answer).text
+export function readNumber(answer: string): ReadNumber | undefined {
+  if (answer.length > LONGEST_NUMBER) return undefined
+  let text = tidyAnswer(answer).replace(/ ?(?:\^ ?\{? ?\\circ ?\}?|\\degree|\\text\{ ?degrees? ?\}|degrees?|\\?%|percent)$/, '')
+  const unit = unitAtEnd.exec(text)
+  if (unit !== null) text = text.slice(0, unit.index)
+  const variable = /^([a-zA-Z]) ?= ?/.exec(text)
+  const bare = text.slice(variable?.[0].length ?? 0).replace(/\\frac ?(\d) ?(\d)(?!\d)/g, '\\frac{$1}{$2}')
+  const value = numberIn(bare.replace(/\s+/g, ''))
+  return value && { value, unit: unitName(unit), variable: variable?.[1] ?? '' }
 }
 
 /**
- * Whether two answers are the same: two numbers by their value, others by their spelling, which may leave it undecided, as do two
- * units or two variables.
+ * Whether two answers are numbers that certainly differ. Answers that are equal, that are no numbers, or whose units or variables
+ * differ, are not: `50%` may be meant by `0.5`, `60 minutes` by `1 hour`.
  */
-export function compareAnswers(first: string, second: string): 'same' | 'different' | 'undecided' {
-  const [a, b] = [readAnswer(first), readAnswer(second)]
-  if (a.text !== b.text) return a.isNumber && b.isNumber ? 'different' : 'undecided'
+export function areDifferentNumbers(first: string, second: string): boolean {
+  const [a, b] = [readNumber(first), readNumber(second)]
+  if (a === undefined || b === undefined || areEqual(a.value, b.value)) return false
   const conflict = (one: string, other: string) => one !== '' && other !== '' && one !== other
-  return conflict(a.unit, b.unit) || conflict(a.variable, b.variable) ? 'undecided' : 'same'
+  return !conflict(a.unit, b.unit) && !conflict(a.variable, b.variable)
 }
 
-function readAnswer(answer: string): ReadAnswer {
-  if (answer.length > LONGEST_ANSWER) return { text: answer.trim(), isNumber: false, unit: '', variable: '' }
-  let text = compose(answer).trim()
-  text = text.replace(/\\boxed\s*\{([\s\S]*)\}$/, '$1')
-  text = text.replace(/^\$+|\$+$/g, '').replace(/^\\\(|\\\)$|^\\\[|\\\]$/g, '')
-  text = text.replace(/\\(?:left|right|displaystyle|,|;|:|!|quad|qquad)(?![a-zA-Z])/g, '').replace(/\\[ ]/g, ' ')
-  text = text.replace(/\\[dt]frac/g, '\\frac').replace(/\^\{?\\circ\}?|°/g, '')
-  text = text
-    .replace(/\\?%/g, '')
-    .replace(/\\?\$/g, '')
-    .replace(/(\d)\{,\}(?=\d{3})/g, '$1,')
-  const unit = unitAtEnd.exec(text)
-  if (unit !== null) text = text.slice(0, unit.index)
-  text = text.replace(/\\(?:text|mathrm|textbf|mathbf|mbox)\s*\{([^{}]*)\}/g, '$1')
-  text = text.replace(/\\frac\s*(\d)\s*(\d)/g, '\\frac{$1}{$2}')
-  text = text.replace(/\.$/, '').replace(/\s+/g, '').toLowerCase()
-  const variable = /^([a-z])=/.exec(text)?.[1] ?? ''
-  text = text.replace(/^[a-z]=/, '').replace(/^\(([a-z])\)$/, '$1')
-  const found = { unit: unitName(unit), variable }
-  const number = rational(text)
-  if (number !== undefined) return { text: number, isNumber: true, ...found }
-  const spelled = text.replace(/([_^])\{(\w)\}/g, '$1$2').replace(/\\frac\{(\w+)\}\{(\w+)\}/g, '$1/$2')
-  return { text: spelled, isNumber: false, ...found }
-}
-
-/** Composing makes a digit of a raised one: 2² and 22 are two numbers. */
-function compose(text: string): string {
-  return text
-    .replace(/[⁰¹²³⁴-⁹ⁿ⁺⁻]+/g, (digits) => `^${digits}`)
-    .normalize('NFKC')
-    .replace(/\u2212/g, '-')
-}
-
-/** Signs of money, angles and shares are left out of answers too often to be held against one that has none. */
 function unitName(match: RegExpExecArray | null): string {
-  const name = (match?.[1] ?? match?.[2] ?? match?.[3] ?? '').toLowerCase().replace(/[^a-z]/g, '')
+  const name = (match?.[1] ?? match?.[2] ?? match?.[3] ?? '').toLowerCase()
   return name.length > 1 ? name.replace(/e?s$/, '').replace(/^(?:foot|feet)$/, 'ft') : name
 }
 
-/** A number, a mixed number or a simple fraction in lowest terms; undefined for anything else. */
-function rational(text: string): string | undefined {
-  const mixed = /^(-?)(\d+)(\\frac\{\d+\}\{\d+\})$/.exec(text)
-  if (mixed !== null) return plus(decimal(mixed[2]!), fractionOf(mixed[3]!), mixed[1] === '-')
-  const value = fractionOf(text) ?? decimal(text)
-  return value === undefined ? undefined : lowest(value)
+function numberIn(text: string): Rational | undefined {
+  const [, sign, whole, top, bottom] = /^([-+]?)([\d.,]*)\\frac\{(-?[\d.,]+)\}\{(-?[\d.,]+)\}$/.exec(text) ?? []
+  if (top === undefined) {
+    const [, first, second] = /^([-+]?[\d.,]+)\/([\d.,]+)$/.exec(text) ?? []
+    return second === undefined ? decimal(text) : fraction(decimal(first!), decimal(second))
+  }
+  const part = fraction(decimal(top), decimal(bottom!))
+  if (part === undefined) return undefined
+  const value = whole === '' ? part : mixed(decimal(whole!), part)
+  return sign === '-' ? value && negative(value) : value
 }
 
-type Fraction = readonly [numerator: bigint, denominator: bigint]
-
-function plus(whole: Fraction | undefined, part: Fraction | undefined, isNegative: boolean): string | undefined {
-  if (whole === undefined || part === undefined) return undefined
-  const sum = whole[0] * part[1] + part[0]
-  return lowest([isNegative ? -sum : sum, part[1]])
+function fraction(top: Rational | undefined, bottom: Rational | undefined): Rational | undefined {
+  return top && bottom && quotient(top, bottom)
 }
 
-function fractionOf(text: string): Fraction | undefined {
-  const match = /^(-?)\\frac\{(-?[\d.,]+)\}\{(-?[\d.,]+)\}$/.exec(text) ?? /^(-?)([\d.,]+)\/([\d.,]+)$/.exec(text)
-  const [top, bottom] = [match && decimal(match[2]!), match && decimal(match[3]!)]
-  if (!top || !bottom || bottom[0] === 0n) return undefined
-  return [top[0] * bottom[1] * (match![1] === '-' ? -1n : 1n), top[1] * bottom[0]]
+function mixed(whole: Rational | undefined, part: Rational): Rational | undefined {
+  const isMixed = whole?.bottom === 1n && part.top > 0n && part.top < part.bottom
+  return isMixed ? sum(whole, part) : undefined
 }
 
-function lowest([top, bottom]: Fraction): string {
-  const [numerator, denominator] = bottom < 0n ? [-top, -bottom] : [top, bottom]
-  const divisor = gcd(numerator < 0n ? -numerator : numerator, denominator)
-  return denominator === divisor ? String(numerator / divisor) : `${numerator / divisor}/${denominator / divisor}`
-}
-
-/** Most digits of a number that is compared by its value. */
-const MOST_DIGITS = 60
-
-function decimal(text: string): Fraction | undefined {
-  if (text.length > MOST_DIGITS) return undefined
-  const plain = /^-?\d{1,3}(?:,\d{3})+(?:\.\d+)?$/.test(text) ? text.replaceAll(',', '') : text
-  const [, sign, whole = '', part = ''] = /^([-+]?)(\d*)(?:\.(\d*))?$/.exec(plain) ?? []
-  if (sign === undefined || whole + part === '') return undefined
-  return [BigInt(whole + part) * (sign === '-' ? -1n : 1n), 10n ** BigInt(part.length)]
-}
-
-function gcd(a: bigint, b: bigint): bigint {
-  while (b > 0n) [a, b] = [b, a % b]
-  return a === 0n ? 1n : a
+function decimal(text: string): Rational | undefined {
+  return parseDecimal(/^[-+]?\d{1,3}(?:,\d{3})+(?:\.\d*)?$/.test(text) ? text.replaceAll(',', '') : text)
 }

@@ -12,7 +12,8 @@ export function lastBoxed(text: string): { start: number; end: number; content: 
   return undefined
 }
 
-function closingBrace(text: string, from: number, limit: number): number | undefined {
+/** Where the brace that was opened just before `from` is closed, before `limit`. */
+export function closingBrace(text: string, from: number, limit: number): number | undefined {
   let depth = 1
   for (let at = from; at < limit; at++) {
     const character = text[at]

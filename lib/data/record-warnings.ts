@@ -1,4 +1,4 @@
-import { compareAnswers } from './answer.js'
+import { areDifferentNumbers } from './answer.js'
 import { lastBoxed } from './boxed.js'
 import type { TrainingRecord } from './records.js'
 import type { SpelledTokens } from './tokenizer/spelled-tokens.js'
@@ -53,7 +53,7 @@ export function warningsOf(record: TrainingRecord, row: unknown, spelledTokens?:
   const { answer, solution } = row as { answer?: unknown; solution?: unknown }
   if (typeof answer !== 'string' || answer === '' || typeof solution !== 'string') return warnings
   const found = lastBoxed(response)?.content
-  if (found !== undefined && compareAnswers(found, answer) === 'different') {
+  if (found !== undefined && areDifferentNumbers(found, answer)) {
     warn(
       'OTHER_ANSWER',
       `expected the answer ${answer.slice(0, 40)} but received \\boxed{${found.slice(0, 40)}}. Remove the record.`,

@@ -1,5 +1,5 @@
 import { extractAnswer } from '../grader/extract-answer.js'
-import { gradeAnswer } from '../grader/grade.js'
+import { Grader } from '../grader/grader.js'
 
 /** What is said of an answer. */
 export interface Verdict {
@@ -19,8 +19,12 @@ export interface JudgedAnswer {
 /** Decides whether a completion has the right answer. */
 export type Judge = (answer: JudgedAnswer) => Promise<Verdict>
 
+/** One for the process: its thread starts with the first long answer and keeps no process alive. */
+const grader = new Grader()
+
 /** LIMO's way: the answer after the last `\boxed`, and equality of mathematics. */
 export async function gradeBoxed({ answer, completion }: JudgedAnswer): Promise<Verdict> {
   const extracted = extractAnswer(completion)
-  return { extracted, correct: extracted !== undefined && gradeAnswer(answer, extracted) }
+  const { correct } = await grader.grade(answer, extracted)
+  return { extracted, correct }
 }

@@ -1,66 +1,104 @@
 import { lastBoxed } from '../data/boxed.js'
 
+export interface ExtractOptions {
+  /**
+   * Whether to look further than the last `\boxed{}`: several boxes that belong together, `the answer is …`, `#### …`, the last
+   * formula, the last number. Without, a completion that has no box has no answer, as LIMO's evaluation counts it.
+   */
+  fallback?: boolean
+}
+
+/** An answer stands at the end; formulas and numbers are looked for no further back. */
+const TAIL = 4000
+
+/** The longest sentence behind `the answer is` that is the answer itself. */
+const SHORT = 60
+
 /**
- * The answer in a completion: what is in its last `\boxed{…}`. Boxes in a row with nothing between them but a comma or an "and" are one
- * answer of several parts. With `fallback`, where there is none: what stands last in dollar signs or after "answer is", or the last number.
+ * The final answer of a completion: what its last `\boxed{}` holds.
+ *
+ * With `fallback`, what stands last of the boxes and of `the answer is …`, `Final Answer: …`, `#### …`; then the whole of a
+ * text that is an answer alone; then the last formula or number. Undefined where there is none of them.
  */
-export function extractAnswer(completion: string, { fallback = false } = {}): string | undefined {
-  const boxed = lastBoxes(completion)
-  if (!fallback) return boxed
-  const final = /final answer(?: is|:)\s*:?\s*([^\n]{1,300}?)\s*I hope it is correct/i.exec(completion)?.[1]
-  if (final !== undefined) return lastFormula(final) ?? lastNumber(final) ?? final
-  if (boxed !== undefined) return boxed
-  const marked = /####\s*([^\n]+)\s*$/.exec(completion)?.[1]
-  if (marked !== undefined) return marked
-  const said = [...completion.matchAll(/answer\s*(?:is|:)\s*:?\s*([^\n]{1,300})/gi)].at(-1)
-  const stated = said && (lastFormula(said[1]!) ?? lastNumber(said[1]!))
-  return stated ?? lastFormula(completion) ?? lastNumber(completion)
+export function extractAnswer(completion: string, { fallback = false }: ExtractOptions = {}): string | undefined {
+  const box = lastBoxed(completion)
+  if (!fallback) return box?.content.trim()
+  const after = completion.slice(box?.end ?? 0)
+  const stated = statedAnswer(after.slice(-TAIL))
+  if (stated !== undefined) return stated
+  if (box !== undefined) return [...boxesBefore(completion, box.start), box.content.trim()].join(', ')
+  const text = completion.trim()
+  const words = text.slice(0, SHORT).match(/(?<![\\a-zA-Z])[a-zA-Z]{2,}/g) ?? []
+  if (text !== '' && text.length <= SHORT && words.length <= (/\d/.test(text) ? 1 : 2) && formulasIn(text).length === 0)
+    return text
+  return lastFormula(text.slice(-TAIL))
 }
 
-/** Dollar signs or TeX's brackets around a formula, with a percent sign behind them. */
-const formula =
-  /\$\$([\s\S]{1,2000}?)\$\$|(?<!\\)\$((?:[^$\\]|\\[\s\S]){1,2000}?)\$|\\\(([^\n]{1,2000}?)\\\)|\\\[([\s\S]{1,2000}?)\\\]/g
+/** The boxes that stand before one in the same list: `\boxed{2}, \boxed{3} and \boxed{5}`. */
+function boxesBefore(text: string, start: number): string[] {
+  const boxes: string[] = []
+  let [before, from] = [text.slice(Math.max(0, start - TAIL), start), start]
+  for (let box = lastBoxed(before); box !== undefined && isListed(before.slice(box.end)); box = lastBoxed(before)) {
+    boxes.unshift(box.content.trim())
+    from = box.start
+    before = before.slice(0, from)
+  }
+  return boxes
+}
 
+/** Whether what stands between two answers makes a list of them. */
+function isListed(between: string): boolean {
+  if (between.length > 40) return false
+  const bare = between.replace(/\\[()[\]]|\$|\\quad|\\q?quad|\\text|\\[,;:! ]|[{}\s]/g, ' ').trim()
+  return bare === '' || /^(?:,|;|&)/.test(bare) || /(?:^|[\s,])(?:and|or)(?![a-z])/.test(bare)
+}
+
+const statement = /(?:answer(?:\*\*)?\s*(?:is|:|=)|####)[\s:*]*/gi
+
+function statedAnswer(text: string): string | undefined {
+  const last = [...text.matchAll(statement)].at(-1)
+  if (last === undefined) return undefined
+  const rest = text.slice(last.index + last[0].length)
+  const sentence = (/^[\s\S]*?(?=\.(?:\s|$|\*)|\n\s*\n|<\||$)/.exec(rest)?.[0] ?? rest).trim()
+  if (sentence === '') return undefined
+  const found = lastFormula(sentence)
+  const isBare = sentence.length <= SHORT && !/\s[a-z]{2,}\s/.test(sentence)
+  return isBare && formulasIn(sentence).length === 0 ? sentence.replace(/\*\*/g, '') : found
+}
+
+interface Span {
+  start: number
+  end: number
+}
+
+/** The last formula, with those that are listed before it, or a number that stands behind it. */
 function lastFormula(text: string): string | undefined {
-  const formulas = [...text.matchAll(formula)]
-  const last = formulas.at(-1)
-  if (last === undefined) return undefined
-  const contentOf = (match: RegExpExecArray) =>
-    match
-      .slice(1)
-      .find((group) => group !== undefined)!
-      .trim()
-  const parts = [contentOf(last)]
-  // `$21,16$ or $11$` is one answer.
-  for (let at = formulas.length - 1; at > 0 && parts.length < 20; at--) {
-    const [before, after] = [formulas[at - 1]!, formulas[at]!]
-    if (!/^[\s,;]*(?:and|or)[\s,;]*$/.test(text.slice(before.index + before[0].length, after.index))) break
-    parts.unshift(contentOf(before))
-  }
-  const unit = /^\s*(%|pct|percent)/.exec(text.slice(last.index + last[0].length))?.[1] ?? ''
-  return `${parts.join(', ')} ${unit}`.trim()
+  const formulas = formulasIn(text)
+  const formula = formulas.at(-1)
+  const number = [...text.slice(formula?.end ?? 0).matchAll(numbers)].at(-1)?.[0]
+  if (number !== undefined) return number.trim()
+  if (formula === undefined) return undefined
+  let first = formulas.length - 1
+  while (first > 0 && isListed(text.slice(formulas[first - 1]!.end, formulas[first]!.start))) first -= 1
+  return text.slice(formulas[first]!.start, formula.end)
 }
 
-const numeral =
-  /(?<![A-Za-z\d.,])-?(?:\\frac\{-?\d+\}\{\d+\}|(?:\d{1,3}(?:[, ]\d{3})+(?!\d)|\d+)?(?:[.,]\d+)?(?:\s*\/\s*\d+)?)(?:\s*(?:%|pct|percent))?(?![A-Za-z\d]*[\d])/g
+const numbers = /(?<![\w.\\])[-−]?(?:\d{1,3}(?:[, ]\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:\/\d+)?(?:\s?%)?/g
 
-function lastNumber(text: string): string | undefined {
-  return [...text.matchAll(numeral)].map(([number]) => number.trim()).findLast((number) => /\d/.test(number))
-}
+const delimiters = /\\\\|\\\$|\$\$|\$|\\[()[\]]/g
+const closing: Readonly<Record<string, string>> = { $: '$', $$: '$$', '\\(': '\\)', '\\[': '\\]' }
 
-/** Between two boxes of one answer. */
-const between =
-  /^(?:[\s$,;.()]|\\[()[\],;! ]|\\q?quad|\\text\s*\{[^{}]{0,30}\b(?:and|or)\b[^{}]{0,10}\}|\b(?:and|or)\b|\\and|[a-zA-Z]\w{0,3}(?:_\w|_\{\w+\})?\s*=|for part \([a-z]\) and){0,12}$/
-
-function lastBoxes(text: string): string | undefined {
-  const last = lastBoxed(text)
-  if (last === undefined) return undefined
-  const parts = [last.content]
-  for (let start = last.start; parts.length < 20; ) {
-    const before = lastBoxed(text.slice(0, start))
-    if (before === undefined || start - before.end > 60 || !between.test(text.slice(before.end, start))) break
-    parts.unshift(before.content)
-    start = before.start
+/** Where formulas stand, their delimiters with them. */
+function formulasIn(text: string): Span[] {
+  const spans: Span[] = []
+  let open: { delimiter: string; start: number } | undefined
+  for (const { 0: delimiter, index } of text.matchAll(delimiters)) {
+    if (open === undefined) {
+      if (closing[delimiter] !== undefined) open = { delimiter, start: index }
+    } else if (delimiter === closing[open.delimiter]) {
+      spans.push({ start: open.start, end: index + delimiter.length })
+      open = undefined
+    }
   }
-  return parts.join(', ')
+  return spans.filter(({ start, end }) => /[\w\\]/.test(text.slice(start + 2, end - 1)) || end - start === 3)
 }

@@ -1,27 +1,141 @@
-/** A piece of a formula. */
+import { parseDecimal, type Rational, rational } from '../data/rational.js'
+import { commandNamed, wordNamed } from './latex-names.js'
+
 export interface Token {
-  type: 'number' | 'name' | 'command' | 'symbol'
+  /** `structure` reads its arguments in a way of its own: `frac`, `sqrt`, `begin`, … */
+  kind: 'number' | 'name' | 'function' | 'structure' | 'sign' | 'separator' | 'text' | 'environment'
   text: string
-  /** White space comes before it. */
-  isSpaced: boolean
+  isSpaceBefore: boolean
+  value?: Rational
+  digits?: number
 }
 
-/** Longer answers are compared as texts alone. */
-export const MOST_TOKENS = 2000
+export interface Reading {
+  /** Whether `1,234` is one number, outside of brackets; inside, it is two. */
+  thousands: boolean
+  /** Whether `1,5` is a decimal. */
+  decimalComma: boolean
+}
+
+const LONGEST_REPEATING = 60
+
+const opening = new Set(['(', '[', '\\{'])
+const closing = new Set([')', ']', '\\}'])
+
+/** More tokens than an answer has. */
+const MOST_TOKENS = 1000
 
 const pattern =
-  /\s*(?:(\d{1,3}(?:,\d{3})+(?![\d])(?:\.\d+)?|\d{1,3}(?:[ ]\d{3})+(?!\d)(?:\.\d+)?|\d+\.?\d*(?:[eE][+-]?\d{1,3}(?![a-zA-Z\d]))?|\.\d+)|(\\[a-zA-Z]+|\\[{}|%\\&])|([a-zA-Zα-ωΑ-Ω]+)|(<=|>=|!=|==|.))/gsu
+  /(?<space>\s+)|(?<repeating>\d*\.\d*\s*\\overline\s*\{\d+\})|(?<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+(?![\d.]))?)|\\(?:text|mathbb)\s*\{(?<text>[^{}]*)\}|\\(?<edge>begin|end)\s*\{(?<environment>[a-zA-Z]*\*?)\}|\\(?<command>[a-zA-Z]+)|(?<word>[a-zA-Z]+)|(?<sign>\\\\|\\[{}%|&#_]|\*\*|[<>!=]=|:=|[-+*/^_=<>!%:,;()[\]{}|&'])/uy
 
-/** The pieces of a cleaned text; undefined where it is too long. */
-export function tokenize(text: string): Token[] | undefined {
+/** The tokens of a tidied answer; undefined where a character is none of mathematics', or there are too many. */
+export function tokensOf(text: string, reading: Reading): Token[] | undefined {
   const tokens: Token[] = []
-  for (const [whole, number, command, name, symbol] of text.matchAll(pattern)) {
-    const isSpaced = /^\s/.test(whole)
-    if (number !== undefined) tokens.push({ type: 'number', text: number.replace(/[, ]/g, ''), isSpaced })
-    else if (command !== undefined) tokens.push({ type: 'command', text: command, isSpaced })
-    else if (name !== undefined) tokens.push({ type: 'name', text: name, isSpaced })
-    else if (symbol !== undefined && symbol.trim() !== '') tokens.push({ type: 'symbol', text: symbol, isSpaced })
-    if (tokens.length > MOST_TOKENS) return undefined
+  let isSpaceBefore = false
+  let depth = 0
+  const push = (token: Omit<Token, 'isSpaceBefore'>) => {
+    tokens.push({ ...token, isSpaceBefore })
+    isSpaceBefore = false
+  }
+  for (let at = 0; at < text.length; ) {
+    pattern.lastIndex = at
+    const groups = pattern.exec(text)?.groups
+    if (groups === undefined || tokens.length > MOST_TOKENS) return undefined
+    let end = pattern.lastIndex
+    if (groups.space !== undefined) isSpaceBefore = true
+    else if (groups.repeating !== undefined) {
+      const value = repeatingDecimal(groups.repeating)
+      if (value === undefined) return undefined
+      push({ kind: 'number', text: groups.repeating, value })
+    } else if (groups.number !== undefined) {
+      const number = depth === 0 ? grouped(text, at, reading) : undefined
+      end = number === undefined ? end : at + number.length
+      const token = numberToken(number ?? groups.number, number !== undefined && !reading.thousands)
+      if (token === undefined) return undefined
+      push(token)
+    } else if (groups.text !== undefined) push(textToken(groups.text, text.startsWith('\\mathbb', at)))
+    else if (groups.edge !== undefined) push({ kind: 'environment', text: `${groups.edge} ${groups.environment}` })
+    else if (groups.command !== undefined) {
+      const { token, length } = commandNamed(groups.command)
+      end = at + 1 + length
+      if (token.kind !== 'decoration') push(token as Token)
+    } else if (groups.word !== undefined) {
+      for (const token of wordTokens(groups.word, text[end] === '(', tokens.at(-1))) push(token)
+    } else {
+      const sign = signNamed(groups.sign!)
+      if (opening.has(sign)) depth += 1
+      else if (closing.has(sign)) depth -= 1
+      push({ kind: 'sign', text: sign })
+    }
+    at = end
   }
   return tokens
+}
+
+/** A number with commas in it, as it is read; undefined for one without. */
+function grouped(text: string, at: number, { thousands, decimalComma }: Reading): string | undefined {
+  if (/[\d.]/.test(text[at - 1] ?? '')) return undefined
+  const rest = text.slice(at, at + 100)
+  if (decimalComma) return /^\d+,\d+(?![\d,.])/.exec(rest)?.[0]
+  return thousands ? /^\d{1,3}(?:[, ]\d{3})+(?!\d)(?:\.\d+)?/.exec(rest)?.[0] : undefined
+}
+
+function numberToken(written: string, isDecimalComma: boolean): Omit<Token, 'isSpaceBefore'> | undefined {
+  const text = isDecimalComma ? written.replace(',', '.') : written.replace(/[, ]/g, '')
+  const value = parseDecimal(text)
+  if (value === undefined) return undefined
+  const mantissa = text.replace(/[eE].*/, '')
+  const digits = mantissa.replace('.', '').replace(/^0+/, '').length
+  return { kind: 'number', text, value, ...(/[.eE]/.test(text) && { digits }) }
+}
+
+function textToken(content: string, isBlackboard: boolean): Omit<Token, 'isSpaceBefore'> {
+  const words = content.trim()
+  if (isBlackboard) return { kind: 'name', text: `set ${words}` }
+  const token = wordNamed(words.toLowerCase())
+  if (token !== undefined) return token as Token
+  return words.length === 1 && /[a-zA-Z]/.test(words) && content === words
+    ? { kind: 'name', text: words }
+    : { kind: 'text', text: words }
+}
+
+/** `0.1\overline{6}`: 16/90 less 1/90. */
+function repeatingDecimal(text: string): Rational | undefined {
+  const [, whole, once, again] = /^(\d*)\.(\d*)\s*\\overline\s*\{(\d+)\}$/.exec(text)!
+  if (text.length > LONGEST_REPEATING) return undefined
+  const all = BigInt(whole! + once! + again!) - BigInt(`0${whole}${once}`)
+  return rational(all, (10n ** BigInt(again!.length) - 1n) * 10n ** BigInt(once!.length))
+}
+
+/**
+ * A word that is known, letters before a function's name (`xsin(x)`), or one letter a name. A short unit is one behind a number
+ * only: elsewhere, cm is c times m.
+ */
+function wordTokens(word: string, isCalled: boolean, before: Token | undefined): Omit<Token, 'isSpaceBefore'>[] {
+  const token = wordNamed(word)
+  const isUnit = word.length > 3 || before?.kind === 'number' || before?.text === '}'
+  if (token !== undefined && (token.kind !== 'text' || isUnit)) return [token as Token]
+  for (let start = 1; isCalled && start < word.length - 1; start += 1) {
+    const ending = wordNamed(word.slice(start))
+    if (ending?.kind === 'function' || ending?.kind === 'structure') return [...letters(word.slice(0, start)), ending as Token]
+  }
+  return letters(word)
+}
+
+function letters(word: string): Omit<Token, 'isSpaceBefore'>[] {
+  return Array.from(word, (text) => ({ kind: 'name' as const, text }))
+}
+
+function signNamed(sign: string): string {
+  const same: Record<string, string> = {
+    '**': '^',
+    '<=': '≤',
+    '>=': '≥',
+    '!=': '≠',
+    '==': '=',
+    ':=': '=',
+    '\\%': '%',
+    '\\|': '|',
+  }
+  return Object.hasOwn(same, sign) ? same[sign]! : sign
 }

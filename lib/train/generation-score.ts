@@ -1,12 +1,12 @@
 import { notScored } from '../data/example.js'
 import type { Examples } from '../data/examples.js'
 import type { TextTokenizer } from '../data/tokenizer/tokenizer.js'
+import { gradeBoxed } from '../eval/judge.js'
 import { Engine } from '../generate/engine.js'
 import type { GenerationConfig } from '../generate/generation-config.js'
 import type { GenerationPlan } from '../generate/generation-plan.js'
 import { defaultSampling } from '../generate/sampling.js'
 import { extractAnswer } from '../grader/extract-answer.js'
-import { gradeAnswer } from '../grader/grade.js'
 import type { Arena, Device } from '../native/device.js'
 
 /** A held out example as a problem: what comes before its last response, and the answer in that. */
@@ -70,8 +70,7 @@ export class GenerationScorer {
         const sampling = { ...defaultSampling, maxNewTokens }
         const ids = await this.engine.complete({ promptIds: [...promptIds], sampling, sample: 0, endIds: config.endIds }, signal)
         const completion = tokenizer.decode(ids.filter((id) => !tokenizer.isSpecial(id)))
-        const extracted = extractAnswer(completion)
-        const correct = answer !== undefined && extracted !== undefined && gradeAnswer(answer, extracted)
+        const { extracted, correct } = await gradeBoxed({ question: '', answer: answer ?? '', completion })
         return { place, completion, answer: answer ?? null, extracted: extracted ?? null, correct }
       }),
     )

@@ -1,22 +1,67 @@
 import t from 'tap'
 import { extractAnswer } from '../../../lib/grader/extract-answer.js'
 
-t.test('what is boxed last', async (t) => {
-  t.equal(extractAnswer('first \\boxed{1}, then \\boxed{2}'), '2', 'words between them')
-  t.equal(extractAnswer('\\boxed{\\frac{1}{2}}'), '\\frac{1}{2}')
-  t.equal(extractAnswer('so $\\boxed{1}$ and $\\boxed{2}$.'), '1, 2', 'one answer in two boxes')
-  t.equal(extractAnswer('$x_1 = \\boxed{3}, x_2 = \\boxed{4}$'), '3, 4')
-  t.equal(extractAnswer('\\boxed{1} no no no no no \\boxed{2}'), '2')
-  t.equal(extractAnswer('\\boxed{1'), undefined)
-  t.equal(extractAnswer('the answer is 5'), undefined, 'nothing is boxed')
+t.test('the last box, and nothing else', async (t) => {
+  t.equal(extractAnswer('first \\boxed{1}, then $\\boxed{ \\frac{1}{2} }$.'), '\\frac{1}{2}')
+  t.equal(extractAnswer('<think>\\boxed{1}</think> so it is \\fbox{2}'), '2')
+  t.equal(extractAnswer('\\boxed{1} and then \\boxed{2'), '1')
+  t.equal(extractAnswer('The answer is 5.'), undefined)
+  t.equal(extractAnswer('#### 5'), undefined)
+  t.equal(extractAnswer(''), undefined)
 })
 
-t.test('without a box, where that is asked for', async (t) => {
-  const found = (text: string) => extractAnswer(text, { fallback: true })
-  t.equal(found('the answer is 5.'), '5')
-  t.equal(found('so $x=3$ and that is it'), 'x=3')
-  t.equal(found('He has 12 apples.\n#### 12'), '12')
-  t.equal(found('$21,16$ or $11$'), '21,16, 11')
-  t.equal(found('about 28 pct'), '28 pct')
-  t.equal(found('nothing'), undefined)
+t.test('what else stands for an answer', async (t) => {
+  const found = [
+    ['She sells 9 * 2 = 18.\n#### 18', '18'],
+    ['So the answer is $x=5$. I hope it is correct.', '$x=5$'],
+    ['**Final Answer**: 42', '42'],
+    ['The answer is (C).', '(C)'],
+    ['The final answer is 12,000,023. I hope it is correct.', '12,000,023'],
+    ['First \\boxed{200}. Final Answer: The final answer is $10,455$. I hope', '$10,455$'],
+    ['The answer is 3, that is \\boxed{4}.', '4'],
+    ['$\\boxed{2}, \\boxed{3}$ and $\\boxed{5}$', '2, 3, 5'],
+    ['\\boxed{1}. Now another thing altogether \\boxed{2}', '2'],
+    ['so $a = 3$ or $b = 4$', '$a = 3$ or $b = 4$'],
+    ['We have $a = 3$. It follows that $b = 4$', '$b = 4$'],
+    ['Out of $n$ there are 12 distinct sequences.', '12'],
+    ['not 10 but 1,000.99€', '1,000.99'],
+    ['AZYUK2A', 'AZYUK2A'],
+    ['28 pct', '28 pct'],
+    ['-\\frac{10}{9}', '-\\frac{10}{9}'],
+    ['Answer \\[ 9 \\]', '\\[ 9 \\]'],
+  ]
+  for (const [text, answer] of found) t.equal(extractAnswer(text!, { fallback: true }), answer, text!)
+  t.equal(extractAnswer('There is no telling what it may be', { fallback: true }), undefined)
+  t.equal(extractAnswer('', { fallback: true }), undefined)
+})
+
+t.test('hostile completions take no time', async (t) => {
+  const pieces = [
+    '\\boxed{',
+    '\\boxed{}',
+    '{',
+    '}',
+    '$',
+    '\\(',
+    '\\',
+    ' ',
+    '\n',
+    '.',
+    '####',
+    'answer is ',
+    '1,',
+    '9',
+    '\ud800',
+    '\0',
+    'answer:**',
+    '\\boxed{1},',
+  ]
+  for (const piece of pieces) {
+    const text = piece.repeat(Math.ceil(300_000 / piece.length))
+    for (const fallback of [false, true]) {
+      const start = performance.now()
+      extractAnswer(text, { fallback })
+      t.ok(performance.now() - start < 1000, `${JSON.stringify(piece)} ${fallback}`)
+    }
+  }
 })

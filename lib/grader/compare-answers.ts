@@ -1,0 +1,118 @@
+import { tidyAnswer } from '../data/answer-text.js'
+import { ExpressionComparison } from './compare-expressions.js'
+import { hasVariables, type Verdict } from './compare-values.js'
+import { type Expression, nameOf, some } from './expression.js'
+import { substituted } from './named-values.js'
+import { type Parsed, parse } from './parse.js'
+import { withoutRemarks } from './remarks.js'
+import { choiceIn, isWords, wordsIn } from './words.js'
+
+/** Longer answers are compared as they are written. */
+export const LONGEST_ANSWER = 2000
+
+/** How two answers were compared; `structure` is lists, intervals, matrices, equations and inequalities. */
+export interface Comparison {
+  verdict: Verdict
+  how: 'text' | 'choice' | 'number' | 'symbolic' | 'structure'
+}
+
+interface Answer {
+  text: string
+  units: string[]
+}
+
+/**
+ * Whether two answers are the same, in the calling thread, in bounded time, and the same in every run.
+ *
+ * `same` and `different` are certain, up to the rules for decimals, percent and degrees; `undecided` are words that differ,
+ * brackets that may mean the same, formulas that are not read, and values that cannot be computed.
+ */
+export function compareAnswers(first: string, second: string): Comparison {
+  if (first.length > LONGEST_ANSWER || second.length > LONGEST_ANSWER) {
+    return { verdict: first.trim() === second.trim() ? 'same' : 'undecided', how: 'text' }
+  }
+  const [a, b] = [withoutRemarks(tidyAnswer(first)), withoutRemarks(tidyAnswer(second))]
+  if (a.text === '' || b.text === '') return { verdict: 'undecided', how: 'text' }
+  const [choiceA, choiceB] = [choiceIn(a.text), choiceIn(b.text)]
+  if (choiceA && choiceB && (choiceA.isAlone || choiceB.isAlone)) {
+    return { verdict: choiceA.letter === choiceB.letter ? 'same' : 'different', how: 'choice' }
+  }
+  if (withoutSpaces(a.text) === withoutSpaces(b.text))
+    return { verdict: haveOtherUnits(a, b) ? 'undecided' : 'same', how: 'text' }
+  if (isWords(a.text) || isWords(b.text)) {
+    const [wordsA, wordsB] = [wordsIn(a.text), wordsIn(b.text)]
+    return { verdict: wordsA !== '' && wordsA === wordsB ? 'same' : 'undecided', how: 'text' }
+  }
+  return compareFormulas(a, b)
+}
+
+/** Answers that can be read in several ways are the same where they are in one of them. */
+function compareFormulas(a: Answer, b: Answer): Comparison {
+  const [readingsA, readingsB] = [readings(a.text), readings(b.text)]
+  if (readingsA.length === 0 || readingsB.length === 0) return { verdict: 'undecided', how: 'text' }
+  const how = kindOf(readingsA[0]!.expression, readingsB[0]!.expression)
+  const comparison = new ExpressionComparison()
+  let isDifferent = true
+  for (const readA of readingsA) {
+    for (const readB of readingsB) {
+      const verdict = comparison.compare(...withOneConstant(readA.expression, readB.expression))
+      const isOne = verdict === 'same'
+      if (
+        isOne &&
+        !haveOtherUnits({ ...a, units: [...readA.units, ...a.units] }, { ...b, units: [...readB.units, ...b.units] })
+      ) {
+        return { verdict, how }
+      }
+      isDifferent &&= verdict === 'different'
+    }
+  }
+  return { verdict: isDifferent ? 'different' : 'undecided', how }
+}
+
+/** What an answer may say: with commas between thousands, between answers, or as the decimal sign. */
+function readings(text: string): Parsed[] {
+  const found = [parse(text, { thousands: true, decimalComma: false })]
+  if (/\d[, ]\d{3}/.test(text)) found.push(parse(text, { thousands: false, decimalComma: false }))
+  if (/^-?\d+,\d+$/.test(text)) found.push(parse(text, { thousands: false, decimalComma: true }))
+  return found.filter((parsed) => parsed !== undefined)
+}
+
+function kindOf(...expressions: Expression[]): Comparison['how'] {
+  const isValue = ({ kind }: Expression) => kind === 'number' || kind === 'name' || kind === 'call'
+  if (!expressions.every(isValue)) return 'structure'
+  return expressions.some(hasVariables) ? 'symbolic' : 'number'
+}
+
+/** A constant of integration is c or C, with a number or without: one is taken for the other where there is no choice. */
+function withOneConstant(a: Expression, b: Expression): [Expression, Expression] {
+  const uses = (expression: Expression, name: string) =>
+    some(expression, (part) => part.kind === 'name' && (part.name === name || part.name.startsWith(`${name}_`)))
+  const isOther = (lower: Expression, upper: Expression) =>
+    uses(lower, 'c') && !uses(lower, 'C') && uses(upper, 'C') && !uses(upper, 'c')
+  const lowered = (expression: Expression) => {
+    let changed = substituted(expression, 'C', nameOf('c'))
+    for (let number = 1; number < 10; number += 1) changed = substituted(changed, `C_${number}`, nameOf(`c_${number}`))
+    return changed
+  }
+  if (isOther(a, b)) return [a, lowered(b)]
+  return isOther(b, a) ? [lowered(a), b] : [a, b]
+}
+
+/** Units are left out too often to be held against an answer that has none. */
+function haveOtherUnits(a: Answer, b: Answer): boolean {
+  if (a.units.length === 0 || b.units.length === 0) return false
+  const written = ({ units }: Answer) =>
+    units
+      .map((unit) =>
+        unit
+          .toLowerCase()
+          .replace(/[^a-z/]/g, '')
+          .replace(/e?s$/, ''),
+      )
+      .join(' ')
+  return written(a) !== written(b)
+}
+
+function withoutSpaces(text: string): string {
+  return text.replace(/\s+/g, '').replace(/([_^])\{(\w)\}/g, '$1$2')
+}

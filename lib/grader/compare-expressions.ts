@@ -1,0 +1,214 @@
+import { compareEquations, compareInequalities } from './compare-relations.js'
+import { ValueComparison, type Verdict } from './compare-values.js'
+import {
+  call,
+  type Expression,
+  isCall,
+  type ListNode,
+  listOf,
+  nameOf,
+  partsOf,
+  type RelationNode,
+  spelled,
+} from './expression.js'
+import { isMatrixExpression, vectorEntries, withMatricesJoined } from './matrices.js'
+import {
+  type NamedValue,
+  namedValue,
+  separateNames,
+  valuesOfNamed,
+  withCommonArguments,
+  withSignsChosen,
+} from './named-values.js'
+import { areSameSets, isSetOfNumbers, realSet } from './real-sets.js'
+
+/** Comparisons of parts, beyond which two answers are too much work: lists of 100 items each have 20,000 at most. */
+const MOST_COMPARISONS = 20_000
+
+/** Compares two answers as they were read: what kinds of answers they are decides how. */
+export class ExpressionComparison {
+  private readonly values = new ValueComparison()
+  private comparisons = 0
+  private readonly spellings = new WeakMap<Expression, string>()
+
+  compare(first: Expression, second: Expression): Verdict {
+    return this.any(withSignsChosen(withMatricesJoined(first)), withSignsChosen(withMatricesJoined(second)))
+  }
+
+  private any(a: Expression, b: Expression): Verdict {
+    this.comparisons += 1
+    if (this.comparisons > MOST_COMPARISONS) return 'undecided'
+    if (this.spelling(a) === this.spelling(b)) return 'same'
+    const [namedA, namedB] = [namedValue(a), namedValue(b)]
+    if (namedA !== undefined && namedB !== undefined) return this.named(a as RelationNode, b as RelationNode, namedA, namedB)
+    if (namedA !== undefined && b.kind !== 'relation') return this.valueOfNamed(a, namedA, b)
+    if (namedB !== undefined && a.kind !== 'relation') return this.valueOfNamed(b, namedB, a)
+    return (
+      this.sets(a, b) ??
+      this.relations(a, b) ??
+      this.matrices(a, b) ??
+      this.lists(a, b) ??
+      this.ratios(a, b) ??
+      this.values.compare(a, b)
+    )
+  }
+
+  /** 1 : 2 : 3 and 2 : 4 : 6. */
+  private ratios(a: Expression, b: Expression): Verdict | undefined {
+    if (!isCall(a, ':') || !isCall(b, ':') || a.of.length < 3) return undefined
+    const [first, ...rest] = [a.of[0]!, ...a.of.slice(1)]
+    return this.inOrder(
+      rest.map((part) => call('/', part, first)),
+      b.of.slice(1).map((part) => call('/', part, b.of[0]!)),
+    )
+  }
+
+  /** Two equations that say what a name is: the same name, or functions that differ in their argument's name alone. */
+  private named(a: RelationNode, b: RelationNode, namedA: NamedValue, namedB: NamedValue): Verdict {
+    const [functionA, functionB] = [withCommonArguments(namedA), withCommonArguments(namedB)]
+    if (functionA && functionB && spelled(functionA.name) === spelled(functionB.name))
+      return this.any(functionA.value, functionB.value)
+    if (spelled(namedA.name) === spelled(namedB.name)) return this.any(namedA.value, namedB.value)
+    if (namedA.name.kind === 'list' || namedB.name.kind === 'list') return this.lists(a, b) ?? 'undecided'
+    return compareEquations(a, b, this.values) === 'same' ? 'same' : 'undecided'
+  }
+
+  private valueOfNamed(equation: Expression, { value }: NamedValue, other: Expression): Verdict {
+    const verdict = this.any(value, other)
+    if (verdict === 'same' || other.kind !== 'list') return verdict
+    // (x, y) = (1, 2) against x = 1, y = 2.
+    const separate = separateNames(equation)
+    return separate.length > 1 ? this.any(listOf(separate), other) : verdict
+  }
+
+  private sets(a: Expression, b: Expression): Verdict | undefined {
+    if (!isSetOfNumbers(a) && !isSetOfNumbers(b)) return undefined
+    const [subjectA, subjectB] = [subject(a), subject(b)]
+    if (subjectA !== undefined && subjectB !== undefined && !subjectA.some((name) => subjectB.includes(name))) return 'undecided'
+    const [setA, setB] = [realSet(a, this.values), realSet(b, this.values)]
+    if (setA !== undefined && setB !== undefined) return areSameSets(setA, setB) ? 'same' : 'different'
+    const [partsA, partsB] = [unionParts(a), unionParts(b)]
+    return partsA.length > 1 || partsB.length > 1 ? this.unordered(partsA, partsB) : undefined
+  }
+
+  private relations(a: Expression, b: Expression): Verdict | undefined {
+    if (a.kind !== 'relation' && b.kind !== 'relation') return undefined
+    if (a.kind === 'relation' && b.kind === 'relation') {
+      const isEquation = a.operators.concat(b.operators).every((operator) => operator === '=')
+      return isEquation ? compareEquations(a, b, this.values) : compareInequalities(a, b, this.values, (x, y) => this.any(x, y))
+    }
+    const [relation, other] = (a.kind === 'relation' ? [a, b] : [b, a]) as [RelationNode, Expression]
+    const range = intervalOf(relation)
+    return range !== undefined && other.kind === 'list' ? this.any(range, other) : 'undecided'
+  }
+
+  private matrices(a: Expression, b: Expression): Verdict | undefined {
+    if (a.kind === 'matrix' && b.kind === 'matrix') {
+      const isAlike = a.rows.length === b.rows.length && a.rows[0]!.length === b.rows[0]!.length
+      return isAlike ? this.inOrder(a.rows.flat(), b.rows.flat()) : 'undecided'
+    }
+    // A vector may be written as a column, a row or a point.
+    const [matrix, other] = a.kind === 'matrix' ? [a, b] : [b, a]
+    if (matrix.kind === 'matrix') {
+      const entries = vectorEntries(matrix)
+      return entries !== undefined && other.kind === 'list' && other.open !== '{' ? this.inOrder(entries, other.of) : 'undecided'
+    }
+    return isMatrixExpression(a) || isMatrixExpression(b) ? 'undecided' : undefined
+  }
+
+  private lists(a: Expression, b: Expression): Verdict | undefined {
+    if (a.kind !== 'list' && b.kind !== 'list') return undefined
+    const [listA, listB] = [asList(a), asList(b)]
+    const [valuesA, valuesB] = [valuesOfNamed(listA.of), valuesOfNamed(listB.of)]
+    const isNamed = (valuesA === undefined) !== (valuesB === undefined)
+    // Two angles that are 90 are not one that is.
+    if (isNamed && listA.of.length !== listB.of.length) return 'undecided'
+    const verdict = this.listItems(listA, listB)
+    if (verdict === 'same') return verdict
+    const [separateA, separateB] = [listA.of.flatMap(separateNames), listB.of.flatMap(separateNames)]
+    const isSeparated = separateA.length !== listA.of.length || separateB.length !== listB.of.length
+    if (isSeparated && this.unordered(separateA, separateB) === 'same') return 'same'
+    if (!isNamed) return verdict
+    return this.listItems(valuesA ? { ...listA, of: valuesA } : listA, valuesB ? { ...listB, of: valuesB } : listB)
+  }
+
+  private listItems(a: ListNode, b: ListNode): Verdict {
+    const [isOrderedA, isOrderedB] = [isOrdered(a), isOrdered(b)]
+    if (!isOrderedA && !isOrderedB) return this.unordered(a.of, b.of)
+    if (a.open === '{' || b.open === '{') return 'undecided'
+    const verdict = this.inOrder(a.of, b.of)
+    if (!isOrderedA || !isOrderedB) return verdict
+    return verdict === 'same' && a.open + a.close !== b.open + b.close ? 'undecided' : verdict
+  }
+
+  private inOrder(a: Expression[], b: Expression[]): Verdict {
+    if (a.length !== b.length) return 'different'
+    const verdicts = a.map((item, index) => this.any(item, b[index]!))
+    if (verdicts.includes('different')) return 'different'
+    return verdicts.includes('undecided') ? 'undecided' : 'same'
+  }
+
+  /** Each item has to be among the others; how often does not matter. */
+  private unordered(a: Expression[], b: Expression[]): Verdict {
+    const verdicts = [...a.map((item) => this.among(item, b)), ...b.map((item) => this.among(item, a))]
+    if (verdicts.includes('different')) return 'different'
+    return verdicts.includes('undecided') ? 'undecided' : 'same'
+  }
+
+  private among(item: Expression, others: Expression[]): Verdict {
+    let isCertain = true
+    for (const other of others) {
+      const verdict = this.any(item, other)
+      if (verdict === 'same') return 'same'
+      isCertain &&= verdict === 'different'
+    }
+    return isCertain ? 'different' : 'undecided'
+  }
+
+  private spelling(expression: Expression): string {
+    let text = this.spellings.get(expression)
+    if (text === undefined) {
+      text = spelled(expression)
+      this.spellings.set(expression, text)
+    }
+    return text
+  }
+}
+
+function isOrdered({ open }: ListNode): boolean {
+  return open === '(' || open === '['
+}
+
+function asList(expression: Expression): ListNode {
+  return expression.kind === 'list' ? expression : listOf([expression])
+}
+
+function unionParts(expression: Expression): Expression[] {
+  return expression.kind === 'call' && expression.name === 'union' ? expression.of : [expression]
+}
+
+/** The names in an inequality or a membership; undefined in a set, which has none. */
+function subject(expression: Expression): string[] | undefined {
+  if (expression.kind === 'relation') {
+    const names = namesIn(expression.operators[0] === '∈' ? expression.sides[0]! : expression)
+    return names.length > 0 ? names : undefined
+  }
+  return expression.kind === 'list' && expression.open === '' && expression.of[0] ? subject(expression.of[0]) : undefined
+}
+
+function namesIn(expression: Expression): string[] {
+  return expression.kind === 'name' ? [expression.name] : partsOf(expression).flatMap(namesIn)
+}
+
+/** `a < x ≤ b` as (a, b], whatever a and b are. */
+function intervalOf({ operators, sides }: RelationNode): Expression | undefined {
+  if (operators.length === 1 && operators[0] === '∈') return sides[1]
+  const isRising = operators.every((operator) => operator === '<' || operator === '≤')
+  const [first, second] = operators
+  if (!isRising || first === undefined) return undefined
+  const infinity = nameOf('∞')
+  if (operators.length === 2) return listOf([sides[0]!, sides[2]!], first === '<' ? '(' : '[', second === '<' ? ')' : ']')
+  if (operators.length > 2) return undefined
+  if (sides[0]!.kind === 'name') return listOf([call('negate', infinity), sides[1]!], '(', first === '<' ? ')' : ']')
+  return sides[1]!.kind === 'name' ? listOf([sides[0]!, infinity], first === '<' ? '(' : '[', ')') : undefined
+}

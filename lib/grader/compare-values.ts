@@ -1,0 +1,210 @@
+import { areEqual, type Rational, toDouble } from '../data/rational.js'
+import { type Complex, complexNumbers, divided } from './complex.js'
+import { evaluate } from './evaluate.js'
+import { ExactValues } from './exact.js'
+import { call, type Expression, isCall, nameOf, numberOf, some } from './expression.js'
+import { primeField } from './prime-field.js'
+
+/** `undecided` is what cannot be told, which a grader takes for wrong and a filter does not. */
+export type Verdict = 'same' | 'different' | 'undecided'
+
+/** What the names of a comparison's points are drawn from: `whole` for ⌊n/2⌋ and (−1)ⁿ, `positive` where √x² is x. */
+type Domain = 'real' | 'positive' | 'whole'
+
+/** Points that are tried, and how many have to have a value. */
+const POINTS = 24
+const ENOUGH = 6
+
+/** Doubles of one value by two ways differ by rounding; larger differences than the second are no rounding. */
+const SAME = 1e-9
+const DIFFERENT = 1e-6
+
+/** Digits of a decimal that may be another number rounded: fewer are too few to know it by. */
+const LEAST_DIGITS = 4
+
+/** Compares values, with what it found out about each part kept: a list has every item compared with every other. */
+export class ValueComparison {
+  readonly exact = new ExactValues()
+  private readonly fields = new Map<Expression, bigint | null>()
+  private readonly values = new Map<Domain, Map<Expression, (Complex | undefined)[]>>()
+
+  compare(a: Expression, b: Expression): Verdict {
+    if (a.kind === 'number' && b.kind === 'number' && (a.base === undefined) !== (b.base === undefined)) {
+      // The base is left out where the question names it: 52 is 52_8 then, and 42 is not what was asked for.
+      return areEqual(a.value, b.value) ? 'same' : 'different'
+    }
+    const tagged = this.tagged(a, b)
+    if (tagged !== undefined) return tagged
+    const [exactA, exactB] = [this.exact.of(a), this.exact.of(b)]
+    if (exactA !== undefined && exactB !== undefined) {
+      if (areEqual(exactA, exactB)) return 'same'
+      return isRounded(a, exactA, toDouble(exactB)) || isRounded(b, exactB, toDouble(exactA)) ? 'same' : 'different'
+    }
+    const [fieldA, fieldB] = [this.field(a), this.field(b)]
+    if (fieldA !== undefined && fieldB !== undefined && exactA === undefined && exactB === undefined) {
+      if (fieldA === fieldB) return 'same'
+      if (hasVariables(a) || hasVariables(b)) return 'different'
+    }
+    return this.numerically(a, b, exactA, exactB)
+  }
+
+  /** What `a` is divided by `b`, where that is the same number at all points; undefined where it is not. */
+  ratio(a: Expression, b: Expression): Complex | undefined {
+    const domain = domainOf(a, b)
+    const [valuesA, valuesB] = [this.at(a, domain), this.at(b, domain)]
+    let ratio: Complex | undefined
+    let agreed = 0
+    for (const [index, valueA] of valuesA.entries()) {
+      const valueB = valuesB[index]
+      if (valueA === undefined || valueB === undefined) continue
+      const next = divided(valueA, valueB)
+      if (!Number.isFinite(next.re) || !Number.isFinite(next.im) || Math.hypot(next.re, next.im) < SAME) return undefined
+      if (ratio !== undefined && distanceOf(ratio, next) > SAME) return undefined
+      ratio ??= next
+      agreed += 1
+    }
+    return agreed >= ENOUGH ? ratio : undefined
+  }
+
+  /** The value of an expression without names, as a double; undefined where it is not real. */
+  real(expression: Expression): number | undefined {
+    if (hasVariables(expression)) return undefined
+    const value = this.at(expression, 'real')[0]
+    return value !== undefined && Math.abs(value.im) <= SAME * Math.abs(value.re) && Number.isFinite(value.re)
+      ? value.re
+      : undefined
+  }
+
+  /** 28% is 28 or 0.28, 90° is 90 or π/2, by what it is compared with. */
+  private tagged(a: Expression, b: Expression): Verdict | undefined {
+    for (const tag of ['%', '°']) {
+      if (isCall(a, tag) && isCall(b, tag)) return this.compare(a.of[0]!, b.of[0]!)
+      const [marked, other] = isCall(a, tag) ? [a, b] : [b, a]
+      if (!isCall(marked, tag)) continue
+      const without = marked.of[0]!
+      const converted = tag === '%' ? call('/', without, numberOf(100n)) : call('*', without, degree)
+      return this.compare(without, other) === 'same' ? 'same' : this.compare(converted, other)
+    }
+    return undefined
+  }
+
+  private field(expression: Expression): bigint | undefined {
+    const known = this.fields.get(expression)
+    if (known !== undefined) return known ?? undefined
+    const value = evaluate(expression, field, this.exact.of)
+    this.fields.set(expression, value ?? null)
+    return value
+  }
+
+  private numerically(a: Expression, b: Expression, exactA: Rational | undefined, exactB: Rational | undefined): Verdict {
+    const domain = domainOf(a, b)
+    let verdict = this.atPoints(a, b, domain)
+    // A bare log is of base e or of base 10.
+    const isLog = (part: Expression) => isCall(part, 'log')
+    if (verdict === 'different' && (some(a, isLog) || some(b, isLog))) verdict = this.atPoints(a, b, domain, 10)
+    if (verdict !== 'different') return verdict
+    const [valueA, valueB] = [this.real(a), this.real(b)]
+    const isOne =
+      (exactA !== undefined && valueB !== undefined && isRounded(a, exactA, valueB)) ||
+      (exactB !== undefined && valueA !== undefined && isRounded(b, exactB, valueA))
+    return isOne ? 'same' : 'different'
+  }
+
+  private atPoints(a: Expression, b: Expression, domain: Domain, logBase = Math.E): Verdict {
+    const needed = hasVariables(a) || hasVariables(b) ? ENOUGH : 1
+    const [valuesA, valuesB] = [this.at(a, domain, logBase), this.at(b, domain, logBase)]
+    let agreed = 0
+    for (const [index, valueA] of valuesA.entries()) {
+      const valueB = valuesB[index]
+      if (valueA === undefined || valueB === undefined) continue
+      const distance = distanceOf(valueA, valueB)
+      if (distance > DIFFERENT) return 'different'
+      if (distance <= SAME) agreed += 1
+    }
+    return agreed >= needed ? 'same' : 'undecided'
+  }
+
+  private at(expression: Expression, domain: Domain, logBase = Math.E): (Complex | undefined)[] {
+    const values = logBase === Math.E ? (this.values.get(domain) ?? new Map<Expression, (Complex | undefined)[]>()) : new Map()
+    if (logBase === Math.E) this.values.set(domain, values)
+    let found = values.get(expression)
+    if (found === undefined) {
+      const points = hasVariables(expression) ? POINTS : 1
+      found = Array.from({ length: points }, (_, index) =>
+        finite(evaluate(expression, pointArithmetic(domain, index, logBase), this.exact.of)),
+      )
+      if (points === 1) found = Array.from({ length: POINTS }, () => found![0])
+      values.set(expression, found)
+    }
+    return found
+  }
+}
+
+const degree = call('/', nameOf('pi'), numberOf(180n))
+
+const field = primeField((name) => BigInt(hash(name)) * 0x1_0000_0001n + BigInt(hash(`${name}'`)))
+
+function pointArithmetic(domain: Domain, index: number, logBase: number) {
+  return complexNumbers((name) => {
+    const share = hash(`${index} ${name}`) / 2 ** 32
+    if (domain === 'whole') return 1 + Math.floor(share * 20)
+    return domain === 'positive' || index % 2 === 0 ? 0.25 + 2.5 * share : -3 + 6 * share
+  }, logBase)
+}
+
+/** FNV-1a with a final mixing: the same numbers for the same names, in every run. */
+function hash(text: string): number {
+  let value = 0x811c9dc5
+  for (let at = 0; at < text.length; at += 1) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193)
+  value = Math.imul(value ^ (value >>> 16), 0x85ebca6b)
+  value = Math.imul(value ^ (value >>> 13), 0xc2b2ae35)
+  return (value ^ (value >>> 16)) >>> 0
+}
+
+function domainOf(...expressions: Expression[]): Domain {
+  const whole = new Set(['floor', 'ceil', '!', '!!', 'binom', 'gcd', 'lcm'])
+  const rooted = new Set(['sqrt', 'root', 'ln', 'log', 'arcsin', 'arccos', 'arctan'])
+  const has = (asked: (part: Expression) => boolean) => expressions.some((expression) => some(expression, asked))
+  const isWhole = (part: Expression) => {
+    if (part.kind !== 'call') return false
+    return whole.has(part.name) || (part.name === '^' && isCall(part.of[0]!, 'negate') && hasVariables(part.of[1]!))
+  }
+  if (has(isWhole)) return 'whole'
+  const isRooted = (part: Expression) => {
+    if (part.kind !== 'call') return false
+    return rooted.has(part.name) || (part.name === '^' && part.of[1]!.kind !== 'number')
+  }
+  return has(isRooted) ? 'positive' : 'real'
+}
+
+/** Whether there is a name in it that is no constant. */
+export function hasVariables(expression: Expression): boolean {
+  return some(expression, (part) => part.kind === 'name' && !['pi', 'e', 'i', '∞'].includes(part.name))
+}
+
+function finite(value: Complex | undefined): Complex | undefined {
+  return value !== undefined && Number.isFinite(value.re) && Number.isFinite(value.im) ? value : undefined
+}
+
+/** Relative to the larger. What is computed for a 0 may be nothing but rounding. */
+function distanceOf(a: Complex, b: Complex): number {
+  const size = Math.max(Math.hypot(a.re, a.im), Math.hypot(b.re, b.im))
+  const isZero = (value: Complex) => value.re === 0 && value.im === 0
+  if (size < 1e-13 && (isZero(a) || isZero(b))) return 0
+  return Math.hypot(a.re - b.re, a.im - b.im) / size
+}
+
+/** Whether `written`, a decimal, is `value` rounded to its digits. */
+function isRounded(written: Expression, exact: Rational, value: number): boolean {
+  const digits = digitsOf(written)
+  if (digits < LEAST_DIGITS || value === 0) return false
+  const unit = 10 ** (Math.floor(Math.log10(Math.abs(value))) + 1 - Math.min(digits, 15))
+  return Math.abs(toDouble(exact) - value) <= 0.5 * unit * (1 + 1e-9)
+}
+
+function digitsOf(expression: Expression): number {
+  if (expression.kind === 'number') return expression.digits ?? 0
+  // 1.49 × 10⁴
+  if (isCall(expression, '*') && expression.of.length === 2 && isCall(expression.of[1]!, '^')) return digitsOf(expression.of[0]!)
+  return isCall(expression, 'negate') ? digitsOf(expression.of[0]!) : 0
+}

@@ -1,0 +1,103 @@
+import { call, type Expression, isCall, listOf, nameOf, partsOf, some, spelled, withParts } from './expression.js'
+
+/** `x = 5`: what is named, and what it is. */
+export interface NamedValue {
+  name: Expression
+  value: Expression
+}
+
+/**
+ * An equation whose left side only says what the answer is: `x = 5`, `f(x) = 2x`, `|AB| = 1`, `(p, q) = (3, 2)`. Its value is the
+ * last side that is exact. Undefined for `2x + z = 1`, which is the answer itself.
+ */
+export function namedValue(expression: Expression): NamedValue | undefined {
+  if (expression.kind !== 'relation') return undefined
+  const { operators, sides } = expression
+  if (!operators.every((operator) => operator === '=' || operator === '≈') || !isNaming(sides[0]!)) return undefined
+  // x = x² − 2 is to be solved.
+  const isEquation = sides[0]!.kind === 'name' && sides.slice(1).some((side) => some(side, (part) => isName(part, sides[0]!)))
+  if (isEquation) return undefined
+  const rounded = operators.indexOf('≈')
+  return { name: sides[0]!, value: sides[rounded <= 0 ? (rounded === 0 ? 1 : sides.length - 1) : rounded]! }
+}
+
+function isName(part: Expression, name: Expression): boolean {
+  return part.kind === 'name' && name.kind === 'name' && part.name === name.name
+}
+
+function isNaming(side: Expression): boolean {
+  if (side.kind === 'name') return !['pi', 'e', '∞'].includes(side.name)
+  if (side.kind === 'list') return side.open === '(' && side.close === ')' && side.of.every((part) => part.kind === 'name')
+  if (side.kind !== 'call') return false
+  switch (side.name) {
+    case 'apply':
+      return true
+    case '*':
+      // AB is a length, xy is a product.
+      return side.of.every((part) => part.kind === 'name' && /^[A-Z](?:_\S+)?'*$/.test(part.name))
+    case 'abs':
+    case ':':
+    case '/':
+      return side.of.every((part) => isNaming(part) || isDifferential(part))
+    default:
+      return false
+  }
+}
+
+/** dx of dy/dx. */
+function isDifferential(expression: Expression): boolean {
+  return isCall(expression, '*') && expression.of.every((part) => part.kind === 'name') && spelled(expression.of[0]!) === 'd'
+}
+
+/** The parts of `(x, y) = (1, 2)`, each with its name; the equation alone where it has no such parts. */
+export function separateNames(expression: Expression): Expression[] {
+  const named = namedValue(expression)
+  if (named?.name.kind !== 'list' || named.value.kind !== 'list' || named.name.of.length !== named.value.of.length)
+    return [expression]
+  const { of: values } = named.value
+  return named.name.of.map((name, index) => ({ kind: 'relation', operators: ['='], sides: [name, values[index]!] }))
+}
+
+/** The values of a list in which every answer is named, or only the first is: `x = 1, 2`. Undefined where others are. */
+export function valuesOfNamed(of: Expression[]): Expression[] | undefined {
+  const named = of.map(namedValue)
+  if (named.every((value) => value !== undefined)) return named.map(({ value }) => value)
+  const isFirstAlone = named[0] !== undefined && of.slice(1).every((part) => part.kind !== 'relation')
+  return isFirstAlone ? [named[0]!.value, ...of.slice(1)] : undefined
+}
+
+/** A function of one name with that name changed to a common one: f(x) = x² and f(t) = t² are the same. */
+export function withCommonArguments({ name, value }: NamedValue): NamedValue | undefined {
+  if (!isCall(name, 'apply') || !name.of.slice(1).every((part) => part.kind === 'name')) return undefined
+  let changed = value
+  for (const [index, argument] of name.of.slice(1).entries())
+    changed = substituted(changed, spelled(argument), nameOf(`argument ${index}`))
+  return { name: call('apply', nameOf(String(name.of.length))), value: changed }
+}
+
+export function substituted(expression: Expression, name: string, by: Expression): Expression {
+  if (expression.kind === 'name') return expression.name === name ? by : expression
+  return withParts(expression, (part) => substituted(part, name, by))
+}
+
+/** Both values of `a ± b`; all signs of one expression change together. */
+export function withSignsChosen(expression: Expression): Expression {
+  if (expression.kind === 'list') {
+    const of = expression.of.map(withSignsChosen).flatMap((part) => (part.kind === 'list' && part.open === '' ? part.of : [part]))
+    return { ...expression, of }
+  }
+  if (expression.kind === 'relation' || expression.kind === 'matrix') return withParts(expression, withSignsChosen)
+  if (!hasSigns(expression)) return expression
+  return listOf([chosen(expression, 1), chosen(expression, -1)])
+}
+
+function hasSigns(expression: Expression): boolean {
+  return isCall(expression, '±') || isCall(expression, '∓') || partsOf(expression).some(hasSigns)
+}
+
+function chosen(expression: Expression, sign: 1 | -1): Expression {
+  const changed = withParts(expression, (part) => chosen(part, sign))
+  if (!isCall(changed, '±') && !isCall(changed, '∓')) return changed
+  const [left, right] = changed.of as [Expression, Expression]
+  return call('+', left, (changed.name === '±') === (sign === 1) ? right : call('negate', right))
+}

@@ -1,0 +1,290 @@
+import { call, type Expression, isCall, type ListNode, listOf, nameOf, numberOf } from './expression.js'
+import { readNumber } from './parse-number.js'
+import { parseStructure, type StructureParser } from './parse-structure.js'
+import { ParseFailure, TokenReader } from './token-reader.js'
+import { type Reading, type Token, tokensOf } from './tokens.js'
+
+const relations = new Set(['=', '<', '>', '≤', '≥', '≠', '≈', '∈', '∝', '→'])
+const closers = new Set([')', ']', '}', '\\}', '⌋', '⌉', '&', '\\\\', ',', ';'])
+
+/** How strongly the signs between two values bind. */
+const infix: Readonly<Record<string, { power: number; name: string }>> = {
+  '∪': { power: 1, name: 'union' },
+  '∩': { power: 2, name: 'intersection' },
+  '∖': { power: 2, name: 'difference' },
+  ':': { power: 3, name: ':' },
+  '+': { power: 4, name: '+' },
+  '-': { power: 4, name: '-' },
+  '±': { power: 4, name: '±' },
+  '∓': { power: 4, name: '∓' },
+  '*': { power: 5, name: '*' },
+  '/': { power: 5, name: '/' },
+}
+const PRODUCT = 5
+
+/** Letters that are functions where a bracket follows. */
+const functionNames = new Set(['f', 'g', 'h', 'F', 'G', 'H'])
+const constants = new Set(['e', 'i', 'pi', '∞'])
+
+/** What an answer was read as, with the words behind its numbers. */
+export interface Parsed {
+  expression: Expression
+  units: string[]
+}
+
+/** Reads a tidied answer as mathematics, LaTeX or plain; undefined where it is none. */
+export function parse(text: string, reading: Reading = { thousands: true, decimalComma: false }): Parsed | undefined {
+  const tokens = tokensOf(text, reading)
+  if (tokens === undefined || tokens.length === 0) return undefined
+  try {
+    const parser = new Parser(tokens)
+    return { expression: parser.whole(), units: parser.units }
+  } catch (error) {
+    if (error instanceof ParseFailure) return undefined
+    throw error
+  }
+}
+
+/** A parser by precedence (Pratt's): each reading method takes what binds at least as strongly as asked. */
+class Parser implements StructureParser {
+  readonly units: string[] = []
+  readonly reader: TokenReader
+  /** Bars that are open: the next one closes. */
+  private bars = 0
+
+  constructor(tokens: Token[]) {
+    this.reader = new TokenReader(tokens)
+  }
+
+  whole(): Expression {
+    const expression = this.separated()
+    if (this.reader.peek() !== undefined) throw new ParseFailure('something is left over')
+    return expression
+  }
+
+  /** Answers between commas, `and` and `or`, in groups between semicolons; a single one is no list. */
+  separated(): Expression {
+    const groups: Expression[] = []
+    do {
+      const of: Expression[] = []
+      let separator: ListNode['separator'] = ','
+      do {
+        of.push(this.relation())
+        for (let word = this.separator(); word !== undefined; word = this.separator()) if (word !== ',') separator = word
+      } while (this.reader.peek() !== undefined && !this.isAtCloser())
+      groups.push(of.length === 1 ? of[0]! : { ...listOf(of), separator })
+    } while (this.reader.take(';'))
+    return groups.length === 1 ? groups[0]! : listOf(groups.map(asTuple))
+  }
+
+  private separator(): ListNode['separator'] | undefined {
+    if (this.reader.take(',')) return ','
+    return this.reader.peek()?.kind === 'separator' ? (this.reader.next().text as 'and' | 'or') : undefined
+  }
+
+  private isAtCloser(): boolean {
+    const token = this.reader.peek()!
+    if (token.kind === 'environment') return token.text.startsWith('end')
+    return token.kind === 'sign' && (closers.has(token.text) || (token.text === '|' && this.bars > 0))
+  }
+
+  private relation(): Expression {
+    const sides = [this.value(0)]
+    const operators: string[] = []
+    for (let token = this.reader.peek(); token?.kind === 'sign' && relations.has(token.text); token = this.reader.peek()) {
+      operators.push(this.reader.next().text)
+      sides.push(this.value(0))
+    }
+    return operators.length === 0 ? sides[0]! : { kind: 'relation', operators, sides }
+  }
+
+  /** Everything that binds at least as strongly as `least`. */
+  value(least: number): Expression {
+    return this.reader.nested(() => {
+      let left = this.prefixed()
+      for (;;) {
+        const token = this.reader.peek()
+        if (token === undefined || token.kind === 'separator' || this.isAtCloser()) return left
+        if (token.kind === 'text' || token.text === 'pmod') {
+          this.takeUnit()
+          continue
+        }
+        const sign = token.kind === 'sign' && Object.hasOwn(infix, token.text) ? infix[token.text]! : undefined
+        if (sign === undefined && token.kind === 'sign' && !startsValue(token)) return left
+        const { power, name } = sign ?? { power: PRODUCT, name: '*' }
+        if (power < least) return left
+        if (sign !== undefined) this.reader.next()
+        else if (token.kind === 'number' && this.reader.peek(-1)?.kind === 'number')
+          throw new ParseFailure('two numbers in a row')
+        left = joined(name, left, this.value(power + 1))
+      }
+    })
+  }
+
+  private prefixed(): Expression {
+    if (this.reader.take('-')) return negated(this.value(PRODUCT))
+    if (this.reader.take('+')) return this.value(PRODUCT)
+    for (const sign of ['±', '∓']) {
+      if (this.reader.take(sign)) return call(sign, numberOf(0n), this.value(PRODUCT))
+    }
+    return this.factor()
+  }
+
+  /** A value with its powers, factorials, percent and degree signs. */
+  factor(): Expression {
+    let value = this.primary()
+    for (;;) {
+      if (this.reader.take('!')) value = call(this.reader.take('!') ? '!!' : '!', value)
+      else if (this.reader.isSign('%', '°') && (isCall(value, '%') || isCall(value, '°'))) throw new ParseFailure('a sign twice')
+      else if (this.reader.take('%')) value = call('%', value)
+      else if (this.reader.take('°')) value = this.degrees(value)
+      else if (this.reader.isSign('^')) {
+        this.reader.next()
+        value = this.raised(value)
+      } else return value
+    }
+  }
+
+  private degrees(value: Expression): Expression {
+    const scale = this.reader.peek()
+    if (scale?.kind === 'name' && /^[CF]$/.test(scale.text)) this.units.push(this.reader.next().text)
+    return call('°', value)
+  }
+
+  private raised(base: Expression): Expression {
+    const [first, second, third] = [this.reader.peek(), this.reader.peek(1), this.reader.peek(2)]
+    const sign = first?.text === '{' && third?.text === '}' ? second : first
+    if (sign?.text === '°' || sign?.text === "'") {
+      for (let taken = sign === first ? 1 : 3; taken > 0; taken -= 1) this.reader.next()
+      return sign.text === '°' ? this.degrees(base) : primed(base)
+    }
+    return call('^', base, this.exponent())
+  }
+
+  exponent(): Expression {
+    return this.reader.nested(() => {
+      if (this.reader.take('-')) return call('negate', this.exponent())
+      const exponent = this.primary()
+      return this.reader.take('^') ? call('^', exponent, this.exponent()) : exponent
+    })
+  }
+
+  private primary(): Expression {
+    const token = this.reader.next()
+    if (token.kind === 'number') return readNumber(this.reader, token)
+    if (token.kind === 'name') return this.name(token.text)
+    if (token.kind === 'text') return { kind: 'name', name: token.text.toLowerCase().replace(/\s+/g, ''), isText: true }
+    if (token.kind === 'function' || token.kind === 'structure' || token.kind === 'environment')
+      return parseStructure(this, token)
+    if (token.text === '…') return nameOf('…')
+    if (token.text === '|') return this.between('|', 'abs')
+    if (token.text === '⌊') return this.between('⌋', 'floor')
+    if (token.text === '⌈') return this.between('⌉', 'ceil')
+    return this.bracketed(token.text)
+  }
+
+  private between(close: string, name: string): Expression {
+    return this.reader.nested(() => {
+      const before = this.bars
+      this.bars = close === '|' ? before + 1 : 0
+      const inside = this.value(0)
+      this.bars = before
+      this.reader.expect(close)
+      return call(name, inside)
+    })
+  }
+
+  bracketed(open: string): Expression {
+    if (!['(', '[', '{', '\\{'].includes(open)) throw new ParseFailure(`${open} starts nothing`)
+    return this.reader.nested(() => {
+      if (open === '\\{' && this.reader.take('\\}')) return nameOf('∅')
+      const before = this.bars
+      this.bars = 0
+      const inside = this.separated()
+      this.bars = before
+      if (open === '{') {
+        this.reader.expect('}')
+        return inside
+      }
+      const closing = open === '\\{' ? this.reader.expect('\\}') : this.reader.expect(')', ']')
+      const isList = inside.kind === 'list' && inside.open === ''
+      const of = isList ? inside.of : [inside]
+      if (open === '\\{') return listOf(of, '{', '}')
+      const isGroup = !isList && (open === '(') === (closing === ')')
+      return isGroup ? inside : listOf(of, open as '(' | '[', closing as ')' | ']')
+    })
+  }
+
+  /** A name with its subscript and primes, and what it is applied to. */
+  name(text: string): Expression {
+    let name = text
+    for (;;) {
+      if (this.reader.take('_')) name += `_${this.reader.subscript()}`
+      else if (this.reader.take("'")) name += "'"
+      else break
+    }
+    if (constants.has(name) || !this.reader.isSign('(') || !this.isApplied(name)) return nameOf(name)
+    this.reader.next()
+    const inside = this.bracketed('(')
+    const isList = inside.kind === 'list' && inside.close === ')'
+    return call('apply', nameOf(name), ...(isList ? inside.of : [inside]))
+  }
+
+  /** Whether a name before a bracket is a function: f(x), I(0), x(t) and u(x, y) are, n(n + 1) is a product. */
+  private isApplied(name: string): boolean {
+    if (functionNames.has(name)) return true
+    const [first, second] = [this.reader.peek(1), this.reader.peek(2)]
+    if (second?.text === ')' && (first!.kind === 'number' || first!.kind === 'name')) return true
+    let open = 0
+    for (let ahead = 0; this.reader.peek(ahead) !== undefined; ahead += 1) {
+      const { text } = this.reader.peek(ahead)!
+      if (text === '(' || text === '{') open += 1
+      else if (text === ')' || text === '}') open -= 1
+      if (open <= 0) return false
+      if (open === 1 && text === ',') return true
+    }
+    return false
+  }
+
+  /** Words behind a number, with their power (`cm^2`) and what they are per. */
+  private takeUnit(): void {
+    const { kind, text } = this.reader.next()
+    this.units.push(kind === 'text' ? text : `mod ${this.reader.subscript()}`)
+    while (this.reader.isSign('^', '/') && this.reader.peek(1) !== undefined) {
+      const isPower = this.reader.next().text === '^'
+      if (isPower) this.exponent()
+      else if (this.reader.peek()?.kind === 'text' || this.reader.peek()?.kind === 'name')
+        this.units.push(this.reader.next().text)
+      else throw new ParseFailure('no unit after /')
+    }
+  }
+}
+
+function startsValue(token: Token): boolean {
+  return ['(', '[', '{', '\\{', '|', '⌊', '⌈', '…'].includes(token.text)
+}
+
+/** A group between semicolons: `p=5, q=2; p=7, q=2` are two pairs. */
+function asTuple(group: Expression): Expression {
+  return group.kind === 'list' && group.open === '' ? { ...group, open: '(', close: ')' } : group
+}
+
+/** Sums and products are one call each, however many parts they have. */
+function joined(name: string, left: Expression, right: Expression): Expression {
+  if (name === '-') return joined('+', left, call('negate', right))
+  // t(0, 4] lost the sign of membership; a product with an interval is nothing.
+  const isInterval = right.kind === 'list' && right.open !== '{' && (right.open === '(') !== (right.close === ')')
+  if (name === '*' && isInterval && left.kind === 'name') return { kind: 'relation', operators: ['∈'], sides: [left, right] }
+  const isOne = (name === '+' || name === '*' || name === ':' || name === 'union') && isCall(left, name)
+  return isOne ? call(name, ...left.of, right) : call(name, left, right)
+}
+
+/** −28% is −28 percent: the sign outermost says what kind of value it is. */
+function negated(value: Expression): Expression {
+  return isCall(value, '%') || isCall(value, '°') ? call(value.name, call('negate', value.of[0]!)) : call('negate', value)
+}
+
+function primed(base: Expression): Expression {
+  if (base.kind !== 'name') throw new ParseFailure('a prime on what is no name')
+  return nameOf(`${base.name}'`)
+}
