@@ -110,7 +110,7 @@ export const hostileAnswers: Record<string, string[]> = {
     'process.exit()',
     'process.exit(1)',
     'require("fs")',
-    '${process.exit()}',
+    '\u0024{process.exit()}',
     '(function(){while(1);})()',
     '<script>1</script>',
     '`rm -rf`',
