@@ -5,7 +5,7 @@ import { type Expression, nameOf, some } from './expression.js'
 import { substituted } from './named-values.js'
 import { type Parsed, parse } from './parse.js'
 import { withoutRemarks } from './remarks.js'
-import { choiceIn, isWords, wordsIn } from './words.js'
+import { choiceIn, isWords, withoutChoice, wordsIn } from './words.js'
 
 /** Longer answers are compared as they are written. */
 export const LONGEST_ANSWER = 2000
@@ -31,12 +31,15 @@ export function compareAnswers(first: string, second: string): Comparison {
   if (first.length > LONGEST_ANSWER || second.length > LONGEST_ANSWER) {
     return { verdict: first.trim() === second.trim() ? 'same' : 'undecided', how: 'text' }
   }
-  const [a, b] = [withoutRemarks(tidyAnswer(first)), withoutRemarks(tidyAnswer(second))]
+  let [a, b] = [withoutRemarks(tidyAnswer(first)), withoutRemarks(tidyAnswer(second))]
   if (a.text === '' || b.text === '') return { verdict: 'undecided', how: 'text' }
   const [choiceA, choiceB] = [choiceIn(a.text), choiceIn(b.text)]
   if (choiceA && choiceB && (choiceA.isAlone || choiceB.isAlone)) {
     return { verdict: choiceA.letter === choiceB.letter ? 'same' : 'different', how: 'choice' }
   }
+  // The letter of a choice says nothing where the other answer is what the choice says.
+  if (choiceA === undefined && choiceB?.isAlone === false) b = { ...b, text: withoutChoice(b.text) }
+  if (choiceB === undefined && choiceA?.isAlone === false) a = { ...a, text: withoutChoice(a.text) }
   if (withoutSpaces(a.text) === withoutSpaces(b.text))
     return { verdict: haveOtherUnits(a, b) ? 'undecided' : 'same', how: 'text' }
   if (isWords(a.text) || isWords(b.text)) {

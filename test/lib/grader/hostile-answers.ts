@@ -110,6 +110,7 @@ export const hostileAnswers: Record<string, string[]> = {
     'process.exit()',
     'process.exit(1)',
     'require("fs")',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is an answer.
     '${process.exit()}',
     '(function(){while(1);})()',
     '<script>1</script>',
