@@ -1,6 +1,6 @@
 import { tidyAnswer } from '../data/answer-text.js'
 import { ExpressionComparison } from './compare-expressions.js'
-import { hasVariables, type Verdict } from './compare-values.js'
+import { hasVariables, type Verdict, variablesIn } from './compare-values.js'
 import { type Expression, nameOf, some } from './expression.js'
 import { substituted } from './named-values.js'
 import { type Parsed, parse } from './parse.js'
@@ -41,7 +41,7 @@ export function compareAnswers(first: string, second: string): Comparison {
   if (choiceA === undefined && choiceB?.isAlone === false) b = { ...b, text: withoutChoice(b.text) }
   if (choiceB === undefined && choiceA?.isAlone === false) a = { ...a, text: withoutChoice(a.text) }
   if (withoutSpaces(a.text) === withoutSpaces(b.text))
-    return { verdict: haveOtherUnits(a, b) ? 'undecided' : 'same', how: 'text' }
+    return { verdict: haveOtherUnits(a.units, b.units) ? 'undecided' : 'same', how: 'text' }
   if (isWords(a.text) || isWords(b.text)) {
     const [wordsA, wordsB] = [wordsIn(a.text), wordsIn(b.text)]
     return { verdict: wordsA !== '' && wordsA === wordsB ? 'same' : 'undecided', how: 'text' }
@@ -59,14 +59,10 @@ function compareFormulas(a: Answer, b: Answer): Comparison {
   for (const readA of readingsA) {
     for (const readB of readingsB) {
       const verdict = comparison.compare(...withOneConstant(readA.expression, readB.expression))
-      const isOne = verdict === 'same'
-      if (
-        isOne &&
-        !haveOtherUnits({ ...a, units: [...readA.units, ...a.units] }, { ...b, units: [...readB.units, ...b.units] })
-      ) {
-        return { verdict, how }
-      }
-      isDifferent &&= verdict === 'different'
+      // Units are not converted, and names may be other names of the same.
+      const isOpen = haveOtherUnits([...readA.units, ...a.units], [...readB.units, ...b.units])
+      if (verdict === 'same' && !isOpen) return { verdict, how }
+      isDifferent &&= verdict === 'different' && !isOpen && !haveOtherNames(readA.expression, readB.expression)
     }
   }
   return { verdict: isDifferent ? 'different' : 'undecided', how }
@@ -101,10 +97,15 @@ function withOneConstant(a: Expression, b: Expression): [Expression, Expression]
   return isOther(b, a) ? [lowered(a), b] : [a, b]
 }
 
+function haveOtherNames(a: Expression, b: Expression): boolean {
+  const [namesA, namesB] = [variablesIn(a), variablesIn(b)]
+  return namesA.size > 0 && namesB.size > 0 && ![...namesA].every((name) => namesB.has(name))
+}
+
 /** Units are left out too often to be held against an answer that has none. */
-function haveOtherUnits(a: Answer, b: Answer): boolean {
-  if (a.units.length === 0 || b.units.length === 0) return false
-  const written = ({ units }: Answer) =>
+function haveOtherUnits(a: string[], b: string[]): boolean {
+  if (a.length === 0 || b.length === 0) return false
+  const written = (units: string[]) =>
     units
       .map((unit) =>
         unit
