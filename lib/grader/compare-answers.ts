@@ -99,7 +99,8 @@ function withOneConstant(a: Expression, b: Expression): [Expression, Expression]
 
 function haveOtherNames(a: Expression, b: Expression): boolean {
   const [namesA, namesB] = [variablesIn(a), variablesIn(b)]
-  return namesA.size > 0 && namesB.size > 0 && ![...namesA].every((name) => namesB.has(name))
+  const isMissing = (names: Set<string>, others: Set<string>) => [...names].some((name) => !others.has(name))
+  return isMissing(namesA, namesB) && isMissing(namesB, namesA)
 }
 
 /** Units are left out too often to be held against an answer that has none. */

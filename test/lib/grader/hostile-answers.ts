@@ -139,6 +139,8 @@ export const hostileAnswers: Record<string, string[]> = {
     '\\log 0',
     '\\tan 90^\\circ',
     '5_99',
+    '2^\\dots',
+    '3^\\emptyset f(x)',
     '5_{x}',
     '12_1',
     '\\sqrt[0]{2}',
