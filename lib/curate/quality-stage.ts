@@ -10,7 +10,7 @@ export interface QualityStageOptions extends QualityOptions {
   checkAnswer: boolean
   /** What becomes of chains without an answer in `\boxed{}`, of rows that have an answer. */
   missingAnswer: 'keep' | 'drop'
-  /** What becomes of chains whose answer is spelled otherwise and is no number: it may be the same in other words. */
+  /** What becomes of chains whose answer the grader cannot tell from the row's: it may be the same in other words. */
   undecided: 'keep' | 'drop'
   /** Chains below it are dropped. */
   minScore: number
@@ -79,5 +79,5 @@ function wrongAnswer({ solution, answer }: CurateRow, { checkAnswer, missingAnsw
   const [given, right] = [found.slice(0, 60), answer.slice(0, 60)]
   if (verdict === 'different')
     return { code: 'wrong answer', message: `it answers ${given} where ${right} is right`, found, answer }
-  return { code: 'other answer', message: `it answers ${given}, which is not ${right} as it is spelled`, found, answer }
+  return { code: 'other answer', message: `it answers ${given}, which may not be ${right}`, found, answer }
 }

@@ -1,11 +1,11 @@
 import { tidyAnswer } from '../data/answer-text.js'
 import { ExpressionComparison } from './compare-expressions.js'
-import { hasVariables, type Verdict } from './compare-values.js'
+import { hasVariables, type Verdict, variablesIn } from './compare-values.js'
 import { type Expression, nameOf, some } from './expression.js'
 import { substituted } from './named-values.js'
 import { type Parsed, parse } from './parse.js'
 import { withoutRemarks } from './remarks.js'
-import { choiceIn, isWords, wordsIn } from './words.js'
+import { choiceIn, isWords, withoutChoice, wordsIn } from './words.js'
 
 /** Longer answers are compared as they are written. */
 export const LONGEST_ANSWER = 2000
@@ -31,14 +31,17 @@ export function compareAnswers(first: string, second: string): Comparison {
   if (first.length > LONGEST_ANSWER || second.length > LONGEST_ANSWER) {
     return { verdict: first.trim() === second.trim() ? 'same' : 'undecided', how: 'text' }
   }
-  const [a, b] = [withoutRemarks(tidyAnswer(first)), withoutRemarks(tidyAnswer(second))]
+  let [a, b] = [withoutRemarks(tidyAnswer(first)), withoutRemarks(tidyAnswer(second))]
   if (a.text === '' || b.text === '') return { verdict: 'undecided', how: 'text' }
   const [choiceA, choiceB] = [choiceIn(a.text), choiceIn(b.text)]
   if (choiceA && choiceB && (choiceA.isAlone || choiceB.isAlone)) {
     return { verdict: choiceA.letter === choiceB.letter ? 'same' : 'different', how: 'choice' }
   }
+  // The letter of a choice says nothing where the other answer is what the choice says.
+  if (choiceA === undefined && choiceB?.isAlone === false) b = { ...b, text: withoutChoice(b.text) }
+  if (choiceB === undefined && choiceA?.isAlone === false) a = { ...a, text: withoutChoice(a.text) }
   if (withoutSpaces(a.text) === withoutSpaces(b.text))
-    return { verdict: haveOtherUnits(a, b) ? 'undecided' : 'same', how: 'text' }
+    return { verdict: haveOtherUnits(a.units, b.units) ? 'undecided' : 'same', how: 'text' }
   if (isWords(a.text) || isWords(b.text)) {
     const [wordsA, wordsB] = [wordsIn(a.text), wordsIn(b.text)]
     return { verdict: wordsA !== '' && wordsA === wordsB ? 'same' : 'undecided', how: 'text' }
@@ -56,14 +59,10 @@ function compareFormulas(a: Answer, b: Answer): Comparison {
   for (const readA of readingsA) {
     for (const readB of readingsB) {
       const verdict = comparison.compare(...withOneConstant(readA.expression, readB.expression))
-      const isOne = verdict === 'same'
-      if (
-        isOne &&
-        !haveOtherUnits({ ...a, units: [...readA.units, ...a.units] }, { ...b, units: [...readB.units, ...b.units] })
-      ) {
-        return { verdict, how }
-      }
-      isDifferent &&= verdict === 'different'
+      // Units are not converted, and names may be other names of the same.
+      const isOpen = haveOtherUnits([...readA.units, ...a.units], [...readB.units, ...b.units])
+      if (verdict === 'same' && !isOpen) return { verdict, how }
+      isDifferent &&= verdict === 'different' && !isOpen && !haveOtherNames(readA.expression, readB.expression)
     }
   }
   return { verdict: isDifferent ? 'different' : 'undecided', how }
@@ -98,10 +97,16 @@ function withOneConstant(a: Expression, b: Expression): [Expression, Expression]
   return isOther(b, a) ? [lowered(a), b] : [a, b]
 }
 
+function haveOtherNames(a: Expression, b: Expression): boolean {
+  const [namesA, namesB] = [variablesIn(a), variablesIn(b)]
+  const isMissing = (names: Set<string>, others: Set<string>) => [...names].some((name) => !others.has(name))
+  return isMissing(namesA, namesB) && isMissing(namesB, namesA)
+}
+
 /** Units are left out too often to be held against an answer that has none. */
-function haveOtherUnits(a: Answer, b: Answer): boolean {
-  if (a.units.length === 0 || b.units.length === 0) return false
-  const written = ({ units }: Answer) =>
+function haveOtherUnits(a: string[], b: string[]): boolean {
+  if (a.length === 0 || b.length === 0) return false
+  const written = (units: string[]) =>
     units
       .map((unit) =>
         unit

@@ -2,7 +2,7 @@ import { areEqual, type Rational, toDouble } from '../data/rational.js'
 import { type Complex, complexNumbers, divided } from './complex.js'
 import { evaluate } from './evaluate.js'
 import { ExactValues } from './exact.js'
-import { call, type Expression, isCall, nameOf, numberOf, some } from './expression.js'
+import { call, type Expression, isCall, nameOf, numberOf, partsOf, some } from './expression.js'
 import { primeField } from './prime-field.js'
 
 /** `undecided` is what cannot be told, which a grader takes for wrong and a filter does not. */
@@ -38,7 +38,10 @@ export class ValueComparison {
     const [exactA, exactB] = [this.exact.of(a), this.exact.of(b)]
     if (exactA !== undefined && exactB !== undefined) {
       if (areEqual(exactA, exactB)) return 'same'
-      return isRounded(a, exactA, toDouble(exactB)) || isRounded(b, exactB, toDouble(exactA)) ? 'same' : 'different'
+      const isOne =
+        (!isWhole(b, exactB) && isRounded(a, exactA, toDouble(exactB))) ||
+        (!isWhole(a, exactA) && isRounded(b, exactB, toDouble(exactA)))
+      return isOne ? 'same' : 'different'
     }
     const [fieldA, fieldB] = [this.field(a), this.field(b)]
     if (fieldA !== undefined && fieldB !== undefined && exactA === undefined && exactB === undefined) {
@@ -165,16 +168,21 @@ function domainOf(...expressions: Expression[]): Domain {
   const whole = new Set(['floor', 'ceil', '!', '!!', 'binom', 'gcd', 'lcm'])
   const rooted = new Set(['sqrt', 'root', 'ln', 'log', 'arcsin', 'arccos', 'arctan'])
   const has = (asked: (part: Expression) => boolean) => expressions.some((expression) => some(expression, asked))
-  const isWhole = (part: Expression) => {
+  const isDiscrete = (part: Expression) => {
     if (part.kind !== 'call') return false
     return whole.has(part.name) || (part.name === '^' && isCall(part.of[0]!, 'negate') && hasVariables(part.of[1]!))
   }
-  if (has(isWhole)) return 'whole'
+  if (has(isDiscrete)) return 'whole'
   const isRooted = (part: Expression) => {
     if (part.kind !== 'call') return false
     return rooted.has(part.name) || (part.name === '^' && part.of[1]!.kind !== 'number')
   }
   return has(isRooted) ? 'positive' : 'real'
+}
+
+export function variablesIn(expression: Expression): Set<string> {
+  if (expression.kind === 'name') return new Set(hasVariables(expression) ? [expression.name] : [])
+  return new Set(partsOf(expression).flatMap((part) => [...variablesIn(part)]))
 }
 
 /** Whether there is a name in it that is no constant. */
@@ -192,6 +200,11 @@ function distanceOf(a: Complex, b: Complex): number {
   const isZero = (value: Complex) => value.re === 0 && value.im === 0
   if (size < 1e-13 && (isZero(a) || isZero(b))) return 0
   return Math.hypot(a.re - b.re, a.im - b.im) / size
+}
+
+/** A whole number is meant as it is: 1.235 × 10⁴ is not 12345. */
+function isWhole(written: Expression, { bottom }: Rational): boolean {
+  return bottom === 1n && digitsOf(written) === 0
 }
 
 /** Whether `written`, a decimal, is `value` rounded to its digits. */

@@ -16,7 +16,8 @@ export function complexNumbers(drawn: (name: string) => number, logBase: number)
       if (name === '∞' || name === '…' || name === '∅') return undefined
       return Object.hasOwn(constants, name) ? constants[name]! : real(drawn(name))
     },
-    power: (base, exponent, exact) => (exact === undefined ? raised(base, exponent!) : rationalPower(base, exact)),
+    power: rationalPower,
+    powerOf: raised,
     call: (name, of) => {
       if (name.startsWith('apply '))
         return real(drawn(`${name} ${of.map(({ re, im }) => `${short(re)},${short(im)}`).join(' ')}`))

@@ -5,8 +5,9 @@ import type { Expression } from './expression.js'
 export interface Arithmetic<T> {
   number(value: Rational): T | undefined
   name(name: string): T | undefined
-  /** `exact` is the exponent where it is a rational number. */
-  power(base: T, exponent: T | undefined, exact: Rational | undefined): T | undefined
+  power(base: T, exponent: Rational): T | undefined
+  /** The power to an exponent that is no rational number. */
+  powerOf(base: T, exponent: T): T | undefined
   /** An operator or function other than the power. */
   call(name: string, of: T[]): T | undefined
 }
@@ -28,8 +29,10 @@ export function evaluate<T>(
   if (name === '^') {
     const base = evaluate(of[0]!, arithmetic, exactly)
     if (base === undefined) return undefined
-    const exponent = exactly(of[1]!)
-    return arithmetic.power(base, exponent === undefined ? evaluate(of[1]!, arithmetic, exactly) : undefined, exponent)
+    const exact = exactly(of[1]!)
+    if (exact !== undefined) return arithmetic.power(base, exact)
+    const exponent = evaluate(of[1]!, arithmetic, exactly)
+    return exponent === undefined ? undefined : arithmetic.powerOf(base, exponent)
   }
   const values: T[] = []
   // An unknown function is a name that its values are drawn from.

@@ -9,7 +9,8 @@ const MOST_FACTORIAL = 1000n
 const rationals: Arithmetic<Rational> = {
   number: (value) => value,
   name: () => undefined,
-  power: (base, _, exponent) => exponent && rationalPower(base, exponent),
+  power: rationalPower,
+  powerOf: () => undefined,
   call: (name, of) => (Object.hasOwn(operations, name) ? operations[name]!(...of) : undefined),
 }
 

@@ -13,7 +13,7 @@ export interface GraderOptions {
 export interface Grade {
   /** Whether the prediction is the gold answer for certain. */
   correct: boolean
-  /** How it was found; `none`: there was no prediction, `timeout` and `failed`: comparing took too long, or too much memory. */
+  /** How it was found; `none`: there was no prediction, `timeout` and `failed`: comparing took too long, or failed. */
   how: Comparison['how'] | 'none' | 'timeout' | 'failed'
 }
 
@@ -47,7 +47,7 @@ export class Grader {
     if (this.isClosed) throw new Error('expected an open grader but received one that is closed')
     if (prediction === undefined || prediction.trim() === '') return { correct: false, how: 'none' }
     const isText = Math.max(gold.length, prediction.length) > LONGEST_ANSWER
-    if (isText || gold.length + prediction.length <= SHORT) return gradeOf(compareAnswers(gold, prediction))
+    if (isText || gold.length + prediction.length <= SHORT) return gradeHere(gold, prediction)
     const grade = this.last.then(() => this.gradeInThread({ gold, prediction }))
     this.last = grade
     return grade
@@ -111,6 +111,15 @@ export class Grader {
     const { worker } = this
     this.worker = undefined
     await worker?.terminate()
+  }
+}
+
+function gradeHere(gold: string, prediction: string): Grade {
+  try {
+    return gradeOf(compareAnswers(gold, prediction))
+  } catch {
+    // Whatever an answer has found: one answer ends no evaluation.
+    return { correct: false, how: 'failed' }
   }
 }
 

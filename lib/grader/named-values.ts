@@ -1,4 +1,5 @@
-import { call, type Expression, isCall, listOf, nameOf, partsOf, some, spelled, withParts } from './expression.js'
+import { hasVariables } from './compare-values.js'
+import { type CallNode, call, type Expression, isCall, listOf, nameOf, partsOf, some, spelled, withParts } from './expression.js'
 
 /** `x = 5`: what is named, and what it is. */
 export interface NamedValue {
@@ -13,7 +14,9 @@ export interface NamedValue {
 export function namedValue(expression: Expression): NamedValue | undefined {
   if (expression.kind !== 'relation') return undefined
   const { operators, sides } = expression
-  if (!operators.every((operator) => operator === '=' || operator === '≈') || !isNaming(sides[0]!)) return undefined
+  if (!operators.every((operator) => operator === '=' || operator === '≈')) return undefined
+  // 2¹⁰ = 1024 says what 1024 says.
+  if (!isNaming(sides[0]!) && sides.some(hasVariables)) return undefined
   // x = x² − 2 is to be solved.
   const isEquation = sides[0]!.kind === 'name' && sides.slice(1).some((side) => some(side, (part) => isName(part, sides[0]!)))
   if (isEquation) return undefined
@@ -33,6 +36,7 @@ function isNaming(side: Expression): boolean {
     case 'apply':
       return true
     case '*':
+      if (isInverse(side)) return true
       // AB is a length, xy is a product.
       return side.of.every((part) => part.kind === 'name' && /^[A-Z](?:_\S+)?'*$/.test(part.name))
     case 'abs':
@@ -42,6 +46,18 @@ function isNaming(side: Expression): boolean {
     default:
       return false
   }
+}
+
+/** f⁻¹(x). */
+function isInverse({ of }: CallNode): boolean {
+  const [power, argument] = of
+  return (
+    of.length === 2 &&
+    argument!.kind === 'name' &&
+    isCall(power!, '^') &&
+    power.of[0]!.kind === 'name' &&
+    spelled(power.of[1]!) === 'negate(1/1)'
+  )
 }
 
 /** dx of dy/dx. */

@@ -1,4 +1,6 @@
 import { call, type Expression, isCall, type ListNode, listOf, nameOf, numberOf } from './expression.js'
+import { infix, joined, negated, PRODUCT } from './operators.js'
+import { type BracketParser, parseBracketed } from './parse-brackets.js'
 import { readNumber } from './parse-number.js'
 import { parseStructure, type StructureParser } from './parse-structure.js'
 import { ParseFailure, TokenReader } from './token-reader.js'
@@ -6,21 +8,6 @@ import { type Reading, type Token, tokensOf } from './tokens.js'
 
 const relations = new Set(['=', '<', '>', '≤', '≥', '≠', '≈', '∈', '∝', '→'])
 const closers = new Set([')', ']', '}', '\\}', '⌋', '⌉', '&', '\\\\', ',', ';'])
-
-/** How strongly the signs between two values bind. */
-const infix: Readonly<Record<string, { power: number; name: string }>> = {
-  '∪': { power: 1, name: 'union' },
-  '∩': { power: 2, name: 'intersection' },
-  '∖': { power: 2, name: 'difference' },
-  ':': { power: 3, name: ':' },
-  '+': { power: 4, name: '+' },
-  '-': { power: 4, name: '-' },
-  '±': { power: 4, name: '±' },
-  '∓': { power: 4, name: '∓' },
-  '*': { power: 5, name: '*' },
-  '/': { power: 5, name: '/' },
-}
-const PRODUCT = 5
 
 /** Letters that are functions where a bracket follows. */
 const functionNames = new Set(['f', 'g', 'h', 'F', 'G', 'H'])
@@ -46,7 +33,7 @@ export function parse(text: string, reading: Reading = { thousands: true, decima
 }
 
 /** A parser by precedence (Pratt's): each reading method takes what binds at least as strongly as asked. */
-class Parser implements StructureParser {
+class Parser implements StructureParser, BracketParser {
   readonly units: string[] = []
   readonly reader: TokenReader
   /** Bars that are open: the next one closes. */
@@ -195,24 +182,15 @@ class Parser implements StructureParser {
   }
 
   bracketed(open: string): Expression {
-    if (!['(', '[', '{', '\\{'].includes(open)) throw new ParseFailure(`${open} starts nothing`)
-    return this.reader.nested(() => {
-      if (open === '\\{' && this.reader.take('\\}')) return nameOf('∅')
-      const before = this.bars
-      this.bars = 0
-      const inside = this.separated()
-      this.bars = before
-      if (open === '{') {
-        this.reader.expect('}')
-        return inside
-      }
-      const closing = open === '\\{' ? this.reader.expect('\\}') : this.reader.expect(')', ']')
-      const isList = inside.kind === 'list' && inside.open === ''
-      const of = isList ? inside.of : [inside]
-      if (open === '\\{') return listOf(of, '{', '}')
-      const isGroup = !isList && (open === '(') === (closing === ')')
-      return isGroup ? inside : listOf(of, open as '(' | '[', closing as ')' | ']')
-    })
+    return this.reader.nested(() => parseBracketed(this, open))
+  }
+
+  within(bars: number): Expression {
+    const before = this.bars
+    this.bars = bars
+    const inside = this.separated()
+    this.bars = before
+    return inside
   }
 
   /** A name with its subscript and primes, and what it is applied to. */
@@ -267,21 +245,6 @@ function startsValue(token: Token): boolean {
 /** A group between semicolons: `p=5, q=2; p=7, q=2` are two pairs. */
 function asTuple(group: Expression): Expression {
   return group.kind === 'list' && group.open === '' ? { ...group, open: '(', close: ')' } : group
-}
-
-/** Sums and products are one call each, however many parts they have. */
-function joined(name: string, left: Expression, right: Expression): Expression {
-  if (name === '-') return joined('+', left, call('negate', right))
-  // t(0, 4] lost the sign of membership; a product with an interval is nothing.
-  const isInterval = right.kind === 'list' && right.open !== '{' && (right.open === '(') !== (right.close === ')')
-  if (name === '*' && isInterval && left.kind === 'name') return { kind: 'relation', operators: ['∈'], sides: [left, right] }
-  const isOne = (name === '+' || name === '*' || name === ':' || name === 'union') && isCall(left, name)
-  return isOne ? call(name, ...left.of, right) : call(name, left, right)
-}
-
-/** −28% is −28 percent: the sign outermost says what kind of value it is. */
-function negated(value: Expression): Expression {
-  return isCall(value, '%') || isCall(value, '°') ? call(value.name, call('negate', value.of[0]!)) : call('negate', value)
 }
 
 function primed(base: Expression): Expression {

@@ -12,8 +12,9 @@ export function primeField(drawn: (name: string) => bigint): Arithmetic<bigint> 
   return {
     number: ({ top, bottom }: Rational) => divided(modulo(top), modulo(bottom)),
     name: (name) => (name === 'i' ? squareRootOfMinusOne : name === '∞' || name === '…' ? undefined : modulo(drawn(name))),
-    power: (base, _, exponent) => {
-      if (exponent?.bottom !== 1n) return undefined
+    powerOf: () => undefined,
+    power: (base, exponent) => {
+      if (exponent.bottom !== 1n) return undefined
       if (exponent.top >= 0n) return raised(base, exponent.top)
       return divided(1n, raised(base, -exponent.top))
     },

@@ -8,6 +8,10 @@ const opening =
 /** Where Python has its functions from. */
 const modules = /\b(?:np|numpy|math|sympy)\.(?=[a-z])/g
 
+/** `k ∈ ℤ` behind an answer. */
+const wholeNumber =
+  /,? ?(?:\\text ?\{ ?(?:for|where|with)(?: all)? ?\} ?)?[a-z] ?\\in ?\\?(?:mathbb ?\{ ?[ZNQ] ?\}|[ZN])(?:\^\+|_\+)?$/
+
 /** `m/s^2` behind a number; a letter is a unit only with what it is per. */
 const ratioOfUnits =
   /(?<=[\d}]) ?(?:\\text ?\{ ?)?((?:[kMmc]?(?:m|g|J|N|W)|km|erg|miles|rad|ft|C|mol|V) ?\/ ?(?:s|sec|h|hr|min|[ckm]?m|mol|mole|k?g|m?L|K|sr)(?: ?\^ ?\{?-?\d\}?)?)(?: ?\})?$/
@@ -15,7 +19,10 @@ const ratioOfUnits =
 /** An answer without the words around it, and the units that were among them. */
 export function withoutRemarks(answer: string): { text: string; units: string[] } {
   const bare = answer.replace(opening, '').replace(modules, '')
-  const cut = bare.replace(condition, '').replace(/[\s,]+$/, '')
+  const cut = bare
+    .replace(wholeNumber, '')
+    .replace(condition, '')
+    .replace(/[\s,]+$/, '')
   const text = cut === '' ? bare : cut
   const unit = ratioOfUnits.exec(text)
   return unit === null ? { text, units: [] } : { text: text.slice(0, unit.index), units: [unit[1]!.replace(/\s/g, '')] }

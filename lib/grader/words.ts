@@ -10,6 +10,11 @@ export function choiceIn(text: string): { letter: string; isAlone: boolean } | u
   return { letter: (first[1] ?? first[2])!.toUpperCase(), isAlone: false }
 }
 
+/** `27` of `(A) 27`. */
+export function withoutChoice(text: string): string {
+  return text.replace(/^(?:\\text ?\{ ?\(?[A-J][).:]+ ?\}|\([A-J]\)|[A-J][.):])\s*(?=\S)/, '')
+}
+
 /** Whether an answer is in words: it has a word of four letters or more that mathematics does not know, and no signs. */
 export function isWords(text: string): boolean {
   const plain = withoutFonts(text)

@@ -110,7 +110,8 @@ export const hostileAnswers: Record<string, string[]> = {
     'process.exit()',
     'process.exit(1)',
     'require("fs")',
-    '\u0024{process.exit()}',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is an answer.
+    '${process.exit()}',
     '(function(){while(1);})()',
     '<script>1</script>',
     '`rm -rf`',
@@ -138,6 +139,8 @@ export const hostileAnswers: Record<string, string[]> = {
     '\\log 0',
     '\\tan 90^\\circ',
     '5_99',
+    '2^\\dots',
+    '3^\\emptyset f(x)',
     '5_{x}',
     '12_1',
     '\\sqrt[0]{2}',

@@ -45,6 +45,22 @@ t.test(
   },
 )
 
+const attempts = sharedPath('data', 'sft', 'attempts.jsonl')
+t.test('recorded attempts, as they were judged', { skip: attempts === undefined && 'shared/data is absent' }, async (t) => {
+  type Problem = { answer: string; attempts: { correct: boolean; pred?: string; solution?: string }[] }
+  let [agreed, all] = [0, 0]
+  for (const { answer, attempts: list } of rowsOf(attempts!) as unknown as Problem[]) {
+    for (const { correct, pred, solution } of list) {
+      const given = solution ? extractAnswer(solution, { fallback: true }) : pred
+      if (given === undefined) continue
+      all += 1
+      if ((compareAnswers(String(answer), given).verdict === 'same') === Boolean(correct)) agreed += 1
+    }
+  }
+  // In one of them the answer was taken from the middle of the chain.
+  t.equal(`${agreed} of ${all}`, '647 of 648')
+})
+
 for (const name of ['aime', 'amc', 'gsm8k', 'math', 'minerva', 'olympiadbench']) {
   const path = sharedPath('data', 'eval', `${name}.jsonl`)
   t.test(`gold answers of ${name}`, { skip: path === undefined && 'shared/data is absent' }, async (t) => {
