@@ -16,8 +16,8 @@ constexpr int kRows = 6;
 constexpr int kRows = 3;
 #endif
 constexpr int kWeights = 2;
-// With a row or two there are registers for more weights, which hides how long an addition takes.
-constexpr int kWeightsOfFewRows = 4;
+// With a row or two the weights are read one after the other, as a stream, which is what memory is fastest at.
+constexpr int kWeightsOfFewRows = 1;
 constexpr int kFewRows = 2;
 
 // Bytes of weights that a task reads.
@@ -117,7 +117,7 @@ template <class T, class Out>
 void multiply(const Products<T, Out>& p, int64_t columns, const CpuContext& context) {
   if (p.rows == 0) return;
   const int64_t row_bytes = p.k * static_cast<int64_t>(sizeof(T)), together = kTaskBytes / row_bytes;
-  const int64_t size = blocks_of(together < 1 ? 1 : together, kWeightsOfFewRows) * kWeightsOfFewRows;
+  const int64_t size = blocks_of(together < 1 ? 1 : together, kWeights) * kWeights;
   parallel_for(context.pool, blocks_of(columns, size), [&](int64_t task, int) {
     const int64_t first = task * size, end = block_end(first, size, columns);
     if (p.rows <= kFewRows) multiply_columns<kWeightsOfFewRows, kFewRows>(p, first, end);
