@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import type { ModelConfig } from '../lib/config/model-config.js'
+import { stepCases } from '../lib/bench/step-cases.js'
 import { Engine } from '../lib/generate/engine.js'
 import { type GenerationPlan, planGeneration } from '../lib/generate/generation-plan.js'
 import { defaultSampling } from '../lib/generate/sampling.js'
@@ -31,21 +31,7 @@ const threads = Number(args.threads)
 const context = Number(args.context)
 const tokens = Number(args.tokens)
 
-const shape = args.small
-  ? { vocabSize: 512, hiddenSize: 128, numHiddenLayers: 2, numAttentionHeads: 4, numKeyValueHeads: 2, intermediateSize: 256 }
-  : {
-      vocabSize: 151936,
-      hiddenSize: 896,
-      numHiddenLayers: 24,
-      numAttentionHeads: 14,
-      numKeyValueHeads: 2,
-      intermediateSize: 4864,
-    }
-const config: ModelConfig = {
-  ...{ modelType: 'qwen2', ...shape, headDim: shape.hiddenSize / shape.numAttentionHeads },
-  ...{ rmsNormEps: 1e-6, ropeTheta: 1e6, tieWordEmbeddings: true, attentionBias: true, qkNorm: false },
-  ...{ maxPositionEmbeddings: 32768, initializerRange: 0.02 },
-}
+const { config } = args.small ? stepCases.small[0]! : stepCases.cpu.find(({ name }) => name === 'Q')!
 
 const device = await openDevice(args.device, { threads })
 const plan = planGeneration({

@@ -1,15 +1,34 @@
 import type { Argv } from 'yargs'
+import { TextGenerator } from '../generate/generator.js'
 import { type SamplingOptions, samplingOf } from '../generate/sampling.js'
+import type { ComputeDtype } from '../native/addon-types.js'
 
 /** Options of commands that generate with a model. */
 export interface ModelArguments extends SamplingArguments {
   model: string
   device: string
   threads: number | undefined
-  dtype: string | undefined
+  dtype: ComputeDtype | undefined
   'max-length': number | undefined
   template: string | undefined
   'enable-thinking': boolean | undefined
+}
+
+/** The model of a command, with what was given of its options. */
+export function loadGenerator(
+  model: string,
+  args: Omit<ModelArguments, 'model'>,
+  options: { maxSequences: number; signal: AbortSignal },
+): Promise<TextGenerator> {
+  return TextGenerator.load(model, {
+    device: args.device,
+    threads: args.threads,
+    dtype: args.dtype,
+    maxLength: args['max-length'],
+    template: args.template,
+    enableThinking: args['enable-thinking'],
+    ...options,
+  })
 }
 
 export function withModelOptions(yargs: Argv, { isModelRequired = true } = {}): Argv {
@@ -60,7 +79,7 @@ export function withSamplingOptions(yargs: Argv): Argv {
     })
     .option('min-p', { group, type: 'number', describe: 'leave out tokens below this share of the most probable one’s' })
     .option('repetition-penalty', { group, type: 'number', describe: 'makes tokens that are there already less probable; 1: no' })
-    .option('max-new-tokens', { group, type: 'number', describe: 'most tokens of an answer [1024]' })
+    .option('max-new-tokens', { group, type: 'number', describe: 'most tokens of an answer [1024; of eval the preset’s]' })
     .option('stop', { group, type: 'string', describe: 'text that ends an answer; can be given several times' })
     .option('seed', { group, type: 'number', describe: 'the same seed gives the same answers [42]' })
 }

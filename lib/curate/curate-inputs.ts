@@ -1,5 +1,5 @@
 import { dirname } from 'node:path'
-import { findDataFiles } from '../data/rows/data-files.js'
+import { findDataFiles, findEvaluationFiles } from '../data/rows/data-files.js'
 import type { JsonRow } from '../data/rows/row.js'
 import { readRows } from '../data/rows/rows.js'
 import { ConfigError, DataError } from '../errors.js'
@@ -36,16 +36,6 @@ export async function extraFiles(config: CurateConfig, stage: StageName): Promis
     (await Promise.all(paths.map(how))).flat()
   if (stage === 'difficulty') return find(config.difficulty.attemptsFiles, (path) => findDataFiles(path))
   return stage === 'decontamination' ? find(config.decontamination.against, findEvaluationFiles) : []
-}
-
-/** Of a dataset folder the split test or, where it has none, train. */
-async function findEvaluationFiles(path: string): Promise<string[]> {
-  try {
-    return await findDataFiles(path, { split: 'test' })
-  } catch (error) {
-    if (!(error instanceof DataError) || error.code !== 'DATA_NOT_FOUND') throw error
-    return findDataFiles(path)
-  }
 }
 
 /** Their rows; what cannot be read goes to `out`, or is thrown with `strict`. */

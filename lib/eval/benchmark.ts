@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import { type ProblemColumns, parseProblemRow } from '../data/problem-row.js'
-import { findDataFiles } from '../data/rows/data-files.js'
+import { findEvaluationFiles } from '../data/rows/data-files.js'
 import { readRows } from '../data/rows/rows.js'
 import { DataError } from '../errors.js'
 
@@ -34,23 +34,13 @@ export interface BenchmarkOptions {
 export async function readBenchmarks(paths: readonly string[], options: BenchmarkOptions = {}): Promise<Benchmark[]> {
   const benchmarks: Benchmark[] = []
   for (const path of paths) {
-    const files = await findBenchmarkFiles(path)
+    const files = await findEvaluationFiles(path)
     const problems: Problem[] = []
     for (const file of files) await readProblems(file, problems, options)
     if (problems.length === 0) throw new DataError('DATA_EMPTY', `expected problems in ${path} but it has none.`, { file: path })
     benchmarks.push({ name: freeName(benchmarkName(path), benchmarks), files, problems })
   }
   return benchmarks
-}
-
-/** Of a dataset folder the split test or, where it has none, train. */
-async function findBenchmarkFiles(path: string): Promise<string[]> {
-  try {
-    return await findDataFiles(path, { split: 'test' })
-  } catch (error) {
-    if (!(error instanceof DataError) || error.code !== 'DATA_NOT_FOUND') throw error
-    return findDataFiles(path)
-  }
 }
 
 async function readProblems(

@@ -9,10 +9,10 @@ import type { ComputeDtype } from '../native/addon-types.js'
 import { defaultMemoryLimit } from '../native/backend.js'
 import { type Arena, type Device, openDevice } from '../native/device.js'
 import { Engine } from './engine.js'
+import { EventQueue } from './event-queue.js'
 import { type GenerationConfig, readGenerationConfig } from './generation-config.js'
 import { type GenerationPlan, planGeneration } from './generation-plan.js'
 import { type SamplingOptions, samplingOf } from './sampling.js'
-import type { EngineEnd } from './sequence.js'
 import { TextStream } from './text-stream.js'
 
 /** What is continued: a text as it stands, a conversation that the chat template renders, or token ids. */
@@ -152,7 +152,7 @@ export class TextGenerator {
     const sampling = this.samplingOf(given)
     signal?.throwIfAborted()
     const promptIds = await this.promptIds(prompt)
-    const events = new EventQueue()
+    const events = new EventQueue<GenerationEvent>()
     const text = new TextStream(this.tokenizer, sampling.stop, promptIds)
     let whole = ''
     let completionTokens = 0
@@ -199,36 +199,6 @@ export class TextGenerator {
   /** Gives the memory back, and the device where it was opened here. */
   async close(): Promise<void> {
     if (this.device !== this.options.device) await this.device.close()
-  }
-}
-
-/** What the engine says between two steps, for a reader that comes when it likes. */
-class EventQueue {
-  result: EngineEnd | undefined
-  #events: GenerationEvent[] = []
-  #wake = () => {}
-
-  push(event: GenerationEvent): void {
-    this.#events.push(event)
-    this.#wake()
-  }
-
-  end(result: EngineEnd): void {
-    this.result = result
-    this.#wake()
-  }
-
-  async *read(): AsyncGenerator<GenerationEvent, void, void> {
-    for (;;) {
-      const events = this.#events
-      this.#events = []
-      yield* events
-      if (this.#events.length > 0) continue
-      if (this.result !== undefined) return
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu/attention_blocks.h"
+#include "cpu/context.h"
 
 // Attention of a block of query rows to blocks of keys with an online softmax, for any way of laying keys out.
 namespace limo::LIMO_ISA {
@@ -145,6 +146,23 @@ LIMO_INLINE AttendedRows attend_rows(const QueryRows<T>& query, int64_t blocks, 
     }
   }
   return {sums, row_max, row_sum, dim, kQueries};
+}
+
+// body(block, kv_head, head, heads, thread) for every block of queries of packed sequences and every query head: `heads` heads of one
+// group from `head` on, as many as share one packing of its keys.
+template <class T, class Body>
+LIMO_INLINE void for_query_blocks(const CpuContext& context, const Tensor& cu_seqlens, int64_t kv_heads, int64_t group, int64_t dim,
+                                  const Body& body) {
+  using U = Unit<T>;
+  constexpr int64_t kQueries = Blocks<U>::kQueries;
+  const int64_t together = heads_together<U>(group, dim), parts = blocks_of(group, together);
+  const int64_t blocks = count_blocks(cu_seqlens, kQueries);
+  parallel_for(context.pool, blocks * kv_heads * parts, [&](int64_t task, int thread) {
+    // The last blocks of a sequence see the most keys: take them first, so that no thread ends with a long one.
+    const RowBlock block = row_block(cu_seqlens, kQueries, blocks - 1 - task / (kv_heads * parts));
+    const int64_t kv_head = task % kv_heads, part = task / kv_heads % parts;
+    body(block, kv_head, kv_head * group + part * together, smaller(together, group - part * together), thread);
+  });
 }
 
 }  // namespace limo::LIMO_ISA

@@ -253,7 +253,8 @@ void attend_backward(const AttentionBackward& op, const CpuContext& context) {
     parallel_for(context.pool, (op.cu_seqlens.rows - 1) * kv_heads, [&](int64_t task, int thread) {
       const int64_t start = starts[task / kv_heads], end = starts[task / kv_heads + 1];
       BackwardBlock<T> block(op, Sums::kBoth, task % kv_heads, context.thread_scratch(thread));
-      for (int64_t first = start; first < end; first += kKeys) add_key_block(block, {task / kv_heads, start, end, first, smaller(kKeys, end - first)});
+      for (int64_t first = start; first < end; first += kKeys)
+        add_key_block(block, {task / kv_heads, start, end, first, smaller(kKeys, end - first)});
       block.store_queries(start, end - start);
     });
     return;

@@ -31,19 +31,11 @@ void attend_block(const Attention& op, const RowBlock& block, int64_t head, int6
 
 template <class T>
 void attend(const Attention& op, const CpuContext& context) {
-  using U = Unit<T>;
-  constexpr int64_t kQueries = Blocks<U>::kQueries;
   const int64_t dim = static_cast<int64_t>(op.head_dim);
-  const int64_t kv_heads = op.k.cols / dim, group = op.q.cols / op.k.cols;
-  const int64_t together = heads_together<U>(group, dim), parts = blocks_of(group, together);
-  const int64_t blocks = count_blocks(op.cu_seqlens, kQueries);
-  parallel_for(context.pool, blocks * kv_heads * parts, [&](int64_t task, int thread) {
-    // The last blocks of a sequence see the most keys: take them first, so that no thread ends with a long one.
-    const RowBlock block = row_block(op.cu_seqlens, kQueries, blocks - 1 - task / (kv_heads * parts));
-    const int64_t kv_head = task % kv_heads, part = task / kv_heads % parts;
-    attend_block<T>(op, block, kv_head * group + part * together, smaller(together, group - part * together), kv_head,
-                    context.thread_scratch(thread));
-  });
+  for_query_blocks<T>(context, op.cu_seqlens, op.k.cols / dim, op.q.cols / op.k.cols, dim,
+                      [&](const RowBlock& block, int64_t kv_head, int64_t head, int64_t heads, int thread) {
+                        attend_block<T>(op, block, head, heads, kv_head, context.thread_scratch(thread));
+                      });
 }
 
 }  // namespace

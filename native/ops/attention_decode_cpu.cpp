@@ -31,28 +31,28 @@ void append(const CacheAppend& op, const CpuContext& context) {
   });
 }
 
+// All query heads [head, head + heads) of one key/value head for one block of new tokens.
+template <class T>
+void prefill_block(const AttentionPrefill& op, const RowBlock& block, int64_t head, int64_t heads, int64_t kv_head, float* scratch) {
+  const int64_t dim = static_cast<int64_t>(op.head_dim), page_size = static_cast<int64_t>(op.page_size);
+  // Tokens of the sequence that the block's first row and its last one see.
+  const int64_t seen = op.lengths.i32()[block.sequence] - (block.sequence_end - block.first) + 1, last_seen = seen + block.rows - 1;
+  const QueryRows<T> query{op.q.row<T>(block.first) + head * dim, op.q.row_stride, dim, heads, block.rows, dim, seen, 1,
+                           static_cast<float>(op.scale)};
+  const Pages<T, AttentionPrefill> pages{op, op.page_table.row<int32_t>(block.sequence), last_seen, kv_head};
+  const AttendedRows attended = attend_rows(query, blocks_of(last_seen, page_size), pages, scratch);
+  for (int64_t h = 0; h < heads; ++h)
+    for (int64_t r = 0; r < block.rows; ++r)
+      store_scaled(op.out.row<T>(block.first + r) + (head + h) * dim, attended.sum(h, r), dim, 1.0f / attended.total(h, r));
+}
+
 template <class T>
 void prefill(const AttentionPrefill& op, const CpuContext& context) {
-  using U = Unit<T>;
-  constexpr int64_t kQueries = Blocks<U>::kQueries;
-  const int64_t dim = static_cast<int64_t>(op.head_dim), page_size = static_cast<int64_t>(op.page_size);
-  const int64_t kv_heads = op.k_cache.cols / dim, group = op.q.cols / op.k_cache.cols;
-  const int64_t together = heads_together<U>(group, dim), parts = blocks_of(group, together);
-  const int64_t blocks = count_blocks(op.cu_seqlens, kQueries);
-  parallel_for(context.pool, blocks * kv_heads * parts, [&](int64_t task, int thread) {
-    const RowBlock block = row_block(op.cu_seqlens, kQueries, blocks - 1 - task / (kv_heads * parts));
-    const int64_t kv_head = task % kv_heads, part = task / kv_heads % parts;
-    const int64_t head = kv_head * group + part * together, heads = smaller(together, group - part * together);
-    // Tokens of the sequence that the block's first row and its last one see.
-    const int64_t seen = op.lengths.i32()[block.sequence] - (block.sequence_end - block.first) + 1, last_seen = seen + block.rows - 1;
-    const QueryRows<T> query{op.q.row<T>(block.first) + head * dim, op.q.row_stride, dim, heads, block.rows, dim, seen, 1,
-                             static_cast<float>(op.scale)};
-    const Pages<T, AttentionPrefill> pages{op, op.page_table.row<int32_t>(block.sequence), last_seen, kv_head};
-    const AttendedRows attended = attend_rows(query, blocks_of(last_seen, page_size), pages, context.thread_scratch(thread));
-    for (int64_t h = 0; h < heads; ++h)
-      for (int64_t r = 0; r < block.rows; ++r)
-        store_scaled(op.out.row<T>(block.first + r) + (head + h) * dim, attended.sum(h, r), dim, 1.0f / attended.total(h, r));
-  });
+  const int64_t dim = static_cast<int64_t>(op.head_dim);
+  for_query_blocks<T>(context, op.cu_seqlens, op.k_cache.cols / dim, op.q.cols / op.k_cache.cols, dim,
+                      [&](const RowBlock& block, int64_t kv_head, int64_t head, int64_t heads, int thread) {
+                        prefill_block<T>(op, block, head, heads, kv_head, context.thread_scratch(thread));
+                      });
 }
 
 // A piece of the keys of one row, for one key/value head.

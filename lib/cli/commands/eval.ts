@@ -8,11 +8,10 @@ import { gradeCompletions } from '../../eval/grade-completions.js'
 import type { Judge } from '../../eval/judge.js'
 import { openaiJudge } from '../../eval/openai-judge.js'
 import { presets, protocolFor } from '../../eval/protocol.js'
-import { TextGenerator } from '../../generate/generator.js'
-import type { ComputeDtype } from '../../native/addon-types.js'
 import { formatCount, formatDuration } from '../format.js'
 import {
   lastValues,
+  loadGenerator,
   type ModelArguments,
   samplingArguments,
   withModelOptions,
@@ -81,16 +80,7 @@ async function evaluateModel(args: EvalArguments, model: string, data: string[])
   checkCount(args['batch-size'], '--batch-size')
   const benchmarks = await readBenchmarks(data, { limit: args.limit })
   for (const { problems } of benchmarks) protocolFor(problems.length, protocol)
-  const generator = await TextGenerator.load(model, {
-    device: args.device,
-    threads: args.threads,
-    dtype: args.dtype as ComputeDtype | undefined,
-    maxLength: args['max-length'],
-    maxSequences: args['batch-size'],
-    template: args.template,
-    enableThinking: args['enable-thinking'],
-    signal: interruption.signal,
-  })
+  const generator = await loadGenerator(model, args, { maxSequences: args['batch-size'], signal: interruption.signal })
   const start = performance.now()
   let tokens = 0
   let fresh = 0

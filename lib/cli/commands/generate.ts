@@ -2,13 +2,13 @@ import { setMaxListeners } from 'node:events'
 import pc from 'picocolors'
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../../errors.js'
-import { type Prompt, TextGenerator } from '../../generate/generator.js'
+import type { Prompt, TextGenerator } from '../../generate/generator.js'
 import { readMessages } from '../../generate/messages.js'
 import type { SamplingOptions } from '../../generate/sampling.js'
-import type { ComputeDtype } from '../../native/addon-types.js'
 import { formatCount } from '../format.js'
 import {
   lastValues,
+  loadGenerator,
   type ModelArguments,
   samplingArguments,
   withModelOptions,
@@ -49,16 +49,7 @@ export const generateCommand: CommandModule<object, GenerateArguments> = {
         `expected a whole number of at least 1 for --samples but received ${args.samples}`,
       )
     const interruption = listenForInterrupt()
-    const generator = await TextGenerator.load(args.model, {
-      device: args.device,
-      threads: args.threads,
-      dtype: args.dtype as ComputeDtype | undefined,
-      maxLength: args['max-length'],
-      maxSequences: args.samples,
-      template: args.template,
-      enableThinking: args['enable-thinking'],
-      signal: interruption.signal,
-    })
+    const generator = await loadGenerator(args.model, args, { maxSequences: args.samples, signal: interruption.signal })
     try {
       await answer(generator, prompt, { samples: args.samples, sampling, json: args.json, signal: interruption.signal })
     } catch (error) {

@@ -34,6 +34,16 @@ export async function findDataFiles(path: string, options: DataFileOptions = {})
   throw notFound(path, `${path} does not exist`, 'Check the path.')
 }
 
+/** The files of what a model is evaluated on: of a dataset folder the split test or, where it has none, train. Throws DATA_NOT_FOUND. */
+export async function findEvaluationFiles(path: string): Promise<string[]> {
+  try {
+    return await findDataFiles(path, { split: 'test' })
+  } catch (error) {
+    if (!(error instanceof DataError) || error.code !== 'DATA_NOT_FOUND') throw error
+    return findDataFiles(path)
+  }
+}
+
 async function matching(pattern: string | string[], cwd: string): Promise<string[]> {
   const files = await glob(pattern, { cwd, absolute: true, expandDirectories: false })
   return files.map((file) => resolve(file)).sort()

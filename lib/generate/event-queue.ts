@@ -1,0 +1,31 @@
+import type { EngineEnd } from './sequence.js'
+
+/** What the engine says between two steps, for a reader that comes when it likes. */
+export class EventQueue<Event> {
+  result: EngineEnd | undefined
+  #events: Event[] = []
+  #wake = () => {}
+
+  push(event: Event): void {
+    this.#events.push(event)
+    this.#wake()
+  }
+
+  end(result: EngineEnd): void {
+    this.result = result
+    this.#wake()
+  }
+
+  async *read(): AsyncGenerator<Event, void, void> {
+    for (;;) {
+      const events = this.#events
+      this.#events = []
+      yield* events
+      if (this.#events.length > 0) continue
+      if (this.result !== undefined) return
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+}
