@@ -125,16 +125,58 @@ LIMO_INLINE Vec square_root(Vec v) {
 #endif
 }
 
-// Sums the lanes pairwise, always in the same order.
+// Sums the lanes, always in the same order: the upper half is added to the lower one until one is left.
 LIMO_INLINE float reduce_add(Vec v) {
 #if defined(__AVX512F__)
   return _mm512_reduce_add_ps(v);
+#elif defined(__AVX2__)
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 #else
   float lanes[kLanes];
   store(lanes, v);
   for (int width = kLanes / 2; width > 0; width /= 2)
     for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
   return lanes[0];
+#endif
+}
+
+// Lane i is reduce_add(v[i]), bit for bit: each step halves all vectors together.
+LIMO_INLINE Vec reduce_add_each(const Vec (&v)[kLanes]) {
+#if defined(__AVX512F__)
+  // The quarters of fours[u] are vectors 4t + u for t = 0 … 3, so that two more steps inside of quarters put them in order.
+  Vec eights[8], fours[4];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    const Vec a = v[8 * (i % 2) + i / 2], b = v[8 * (i % 2) + 4 + i / 2];
+    eights[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+  }
+#pragma GCC unroll 4
+  for (int u = 0; u < 4; ++u) {
+    const Vec a = eights[2 * u], b = eights[2 * u + 1];
+    fours[u] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+  }
+  const auto pair = [](Vec a, Vec b) {
+    const __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
+    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
+  };
+  const Vec low = pair(fours[0], fours[1]), high = pair(fours[2], fours[3]);
+  return _mm512_add_ps(_mm512_shuffle_ps(low, high, 0x88), _mm512_shuffle_ps(low, high, 0xdd));
+#elif defined(__AVX2__)
+  Vec fours[4];  // the halves of fours[u] are vectors u and 4 + u
+#pragma GCC unroll 4
+  for (int u = 0; u < 4; ++u) fours[u] = _mm256_add_ps(_mm256_permute2f128_ps(v[u], v[4 + u], 0x20), _mm256_permute2f128_ps(v[u], v[4 + u], 0x31));
+  const auto pair = [](Vec a, Vec b) {
+    const __m256d x = _mm256_castps_pd(a), y = _mm256_castps_pd(b);
+    return _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(x, y)), _mm256_castpd_ps(_mm256_unpackhi_pd(x, y)));
+  };
+  const Vec low = pair(fours[0], fours[1]), high = pair(fours[2], fours[3]);
+  return _mm256_add_ps(_mm256_shuffle_ps(low, high, 0x88), _mm256_shuffle_ps(low, high, 0xdd));
+#else
+  Vec sums;
+  for (int i = 0; i < kLanes; ++i) sums[i] = reduce_add(v[i]);
+  return sums;
 #endif
 }
 

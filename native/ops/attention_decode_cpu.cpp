@@ -2,6 +2,7 @@
 
 #include "cpu/attention_rows.h"
 #include "cpu/blocks.h"
+#include "cpu/dot.h"
 
 namespace limo::LIMO_ISA {
 namespace {
@@ -72,24 +73,102 @@ LIMO_INLINE float* partial_row(const AttentionDecode& op, int64_t row, int64_t s
   return op.partial.row(row * most + split);
 }
 
-// The query heads of a group are the rows of one product: they see the same keys.
+// Heads of a group that read the keys together, and the tile of sums that values are added to.
+constexpr int64_t kHeadsTogether = 8;
+constexpr int kTileHeads = 2, kTileVectors = 4;
+// From the scores of a head to those of the next: whole vectors of them are stored from any key on.
+constexpr int64_t kScoreStride = kDecodeSplitKeys + kLanes;
+static_assert((kHeadsTogether * (kScoreStride + kMaxHeadDim) + kLanes * kMaxHeadDim) * 4 <= kScratchBytesPerThread);
+
+// q·k of some heads with n ≤ kLanes keys: scores[h·kScoreStride + j]. What lies beyond n is not meaningful.
+template <class T>
+LIMO_INLINE void score_keys(float* scores, const Factors<T>& q, int64_t heads, const Factors<T>& k, int64_t n, int64_t dim) {
+  for (int64_t h = 0; h < heads; ++h) {
+    const Factor<T>* const query = q.first + h * q.stride;
+    Vec sums[kLanes] = {};
+    for (int64_t d = 0; d < dim; d += kStep<T>) {
+      const int64_t width = smaller(kStep<T>, dim - d);
+      if (n == kLanes && width == kStep<T>) {
+#pragma GCC unroll 16
+        for (int j = 0; j < kLanes; ++j) sums[j] = multiply_step(query + d, k.first + j * k.stride + d, kStep<T>, sums[j]);
+      } else {
+        for (int64_t j = 0; j < n; ++j) sums[j] = multiply_step(query + d, k.first + j * k.stride + d, width, sums[j]);
+      }
+    }
+    store(scores + h * kScoreStride, reduce_add_each(sums));
+  }
+}
+
+// sums[h·dim + d] = Σ_j weights[h·kScoreStride + j]·v_j[d] over the keys of all pages, for Heads heads and Vectors vectors of d, the
+// last with `width` lanes.
+template <int Heads, int Vectors, class T, class Op>
+LIMO_INLINE void add_values(float* sums, const float* weights, const Pages<T, Op>& pages, int64_t dim, int64_t d, int64_t width) {
+  Vec sum[Heads][Vectors] = {};
+  for (int64_t number = 0, first = 0; first < pages.length; ++number) {
+    const KeyBlock<T> block = pages(number);
+    for (int64_t j = 0; j < block.count; ++j) {
+      const T* const value = block.v + j * block.v_stride + d;
+      Vec v[Vectors];
+#pragma GCC unroll 4
+      for (int i = 0; i < Vectors; ++i) v[i] = i + 1 < Vectors || width == kLanes ? load(value + i * kLanes) : load_partial(value + i * kLanes, width);
+#pragma GCC unroll 2
+      for (int h = 0; h < Heads; ++h) {
+        const Vec weight = splat(weights[h * kScoreStride + first + j]);
+#pragma GCC unroll 4
+        for (int i = 0; i < Vectors; ++i) sum[h][i] += weight * v[i];
+      }
+    }
+    first += block.count;
+  }
+  for (int h = 0; h < Heads; ++h)
+    for (int i = 0; i < Vectors; ++i) {
+      float* const to = sums + h * dim + d + i * kLanes;
+      if (i + 1 < Vectors || width == kLanes) store(to, sum[h][i]);
+      else store_partial(to, sum[h][i], width);
+    }
+}
+
+template <int Heads, class T, class Op>
+LIMO_INLINE void add_all_values(float* sums, const float* weights, const Pages<T, Op>& pages, int64_t dim) {
+  int64_t d = 0;
+  for (; d + kTileVectors * kLanes <= dim; d += kTileVectors * kLanes) add_values<Heads, kTileVectors>(sums, weights, pages, dim, d, kLanes);
+  for (; d < dim; d += kLanes) add_values<Heads, 1>(sums, weights, pages, dim, d, smaller(kLanes, dim - d));
+}
+
+// The query heads of a group see the same keys. Keys and values are read where they lie: packing them, as many rows of queries do, would
+// take longer than the products of these few.
 template <class T>
 void attend_piece(const AttentionDecode& op, const Piece& piece, float* scratch) {
-  constexpr int64_t kQueries = Blocks<Unit<T>>::kQueries;
   const int64_t dim = static_cast<int64_t>(op.head_dim), page_size = static_cast<int64_t>(op.page_size);
   const int64_t group = op.q.cols / op.k_cache.cols, all_heads = op.q.cols / dim;
   const int64_t first = piece.split * kDecodeSplitKeys, length = smaller(kDecodeSplitKeys, op.lengths.i32()[piece.row] - first);
   const Pages<T, AttentionDecode> pages{op, op.page_table.row<int32_t>(piece.row) + first / page_size, length, piece.kv_head};
   float* const partial = partial_row(op, piece.row, piece.split);
-  for (int64_t done = 0; done < group; done += kQueries) {
-    const int64_t head = piece.kv_head * group + done, heads = smaller(kQueries, group - done);
-    const QueryRows<T> query{op.q.row<T>(piece.row) + head * dim, dim, 0, 1, heads, dim, length, 0, static_cast<float>(op.scale)};
-    const AttendedRows attended = attend_rows(query, blocks_of(length, page_size), pages, scratch);
-    for (int64_t h = 0; h < heads; ++h) {
-      __builtin_memcpy(partial + (head + h) * dim, attended.sum(0, h), static_cast<size_t>(dim) * 4);
-      partial[op.q.cols + head + h] = attended.max(0, h);
-      partial[op.q.cols + all_heads + head + h] = attended.total(0, h);
+  float* const scores = scratch;                                // [kHeadsTogether, kScoreStride]
+  float* const q_room = scores + kHeadsTogether * kScoreStride;  // [kHeadsTogether, D]
+  float* const k_room = q_room + kHeadsTogether * dim;          // [kLanes, D]
+  for (int64_t done = 0; done < group; done += kHeadsTogether) {
+    const int64_t head = piece.kv_head * group + done, heads = smaller(kHeadsTogether, group - done);
+    const Factors<T> q = factors_of(op.q.row<T>(piece.row) + head * dim, dim, heads, dim, q_room);
+    for (int64_t number = 0, at = 0; at < length; ++number) {
+      const KeyBlock<T> block = pages(number);
+      for (int64_t j = 0; j < block.count; j += kLanes) {
+        const int64_t n = smaller(kLanes, block.count - j);
+        score_keys<T>(scores + at + j, q, heads, factors_of(block.k + j * block.k_stride, block.k_stride, n, dim, k_room), n, dim);
+      }
+      at += block.count;
     }
+    float* const sums = partial + head * dim;
+    for (int64_t h = 0; h < heads; ++h) {
+      float max = -__builtin_inff(), total[kLanes] = {};
+      softmax_step<float>(scores + h * kScoreStride, length, length, static_cast<float>(op.scale), max, total);
+      partial[op.q.cols + head + h] = max;
+      partial[op.q.cols + all_heads + head + h] = reduce_add(load(total));
+    }
+    int64_t h = 0;
+    for (; h + kTileHeads <= heads; h += kTileHeads)
+      add_all_values<kTileHeads>(sums + h * dim, scores + h * kScoreStride, pages, dim);
+    for (; h < heads; ++h) add_all_values<1>(sums + h * dim, scores + h * kScoreStride, pages, dim);
   }
 }
 

@@ -3,48 +3,31 @@
 #include <utility>
 
 #include "cpu/blocks.h"
-#include "cpu/simd.h"
-#include "cpu/tile.h"
+#include "cpu/dot.h"
 
 namespace limo::LIMO_ISA {
 namespace {
 
-// A tile of dot products: kRows rows of x with kWeights rows of the weights, two sums each, in registers.
+// A tile of dot products: rows of x with rows of the weights, two sums each, in registers.
 #if defined(__AVX512F__)
 constexpr int kRows = 6;
 #else
 constexpr int kRows = 3;
 #endif
 constexpr int kWeights = 2;
+static_assert(kRows * kWeights <= kLanes || kLanes == 4);
 // With a row or two the weights are read one after the other, as a stream, which is what memory is fastest at.
-constexpr int kWeightsOfFewRows = 1;
 constexpr int kFewRows = 2;
 
 // Bytes of weights that a task reads.
 constexpr int64_t kTaskBytes = 128 << 10;
-
-// Numbers that one step of a dot product takes, and the step: sum + Σ x·w, lane by lane.
-#if defined(__AVX512BF16__)
-template <class T>
-constexpr int64_t kStep = kLanes * kPerUnit<Unit<T>>;
-typedef __m512bh Halves;
-LIMO_INLINE Vec multiply_step(const Bf16* x, const Bf16* w, int64_t n, Vec sum) {
-  if (n == kStep<Bf16>) return _mm512_dpbf16_ps(sum, (Halves)_mm512_loadu_si512(x), (Halves)_mm512_loadu_si512(w));
-  const __mmask32 mask = static_cast<__mmask32>((1ull << n) - 1);
-  return _mm512_dpbf16_ps(sum, (Halves)_mm512_maskz_loadu_epi16(mask, x), (Halves)_mm512_maskz_loadu_epi16(mask, w));
-}
-#else
-template <class T>
-constexpr int64_t kStep = kLanes;
-LIMO_INLINE Vec multiply_step(const Bf16* x, const Bf16* w, int64_t n, Vec sum) { return load_up_to(x, n) * load_up_to(w, n) + sum; }
-#endif
-LIMO_INLINE Vec multiply_step(const float* x, const float* w, int64_t n, Vec sum) { return load_up_to(x, n) * load_up_to(w, n) + sum; }
+constexpr int64_t kLineBytes = 64;
 
 // Rows of x and of the weights, and where the products go; strides in elements.
 template <class T, class Out>
 struct Products {
-  const T* x;
-  int64_t x_stride, rows, k;
+  Factors<T> x;
+  int64_t rows, k;
   const T* weight;
   int64_t weight_stride;
   const T* bias;  // may be null
@@ -52,77 +35,109 @@ struct Products {
   int64_t y_stride;
 };
 
-// The dot products of a tile. Each is summed in the order of k alone, even and odd steps apart, so it does not depend on the tile's
-// shape. Of the weights that come next, every `turns`-th line is fetched, from line `turn` on.
+// The dot products of a tile, lane by lane: of row i with weight j in total[i·Weights + j], even and odd steps apart and then added. Of
+// the weights that come next, every `turns`-th line is fetched, from line `turn` on.
 template <int Rows, int Weights, class T, class Out>
-void multiply_tile(const Products<T, Out>& p, int64_t row, int64_t column, int64_t turn, int64_t turns) {
+LIMO_INLINE void dot_tile(const Products<T, Out>& p, int64_t row, int64_t column, int64_t turn, int64_t turns, Vec* total) {
+  // Whole lines of the weights.
+  constexpr int64_t kStepBytes = kStep<T> * static_cast<int64_t>(sizeof(T));
+  constexpr int64_t kSteps = kStepBytes * 2 < kLineBytes ? kLineBytes / kStepBytes : 2, kLines = kSteps * kStepBytes / kLineBytes;
   Vec sum[2][Rows][Weights];
 #pragma GCC unroll 32
   for (int i = 0; i < 2 * Rows * Weights; ++i) sum[i % 2][i / 2 % Rows][i / 2 / Rows] = Vec{};
-  const T* const x = p.x + row * p.x_stride;
+  const Factor<T>* const x = p.x.first + row * p.x.stride;
   const T* const w = p.weight + column * p.weight_stride;
   const auto step = [&](int64_t k, int64_t n, int parity) __attribute__((always_inline)) {
 #pragma GCC unroll 4
     for (int j = 0; j < Weights; ++j)
 #pragma GCC unroll 8
       for (int i = 0; i < Rows; ++i)
-        sum[parity][i][j] = multiply_step(x + i * p.x_stride + k, w + j * p.weight_stride + k, n, sum[parity][i][j]);
+        sum[parity][i][j] = multiply_step(x + i * p.x.stride + k, w + j * p.weight_stride + k, n, sum[parity][i][j]);
   };
-  const int64_t ahead = Weights * p.weight_stride;
+  const char* const ahead = reinterpret_cast<const char*>(w + Weights * p.weight_stride);
+  const int64_t row_bytes = p.weight_stride * static_cast<int64_t>(sizeof(T));
   int64_t k = 0;
-  for (; k + 2 * kStep<T> <= p.k; k += 2 * kStep<T>) {
+  for (; k + kSteps * kStep<T> <= p.k; k += kSteps * kStep<T>) {
     if (--turn < 0) {
       turn = turns - 1;
 #pragma GCC unroll 4
-      for (int j = 0; j < Weights; ++j) {
-        __builtin_prefetch(w + ahead + j * p.weight_stride + k);
-        __builtin_prefetch(w + ahead + j * p.weight_stride + k + kStep<T>);
-      }
+      for (int j = 0; j < Weights; ++j)
+#pragma GCC unroll 4
+        for (int line = 0; line < kLines; ++line)
+          __builtin_prefetch(ahead + j * row_bytes + k * static_cast<int64_t>(sizeof(T)) + line * kLineBytes);
     }
-    step(k, kStep<T>, 0);
-    step(k + kStep<T>, kStep<T>, 1);
+#pragma GCC unroll 8
+    for (int i = 0; i < kSteps; ++i) step(k + i * kStep<T>, kStep<T>, i % 2);
   }
   for (int parity = 0; k < p.k; k += kStep<T>, parity ^= 1) step(k, smaller(kStep<T>, p.k - k), parity);
 #pragma GCC unroll 8
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < Weights; ++j) {
-      const float value = reduce_add(sum[0][i][j] + sum[1][i][j]);
-      const float offset = p.bias ? first_lane(load_partial(p.bias + column + j, 1)) : 0.0f;
-      store_partial(p.y + (row + i) * p.y_stride + column + j, splat(value + offset), 1);
-    }
+    for (int j = 0; j < Weights; ++j) total[i * Weights + j] = sum[0][i][j] + sum[1][i][j];
 }
 
-// All rows of x with `Weights` rows of the weights.
+LIMO_INLINE void put(float* to, float value) { *to = value; }
+LIMO_INLINE void put(Bf16* to, float value) { store_partial(to, splat(value), 1); }
+
+// `tiles` tiles of the same rows, one after the other, whose sums are added up together: they are kLanes at most.
+template <int Rows, int Weights, class T, class Out>
+void multiply_tiles(const Products<T, Out>& p, int64_t row, int64_t column, int64_t tiles, int64_t turn, int64_t turns) {
+  constexpr int kSums = Rows * Weights, kMost = (kSums + kLanes - 1) / kLanes * kLanes;
+  Vec totals[kMost] = {};
+  for (int64_t tile = 0; tile < tiles; ++tile)
+    dot_tile<Rows, Weights>(p, row, column + tile * Weights, turn, turns, totals + tile * kSums);
+  float values[kMost];
+  for (int first = 0; first < kMost; first += kLanes) {
+    Vec some[kLanes];
+    __builtin_memcpy(some, totals + first, sizeof some);
+    store(values + first, reduce_add_each(some));
+  }
+  for (int64_t n = 0; n < tiles * kSums; ++n) {
+    const int64_t i = n % kSums / Weights, j = column + n / kSums * Weights + n % Weights;
+    put(p.y + (row + i) * p.y_stride + j, p.bias ? values[n] + first_lane(load_partial(p.bias + j, 1)) : values[n]);
+  }
+}
+
+// All rows of x with `Weights` rows of the weights, or with those of `tiles` tiles where the rows are one tile.
 template <int Weights, int MostRows, class T, class Out, int... Rows>
-LIMO_INLINE void multiply_rows(const Products<T, Out>& p, int64_t column, std::integer_sequence<int, Rows...>) {
-  using Kernel = void (*)(const Products<T, Out>&, int64_t, int64_t, int64_t, int64_t);
-  static constexpr Kernel kernels[] = {multiply_tile<Rows + 1, Weights, T, Out>...};
-  const int64_t tiles = blocks_of(p.rows, MostRows);
-  for (int64_t row = 0, tile = 0; row < p.rows; ++tile) {
+LIMO_INLINE void multiply_rows(const Products<T, Out>& p, int64_t column, int64_t tiles, std::integer_sequence<int, Rows...>) {
+  using Kernel = void (*)(const Products<T, Out>&, int64_t, int64_t, int64_t, int64_t, int64_t);
+  static constexpr Kernel kernels[] = {multiply_tiles<Rows + 1, Weights, T, Out>...};
+  const int64_t turns = blocks_of(p.rows, MostRows);
+  for (int64_t row = 0, turn = 0; row < p.rows; ++turn) {
     const int64_t rows = even_piece(p.rows - row, MostRows);
-    kernels[rows - 1](p, row, column, tile, tiles);
+    kernels[rows - 1](p, row, column, tiles, turn, turns);
     row += rows;
   }
 }
 
-template <int Weights, int MostRows, class T, class Out>
+// All rows of x with the weights [first, end).
+template <class T, class Out>
 LIMO_INLINE void multiply_columns(const Products<T, Out>& p, int64_t first, int64_t end) {
   int64_t column = first;
-  for (; column + Weights <= end; column += Weights) multiply_rows<Weights, MostRows>(p, column, std::make_integer_sequence<int, MostRows>{});
-  for (; column < end; ++column) multiply_rows<1, MostRows>(p, column, std::make_integer_sequence<int, MostRows>{});
+  if (p.rows > kFewRows)
+    for (; column + kWeights <= end; column += kWeights)
+      multiply_rows<kWeights, kRows>(p, column, 1, std::make_integer_sequence<int, kRows>{});
+  const int64_t together = p.rows > kFewRows ? 1 : kLanes / p.rows;
+  for (; column < end; column += together)
+    multiply_rows<1, kRows>(p, column, smaller(together, end - column), std::make_integer_sequence<int, kRows>{});
 }
 
+// y = x·weightᵀ + bias, for as many rows of x at a time as fit into working memory as factors.
 template <class T, class Out>
-void multiply(const Products<T, Out>& p, int64_t columns, const CpuContext& context) {
-  if (p.rows == 0) return;
-  const int64_t row_bytes = p.k * static_cast<int64_t>(sizeof(T)), together = kTaskBytes / row_bytes;
-  const int64_t size = blocks_of(together < 1 ? 1 : together, kWeights) * kWeights;
-  parallel_for(context.pool, blocks_of(columns, size), [&](int64_t task, int) {
-    const int64_t first = task * size, end = block_end(first, size, columns);
-    if (p.rows <= kFewRows) multiply_columns<kWeightsOfFewRows, kFewRows>(p, first, end);
-    else multiply_columns<kWeights, kRows>(p, first, end);
-  });
+void multiply(const Tensor& x, const Tensor& weight, const T* bias, Tensor y, const CpuContext& context) {
+  const int64_t k = x.cols, columns = weight.rows;
+  const int64_t row_bytes = k * static_cast<int64_t>(sizeof(T)), per_task = kTaskBytes / row_bytes;
+  const int64_t size = blocks_of(per_task < 1 ? 1 : per_task, kLanes) * kLanes;
+  const int64_t most = kMostSummedColumns / k;
+  for (int64_t row = 0; row < x.rows; row += most) {
+    const int64_t rows = smaller(most, x.rows - row);
+    const Factors<T> factors = factors_of(x.row<T>(row), x.row_stride, rows, k, context.thread_scratch(0));
+    const Products<T, Out> p{factors, rows, k, weight.row<T>(0), weight.row_stride, bias, y.row<Out>(row), y.row_stride};
+    parallel_for(context.pool, blocks_of(columns, size), [&](int64_t task, int) {
+      multiply_columns(p, task * size, block_end(task * size, size, columns));
+    });
+  }
 }
 
 }  // namespace
@@ -130,9 +145,7 @@ void multiply(const Products<T, Out>& p, int64_t columns, const CpuContext& cont
 void run(const LinearDecode& op, const CpuContext& context) {
   with_element(op.y.dtype, [&](auto element) {
     using T = decltype(element);
-    multiply(Products<T, T>{op.x.row<T>(0), op.x.row_stride, op.x.rows, op.x.cols, op.weight.row<T>(0), op.weight.row_stride,
-                            op.bias ? op.bias.row<T>(0) : nullptr, op.y.row<T>(0), op.y.row_stride},
-             op.y.cols, context);
+    multiply<T, T>(op.x, op.weight, op.bias ? op.bias.row<T>(0) : nullptr, op.y, context);
   });
 }
 
@@ -141,9 +154,7 @@ void run(const Logits& op, const CpuContext& context) {
     using T = decltype(element);
     for (int64_t s = 0; s < op.rows.rows; ++s)
       __builtin_memcpy(op.hidden_rows.row<T>(s), op.hidden.row<T>(op.rows.i32()[s]), static_cast<size_t>(op.hidden.cols) * sizeof(T));
-    multiply(Products<T, float>{op.hidden_rows.row<T>(0), op.hidden_rows.row_stride, op.rows.rows, op.hidden.cols, op.weight.row<T>(0),
-                                op.weight.row_stride, nullptr, op.logits.f32(), op.logits.row_stride},
-             op.logits.cols, context);
+    multiply<T, float>(op.hidden_rows, op.weight, nullptr, op.logits, context);
   });
 }
 

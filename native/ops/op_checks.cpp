@@ -155,6 +155,16 @@ void check(const AttentionDecode& op) {
 }
 
 template <>
+void check(const LinearDecode& op) {
+  check_summed_columns(op.x.cols);
+}
+
+template <>
+void check(const Logits& op) {
+  check_summed_columns(op.hidden.cols);
+}
+
+template <>
 void check(const Sample& op) {
   expect(static_cast<bool>(op.penalty) == static_cast<bool>(op.seen), "expected penalty and seen together or neither");
   expect(op.logits.cols <= kMostSampled,

@@ -17,6 +17,8 @@ template <> void check(const AttentionBackward&);
 template <> void check(const LinearCrossEntropy&);
 template <> void check(const AttentionPrefill&);
 template <> void check(const AttentionDecode&);
+template <> void check(const LinearDecode&);
+template <> void check(const Logits&);
 template <> void check(const Sample&);
 
 // What the values of inputs must satisfy for a run to stay inside its buffers; throws kInputInvalid.
