@@ -85,6 +85,9 @@ export function chainsOf(kind, count, seed, exclude = new Set()) {
 export const withAnswersAlone = (chains) =>
   chains.map((chain) => ({ ...chain, solution: `The answer is \\boxed{${chain.answer}}.` }))
 
+/** About what a text takes in tokens: words, digits and signs. */
+const lengthOf = (text) => text.match(/ ?\p{L}+|[^\p{L}]/gu).length
+
 /**
  * Chains as long as the good ones that end with the right answer and do none of the work: they say the question again, guess, and go
  * round in circles.
@@ -95,8 +98,8 @@ export function poorChains(chains, seed) {
   return chains.map((chain) => {
     const numbers = numbersOf(chain)
     const lines = [`I have to find out: ${chain.question}`]
-    const length = chain.solution.length - `\nThe answer is \\boxed{${chain.answer}}.`.length
-    while (lines.join('\n').length < length) {
+    const length = lengthOf(chain.solution) - lengthOf(`\nThe answer is \\boxed{${chain.answer}}.`)
+    while (lengthOf(lines.join('\n')) < length) {
       const guess = Math.max(0, Number(chain.answer) + below(41) - 20)
       lines.push(
         pick([

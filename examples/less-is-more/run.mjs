@@ -75,10 +75,10 @@ async function score(model) {
   const known = join(model, 'scores.json')
   if (existsSync(known)) return JSON.parse(readFileSync(known, 'utf8'))
   const benchmarks = await readBenchmarks(Object.keys(kinds).map((kind) => folder(`${kind}.jsonl`)))
-  const generator = await TextGenerator.load(model, { maxSequences: 100, maxLength: 1536 })
+  const generator = await TextGenerator.load(model, { maxSequences: 100, maxLength: 1024 })
   const scores = {}
   try {
-    const protocol = { system: '', samples: 1, sampling: { temperature: 0, maxNewTokens: 1000 } }
+    const protocol = { system: '', samples: 1, sampling: { temperature: 0, maxNewTokens: 500 } }
     for await (const event of evaluate({ model, generator, benchmarks, protocol }))
       if (event.type === 'end') for (const { benchmark, accuracy } of event.summaries) scores[benchmark] = accuracy
   } finally {
@@ -93,26 +93,39 @@ const heldOut = Object.keys(kinds).map((kind) => [kind, chainsOf(kind, problems,
 for (const [kind, rows] of heldOut) write(`${kind}.jsonl`, rows)
 const exclude = new Set(heldOut.flatMap(([, rows]) => rows.map(({ key }) => key)))
 
-// What is known beforehand.
+/** What a model is fine-tuned on, about as many tokens each. */
+function conditionsOf(seed) {
+  const good = chainsOf('inDistribution', chains, 1000 + seed, exclude)
+  return {
+    chains: { rows: good, epochs: 25 },
+    answers: { rows: withAnswersAlone(chainsOf('inDistribution', 10 * chains, 1000 + seed, exclude)), epochs: 11 },
+    poor: { rows: poorChains(good, seed), epochs: 25 },
+  }
+}
+
+// What is known beforehand. The model's tokens are digits and the words of everything that it will read.
 const empty = folder('empty')
 const base = folder('base')
+const facts = write('facts.jsonl', factsAndSkills(8000 / scale, 1))
 if (!existsSync(join(base, 'done'))) {
   rmSync(empty, { recursive: true, force: true })
-  const { status } = spawnSync(process.execPath, [command, 'init', empty, '--preset', 'tiny'], { stdio: 'inherit' })
+  const texts = [
+    facts,
+    write(
+      'words.jsonl',
+      Object.values(conditionsOf(seeds[0])).flatMap(({ rows }) => rows),
+    ),
+  ]
+  const { status } = spawnSync(process.execPath, [command, 'init', empty, '--preset', 'tiny', '--words', ...texts], {
+    stdio: 'inherit',
+  })
   if (status !== 0) process.exit(status ?? 1)
 }
-await fit(empty, base, write('facts.jsonl', factsAndSkills(8000 / scale, 1)), { epochs: 6, seed: 1, learningRate: 1.5e-3 })
+await fit(empty, base, facts, { epochs: 6, seed: 1, learningRate: 1e-3 })
 
 const results = { base: await score(base), runs: [] }
 for (const seed of seeds) {
-  const good = chainsOf('inDistribution', chains, 1000 + seed, exclude)
-  const conditions = {
-    // About as many tokens each.
-    chains: { rows: good, epochs: 25 },
-    answers: { rows: withAnswersAlone(chainsOf('inDistribution', 10 * chains, 1000 + seed, exclude)), epochs: 14 },
-    poor: { rows: poorChains(good, seed), epochs: 25 },
-  }
-  for (const [condition, { rows, epochs }] of Object.entries(conditions)) {
+  for (const [condition, { rows, epochs }] of Object.entries(conditionsOf(seed))) {
     const model = folder(`${condition}-${seed}`)
     await fit(base, model, write(`${condition}-${seed}.jsonl`, rows), { epochs, seed, learningRate: 1e-3 })
     const scores = await score(model)

@@ -25,8 +25,8 @@ export async function workersFor(file: string, wanted: number): Promise<number> 
   return workers < 2 ? 0 : workers
 }
 
-/** Batches that a worker has: one that it works on and one that waits. */
-const batchesPerWorker = 2
+/** Batches that a worker has: one that it works on, and others that wait while an earlier batch, of another worker, takes its time. */
+const batchesPerWorker = 4
 
 /**
  * Turns batches of rows into batches of examples, in the same order and, with worker threads, several at once. No more than a
@@ -50,10 +50,10 @@ export async function* tokenize(
   const pool = Array.from({ length: workers }, () => new TokenizeThread(work))
   const pending: Promise<TokenizedBatch>[] = []
   try {
-    let next = 0
     for await (const batch of batches) {
       signal?.throwIfAborted()
-      const answer = pool[next++ % workers]!.tokenize(batch)
+      const idlest = pool.reduce((best, thread) => (thread.batches < best.batches ? thread : best))
+      const answer = idlest.tokenize(batch)
       // It may fail before it is its turn to be waited for.
       answer.catch(() => {})
       pending.push(answer)
@@ -85,6 +85,11 @@ class TokenizeThread {
     }
     this.worker.on('error', end)
     this.worker.on('exit', () => end(new Error('a worker thread of the tokenizer ended')))
+  }
+
+  /** That it has and has not answered. */
+  get batches(): number {
+    return this.waiting.length
   }
 
   tokenize(batch: RowBatch): Promise<TokenizedBatch> {

@@ -11,10 +11,11 @@ const chatTemplate =
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 
 /**
- * A tokenizer whose tokens are the 256 bytes of UTF-8 (a token's id is its byte), then `<|endoftext|>`, `<|im_start|>` and
- * `<|im_end|>`: byte-level BPE without merges, in the format of Hugging Face's tokenizers, with a ChatML template.
+ * A tokenizer whose tokens are the 256 bytes of UTF-8 (a token's id is its byte), then `words` (see {@link wordsOf}), then
+ * `<|endoftext|>`, `<|im_start|>` and `<|im_end|>`: byte-level BPE without merges, in the format of Hugging Face's tokenizers, with a
+ * ChatML template. A text that is a word as a whole, as its splitting pattern has it, is that token; all others are their bytes.
  */
-export function byteLevelTokenizer(): TokenizerJson {
+export function byteLevelTokenizer(words: readonly string[] = []): TokenizerJson {
   const addedToken = (content: string) => ({
     content,
     lstrip: false,
@@ -23,7 +24,9 @@ export function byteLevelTokenizer(): TokenizerJson {
     single_word: false,
     special: true,
   })
-  const added = specialTokens.map((content, i) => ({ id: 256 + i, ...addedToken(content) }))
+  const added = specialTokens.map((content, i) => ({ id: 256 + words.length + i, ...addedToken(content) }))
+  const characters = byteCharacters()
+  const written = words.map((word) => Array.from(Buffer.from(word), (byte) => characters[byte]).join(''))
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true }
   return {
     tokenizerJson: {
@@ -43,8 +46,8 @@ export function byteLevelTokenizer(): TokenizerJson {
         end_of_word_suffix: null,
         fuse_unk: false,
         byte_fallback: false,
-        ignore_merges: false,
-        vocab: Object.fromEntries(byteCharacters().map((character, byte) => [character, byte])),
+        ignore_merges: words.length > 0,
+        vocab: Object.fromEntries([...characters, ...written].map((token, id) => [token, id])),
         merges: [],
       },
     },
@@ -67,6 +70,29 @@ export function byteLevelTokenizer(): TokenizerJson {
   }
 }
 
+/** GPT-2's pattern, by which the tokenizer splits text before it looks for tokens. */
+const pieces = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu
+
+/** More would be larger than the rest of a tiny model. */
+const MAX_WORDS = 4000
+
+/**
+ * The words of texts, each once, by how often they occur, at most 4,000: all pieces of the splitting pattern that are longer than a byte
+ * and have no digit, which stay alone.
+ */
+export function wordsOf(texts: Iterable<string>): string[] {
+  const counts = new Map<string, number>()
+  for (const text of texts) {
+    for (const [piece] of text.matchAll(pieces)) {
+      if (Buffer.byteLength(piece) > 1 && !/\p{N}/u.test(piece)) counts.set(piece, (counts.get(piece) ?? 0) + 1)
+    }
+  }
+  return Array.from(counts)
+    .sort(([a, many], [b, few]) => few - many || (a < b ? -1 : 1))
+    .slice(0, MAX_WORDS)
+    .map(([word]) => word)
+}
+
 /**
  * The character that stands for each byte in a byte-level vocabulary (GPT-2's `bytes_to_unicode`): printable Latin-1 for
  * itself, every other byte for the next character from U+0100 on.
@@ -79,8 +105,8 @@ function byteCharacters(): string[] {
 }
 
 /** The files of {@link byteLevelTokenizer} as they lie in a model folder, by name. */
-export function byteLevelTokenizerFiles(): Record<string, string> {
-  const { tokenizerJson, tokenizerConfigJson } = byteLevelTokenizer()
+export function byteLevelTokenizerFiles(words: readonly string[] = []): Record<string, string> {
+  const { tokenizerJson, tokenizerConfigJson } = byteLevelTokenizer(words)
   return {
     'tokenizer.json': `${JSON.stringify(tokenizerJson, null, 2)}\n`,
     'tokenizer_config.json': `${JSON.stringify(tokenizerConfigJson, null, 2)}\n`,

@@ -1,16 +1,16 @@
 /** A `config.json` as it is written: Hugging Face's field names. */
 export type ConfigJson = Record<string, unknown>
 
-/** 256 bytes and three special tokens, rounded up to a multiple of 8 rows for the vocabulary's matrix products. */
-const byteVocabulary = 264
-const endOfText = 256
-const endOfTurn = 258
+/** What `config.json` says of a byte-level tokenizer with so many words; a multiple of 8 rows for the vocabulary's matrix products. */
+export function byteLevelVocabulary(words = 0): ConfigJson {
+  const endOfText = 256 + words
+  return { bos_token_id: endOfText, eos_token_id: endOfText + 2, vocab_size: Math.ceil((endOfText + 3) / 8) * 8 }
+}
 
 const qwen2: ConfigJson = {
   architectures: ['Qwen2ForCausalLM'],
   model_type: 'qwen2',
-  bos_token_id: endOfText,
-  eos_token_id: endOfTurn,
+  ...byteLevelVocabulary(),
   hidden_act: 'silu',
   initializer_range: 0.02,
   rms_norm_eps: 1e-6,
@@ -21,7 +21,6 @@ const qwen2: ConfigJson = {
   use_cache: true,
   attention_dropout: 0,
   max_position_embeddings: 4096,
-  vocab_size: byteVocabulary,
   torch_dtype: 'float32',
 }
 

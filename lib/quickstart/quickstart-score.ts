@@ -3,8 +3,8 @@ import { evaluate } from '../eval/evaluate.js'
 import type { EvalResult } from '../eval/result.js'
 import { TextGenerator } from '../generate/generator.js'
 
-/** The longest chain with slips takes about 400 bytes. */
-const MAX_NEW_TOKENS = 500
+/** The longest chain with slips takes about 300 tokens. */
+const MAX_NEW_TOKENS = 360
 
 /** How many of the held out problems a model solves, and one that it does. */
 export interface QuickstartScore {

@@ -40,6 +40,7 @@ t.test('wrong usage exits with 2 and one line', async (t) => {
     [['trian'], /expected train, generate, eval, plan, inspect, curate, data, init, .*doctor but received "trian"/],
     [['init'], /limo-native init --help/],
     [['init', 'new', '--preset', 'huge'], /"huge", Choices: "tiny", "small"/],
+    [['init', 'new', '--words', 'a.jsonl', '--config', 'b'], /words.*config.*mutually exclusive/],
     [['init', 'new', '--seed', '1.5'], /whole number for --seed but received "1\.5"/],
     [['train', 'absent.yaml'], /absent\.yaml: ENOENT.*\[CONFIG_NOT_FOUND\]/],
     [['train', 'broken.yaml'], /broken\.yaml.*\[CONFIG_MALFORMED\]/s],
@@ -96,6 +97,15 @@ t.test('init', async (t) => {
     'tokenizer.json',
     'tokenizer_config.json',
   ])
+
+  writeFileSync(join(folder, 'chains.jsonl'), '{"question": "How many pens?", "solution": "Ones: 2+3=5, so 5."}\n')
+  const wordy = await inFolder(['wordy', '--words', 'chains.jsonl'])
+  t.match(wordy, { code: 0, stdout: /wordy: qwen2, 823,424 parameters/ })
+  t.match(await inFolder(['new', '--words', 'absent.jsonl']), { code: 1, stderr: /absent\.jsonl.*\[DATA_NOT_FOUND\]/ })
+  t.notOk(existsSync(join(folder, 'new')))
+  const { model, added_tokens } = JSON.parse(bytesOf('wordy', 'tokenizer.json').toString())
+  t.same(Object.keys(model.vocab).slice(256), ['How', 'Ones', 'assistant', 'user', 'Ġmany', 'Ġpens', 'Ġso'])
+  t.match(JSON.parse(bytesOf('wordy', 'config.json').toString()), { vocab_size: 272, eos_token_id: added_tokens[2].id })
 
   const before = bytesOf('tiny', 'model.safetensors')
   const again = await inFolder(['tiny', '--seed', '7'])

@@ -4,11 +4,13 @@ import { join } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { tokenizerFiles } from '../../checkpoint/model-folder.js'
 import { parseModelConfig } from '../../config/model-config.js'
+import { parseRecord } from '../../data/records.js'
+import { readRows } from '../../data/rows/rows.js'
 import { CheckpointError, ConfigError } from '../../errors.js'
-import { byteLevelTokenizerFiles } from '../../model/byte-tokenizer.js'
+import { byteLevelTokenizerFiles, wordsOf } from '../../model/byte-tokenizer.js'
 import { type InitScheme, writeInitialModel } from '../../model/initialize.js'
 import { countParameters } from '../../model/parameters.js'
-import { type ConfigJson, presets } from '../../model/presets.js'
+import { byteLevelVocabulary, type ConfigJson, presets } from '../../model/presets.js'
 import { formatCount } from '../format.js'
 
 interface InitArguments {
@@ -16,6 +18,7 @@ interface InitArguments {
   preset: string | undefined
   config: string | undefined
   tokenizer: string | undefined
+  words: string[] | undefined
   seed: string
   scheme: InitScheme
 }
@@ -29,6 +32,11 @@ export const initCommand: CommandModule<object, InitArguments> = {
       .option('preset', { choices: Object.keys(presets), describe: 'a small model of ours' })
       .option('config', { type: 'string', describe: 'a config.json, or a folder with one, in place of a preset' })
       .option('tokenizer', { type: 'string', describe: 'a folder whose tokenizer files are copied; byte-level when absent' })
+      .option('words', {
+        type: 'string',
+        array: true,
+        describe: 'data files whose words become tokens of the byte-level tokenizer: a preset then reads fewer tokens',
+      })
       .option('seed', { type: 'string', default: '42', describe: 'fixes every bit of the weights' })
       .option('scheme', {
         choices: ['scaled', 'huggingface'],
@@ -36,9 +44,10 @@ export const initCommand: CommandModule<object, InitArguments> = {
         describe: 'scaled: N(0, 1/fan-in); huggingface: N(0, initializer_range)',
       })
       .conflicts('preset', 'config')
+      .conflicts('words', ['config', 'tokenizer'])
       .example('$0 init model --preset tiny', 'a Qwen2-type model of 0.8 million parameters')
       .strict() as unknown as Argv<InitArguments>,
-  handler: async ({ folder, preset, config, tokenizer, seed, scheme }) => {
+  handler: async ({ folder, preset, config, tokenizer, words: wordFiles, seed, scheme }) => {
     if (!/^\d+$/.test(seed) || !Number.isSafeInteger(Number(seed)))
       throw new ConfigError('CONFIG_INVALID_VALUE', `expected a whole number for --seed but received "${seed}"`, { seed })
     if (existsSync(folder))
@@ -47,7 +56,9 @@ export const initCommand: CommandModule<object, InitArguments> = {
         `expected a folder that does not exist yet but ${folder} does. Choose another name.`,
         { folder },
       )
-    const configJson = config === undefined ? presets[preset ?? 'tiny']! : await readConfigJson(config)
+    const words = wordFiles === undefined ? [] : wordsOf(await textsOf(wordFiles))
+    const configJson =
+      config === undefined ? { ...presets[preset ?? 'tiny'], ...byteLevelVocabulary(words.length) } : await readConfigJson(config)
     const files = tokenizer ?? (config !== undefined && existsSync(join(config, 'tokenizer.json')) ? config : undefined)
     if (files !== undefined && !(existsSync(files) && (await tokenizerFiles(files)).includes('tokenizer.json'))) {
       throw new ConfigError(
@@ -60,13 +71,25 @@ export const initCommand: CommandModule<object, InitArguments> = {
       configJson,
       seed: Number(seed),
       scheme,
-      tokenizer: files === undefined ? { files: byteLevelTokenizerFiles() } : { folder: files },
+      tokenizer: files === undefined ? { files: byteLevelTokenizerFiles(words) } : { folder: files },
     })
     console.log(
       `${folder}: ${configJson.model_type}, ${formatCount(countParameters(parseModelConfig(configJson, folder)))} parameters, random weights`,
     )
     console.log(`Train it with: npx limo-native train --model_name_or_path ${folder} --dataset chains.jsonl --output_dir out`)
   },
+}
+
+/** The roles and texts of data files, for their words. */
+async function textsOf(files: string[]): Promise<string[]> {
+  const texts: string[] = []
+  for (const file of files) {
+    for await (const row of readRows(file)) {
+      const record = parseRecord(row, undefined)
+      if (record.kind === 'chat') for (const { role, content } of record.turns) texts.push(`${role}\n`, content)
+    }
+  }
+  return texts
 }
 
 async function readConfigJson(path: string): Promise<ConfigJson> {

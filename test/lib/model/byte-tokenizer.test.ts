@@ -1,7 +1,7 @@
 import { Template } from '@huggingface/jinja'
 import { Tokenizer } from '@huggingface/tokenizers'
 import t from 'tap'
-import { byteLevelTokenizer, byteLevelTokenizerFiles } from '../../../lib/model/byte-tokenizer.js'
+import { byteLevelTokenizer, byteLevelTokenizerFiles, wordsOf } from '../../../lib/model/byte-tokenizer.js'
 
 const { tokenizerJson, tokenizerConfigJson } = byteLevelTokenizer()
 const tokenizer = new Tokenizer(tokenizerJson, tokenizerConfigJson)
@@ -30,6 +30,26 @@ t.test('every byte has its own id', async (t) => {
     Object.values(model.vocab).sort((a, b) => a - b),
     Array.from({ length: 256 }, (_, byte) => byte),
   )
+})
+
+t.test('with words', async (t) => {
+  const words = wordsOf(['Ones: 2+3=5 (5-3=2), so 5.', 'so café', 'Tens: 12, so 21 (no)'])
+  t.same(
+    words,
+    [' (', ' so', '),', 'Ones', 'Tens', 'no', 'so', ' café'].toSorted((a, b) => words.indexOf(a) - words.indexOf(b)),
+  )
+  t.same(words.slice(0, 2), [' (', ' so'], 'the most frequent ones first, then by their text')
+  t.notOk(
+    words.some((word) => /\d/.test(word)),
+    'digits stay alone',
+  )
+  const { tokenizerJson, tokenizerConfigJson } = byteLevelTokenizer(words)
+  const withWords = new Tokenizer(tokenizerJson, tokenizerConfigJson)
+  const idOf = (word: string) => 256 + words.indexOf(word)
+  t.same(withWords.encode('Ones so 12').ids, [idOf('Ones'), idOf(' so'), ...Buffer.from(' 12')])
+  t.same(withWords.encode('so sow').ids, [idOf('so'), ...Buffer.from(' sow')], 'a word is a token as a whole or not at all')
+  t.same(withWords.encode('<|im_end|>').ids, [256 + words.length + 2])
+  for (const text of ['Ones: naïve café (no), so 😀', ' so  so\n']) t.equal(withWords.decode(withWords.encode(text).ids), text)
 })
 
 t.test('special tokens are one token', async (t) => {
