@@ -50,6 +50,11 @@ export function factsAndSkills(count, seed) {
       return [`The ${places[place]} of ${pad(value, 4)}`, String(Math.floor(value / 10 ** place) % 10)]
     },
     () => {
+      const [first, second, place] = [below(10000), below(10000), below(4)]
+      const digitOf = (value) => Math.floor(value / 10 ** place) % 10
+      return [`The ${places[place]} of ${pad(first, 4)} and ${pad(second, 4)}`, `${digitOf(first)}, ${digitOf(second)}`]
+    },
+    () => {
       const [a, b] = [below(10), below(10)]
       const other = below(2) ? a : b
       return [`Is ${a} the same as ${other}`, a === other ? `${a} (${other})` : `${a} (${other}), no`]

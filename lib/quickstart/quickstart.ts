@@ -16,8 +16,9 @@ import { type ArithmeticChain, defaultChains, generateChains, heldOutProblems } 
 export const quickstartFolder = 'limo-quickstart'
 
 /**
- * The settings that teach the tiny model to add and subtract, found by trial: the decay of 1.0, the small RoPE base of the
- * model and the learning rate matter most.
+ * The settings that teach the tiny model to add and subtract, found by trial on other problems than those it is scored on: each chain
+ * once rather than a few of them often, a learning rate of 1e-3 (at 1.5e-3 copying of numbers is learnt late or not at all), little
+ * decay, and the small RoPE base of the model matter most.
  */
 const recipe = {
   default_system: '',
@@ -29,7 +30,7 @@ const recipe = {
   lr_scheduler_kwargs: { min_lr_rate: 0.1 },
   warmup_ratio: 0.05,
   num_train_epochs: 1,
-  weight_decay: 1.0,
+  weight_decay: 0.1,
   adam_beta2: 0.98,
   logging_steps: 25,
   save_strategy: 'no',

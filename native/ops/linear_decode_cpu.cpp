@@ -15,7 +15,6 @@ constexpr int kRows = 6;
 constexpr int kRows = 3;
 #endif
 constexpr int kWeights = 2;
-static_assert(kRows * kWeights <= kLanes || kLanes == 4);
 // With a row or two the weights are read one after the other, as a stream, which is what memory is fastest at.
 constexpr int kFewRows = 2;
 
