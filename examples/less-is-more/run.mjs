@@ -17,7 +17,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { seeds: { type: 'string', default: '3' }, quick: { type: 'boolean', default: false } },
 })
-const output = positionals[0] ?? 'less-is-more'
+const output = positionals[0] ?? (values.quick ? 'less-is-more-quick' : 'less-is-more')
+if (!(Number(values.seeds) >= 1)) throw new Error(`expected a number of seeds from 1 on but received ${values.seeds}`)
 const seeds = Array.from({ length: Number(values.seeds) }, (_, index) => index + 1)
 /** For a first look: a thirtieth of the work, which teaches nothing. */
 const scale = values.quick ? 30 : 1
@@ -25,6 +26,12 @@ const scale = values.quick ? 30 : 1
 const chains = Math.round(800 / scale)
 const problems = values.quick ? 20 : 200
 mkdirSync(output, { recursive: true })
+// A folder that another setting or release of this script began holds other models.
+const settings = JSON.stringify({ version: 2, chains, problems })
+const settingsPath = join(output, 'settings.json')
+if (existsSync(settingsPath) ? readFileSync(settingsPath, 'utf8') !== settings : existsSync(join(output, 'base')))
+  throw new Error(`${output} holds results of other settings: choose another folder`)
+writeFileSync(settingsPath, settings)
 
 const command = join(dirname(createRequire(import.meta.url).resolve('limo-native/package.json')), 'dist/lib/cli/main.js')
 const folder = (name) => join(output, name)
@@ -103,7 +110,7 @@ function conditionsOf(seed) {
   }
 }
 
-// What is known beforehand. The model's tokens are digits and the words of everything that it will read.
+// What is known beforehand. The model's tokens are digits and the words of what it will be trained on.
 const empty = folder('empty')
 const base = folder('base')
 const facts = write('facts.jsonl', factsAndSkills(16_000 / scale, 1))
@@ -113,7 +120,7 @@ if (!existsSync(join(base, 'done'))) {
     facts,
     write(
       'words.jsonl',
-      Object.values(conditionsOf(seeds[0])).flatMap(({ rows }) => rows),
+      seeds.flatMap((seed) => Object.values(conditionsOf(seed)).flatMap(({ rows }) => rows)),
     ),
   ]
   const { status } = spawnSync(process.execPath, [command, 'init', empty, '--preset', 'tiny', '--words', ...texts], {

@@ -71,6 +71,7 @@ export async function* tokenize(
 /** One worker thread, which answers batches in the order in which it gets them. */
 class TokenizeThread {
   private readonly worker: Worker
+  private failure: unknown
   private readonly waiting: { resolve: (batch: TokenizedBatch) => void; reject: (error: unknown) => void }[] = []
 
   constructor(work: TokenizeWork) {
@@ -81,6 +82,7 @@ class TokenizeThread {
       else reject(errorOf(answer))
     })
     const end = (error: unknown) => {
+      this.failure ??= error
       for (const { reject } of this.waiting.splice(0)) reject(error)
     }
     this.worker.on('error', end)
@@ -94,6 +96,7 @@ class TokenizeThread {
 
   tokenize(batch: RowBatch): Promise<TokenizedBatch> {
     return new Promise((resolve, reject) => {
+      if (this.failure !== undefined) return reject(this.failure)
       this.waiting.push({ resolve, reject })
       this.worker.postMessage(batch, batch.kind === 'json' ? [batch.bytes.buffer, batch.spans.buffer] : [])
     })

@@ -11,7 +11,7 @@ const chatTemplate =
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 
 /**
- * A tokenizer whose tokens are the 256 bytes of UTF-8 (a token's id is its byte), then `words` (see {@link wordsOf}), then
+ * A tokenizer whose tokens are the 256 bytes of UTF-8 (a token's id is its byte), then `words`, then
  * `<|endoftext|>`, `<|im_start|>` and `<|im_end|>`: byte-level BPE without merges, in the format of Hugging Face's tokenizers, with a
  * ChatML template. A text that is a word as a whole, as its splitting pattern has it, is that token; all others are their bytes.
  */
@@ -68,29 +68,6 @@ export function byteLevelTokenizer(words: readonly string[] = []): TokenizerJson
       unk_token: null,
     },
   }
-}
-
-/** GPT-2's pattern, by which the tokenizer splits text before it looks for tokens. */
-const pieces = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu
-
-/** More would be larger than the rest of a tiny model. */
-const MAX_WORDS = 4000
-
-/**
- * The words of texts, each once, by how often they occur, at most 4,000: all pieces of the splitting pattern that are longer than a byte
- * and have no digit, which stay alone.
- */
-export function wordsOf(texts: Iterable<string>): string[] {
-  const counts = new Map<string, number>()
-  for (const text of texts) {
-    for (const [piece] of text.matchAll(pieces)) {
-      if (Buffer.byteLength(piece) > 1 && !/\p{N}/u.test(piece)) counts.set(piece, (counts.get(piece) ?? 0) + 1)
-    }
-  }
-  return Array.from(counts)
-    .sort(([a, many], [b, few]) => few - many || (a < b ? -1 : 1))
-    .slice(0, MAX_WORDS)
-    .map(([word]) => word)
 }
 
 /**

@@ -14,7 +14,7 @@ const qwen2: ConfigJson = {
   hidden_act: 'silu',
   initializer_range: 0.02,
   rms_norm_eps: 1e-6,
-  // A short context needs no slowly turning pairs: 1,000 learns faster than Qwen2's 1,000,000 on chains of a few hundred bytes.
+  // A short context needs no slowly turning pairs: 1,000 learns faster than Qwen2's 1,000,000 on chains of a few hundred tokens.
   rope_theta: 1000,
   tie_word_embeddings: true,
   use_sliding_window: false,

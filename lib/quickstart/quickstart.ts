@@ -5,8 +5,9 @@ import { stringify } from 'yaml'
 import { makeFolder } from '../checkpoint/atomic-folder.js'
 import { writeFileAtomically } from '../checkpoint/durable-file.js'
 import { canonicalKey, type LoadedTrainConfig, loadTrainConfig, parseTrainConfig } from '../config/train-config.js'
+import { wordsOf } from '../data/tokenizer/byte-level/words.js'
 import { CheckpointError } from '../errors.js'
-import { byteLevelTokenizerFiles, wordsOf } from '../model/byte-tokenizer.js'
+import { byteLevelTokenizerFiles } from '../model/byte-tokenizer.js'
 import { type InitialModel, writeInitialModel } from '../model/initialize.js'
 import { byteLevelVocabulary, presets } from '../model/presets.js'
 import { openDevice } from '../native/device.js'
@@ -80,8 +81,10 @@ export async function prepareQuickstart(overrides: Record<string, unknown>): Pro
   if (config.device !== 'cpu') await (await openDevice(config.device)).close()
 
   await makeFolder(inputs)
-  if (!existsSync(chainsPath)) await writeRows(chainsPath, generateChains(defaultChains))
-  if (!existsSync(problemsPath)) await writeRows(problemsPath, heldOutProblems(HELD_OUT, HELD_OUT_SEED))
+  const hasChains = existsSync(chainsPath)
+  // Problems first: they are those of these chains.
+  if (!hasChains || !existsSync(problemsPath)) await writeRows(problemsPath, heldOutProblems(HELD_OUT, HELD_OUT_SEED))
+  if (!hasChains) await writeRows(chainsPath, generateChains(defaultChains))
   if (!existsSync(modelFolder)) await writeInitialModel(modelFolder, initialModel())
   if (!existsSync(configPath)) await writeFileAtomically(configPath, (sink) => sink(Buffer.from(stringify(settings))))
   return { folder, configPath, baseModel: modelFolder, problemsPath, ...(await loadTrainConfig(configPath, given)) }

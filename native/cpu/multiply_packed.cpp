@@ -49,7 +49,8 @@ LIMO_INLINE void finish_tile(const PackedProduct<U, Out>& p, const Vec (&sum)[Ro
   }
 }
 
-// Fetches for units k … end of a tile at `a`: the next tile's part of A, some of what comes after the product, and the panel.
+// Fetches for units [k, end) of a tile at `a`: the next tile's part of A, some of what comes after the product, and where that is hidden
+// the panel.
 template <class U, int Rows, int Vectors>
 LIMO_INLINE void fetch_ahead(const U* a, int64_t row_stride, int64_t k_stride, const U* panel, int64_t k, int64_t end, Ahead ahead) {
   const U* const next = a + Rows * row_stride;
@@ -69,7 +70,8 @@ LIMO_INLINE void fetch_ahead(const U* a, int64_t row_stride, int64_t k_stride, c
     } else {
       for (int64_t j = k; j < end; ++j) __builtin_prefetch(next + j * k_stride);
     }
-    for (int i = 0; i < kAheadRows; ++i) __builtin_prefetch(ahead.first + i * ahead.stride + k * ahead.step, 0, 2);
+    for (int i = 0; i < kAheadRows; ++i)
+      for (int64_t byte = k * ahead.step; byte < end * ahead.step; byte += 64) __builtin_prefetch(ahead.first + i * ahead.stride + byte, 0, 2);
   }
 }
 
@@ -90,11 +92,12 @@ void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, in
       for (int v = 0; v < Vectors; ++v) __builtin_prefetch(c + i * p.c_stride + v * kLanes, 1);
   }
 
-  const U* a = p.a + row * p.a_row_stride;
+  const U* const first = p.a + row * p.a_row_stride;
+  const U* a = first;
   const int64_t row_stride = p.a_row_stride, k_stride = p.a_k_stride;
   for (int64_t k = 0; k < p.k;) {
     const int64_t end = smaller(k + kFetchEvery, p.k);
-    if constexpr (kFetches) fetch_ahead<U, Rows, Vectors>(a - k * k_stride, row_stride, k_stride, panel, k, end, ahead);
+    if constexpr (kFetches) fetch_ahead<U, Rows, Vectors>(first, row_stride, k_stride, panel, k, end, ahead);
     for (; k < end; ++k) {
       Vec b[Vectors];
 #pragma GCC unroll 4

@@ -80,7 +80,7 @@ constexpr int kTileHeads = 2, kTileVectors = 4;
 constexpr int64_t kScoreStride = kDecodeSplitKeys + kLanes;
 static_assert((kHeadsTogether * (kScoreStride + kMaxHeadDim) + kLanes * kMaxHeadDim) * 4 <= kScratchBytesPerThread);
 
-// q·k of some heads with n ≤ kLanes keys: scores[h·kScoreStride + j]. What lies beyond n is not meaningful.
+// q·k of some heads with n ≤ kLanes keys: scores[h·kScoreStride + j]. The other lanes are 0 until the next keys come.
 template <class T>
 LIMO_INLINE void score_keys(float* scores, const Factors<T>& q, int64_t heads, const Factors<T>& k, int64_t n, int64_t dim) {
   for (int64_t h = 0; h < heads; ++h) {

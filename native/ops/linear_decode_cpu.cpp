@@ -78,7 +78,7 @@ LIMO_INLINE void dot_tile(const Products<T, Out>& p, int64_t row, int64_t column
 LIMO_INLINE void put(float* to, float value) { *to = value; }
 LIMO_INLINE void put(Bf16* to, float value) { store_partial(to, splat(value), 1); }
 
-// `tiles` tiles of the same rows, one after the other, whose sums are added up together: they are kLanes at most.
+// `tiles` tiles of the same rows, one after the other, whose sums are added up together. Of more than one tile they are kLanes at most.
 template <int Rows, int Weights, class T, class Out>
 void multiply_tiles(const Products<T, Out>& p, int64_t row, int64_t column, int64_t tiles, int64_t turn, int64_t turns) {
   constexpr int kSums = Rows * Weights, kMost = (kSums + kLanes - 1) / kLanes * kLanes;

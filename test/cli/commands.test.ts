@@ -100,12 +100,17 @@ t.test('init', async (t) => {
 
   writeFileSync(join(folder, 'chains.jsonl'), '{"question": "How many pens?", "solution": "Ones: 2+3=5, so 5."}\n')
   const wordy = await inFolder(['wordy', '--words', 'chains.jsonl'])
-  t.match(wordy, { code: 0, stdout: /wordy: qwen2, 823,424 parameters/ })
-  t.match(await inFolder(['new', '--words', 'absent.jsonl']), { code: 1, stderr: /absent\.jsonl.*\[DATA_NOT_FOUND\]/ })
-  t.notOk(existsSync(join(folder, 'new')))
+  t.match(wordy, { code: 0, stdout: /^(\d+) words are tokens\nwordy: qwen2, 8\d\d,\d{3} parameters/ })
+  t.match(await inFolder(['new', '--words', 'chains.jsonl', '--preset', 'small']), { code: 0 })
+  t.match(await inFolder(['newer', '--words', 'absent.jsonl']), { code: 1, stderr: /absent\.jsonl.*\[DATA_NOT_FOUND\]/ })
+  t.notOk(existsSync(join(folder, 'newer')))
   const { model, added_tokens } = JSON.parse(bytesOf('wordy', 'tokenizer.json').toString())
-  t.same(Object.keys(model.vocab).slice(256), ['Ġmany', 'Ġpens', 'Ġso', 'How', 'Ones', 'assistant', 'user'])
-  t.match(JSON.parse(bytesOf('wordy', 'config.json').toString()), { vocab_size: 272, eos_token_id: added_tokens[2].id })
+  const words = Object.keys(model.vocab).slice(256)
+  for (const word of ['Ġmany', 'Ones', 'system', 'user', 'assistant', 'Ġreason']) t.ok(words.includes(word), word)
+  t.match(JSON.parse(bytesOf('wordy', 'config.json').toString()), {
+    vocab_size: Math.ceil((256 + words.length + 3) / 8) * 8,
+    eos_token_id: added_tokens[2].id,
+  })
 
   const before = bytesOf('tiny', 'model.safetensors')
   const again = await inFolder(['tiny', '--seed', '7'])

@@ -9,7 +9,7 @@ t.teardown(closeDevices)
 // As for linear: a sum of n products in any order, and two more roundings for the bias.
 const gamma = (n: number) => ((n + 2) * U) / (1 - (n + 2) * U)
 
-// Tiles are up to 6 rows by 4 weights, tasks 128 KiB of weights; on a CUDA device up to 8 rows at a time.
+// Tiles are up to 6 rows by 2 weights, or rows of a vector's lanes by one; tasks 128 KiB of weights. On a CUDA device up to 8 rows at a time.
 const shapes: Shape[] = [
   { tokens: 1, inner: 1, outer: 1 },
   { tokens: 1, inner: 64, outer: 128 },
@@ -20,6 +20,8 @@ const shapes: Shape[] = [
   { tokens: 8, inner: 1000, outer: 90 },
   { tokens: 17, inner: 264, outer: 65 },
   { tokens: 1, inner: 4099, outer: 21 },
+  // More rows than fit into working memory together.
+  { tokens: 9, inner: 200_000, outer: 3 },
 ]
 const nameOf = ({ tokens, inner, outer }: Shape) => `${tokens} x ${inner} -> ${outer}`
 
@@ -134,6 +136,15 @@ for (const type of computeTypes) {
     }
   })
 }
+
+t.test('rows too long for working memory', async (t) => {
+  const shape = { tokens: 1, inner: 1_572_865, outer: 1 }
+  const [type] = computeTypes
+  const given = valuesOf(type!, shape)
+  const message = /at most 1572864 columns but received 1572865/
+  await checkRefused(t, 'linear_decode', linearCall(type!, shape, given), 'PROGRAM_INVALID', message)
+  await checkRefused(t, 'logits', logitsCall(type!, Int32Array.of(0), shape, given), 'PROGRAM_INVALID', message)
+})
 
 t.test('on a CUDA device: the same bits wherever operands lie', async (t) => {
   for (const type of computeTypes)

@@ -4,10 +4,12 @@ import { join } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { tokenizerFiles } from '../../checkpoint/model-folder.js'
 import { parseModelConfig } from '../../config/model-config.js'
+import { keys } from '../../config/train-keys.js'
 import { parseRecord } from '../../data/records.js'
 import { readRows } from '../../data/rows/rows.js'
-import { CheckpointError, ConfigError } from '../../errors.js'
-import { byteLevelTokenizerFiles, wordsOf } from '../../model/byte-tokenizer.js'
+import { WordCounter } from '../../data/tokenizer/byte-level/words.js'
+import { CheckpointError, ConfigError, DataError } from '../../errors.js'
+import { byteLevelTokenizerFiles } from '../../model/byte-tokenizer.js'
 import { type InitScheme, writeInitialModel } from '../../model/initialize.js'
 import { countParameters } from '../../model/parameters.js'
 import { byteLevelVocabulary, type ConfigJson, presets } from '../../model/presets.js'
@@ -35,7 +37,7 @@ export const initCommand: CommandModule<object, InitArguments> = {
       .option('words', {
         type: 'string',
         array: true,
-        describe: 'data files whose words become tokens of the byte-level tokenizer: a preset then reads fewer tokens',
+        describe: 'data files whose words become tokens: a preset then reads fewer of them; after the folder',
       })
       .option('seed', { type: 'string', default: '42', describe: 'fixes every bit of the weights' })
       .option('scheme', {
@@ -44,6 +46,7 @@ export const initCommand: CommandModule<object, InitArguments> = {
         describe: 'scaled: N(0, 1/fan-in); huggingface: N(0, initializer_range)',
       })
       .conflicts('preset', 'config')
+      .requiresArg('words')
       .conflicts('words', ['config', 'tokenizer'])
       .example('$0 init model --preset tiny', 'a Qwen2-type model of 0.8 million parameters')
       .strict() as unknown as Argv<InitArguments>,
@@ -56,7 +59,7 @@ export const initCommand: CommandModule<object, InitArguments> = {
         `expected a folder that does not exist yet but ${folder} does. Choose another name.`,
         { folder },
       )
-    const words = wordFiles === undefined ? [] : wordsOf(await textsOf(wordFiles))
+    const words = wordFiles === undefined ? [] : await wordsOfFiles(wordFiles)
     const configJson =
       config === undefined ? { ...presets[preset ?? 'tiny'], ...byteLevelVocabulary(words.length) } : await readConfigJson(config)
     const files = tokenizer ?? (config !== undefined && existsSync(join(config, 'tokenizer.json')) ? config : undefined)
@@ -80,16 +83,27 @@ export const initCommand: CommandModule<object, InitArguments> = {
   },
 }
 
-/** The roles and texts of data files, for their words. */
-async function textsOf(files: string[]): Promise<string[]> {
-  const texts: string[] = []
+/** The words of data files, and of what training puts around them. */
+async function wordsOfFiles(files: string[]): Promise<string[]> {
+  const counter = new WordCounter()
+  let texts = 0
   for (const file of files) {
     for await (const row of readRows(file)) {
       const record = parseRecord(row, undefined)
-      if (record.kind === 'chat') for (const { role, content } of record.turns) texts.push(`${role}\n`, content)
+      if (record.kind === 'tokens') continue
+      texts += 1
+      for (const { role, content } of [{ role: 'system', content: keys.default_system.default }, ...record.turns]) {
+        counter.add(`${role}\n`)
+        counter.add(content)
+      }
     }
   }
-  return texts
+  if (texts === 0)
+    throw new DataError('DATA_EMPTY', `expected rows with text for --words in ${files.join(', ')} but there are none.`, { files })
+  const words = counter.words()
+  const rest = counter.size - words.length
+  console.log(`${formatCount(words.length)} words are tokens${rest > 0 ? `, the ${formatCount(rest)} rarest are not` : ''}`)
+  return words
 }
 
 async function readConfigJson(path: string): Promise<ConfigJson> {

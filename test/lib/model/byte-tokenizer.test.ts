@@ -1,7 +1,8 @@
 import { Template } from '@huggingface/jinja'
 import { Tokenizer } from '@huggingface/tokenizers'
 import t from 'tap'
-import { byteLevelTokenizer, byteLevelTokenizerFiles, wordsOf } from '../../../lib/model/byte-tokenizer.js'
+import { wordsOf } from '../../../lib/data/tokenizer/byte-level/words.js'
+import { byteLevelTokenizer, byteLevelTokenizerFiles } from '../../../lib/model/byte-tokenizer.js'
 
 const { tokenizerJson, tokenizerConfigJson } = byteLevelTokenizer()
 const tokenizer = new Tokenizer(tokenizerJson, tokenizerConfigJson)
@@ -43,6 +44,7 @@ t.test('with words', async (t) => {
     words.some((word) => /\d/.test(word)),
     'digits stay alone',
   )
+  t.same(wordsOf(['a\ud83d b\ude00']), [' b'], 'halves of characters are no words')
   const { tokenizerJson, tokenizerConfigJson } = byteLevelTokenizer(words)
   const withWords = new Tokenizer(tokenizerJson, tokenizerConfigJson)
   const idOf = (word: string) => 256 + words.indexOf(word)

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { defaultChains } from '../../../lib/quickstart/chains.js'
@@ -8,10 +8,10 @@ t.test('what is there already stays, with every edit', async (t) => {
   const folder = join(t.testdir(), 'quick')
   const inputs = join(folder, 'inputs')
   const { config, configPath } = await prepareQuickstart({ output_dir: folder })
-  t.equal(config.numTrainEpochs, 5)
+  t.equal(config.numTrainEpochs, 1)
   t.same(readdirSync(inputs).sort(), ['base-model', 'chains.jsonl', 'held-out.jsonl', 'train.yaml'])
 
-  const edited = readFileSync(configPath, 'utf8').replace('num_train_epochs: 5', 'num_train_epochs: 3 # mine')
+  const edited = readFileSync(configPath, 'utf8').replace('num_train_epochs: 1', 'num_train_epochs: 3 # mine')
   writeFileSync(configPath, edited)
   const chains = readFileSync(join(inputs, 'chains.jsonl'), 'utf8').split('\n').slice(0, 10).join('\n')
   writeFileSync(join(inputs, 'chains.jsonl'), chains)
@@ -31,6 +31,12 @@ t.test('what is there already stays, with every edit', async (t) => {
     'what is missing is written again',
   )
   t.notOk(readFileSync(configPath, 'utf8').includes('# mine'))
+
+  const old = join(t.testdir(), 'old')
+  mkdirSync(join(old, 'inputs'), { recursive: true })
+  writeFileSync(join(old, 'inputs', 'held-out.jsonl'), '{}\n')
+  await prepareQuickstart({ output_dir: old })
+  t.not(readFileSync(join(old, 'inputs', 'held-out.jsonl'), 'utf8'), '{}\n', 'new chains have new problems beside them')
 })
 
 t.test('what is wrong is said before anything is written', async (t) => {
