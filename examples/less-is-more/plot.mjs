@@ -38,5 +38,5 @@ export function plot({ base, runs }) {
     ({ label, color }, index) =>
       `<rect x="${left + index * 215}" y="12" width="12" height="12" fill="${color}" opacity="0.75"/><text x="${left + 18 + index * 215}" y="23">${label}</text>`,
   )
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" style="font: 13px sans-serif; background: #fff">${[...legend, ...parts].join('\n')}</svg>\n`
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" style="font: 13px sans-serif; background: #fff"><title>Accuracy of each model on each kind of problem</title>${[...legend, ...parts].join('\n')}</svg>\n`
 }
