@@ -48,7 +48,7 @@ export function resumeNotes({ folder, state, skipped }: FoundCheckpoint, instruc
 
 /** Instruction sets that give the same bits have the same name here: in float32 products of bfloat16 make no difference. */
 function orderOfSums(instructionSet: string, { settings }: TrainingState): string {
-  return instructionSet === 'avx512bf16' && settings.bf16 !== true ? 'avx512' : instructionSet
+  return ['avx512bf16', 'amx'].includes(instructionSet) && settings.bf16 !== true ? 'avx512' : instructionSet
 }
 
 /** Throws WRITE_FAILED where a file has the name of the output folder. */

@@ -13,7 +13,11 @@ struct Blocks {
 };
 template <>
 struct Blocks<Pair> {
+#if defined(__AMX_BF16__)
+  static constexpr int64_t kQueries = 64, kKeys = 128;
+#else
   static constexpr int64_t kQueries = 70, kKeys = 128;
+#endif
 };
 constexpr int64_t kMostQueries = 70, kMostKeys = 144;
 constexpr int64_t kMostColumns = kMaxHeadDim + kLanes;

@@ -22,7 +22,7 @@ template <class U>
 using Probability = std::conditional_t<std::is_same_v<U, Pair>, Bf16, float>;
 
 // One step of the online softmax for a row: turns scores into exp(scale·score − max) in place, as probabilities from the
-// row's start, zero from `visible` up to the next whole vector of keys, and brings the row's running maximum and its sum, lane
+// row's start, zero from `visible` up to `keys` and the next whole vector, and brings the row's running maximum and its sum, lane
 // by lane, up to date. Returns the factor for what was summed before.
 template <class P>
 LIMO_INLINE float softmax_step(float* scores, int64_t visible, int64_t keys, float scale, float& row_max, float* row_sum) {
@@ -120,6 +120,7 @@ LIMO_INLINE AttendedRows attend_rows(const QueryRows<T>& query, int64_t blocks, 
 
   for (int64_t number = 0; number < blocks; ++number) {
     const KeyBlock<T> block = key_block(number);
+    const int64_t keys = units_of<U>(block.count) * kPerUnit<U>;
     pack_b(packed_k, block.k, 1, block.k_stride, dim, block.count);
     pack_b(packed_v, block.v, block.v_stride, 1, block.count, dim);
     for (int64_t h = 0; h < heads; ++h) {
@@ -136,7 +137,7 @@ LIMO_INLINE AttendedRows attend_rows(const QueryRows<T>& query, int64_t blocks, 
           __builtin_memset(scores + r * kKeys, 0, kKeys * 4);
           continue;
         }
-        const float factor = softmax_step<P>(scores + r * kKeys, visible, block.count, query.scale, row_max[row], row_sum + row * kLanes);
+        const float factor = softmax_step<P>(scores + r * kKeys, visible, keys, query.scale, row_max[row], row_sum + row * kLanes);
         if (number > 0 && factor != 1.0f) scale_row(sum + r * dim, dim, factor);
       }
       multiply_packed(PackedProduct<U, float>{.m = query.rows, .n = dim, .k = units_of<U>(block.count),

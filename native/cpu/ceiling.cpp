@@ -1,3 +1,4 @@
+#include "cpu/amx.h"
 #include "cpu/simd.h"
 
 namespace limo::LIMO_ISA {
@@ -29,7 +30,20 @@ double run_multiply_adds(int64_t iterations, float* sink) {
 
 // The same with products of bfloat16 summed in float32.
 double run_bf16_multiply_adds(int64_t iterations, float* sink) {
-#if defined(__AVX512BF16__)
+#if defined(__AMX_BF16__)
+  AmxTiles tiles;
+  tiles.set_rows(kAmxRows, kAmxRows);
+  _tile_zero(4);
+  _tile_zero(6);
+  for (int64_t n = 0; n < iterations; ++n) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 6);
+    _tile_dpbf16ps(2, 4, 6);
+    _tile_dpbf16ps(3, 4, 6);
+  }
+  *sink = 0;
+  return 4.0 * 2 * kAmxRows * kLanes * kAmxUnits * 2 * static_cast<double>(iterations);
+#elif defined(__AVX512BF16__)
   __m512 sums[kSums];
   for (int i = 0; i < kSums; ++i) sums[i] = splat(static_cast<float>(i));
   const __m512bh factor = _mm512_cvtne2ps_pbh(splat(*sink), splat(-*sink));

@@ -39,7 +39,7 @@ BlockOfA<U> prepare_a(const Gemm<In, Out>& g, U* room, int64_t row, int64_t rows
     return {room, units_of<U>(k), 1};
   }
   copy_transposed(room, a, g.a_k_stride, rows, k);
-  return {room, 1, rows};
+  return transposed_rows(room, rows, k);
 }
 
 // How a product is cut into tasks: each has `rows` rows and `cols` columns, the columns in blocks of `col_block`.

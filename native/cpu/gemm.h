@@ -42,10 +42,11 @@ struct BlockOfA {
   int64_t row_stride, k_stride;
 };
 
-// Whether rows of k numbers can be read as units where they lie: float32 always; bfloat16 as pairs, if no pair is cut.
+// Whether rows of k numbers can be read as units where they lie: float32 always; bfloat16 as pairs, if none of those that are multiplied
+// together is cut.
 template <class T>
 LIMO_INLINE bool reads_in_place(int64_t row_stride, int64_t k) {
-  if constexpr (std::is_same_v<Unit<T>, Pair>) return k % 2 == 0 && row_stride % 2 == 0;
+  if constexpr (std::is_same_v<Unit<T>, Pair>) return k % (2 * kUnitsTogether<Pair>) == 0 && row_stride % 2 == 0;
   else return std::is_same_v<Unit<T>, T>;
 }
 
@@ -53,9 +54,14 @@ LIMO_INLINE bool reads_in_place(int64_t row_stride, int64_t k) {
 void copy_rows(float* to, const float* from, int64_t row_stride, int64_t rows, int64_t k);
 void copy_rows(Unit<Bf16>* to, const Bf16* from, int64_t row_stride, int64_t rows, int64_t k);
 
-// Copies rows that are contiguous in another direction than k as units, [units_of(k)][rows].
+// Copies rows that are contiguous in another direction than k as units: [units_of(k)][rows], or [rows][units_of(k)] for AMX, which only
+// multiplies rows that are contiguous in k.
 void copy_transposed(float* to, const float* from, int64_t k_stride, int64_t rows, int64_t k);
 void copy_transposed(Unit<Bf16>* to, const Bf16* from, int64_t k_stride, int64_t rows, int64_t k);
+#if defined(__AMX_BF16__)
+// The same from pairs, [pairs of k][rows], with room for whole vectors of rows; strides in pairs.
+void copy_transposed(Pair* to, const Pair* from, int64_t k_stride, int64_t rows, int64_t k);
+#endif
 
 // The rows where they lie, or copied to `room` when they cannot be read there.
 template <class T>
@@ -65,6 +71,13 @@ LIMO_INLINE BlockOfA<Unit<T>> read_rows(const T* from, int64_t row_stride, int64
     return {reinterpret_cast<const U*>(from), row_stride * static_cast<int64_t>(sizeof(T)) / static_cast<int64_t>(sizeof(U)), 1};
   copy_rows(room, from, row_stride, rows, k);
   return {room, units_of<U>(k), 1};
+}
+
+// The rows of a block that was copied so.
+template <class U>
+LIMO_INLINE BlockOfA<U> transposed_rows(const U* room, int64_t rows, int64_t k) {
+  if constexpr (kUnitsTogether<U> > 1) return {room, units_of<U>(k), 1};
+  else return {room, 1, rows};
 }
 
 // Packs B(k,j) = b[k·k_stride + j·col_stride] into panels of whole vectors, each [units][width], padded with zeros.
@@ -78,7 +91,8 @@ struct Upcoming {
   int64_t stride = 0, rows = 0, row_bytes = 0;  // bytes
 };
 
-// C[m,n] = Σ_k A(i,k)·B(k,j) + addend + bias, with k and the strides of A in units. The addend may be C itself.
+// C[m,n] = Σ_k A(i,k)·B(k,j) + addend + bias, with k and the strides of A in units. The addend may be C itself. AMX needs rows of A
+// that are contiguous in k.
 template <class U, class Out>
 struct PackedProduct {
   int64_t m, n, k;

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "cpu/amx.h"
 #include "cpu/gemm.h"
 
 // The product of rows of A with a packed block of B on one thread, register tile by register tile.
@@ -24,29 +25,24 @@ struct Ahead {
   int64_t stride, step;
 };
 
-// Adds what is to be added to a tile's sums and stores its first `columns`: all of them if kWhole.
-template <bool kWhole, class U, class Out, int Rows, int Vectors>
-LIMO_INLINE void finish_tile(const PackedProduct<U, Out>& p, const Vec (&sum)[Rows][Vectors], int64_t row, int64_t column,
-                             int64_t columns) {
-#pragma GCC unroll 4
-  for (int v = 0; v < Vectors; ++v) {
-    const int64_t first = column + v * kLanes, width = smaller(columns - v * kLanes, kLanes);
-    const bool whole = kWhole || width == kLanes;
-    const Vec offset = !p.bias ? Vec{} : whole ? load(p.bias + first) : load_partial(p.bias + first, width);
-#pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
-      Out* const out = p.c + (row + i) * p.c_stride + first;
-      const float* const addend = p.addend ? p.addend + (row + i) * p.addend_stride + first : nullptr;
-      Vec value = sum[i][v] + offset;
-      if (whole) {
-        if (addend) value += load(addend);
-        store(out, value);
-      } else {
-        if (addend) value += load_partial(addend, width);
-        store_partial(out, value, width);
-      }
-    }
-  }
+// A vector of a tile's sums with what is to be added to it, into its place: n lanes, all if kWhole.
+template <bool kWhole, class U, class Out>
+LIMO_INLINE void finish(const PackedProduct<U, Out>& p, Vec sum, int64_t row, int64_t column, int64_t n) {
+  const auto part = [&](const auto* from) { return kWhole ? load(from) : load_partial(from, n); };
+  if (p.bias) sum += part(p.bias + column);
+  if (p.addend) sum += part(p.addend + row * p.addend_stride + column);
+  Out* const to = p.c + row * p.c_stride + column;
+  if constexpr (kWhole) store(to, sum);
+  else store_partial(to, sum, n);
+}
+
+// The same for sums in memory, [rows][width], of which some columns are stored.
+template <class U, class Out>
+void finish_rows(const PackedProduct<U, Out>& p, const float* sums, int64_t width, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  for (int64_t i = 0; i < rows; ++i, sums += width)
+    for_lanes(
+        columns, [&](int64_t j) { finish<true>(p, load(sums + j), row + i, column + j, kLanes); },
+        [&](int64_t j, int64_t n) { finish<false>(p, load(sums + j), row + i, column + j, n); });
 }
 
 // Fetches for units [k, end) of a tile at `a`: the next tile's part of A, some of what comes after the product, and where that is hidden
@@ -111,8 +107,15 @@ void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, in
     }
   }
 
-  if (columns == Vectors * kLanes) finish_tile<true>(p, sum, row, column, columns);
-  else finish_tile<false>(p, sum, row, column, columns);
+  if (columns < Vectors * kLanes) {
+    float sums[Rows * Vectors * kLanes];
+    __builtin_memcpy(sums, sum, sizeof sums);
+    return finish_rows(p, sums, Vectors * kLanes, row, Rows, column, columns);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) finish<true>(p, sum[i][v], row + i, column + v * kLanes, kLanes);
 }
 
 template <class U, class Out>
@@ -138,6 +141,38 @@ void multiply_panel(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row
     row += rows;
   }
 }
+
+#if defined(__AMX_BF16__)
+// The same for a tile in AMX's registers, of up to RowTiles·16 rows: its sums are stored, and finished row by row.
+template <bool kFetches, class Out, int RowTiles, int Vectors>
+void amx_tile(const PackedProduct<Pair, Out>& p, int64_t row, int64_t rows, const Pair* panel, int64_t column, int64_t columns) {
+  constexpr int64_t kWidth = Vectors * kLanes;
+  const Pair* const a = p.a + row * p.a_row_stride;
+  const int64_t a_bytes = p.a_row_stride * static_cast<int64_t>(sizeof(Pair));
+  _tile_zero(0);
+  if constexpr (Vectors > 1) _tile_zero(1);
+  if constexpr (RowTiles > 1) _tile_zero(2);
+  if constexpr (RowTiles > 1 && Vectors > 1) _tile_zero(3);
+  for (int64_t k = 0; k < p.k; k += kAmxUnits, panel += kAmxUnits * kWidth) {
+    _tile_loadd(6, panel, kWidth * sizeof(Pair));
+    if constexpr (Vectors > 1) _tile_loadd(7, panel + kLanes, kWidth * sizeof(Pair));
+    _tile_loadd(4, a + k, a_bytes);
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (Vectors > 1) _tile_dpbf16ps(1, 4, 7);
+    if constexpr (RowTiles > 1) {
+      _tile_loadd(5, a + kAmxRows * p.a_row_stride + k, a_bytes);
+      _tile_dpbf16ps(2, 5, 6);
+      if constexpr (Vectors > 1) _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  alignas(64) float sums[RowTiles * kAmxRows][kWidth];
+  _tile_stored(0, sums[0], sizeof sums[0]);
+  if constexpr (Vectors > 1) _tile_stored(1, sums[0] + kLanes, sizeof sums[0]);
+  if constexpr (RowTiles > 1) _tile_stored(2, sums[kAmxRows], sizeof sums[0]);
+  if constexpr (RowTiles > 1 && Vectors > 1) _tile_stored(3, sums[kAmxRows] + kLanes, sizeof sums[0]);
+  finish_rows(p, sums[0], kWidth, row, rows, column, columns);
+}
+#endif
 
 template <bool kFetches, class U, class Out>
 void multiply_rows(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row, int64_t& ahead_row) {
@@ -165,12 +200,42 @@ void multiply_panels(const PackedProduct<U, Out>& p) {
   }
 }
 
+#if defined(__AMX_BF16__)
+template <bool kFetches, class Out>
+void multiply_panels_amx(const PackedProduct<Pair, Out>& p) {
+  AmxTiles tiles;
+  for (int64_t first = 0; first < p.m; first += kRowsTogether) {
+    const int64_t end = smaller(first + kRowsTogether, p.m);
+    const Pair* panel = p.packed_b;
+    for (int64_t column = 0; column < p.n;) {
+      const int64_t width = panel_width<Pair>(p.n - column), columns = smaller(width, p.n - column);
+      for (int64_t row = first; row < end; row += 2 * kAmxRows) {
+        const int64_t rows = smaller(2 * kAmxRows, end - row);
+        const bool two = rows > kAmxRows;
+        tiles.set_rows(two ? kAmxRows : rows, two ? rows - kAmxRows : kAmxRows);
+        if (two && width > kLanes) amx_tile<kFetches, Out, 2, 2>(p, row, rows, panel, column, columns);
+        else if (two) amx_tile<kFetches, Out, 2, 1>(p, row, rows, panel, column, columns);
+        else if (width > kLanes) amx_tile<kFetches, Out, 1, 2>(p, row, rows, panel, column, columns);
+        else amx_tile<kFetches, Out, 1, 1>(p, row, rows, panel, column, columns);
+      }
+      panel += width * p.k;
+      column += width;
+    }
+  }
+}
+#endif
+
 }  // namespace
 
 void multiply_packed(const PackedProduct<float, float>& p) { multiply_panels(p); }
+#if defined(__AMX_BF16__)
+void multiply_packed(const PackedProduct<Pair, Bf16>& p) { multiply_panels_amx<true>(p); }
+void multiply_packed(const PackedProduct<Pair, float>& p) { multiply_panels_amx<true>(p); }
+#else
 void multiply_packed(const PackedProduct<Unit<Bf16>, Bf16>& p) { multiply_panels(p); }
 #if defined(__AVX512BF16__)
 void multiply_packed(const PackedProduct<Pair, float>& p) { multiply_panels(p); }
+#endif
 #endif
 
 }  // namespace limo::LIMO_ISA

@@ -28,13 +28,10 @@ LIMO_INLINE void set_unit(Pair* unit, const Bf16* first, const Bf16* second) {
   *unit = {first ? *first : Bf16{0}, second ? *second : Bf16{0}};
 }
 
-// to[u][r] = the unit u of row r of `from`, for kLanes rows and units.
-template <class U, class In>
-LIMO_INLINE void transpose_square(U* to, int64_t to_stride, const In* from, int64_t from_stride) {
+// Lane i of vector j becomes lane j of vector i.
 #if defined(__AVX512F__)
-  __m512 r[16], t[16];
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) r[i] = units_along_k(from + i * from_stride, to);
+LIMO_INLINE void transpose(Vec (&r)[16]) {
+  Vec t[16];
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
     t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
@@ -52,18 +49,17 @@ LIMO_INLINE void transpose_square(U* to, int64_t to_stride, const In* from, int6
   // r[4i + j] holds, in its four quarters q, column 4q + j of rows 4i … 4i + 3: gather the quarters.
 #pragma GCC unroll 4
   for (int j = 0; j < 4; ++j) {
-    const __m512 low_even = _mm512_shuffle_f32x4(r[j], r[4 + j], 0x88), low_odd = _mm512_shuffle_f32x4(r[j], r[4 + j], 0xdd);
-    const __m512 high_even = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0x88);
-    const __m512 high_odd = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0xdd);
-    store_units(to + j * to_stride, _mm512_shuffle_f32x4(low_even, high_even, 0x88));
-    store_units(to + (4 + j) * to_stride, _mm512_shuffle_f32x4(low_odd, high_odd, 0x88));
-    store_units(to + (8 + j) * to_stride, _mm512_shuffle_f32x4(low_even, high_even, 0xdd));
-    store_units(to + (12 + j) * to_stride, _mm512_shuffle_f32x4(low_odd, high_odd, 0xdd));
+    const Vec low_even = _mm512_shuffle_f32x4(r[j], r[4 + j], 0x88), low_odd = _mm512_shuffle_f32x4(r[j], r[4 + j], 0xdd);
+    const Vec high_even = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0x88), high_odd = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0xdd);
+    r[j] = _mm512_shuffle_f32x4(low_even, high_even, 0x88);
+    r[4 + j] = _mm512_shuffle_f32x4(low_odd, high_odd, 0x88);
+    r[8 + j] = _mm512_shuffle_f32x4(low_even, high_even, 0xdd);
+    r[12 + j] = _mm512_shuffle_f32x4(low_odd, high_odd, 0xdd);
   }
+}
 #elif defined(__AVX2__)
-  __m256 r[8], t[8];
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) r[i] = units_along_k(from + i * from_stride, to);
+LIMO_INLINE void transpose(Vec (&r)[8]) {
+  Vec t[8];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
@@ -79,9 +75,23 @@ LIMO_INLINE void transpose_square(U* to, int64_t to_stride, const In* from, int6
   }
 #pragma GCC unroll 4
   for (int j = 0; j < 4; ++j) {
-    store_units(to + j * to_stride, _mm256_permute2f128_ps(r[j], r[4 + j], 0x20));
-    store_units(to + (4 + j) * to_stride, _mm256_permute2f128_ps(r[j], r[4 + j], 0x31));
+    const Vec low = r[j], high = r[4 + j];
+    r[j] = _mm256_permute2f128_ps(low, high, 0x20);
+    r[4 + j] = _mm256_permute2f128_ps(low, high, 0x31);
   }
+}
+#endif
+
+// to[u][r] = the unit u of row r of `from`, for kLanes rows and units.
+template <class U, class In>
+LIMO_INLINE void transpose_square(U* to, int64_t to_stride, const In* from, int64_t from_stride) {
+#if defined(__AVX2__)
+  Vec rows[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) rows[i] = units_along_k(from + i * from_stride, to);
+  transpose(rows);
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) store_units(to + i * to_stride, rows[i]);
 #else
   for (int c = 0; c < kLanes; ++c)
     for (int r = 0; r < kLanes; ++r) set_unit(to + c * to_stride + r, from + r * from_stride + c, nullptr);
@@ -95,9 +105,9 @@ void pack_transposed(U* panel, int64_t width, const In* b, int64_t col_stride, i
   if (columns == kLanes)
     for (; p + kLanes * kPerUnit<U> <= k; p += kLanes * kPerUnit<U>)
       transpose_square(panel + p / kPerUnit<U> * width, width, b + p, col_stride);
-  for (; p < k; p += kPerUnit<U>)
+  for (; p < units_of<U>(k) * kPerUnit<U>; p += kPerUnit<U>)
     for (int64_t j = 0; j < kLanes; ++j) {
-      const In* from = j < columns ? b + j * col_stride + p : nullptr;
+      const In* from = j < columns && p < k ? b + j * col_stride + p : nullptr;
       set_unit(panel + p / kPerUnit<U> * width + j, from, from && p + 1 < k ? from + 1 : nullptr);
     }
 }
@@ -140,6 +150,8 @@ void pack_panels_by_rows(U* packed, const In* b, int64_t k_stride, int64_t k, in
         store_units(to + p / kPerUnit<U> * width, units_across_k(first + column, second ? second + column : nullptr, columns, packed));
       }
     }
+    for (int64_t unit = blocks_of(k, kPerUnit<U>); unit < units_of<U>(k); ++unit)
+      for (int64_t v = 0; v < count; ++v) store_units(vectors[v].to + unit * vectors[v].width, Vec{});
   }
 }
 
@@ -161,8 +173,9 @@ void copy_rows_as_units(U* to, const In* from, int64_t row_stride, int64_t rows,
   for (int64_t i = 0; i < rows; ++i, from += row_stride, to += units) {
     if (i + 2 < rows) prefetch_row(from + 2 * row_stride, k);
     if constexpr (sizeof(In) * kPerUnit<U> == sizeof(U)) {
-      __builtin_memcpy(to, from, static_cast<size_t>(k) * sizeof(In));
-      if (k % kPerUnit<U> != 0) set_unit(to + units - 1, from + k - 1, static_cast<const In*>(nullptr));
+      const size_t bytes = static_cast<size_t>(k) * sizeof(In);
+      __builtin_memcpy(to, from, bytes);
+      __builtin_memset(reinterpret_cast<char*>(to) + bytes, 0, static_cast<size_t>(units) * sizeof(U) - bytes);
     } else {
       for_lanes(
           k, [&](int64_t p) { store(to + p, load(from + p)); },
@@ -170,6 +183,33 @@ void copy_rows_as_units(U* to, const In* from, int64_t row_stride, int64_t rows,
     }
   }
 }
+
+#if defined(__AMX_BF16__)
+// to[r][u] = the pair of numbers 2u and 2u + 1 of each row, in squares; pair(u, r, n) is that of the n ≤ kLanes rows from r on.
+template <class PairAt>
+LIMO_INLINE void transpose_pairs(Pair* to, int64_t rows, int64_t k, const PairAt& pair_at) {
+  const int64_t pairs = blocks_of(k, 2), units = units_of<Pair>(k);
+  for (int64_t r = 0; r < rows; r += kLanes) {
+    const int64_t n = smaller(kLanes, rows - r);
+    for (int64_t u = 0; u < units; u += kLanes) {
+      Vec square[kLanes];
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) square[i] = u + i < pairs ? pair_at(u + i, r, n) : Vec{};
+      transpose(square);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i)
+        if (i < n) store_units(to + (r + i) * units + u, square[i]);
+    }
+  }
+}
+
+void copy_transposed_as_units(Pair* to, const Bf16* from, int64_t k_stride, int64_t rows, int64_t k) {
+  transpose_pairs(to, rows, k, [&](int64_t u, int64_t r, int64_t n) __attribute__((always_inline)) {
+    const Bf16* const first = from + 2 * u * k_stride + r;
+    return units_across_k(first, 2 * u + 1 < k ? first + k_stride : nullptr, n, to);
+  });
+}
+#endif
 
 template <class U, class In>
 void copy_transposed_as_units(U* to, const In* from, int64_t k_stride, int64_t rows, int64_t k) {
@@ -206,5 +246,11 @@ void copy_transposed(float* to, const float* from, int64_t k_stride, int64_t row
 void copy_transposed(Unit<Bf16>* to, const Bf16* from, int64_t k_stride, int64_t rows, int64_t k) {
   copy_transposed_as_units(to, from, k_stride, rows, k);
 }
+
+#if defined(__AMX_BF16__)
+void copy_transposed(Pair* to, const Pair* from, int64_t k_stride, int64_t rows, int64_t k) {
+  transpose_pairs(to, rows, k, [&](int64_t u, int64_t r, int64_t) __attribute__((always_inline)) { return load_units(from + u * k_stride + r); });
+}
+#endif
 
 }  // namespace limo::LIMO_ISA

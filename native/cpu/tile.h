@@ -23,20 +23,29 @@ template <class T>
 using Unit = float;
 #endif
 
-// Units that k numbers take.
-template <class U>
-LIMO_INLINE int64_t units_of(int64_t k) {
-  if constexpr (std::is_same_v<U, Pair>) return (k + 1) / 2;
-  else return k;
-}
-
 // Numbers that a unit holds.
 template <class U>
 constexpr int64_t kPerUnit = std::is_same_v<U, Pair> ? 2 : 1;
 
+// Units of k that are multiplied by one instruction: AMX takes 16 of a row.
+#if defined(__AMX_BF16__)
+template <class U>
+constexpr int64_t kUnitsTogether = std::is_same_v<U, Pair> ? 16 : 1;
+#else
+template <class U>
+constexpr int64_t kUnitsTogether = 1;
+#endif
+
+// Units that k numbers take; what is left of the last ones is filled with zeros.
+template <class U>
+LIMO_INLINE int64_t units_of(int64_t k) {
+  constexpr int64_t kTogether = kPerUnit<U> * kUnitsTogether<U>;
+  return (k + kTogether - 1) / kTogether * kUnitsTogether<U>;
+}
+
 // Register tile: kRows × kVectors accumulators; a vector of B for each column and one broadcast of A must fit in the
 // registers beside them: 8·3 + 3 + 1 of 32 (AVX-512), 6·2 + 2 + 1 of 16 (AVX2), 4·2 + 2 + 1 of 16. Products of pairs have
-// twice the arithmetic for the same loads: 14·2 + 2 of 32, A from memory.
+// twice the arithmetic for the same loads: 14·2 + 2 of 32, A from memory. AMX has registers of its own.
 template <class U>
 struct Tile {
 #if defined(__AVX512F__)
@@ -49,7 +58,11 @@ struct Tile {
 };
 template <>
 struct Tile<Pair> {
+#if defined(__AMX_BF16__)
+  static constexpr int kRows = 32, kVectors = 2;
+#else
   static constexpr int kRows = 14, kVectors = 2;
+#endif
 };
 template <class U>
 constexpr int64_t kTileCols = Tile<U>::kVectors * kLanes;

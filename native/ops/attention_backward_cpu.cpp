@@ -100,6 +100,7 @@ class BackwardBlock {
     p_ = d_v_ + kKeys * dim_;
     d_s_ = p_ + kQueries * kKeys;
     d_s_rows_ = reinterpret_cast<Bf16*>(d_s_ + kQueries * kKeys);
+    transposed_ = reinterpret_cast<U*>(d_s_rows_ + kQueries * kKeys);
   }
 
   // Takes up a block of keys.
@@ -166,15 +167,21 @@ class BackwardBlock {
     SoftmaxRow softmax[kQueries];
     for (int64_t r = 0; r < rows; ++r)
       softmax[r] = {splat(op_.lse.row(first + r)[head]), splat(op_.delta.row(first + r)[head]), smaller(keys_, first + r - first_key_ + 1)};
-    softmax_backward(ScoreGradients<U>{p_, d_s_, d_s_rows_}, kKeys, softmax, rows, keys_, splat(static_cast<float>(op_.scale)));
+    softmax_backward(ScoreGradients<U>{p_, d_s_, d_s_rows_}, kKeys, softmax, rows, units_of<U>(keys_) * kPerUnit<U>,
+                     splat(static_cast<float>(op_.scale)));
   }
 
   // sum[keys, D] += gradientsᵀ·B, B being [rows, D].
   void add_transposed(float* sum, const float* gradients, const U* packed_b, int64_t rows) {
     // Pairs of rows lie in every other row.
     constexpr int64_t kStride = std::is_same_v<U, Pair> ? 2 * kKeys : kKeys;
-    multiply_packed(PackedProduct<U, float>{.m = keys_, .n = dim_, .k = units_of<U>(rows), .a = reinterpret_cast<const U*>(gradients),
-                                            .a_row_stride = 1, .a_k_stride = kStride, .packed_b = packed_b, .c = sum, .c_stride = dim_,
+    BlockOfA<U> a{reinterpret_cast<const U*>(gradients), 1, kStride};
+    if constexpr (kUnitsTogether<U> > 1) {
+      copy_transposed(transposed_, a.a, kStride, keys_, rows);
+      a = transposed_rows(transposed_, keys_, rows);
+    }
+    multiply_packed(PackedProduct<U, float>{.m = keys_, .n = dim_, .k = units_of<U>(rows), .a = a.a, .a_row_stride = a.row_stride,
+                                            .a_k_stride = a.k_stride, .packed_b = packed_b, .c = sum, .c_stride = dim_,
                                             .addend = has_sums_ ? sum : nullptr, .addend_stride = dim_});
   }
 
@@ -185,6 +192,7 @@ class BackwardBlock {
   float *d_k_, *d_v_;  // [kKeys, D]
   float *p_, *d_s_;    // [kQueries, kKeys]
   Bf16* d_s_rows_;     // [kQueries, kKeys]
+  U* transposed_;      // [kKeys, units of kQueries], for AMX
   int64_t first_key_ = 0, keys_ = 0, sequence_start_ = 0;
   bool has_sums_ = false;
 };

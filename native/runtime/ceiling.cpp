@@ -20,6 +20,7 @@ LIMO_DECLARE_CEILINGS(portable)
 LIMO_DECLARE_CEILINGS(avx2)
 LIMO_DECLARE_CEILINGS(avx512)
 LIMO_DECLARE_CEILINGS(avx512bf16)
+LIMO_DECLARE_CEILINGS(amx)
 #endif
 #undef LIMO_DECLARE_CEILINGS
 
@@ -40,6 +41,7 @@ CeilingKernels kernels_of(Isa isa) {
     case Isa::kAvx512: return {avx512::run_multiply_adds, avx512::run_bf16_multiply_adds, avx512::run_update, avx512::run_read};
     case Isa::kAvx512Bf16:
       return {avx512bf16::run_multiply_adds, avx512bf16::run_bf16_multiply_adds, avx512bf16::run_update, avx512bf16::run_read};
+    case Isa::kAmx: return {amx::run_multiply_adds, amx::run_bf16_multiply_adds, amx::run_update, amx::run_read};
 #endif
     default: return {portable::run_multiply_adds, portable::run_bf16_multiply_adds, portable::run_update, portable::run_read};
   }

@@ -1,5 +1,10 @@
 #include "runtime/op_registry.h"
 
+#ifdef LIMO_X86
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "ops/op_checks.h"
 #include "ops/op_list.h"
 #include "runtime/op_bind.h"
@@ -18,6 +23,9 @@ namespace avx512 {
 LIMO_FOR_EACH_OP(LIMO_DECLARE)
 }
 namespace avx512bf16 {
+LIMO_FOR_EACH_OP(LIMO_DECLARE)
+}
+namespace amx {
 LIMO_FOR_EACH_OP(LIMO_DECLARE)
 }
 #endif
@@ -44,11 +52,25 @@ OpEntry make_entry() {
   entry.run[1] = [](const Call& call, const CpuContext& context) { avx2::run(bind<Op>(call), context); };
   entry.run[2] = [](const Call& call, const CpuContext& context) { avx512::run(bind<Op>(call), context); };
   entry.run[3] = [](const Call& call, const CpuContext& context) { avx512bf16::run(bind<Op>(call), context); };
+  entry.run[4] = [](const Call& call, const CpuContext& context) { amx::run(bind<Op>(call), context); };
 #endif
   return entry;
 }
 
 }  // namespace
+
+#ifdef LIMO_X86
+namespace {
+
+// Linux gives AMX's tile registers, 8 KiB a thread, to processes that ask for them. The answer holds for all threads.
+bool may_use_tiles() {
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  static const bool may = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return may;
+}
+
+}  // namespace
+#endif
 
 const char* isa_name(Isa isa) {
   switch (isa) {
@@ -56,6 +78,7 @@ const char* isa_name(Isa isa) {
     case Isa::kAvx2: return "avx2";
     case Isa::kAvx512: return "avx512";
     case Isa::kAvx512Bf16: return "avx512bf16";
+    case Isa::kAmx: return "amx";
   }
   return "portable";
 }
@@ -66,13 +89,15 @@ bool isa_supported(Isa isa) {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
   if (isa == Isa::kAvx512) return avx512;
-  if (isa == Isa::kAvx512Bf16) return avx512 && __builtin_cpu_supports("avx512bf16");
+  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+  if (isa == Isa::kAvx512Bf16) return bf16;
+  if (isa == Isa::kAmx) return bf16 && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") && may_use_tiles();
 #endif
   return isa == Isa::kPortable;
 }
 
 Isa best_isa() {
-  for (Isa isa : {Isa::kAvx512Bf16, Isa::kAvx512, Isa::kAvx2})
+  for (Isa isa : {Isa::kAmx, Isa::kAvx512Bf16, Isa::kAvx512, Isa::kAvx2})
     if (isa_supported(isa)) return isa;
   return Isa::kPortable;
 }

@@ -9,9 +9,9 @@
 namespace limo {
 
 // The instruction sets that the kernels are compiled for.
-enum class Isa { kPortable = 0, kAvx2 = 1, kAvx512 = 2, kAvx512Bf16 = 3 };
-constexpr int kIsaCount = 4;
-constexpr Isa kAllIsas[kIsaCount] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16};
+enum class Isa { kPortable = 0, kAvx2 = 1, kAvx512 = 2, kAvx512Bf16 = 3, kAmx = 4 };
+constexpr int kIsaCount = 5;
+constexpr Isa kAllIsas[kIsaCount] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx};
 
 const char* isa_name(Isa isa);
 bool isa_supported(Isa isa);  // compiled in, and the processor has it

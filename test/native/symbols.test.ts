@@ -15,7 +15,7 @@ function objectsOf(instructionSet: string): string[] {
 
 const hasNm = spawnSync('nm', ['--version']).status === 0
 
-for (const instructionSet of ['avx2', 'avx512']) {
+for (const instructionSet of ['avx2', 'avx512', 'avx512bf16']) {
   const objects = objectsOf(instructionSet)
   const skip = !hasNm ? 'nm is absent' : objects.length === 0 ? `no kernels for ${instructionSet} are built here` : false
   // Of an inline function that several objects hold, the linker keeps one copy: should it be the one with AVX-512, a processor
