@@ -48,7 +48,8 @@ const wordProblemWidth = 3
  * Some columns have a slip, which the check finds and mends: so a check is worth doing, and a model that errs where no chain did finds
  * it too. They are frequent enough that the check has to be calculated: were it nearly always right, it would be copied from the
  * question. Padded numbers, the running result in every column and the explicit borrow are what lets a model of under a million
- * parameters learn it. No two chains, and none of `exclude`, have the same key.
+ * parameters learn it, and word problems that are said again first, which teaches to copy: without it some runs never learnt to find the
+ * second number once the first step is done. No two chains, and none of `exclude`, have the same key.
  */
 export function generateChains(options: {
   count: number
@@ -109,14 +110,16 @@ function makeWordProblem(random: Random): Problem {
     const firstEvent = random.pick(events[first]).replace('N', String(y))
     const secondEvent = random.pick(events[second]).replace('N', String(z))
     const width = wordProblemWidth
+    const story = `${person} has ${x} ${thing}. ${person} ${firstEvent}, then ${secondEvent}.`
     const lines = [
-      `${capitalize(firstEvent)}, so ${workOut(random, { operation: first, x, y, width })}`,
-      `${capitalize(secondEvent)}, so ${workOut(random, { operation: second, x: between, y: z, width })}`,
+      story,
+      `${person} ${firstEvent}, so ${workOut(random, { operation: first, x, y, width })}`,
+      `${person} ${secondEvent}, so ${workOut(random, { operation: second, x: between, y: z, width })}`,
     ]
     return {
       kind: 'word problem',
       key: `${Math.min(x, y)},${Math.max(x, y)},${z}${first}${second}`,
-      question: `${person} has ${x} ${thing}. ${person} ${firstEvent}, then ${secondEvent}. How many ${thing} are there now?`,
+      question: `${story} How many ${thing} are there now?`,
       solution: solve(lines, result, width),
       result,
     }

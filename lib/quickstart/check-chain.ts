@@ -29,9 +29,11 @@ export function checkChain(chain: CheckedChain): { slips: number } {
   let result = BigInt(asked[0]!.x)
   let width = 0
   let slips = 0
+  const [, story, person] = /^((\w+) has .*\.) How many/.exec(chain.question) ?? []
+  if (story !== undefined) expect(lines.next(), story, 'the problem said again', chain)
   for (const [index, { operation, y }] of asked.entries()) {
     const place = `calculation ${index + 1}`
-    const work = readWork(lines.next(), chain)
+    const work = readWork(lines.next(), person, chain)
     expect(work.operation, operation, `the operation of ${place}`, chain)
     expect(BigInt(work.x), result, `the first number of ${place}`, chain)
     expect(BigInt(work.y), BigInt(y), `the second number of ${place}`, chain)
@@ -101,18 +103,19 @@ interface Work extends Calculation {
   slips: number
 }
 
-/** `Add 017 and 025. Ones: 7+5=12 (12-5=7), carry 1, so 2. Tens: …`, perhaps after an event and `so`. */
-function readWork(line: string, chain: CheckedChain): Work {
+/** `Add 017 and 025. Ones: 7+5=12 (12-5=7), carry 1, so 2. Tens: …`, in a story after an event and `so`. */
+function readWork(line: string, person: string | undefined, chain: CheckedChain): Work {
   const [head, ...columns] = line.replace(/\.$/, '').split('. ')
-  const event = /^([A-Z][\w ]*), so (.*)$/.exec(head!)
-  const task = /^(?:add (\d+) and (\d+)|subtract (\d+) from (\d+))$/i.exec(event?.[2] ?? head!)
+  const event = /^(\w+) ([\w ]+), so (.*)$/.exec(head!)
+  expect(event?.[1], person, 'the person of the story', chain)
+  const task = /^(?:add (\d+) and (\d+)|subtract (\d+) from (\d+))$/i.exec(event?.[3] ?? head!)
   if (task === null || !line.endsWith('.'))
     throw wrong(`expected "add … and …" or "subtract … from …" but received ${JSON.stringify(line)}`, chain)
-  const first = (event?.[2] ?? head)!.charAt(0)
+  const first = (event?.[3] ?? head)!.charAt(0)
   expect(first === first.toUpperCase(), event === null, 'the capital letter that a line begins with', chain)
   const [operation, x, y] = task[1] === undefined ? ['-', task[4]!, task[3]!] : ['+', task[1], task[2]!]
   if (event !== null) {
-    const read = readEvent(event[1]!.charAt(0).toLowerCase() + event[1]!.slice(1))
+    const read = readEvent(event[2]!)
     expect(read.operation, operation, 'what follows from the event', chain)
     expect(BigInt(read.y), BigInt(y), 'the number of the event', chain)
   }
