@@ -1,6 +1,16 @@
 import type { Test } from 'tap'
 import type { ErrorCode } from '../../lib/errors.js'
-import { cpuPlaces, cudaPlaces, notAligned, type OpCall, opPlaces, type Place, refusalOf, runOp } from './run-op.js'
+import {
+  cpuPlaces,
+  cudaPlaces,
+  float32OpPlaces,
+  notAligned,
+  type OpCall,
+  opPlaces,
+  type Place,
+  refusalOf,
+  runOp,
+} from './run-op.js'
 
 /** Unit roundoff of float32: the relative error of one rounded operation. */
 export const U = 2 ** -24
@@ -34,12 +44,13 @@ export function sameBits(a: Float32Array, b: Float32Array): boolean {
 }
 
 /**
- * Where a call runs: on every instruction set, with one thread, and on CUDA devices. There kernels take several numbers at once from aligned operands, and one at a time from others;
- * attention in bfloat16 alone has kernels of its own for each generation, and one that is not aligned goes to the older ones.
+ * Where a call runs: on every instruction set that makes a difference, with one thread, and on CUDA devices. There kernels take several
+ * numbers at once from aligned operands, and one at a time from others; attention in bfloat16 alone has kernels of its own for each
+ * generation, and one that is not aligned goes to the older ones.
  */
 export function placesOf({ op, operands }: OpCall): Place[] {
-  const ofGenerations = op === 'attention' || op === 'attention_backward'
-  if (!ofGenerations || !Object.values(operands).some(({ dtype }) => dtype === 'bf16')) return opPlaces
+  if (!Object.values(operands).some(({ dtype }) => dtype === 'bf16')) return float32OpPlaces
+  if (op !== 'attention' && op !== 'attention_backward') return opPlaces
   return [...cpuPlaces, ...cudaPlaces, ...cudaPlaces.slice(-1).map(notAligned)]
 }
 

@@ -35,12 +35,18 @@ export const cudaPlaces: Place[] = (() => {
   }))
 })()
 
+/** Instruction sets that differ from another only in how they multiply bfloat16. */
+const onlyForBf16 = new Set(['avx512bf16', 'amx'])
+
 /** Where operations are tested on the CPU: nowhere when a device is named. */
 export const cpuPlaces: Place[] =
   device === undefined ? instructionSets.map((instructionSet) => ({ instructionSet, threads: 1 })) : []
 
 /** Where an operation is tested that has the same kernels on all CUDA devices. */
 export const opPlaces: Place[] = [...cpuPlaces, ...cudaPlaces.slice(0, 1).flatMap((place) => [place, notAligned(place)])]
+
+/** The same for a call without bfloat16. */
+export const float32OpPlaces = opPlaces.filter(({ instructionSet }) => !onlyForBf16.has(instructionSet))
 
 /** The same with operands that lie anywhere. */
 export function notAligned(place: Place): Place {
@@ -50,8 +56,8 @@ export function notAligned(place: Place): Place {
 /** Where whole steps are tested: two threads of each instruction set, and CUDA devices. */
 export const stepPlaces: Place[] = [...cpuPlaces.map((place) => ({ ...place, threads: 2 })), ...cudaPlaces]
 
-/** Where whole steps are tested in float32: two threads of the best instruction set, and a CUDA device. */
-export const float32Places: Place[] = [...stepPlaces.slice(0, cpuPlaces.length).slice(-1), ...cudaPlaces.slice(0, 1)]
+/** Where training is tested, and steps in float32: two threads of the best instruction set, and a CUDA device. */
+export const trainingPlaces: Place[] = [...stepPlaces.slice(0, cpuPlaces.length).slice(-1), ...cudaPlaces.slice(0, 1)]
 
 /** One operand of a call, dense unless `rowStride` is given. The first dimension may be 'T' or 'S': the tokens or sequences of the call. */
 export interface Operand {

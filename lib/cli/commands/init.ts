@@ -43,7 +43,7 @@ export const initCommand: CommandModule<object, InitArguments> = {
       .option('scheme', {
         choices: ['scaled', 'huggingface'],
         default: 'scaled',
-        describe: 'scaled: N(0, 1/fan-in); huggingface: N(0, initializer_range)',
+        describe: 'scaled: N(0, 1/fan-in) and two heads that look back; huggingface: N(0, initializer_range)',
       })
       .conflicts('preset', 'config')
       .requiresArg('words')

@@ -45,14 +45,46 @@ t.test('the recipe of each kind of weight', async (t) => {
     t.ok(Math.abs(deviation - expected) < error / Math.sqrt(2 * values.length), `${name}: ${deviation} is about ${expected}`)
   }
   close('model.embed_tokens.weight', 0.05)
-  close('model.layers.0.self_attn.q_proj.weight', 1 / Math.sqrt(128))
+  close('model.layers.1.self_attn.q_proj.weight', 1 / Math.sqrt(128))
   close('model.layers.3.mlp.up_proj.weight', 1 / Math.sqrt(128))
   close('model.layers.0.self_attn.o_proj.weight', 1 / Math.sqrt(128 * 8))
   close('model.layers.0.mlp.down_proj.weight', 1 / Math.sqrt(384 * 8))
-  t.ok(weights.get('model.layers.0.self_attn.k_proj.bias')!.every((value) => value === 0))
+  t.ok(weights.get('model.layers.1.self_attn.k_proj.bias')!.every((value) => value === 0))
   t.ok(weights.get('model.layers.2.input_layernorm.weight')!.every((value) => value === 1))
   const plain = momentsOf(weightsOf(1, 'huggingface').get('model.layers.0.mlp.down_proj.weight')!)
   t.ok(Math.abs(plain.deviation - 0.02) < 0.0005)
+})
+
+t.test('two heads of the first layer look one and two tokens back', async (t) => {
+  const { headDim, ropeTheta } = tiny
+  const half = headDim / 2
+  const weights = weightsOf(1)
+  const bias = (side: string, head: number) =>
+    weights.get(`model.layers.0.self_attn.${side}_proj.bias`)!.slice(head * headDim, (head + 1) * headDim)
+  /** Channel i and i + D/2 turned by the angle that RoPE gives a position. */
+  const turned = (x: Float32Array, position: number) =>
+    x.map((_, i) => {
+      const angle = position * ropeTheta ** (-(i % half) / half)
+      const [a, b] = [x[i % half]!, x[(i % half) + half]!]
+      return i < half ? a * Math.cos(angle) - b * Math.sin(angle) : b * Math.cos(angle) + a * Math.sin(angle)
+    })
+  for (const head of [0, 1]) {
+    const query = turned(bias('q', head), 100)
+    const scores = Array.from({ length: 101 }, (_, position) => {
+      const key = turned(bias('k', 0), position)
+      return Math.exp(query.reduce((sum, value, i) => sum + value * key[i]!, 0) / Math.sqrt(headDim))
+    })
+    const share = scores[99 - head]! / scores.reduce((sum, score) => sum + score, 0)
+    t.ok(share > 0.9, `head ${head} attends with ${share} to the token ${head + 1} before`)
+  }
+  for (const [name, first, scale] of [['q', 2 * headDim, 0.1] as const, ['k', headDim, 0.1] as const]) {
+    const values = weights.get(`model.layers.0.self_attn.${name}_proj.weight`)!
+    const deviation = (from: number, to: number) => momentsOf(values.slice(from * 128, to * 128)).deviation * Math.sqrt(128)
+    t.ok(Math.abs(deviation(0, first) - scale) < 0.01, `${name}: their weights matter little`)
+    t.ok(Math.abs(deviation(first, values.length / 128) - 1) < 0.1, `${name}: those of other heads are as always`)
+  }
+  const without = weightsOf(1, 'huggingface')
+  t.ok(without.get('model.layers.0.self_attn.q_proj.bias')!.every((value) => value === 0))
 })
 
 t.test('the seed fixes every bit, whatever is asked for first', async (t) => {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { sameBits } from '../../ops/check-op.js'
-import { closeDevices, cpuPlaces, cudaPlaces, deviceAt, type Place, stepPlaces } from '../../ops/run-op.js'
+import { closeDevices, deviceAt, type Place, trainingPlaces } from '../../ops/run-op.js'
 import { relativeL2 } from '../../tensor-files.js'
 import {
   type Golden,
@@ -67,7 +67,7 @@ for (const { family, folder, skip } of goldenFamilies) {
     const exact = await trainReference(golden, 'f32')
     const reference = await trainReference(golden, 'bf16')
     // One set of CUDA kernels: the gradients of the other are those of golden-bf16.test.ts.
-    for (const place of [...stepPlaces.slice(0, cpuPlaces.length), ...cudaPlaces.slice(0, 1)]) {
+    for (const place of trainingPlaces) {
       const { instructionSet } = place
       const got = await trainNative(golden, { ...place, threads: 1 }, 'none')
       for (const [index, run] of got.steps.entries()) {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { closeDevices, deviceAt, float32Places } from '../../ops/run-op.js'
+import { closeDevices, deviceAt, trainingPlaces } from '../../ops/run-op.js'
 import { relativeL2 } from '../../tensor-files.js'
 import {
   goldenFamilies,
@@ -15,7 +15,7 @@ import {
 t.teardown(closeDevices)
 
 const cases = goldenFamilies.flatMap((golden) => [
-  ...float32Places.flatMap((place) => (['none', 'full'] as const).map((recompute) => ({ ...golden, recompute, place }))),
+  ...trainingPlaces.flatMap((place) => (['none', 'full'] as const).map((recompute) => ({ ...golden, recompute, place }))),
 ])
 
 for (const { family, folder, skip, recompute, place } of cases) {

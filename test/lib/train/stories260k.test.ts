@@ -10,7 +10,7 @@ import type { ComputeDtype } from '../../../lib/native/addon-types.js'
 import type { Device } from '../../../lib/native/device.js'
 import { TrainStep } from '../../../lib/train/step.js'
 import { planStep } from '../../../lib/train/step-plan.js'
-import { closeDevices, deviceAt, float32Places, type Place, stepPlaces } from '../../ops/run-op.js'
+import { closeDevices, deviceAt, type Place, stepPlaces, trainingPlaces } from '../../ops/run-op.js'
 import { sharedPath } from '../../shared-files.js'
 import { readTensors } from '../../tensor-files.js'
 import { partOf, readArena } from './golden-files.js'
@@ -75,7 +75,7 @@ function goldenGradients({ grads }: Golden, gradients: Float32Array | Float64Arr
 
 t.test('stories260K: masked loss, loss of every target, gradients', { skip }, async (t) => {
   const golden = await readGolden()
-  for (const place of float32Places) await checkInFloat32(t, golden, place)
+  for (const place of trainingPlaces) await checkInFloat32(t, golden, place)
 })
 
 async function checkInFloat32(t: Test, golden: Golden, place: Place): Promise<void> {
