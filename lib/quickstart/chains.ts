@@ -24,7 +24,7 @@ interface Problem {
 }
 
 /** The training set of the embedded default. */
-export const defaultChains = { count: 16_000, seed: 42 } as const
+export const defaultChains = { count: 12_000, seed: 42 } as const
 
 const placeNames = ['Ones', 'Tens', 'Hundreds', 'Thousands']
 const people = ['Mia', 'Tom', 'Ana', 'Leo', 'Eva', 'Sam', 'Zoe', 'Max']

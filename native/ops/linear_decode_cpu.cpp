@@ -134,7 +134,7 @@ LIMO_INLINE int64_t weights_of_task(int64_t k) {
 #if defined(__AMX_BF16__)
 // With AMX weights are rows of A where they lie, and rows of x are columns of B, packed once for all threads. A tile takes as long for one
 // row of x as for sixteen.
-constexpr int64_t kWeightsTogether = 2 * kAmxRows, kStepColumns = 2 * kAmxUnits;
+constexpr int64_t kWeightsTogether = 2 * kAmxRows, kStepColumns = 2 * kAmxUnits, kColumnsAhead = 4 * kStepColumns;
 // Rows of x are packed in so many pairs at a time. Longer ones than fit are multiplied as without AMX.
 constexpr int64_t kPackedPairs = 1 << 20, kMostPackedColumns = 2 * kPackedPairs / kLanes - kStepColumns;
 static_assert(kPackedPairs * 4 <= kScratchBytesPerThread);
@@ -144,7 +144,6 @@ struct WeightTiles {
   const Bf16 *upper, *lower;
   int64_t stride;
   const Pair *upper_tail, *lower_tail;
-  const char* ahead;  // weights that come later: as many bytes from there on are fetched
 };
 
 // sums[weights][columns of the panel] = Σ_k weight·x
@@ -167,11 +166,14 @@ LIMO_INLINE void multiply_weights(const WeightTiles& w, const Pair* panel, int64
     }
     panel += kAmxUnits * Vectors * kLanes;
   };
-  const char* ahead = w.ahead;
   int64_t i = 0;
   for (; i + kStepColumns <= k; i += kStepColumns) {
+    // The same rows a little later, then the next ones from their start.
+    const Bf16* ahead = w.upper + i + kColumnsAhead;
+    if (i + kColumnsAhead >= k) ahead += kWeightsTogether * w.stride - k;
+#pragma GCC unroll 32
+    for (int row = 0; row < kWeightsTogether; ++row) __builtin_prefetch(ahead + row * w.stride);
     step(w.upper + i, w.lower + i, w.stride * 2);
-    for (int line = 0; line < kWeightsTogether; ++line, ahead += kLineBytes) __builtin_prefetch(ahead, 0, 2);
   }
   if (i < k) step(w.upper_tail, w.lower_tail, kAmxUnits * 4);
   _tile_stored(0, sums[0], sizeof sums[0]);
@@ -195,8 +197,8 @@ void multiply_columns(const Products<Bf16, Out>& p, const Pair* packed, int64_t 
     const Bf16* const weight = p.weight + column * p.weight_stride;
     if (whole < p.k) copy_rows(tail, weight + whole, p.weight_stride, weights, p.k - whole);
     AmxTiles::write_memory();
-    WeightTiles w{weight, two ? weight + kAmxRows * p.weight_stride : weight, p.weight_stride, tail,
-                  two ? tail + kAmxRows * kAmxUnits : tail, reinterpret_cast<const char*>(weight + kWeightsTogether * p.weight_stride)};
+    const WeightTiles w{weight, two ? weight + kAmxRows * p.weight_stride : weight, p.weight_stride, tail,
+                        two ? tail + kAmxRows * kAmxUnits : tail};
     const Pair* panel = packed;
     for (int64_t row = 0; row < p.rows;) {
       const int64_t width = panel_width<Pair>(p.rows - row), rows = smaller(width, p.rows - row);
@@ -205,7 +207,6 @@ void multiply_columns(const Products<Bf16, Out>& p, const Pair* packed, int64_t 
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < weights; ++j)
           put(p.y + (row + i) * p.y_stride + column + j, p.bias ? sums[j][i] + first_lane(load_partial(p.bias + column + j, 1)) : sums[j][i]);
-      w.ahead = reinterpret_cast<const char*>(weight);  // only once
       panel += width * units_of<Pair>(p.k);
       row += width;
     }
