@@ -82,19 +82,19 @@ LIMO_INLINE void transpose(Vec (&r)[8]) {
 }
 #endif
 
-// to[u][r] = the unit u of row r of `from`, for kLanes rows and units.
+// to[u][r] = the unit u of row r of `from`, for kLanes units of `count` ≤ kLanes rows; 0 for the others.
 template <class U, class In>
-LIMO_INLINE void transpose_square(U* to, int64_t to_stride, const In* from, int64_t from_stride) {
+LIMO_INLINE void transpose_square(U* to, int64_t to_stride, const In* from, int64_t from_stride, int64_t count) {
 #if defined(__AVX2__)
   Vec rows[kLanes];
 #pragma GCC unroll 16
-  for (int i = 0; i < kLanes; ++i) rows[i] = units_along_k(from + i * from_stride, to);
+  for (int i = 0; i < kLanes; ++i) rows[i] = i < count ? units_along_k(from + i * from_stride, to) : Vec{};
   transpose(rows);
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) store_units(to + i * to_stride, rows[i]);
 #else
   for (int c = 0; c < kLanes; ++c)
-    for (int r = 0; r < kLanes; ++r) set_unit(to + c * to_stride + r, from + r * from_stride + c, nullptr);
+    for (int r = 0; r < kLanes; ++r) set_unit(to + c * to_stride + r, r < count ? from + r * from_stride + c : nullptr, nullptr);
 #endif
 }
 
@@ -102,9 +102,10 @@ LIMO_INLINE void transpose_square(U* to, int64_t to_stride, const In* from, int6
 template <class U, class In>
 void pack_transposed(U* panel, int64_t width, const In* b, int64_t col_stride, int64_t k, int64_t columns) {
   int64_t p = 0;
-  if (columns == kLanes)
-    for (; p + kLanes * kPerUnit<U> <= k; p += kLanes * kPerUnit<U>)
-      transpose_square(panel + p / kPerUnit<U> * width, width, b + p, col_stride);
+  for (; p + kLanes * kPerUnit<U> <= k; p += kLanes * kPerUnit<U>) {
+    if (columns == kLanes) transpose_square(panel + p / kPerUnit<U> * width, width, b + p, col_stride, kLanes);
+    else transpose_square(panel + p / kPerUnit<U> * width, width, b + p, col_stride, columns);
+  }
   for (; p < units_of<U>(k) * kPerUnit<U>; p += kPerUnit<U>)
     for (int64_t j = 0; j < kLanes; ++j) {
       const In* from = j < columns && p < k ? b + j * col_stride + p : nullptr;

@@ -20,8 +20,9 @@ constexpr int kWeights = 2;
 // With a row or two the weights are read one after the other, as a stream, which is what memory is fastest at.
 constexpr int kFewRows = 2;
 
-// Bytes of weights that a task reads.
-constexpr int64_t kTaskBytes = 128 << 10;
+// Bytes of weights that a task reads, and tasks of a thread that share them out evenly although some threads are slower. At its end a task
+// has fetched ahead what another thread reads: the larger, the better.
+constexpr int64_t kFewestTaskBytes = 128 << 10, kMostTaskBytes = 512 << 10, kTasksOfThread = 8;
 constexpr int64_t kLineBytes = 64;
 
 // Rows of x and of the weights, and where the products go; strides in elements.
@@ -124,86 +125,71 @@ LIMO_INLINE void multiply_columns(const Products<T, Out>& p, int64_t first, int6
     multiply_rows<1, kRows>(p, column, smaller(together, end - column), std::make_integer_sequence<int, kRows>{});
 }
 
-// Weights of a task that are whole tiles.
-template <class T>
-LIMO_INLINE int64_t weights_of_task(int64_t k) {
-  const int64_t per_task = kTaskBytes / (k * static_cast<int64_t>(sizeof(T)));
-  return blocks_of(per_task < 1 ? 1 : per_task, 2 * kLanes) * 2 * kLanes;
+// Weights of a task, whole tiles.
+LIMO_INLINE int64_t weights_of_task(const Tensor& weight, int64_t threads) {
+  const int64_t row_bytes = weight.cols * dtype_bytes(weight.dtype), even = weight.rows * row_bytes / (threads * kTasksOfThread);
+  const int64_t bytes = even < kFewestTaskBytes ? kFewestTaskBytes : smaller(even, kMostTaskBytes);
+  return blocks_of(bytes / row_bytes + 1, 2 * kLanes) * 2 * kLanes;
 }
 
 #if defined(__AMX_BF16__)
 // With AMX weights are rows of A where they lie, and rows of x are columns of B, packed once for all threads. A tile takes as long for one
-// row of x as for sixteen.
-constexpr int64_t kWeightsTogether = 2 * kAmxRows, kStepColumns = 2 * kAmxUnits, kColumnsAhead = 4 * kStepColumns;
+// row of x as for sixteen. Of one tile of weights at a time memory is read as fast as it goes; of two, which would share what is read of x,
+// at 85% of that.
+constexpr int64_t kStepColumns = 2 * kAmxUnits, kColumnsAhead = 4 * kStepColumns;
 // Rows of x are packed in so many pairs at a time. Longer ones than fit are multiplied as without AMX.
 constexpr int64_t kPackedPairs = 1 << 20, kMostPackedColumns = 2 * kPackedPairs / kLanes - kStepColumns;
 static_assert(kPackedPairs * 4 <= kScratchBytesPerThread);
 
-// Some weights as the two tiles of a product take them; `tail` is what is left of their rows after whole steps, filled up with zeros.
-struct WeightTiles {
-  const Bf16 *upper, *lower;
-  int64_t stride;
-  const Pair *upper_tail, *lower_tail;
-};
-
-// sums[weights][columns of the panel] = Σ_k weight·x
+// sums[weights][columns of the panel] = Σ_k weight·x for a tile of weights; `tail` is what is left of their rows after whole steps, filled
+// up with zeros.
 template <int Vectors>
-LIMO_INLINE void multiply_weights(const WeightTiles& w, const Pair* panel, int64_t k, float (&sums)[kWeightsTogether][2 * kLanes]) {
+LIMO_INLINE void multiply_weights(const Bf16* weight, int64_t stride, const Pair* tail, const Pair* panel, int64_t k,
+                                  float (&sums)[kAmxRows][2 * kLanes]) {
   _tile_zero(0);
-  _tile_zero(2);
   if constexpr (Vectors > 1) _tile_zero(1);
-  if constexpr (Vectors > 1) _tile_zero(3);
-  const auto step = [&](const void* upper, const void* lower, int64_t row_bytes) __attribute__((always_inline)) {
-    _tile_loadd(4, upper, row_bytes);
-    _tile_loadd(5, lower, row_bytes);
+  const auto step = [&](const void* rows, int64_t row_bytes) __attribute__((always_inline)) {
+    _tile_loadd(4, rows, row_bytes);
     _tile_loadd(6, panel, Vectors * 64);
     _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(2, 5, 6);
     if constexpr (Vectors > 1) {
       _tile_loadd(7, panel + kLanes, Vectors * 64);
       _tile_dpbf16ps(1, 4, 7);
-      _tile_dpbf16ps(3, 5, 7);
     }
     panel += kAmxUnits * Vectors * kLanes;
   };
   int64_t i = 0;
   for (; i + kStepColumns <= k; i += kStepColumns) {
     // The same rows a little later, then the next ones from their start.
-    const Bf16* ahead = w.upper + i + kColumnsAhead;
-    if (i + kColumnsAhead >= k) ahead += kWeightsTogether * w.stride - k;
-#pragma GCC unroll 32
-    for (int row = 0; row < kWeightsTogether; ++row) __builtin_prefetch(ahead + row * w.stride);
-    step(w.upper + i, w.lower + i, w.stride * 2);
+    const Bf16* ahead = weight + i + kColumnsAhead;
+    if (i + kColumnsAhead >= k) ahead += kAmxRows * stride - k;
+#pragma GCC unroll 16
+    for (int row = 0; row < kAmxRows; ++row) __builtin_prefetch(ahead + row * stride);
+    step(weight + i, stride * 2);
   }
-  if (i < k) step(w.upper_tail, w.lower_tail, kAmxUnits * 4);
+  if (i < k) step(tail, kAmxUnits * 4);
   _tile_stored(0, sums[0], sizeof sums[0]);
-  _tile_stored(2, sums[kAmxRows], sizeof sums[0]);
   if constexpr (Vectors > 1) _tile_stored(1, sums[0] + kLanes, sizeof sums[0]);
-  if constexpr (Vectors > 1) _tile_stored(3, sums[kAmxRows] + kLanes, sizeof sums[0]);
 }
 
 // All rows of x, packed, with the weights [first, end).
 template <class Out>
 void multiply_columns(const Products<Bf16, Out>& p, const Pair* packed, int64_t first, int64_t end) {
-  alignas(64) Pair tail[kWeightsTogether * kAmxUnits] = {};
-  alignas(64) float sums[kWeightsTogether][2 * kLanes];
+  alignas(64) Pair tail[kAmxRows * kAmxUnits] = {};
+  alignas(64) float sums[kAmxRows][2 * kLanes];
   const int64_t whole = p.k / kStepColumns * kStepColumns;
   AmxTiles tiles;
-  for (int64_t column = first; column < end; column += kWeightsTogether) {
-    // The lower tile is never empty: where no weights are left, it is the first of the upper ones once more.
-    const int64_t weights = smaller(kWeightsTogether, end - column);
-    const bool two = weights > kAmxRows;
-    tiles.set_rows(two ? kAmxRows : weights, two ? weights - kAmxRows : 1);
+  for (int64_t column = first; column < end; column += kAmxRows) {
+    const int64_t weights = smaller(kAmxRows, end - column);
+    tiles.set_rows(weights, weights);
     const Bf16* const weight = p.weight + column * p.weight_stride;
     if (whole < p.k) copy_rows(tail, weight + whole, p.weight_stride, weights, p.k - whole);
     AmxTiles::write_memory();
-    const WeightTiles w{weight, two ? weight + kAmxRows * p.weight_stride : weight, p.weight_stride, tail,
-                        two ? tail + kAmxRows * kAmxUnits : tail};
     const Pair* panel = packed;
     for (int64_t row = 0; row < p.rows;) {
       const int64_t width = panel_width<Pair>(p.rows - row), rows = smaller(width, p.rows - row);
-      if (width > kLanes) multiply_weights<2>(w, panel, p.k, sums);
-      else multiply_weights<1>(w, panel, p.k, sums);
+      if (width > kLanes) multiply_weights<2>(weight, p.weight_stride, tail, panel, p.k, sums);
+      else multiply_weights<1>(weight, p.weight_stride, tail, panel, p.k, sums);
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < weights; ++j)
           put(p.y + (row + i) * p.y_stride + column + j, p.bias ? sums[j][i] + first_lane(load_partial(p.bias + column + j, 1)) : sums[j][i]);
@@ -215,7 +201,7 @@ void multiply_columns(const Products<Bf16, Out>& p, const Pair* packed, int64_t 
 
 template <class Out>
 void multiply_packed_rows(const Tensor& x, const Tensor& weight, const Bf16* bias, Tensor y, const CpuContext& context) {
-  const int64_t k = x.cols, columns = weight.rows, size = weights_of_task<Bf16>(k);
+  const int64_t k = x.cols, columns = weight.rows, size = weights_of_task(weight, context.pool.threads());
   const int64_t most = kPackedPairs / units_of<Pair>(k) / kLanes * kLanes;
   Pair* const packed = reinterpret_cast<Pair*>(context.thread_scratch(0));
   for (int64_t row = 0; row < x.rows; row += most) {
@@ -231,7 +217,7 @@ void multiply_packed_rows(const Tensor& x, const Tensor& weight, const Bf16* bia
 // y = x·weightᵀ + bias, for as many rows of x at a time as fit into working memory as factors.
 template <class T, class Out>
 void multiply(const Tensor& x, const Tensor& weight, const T* bias, Tensor y, const CpuContext& context) {
-  const int64_t k = x.cols, columns = weight.rows, size = weights_of_task<T>(k);
+  const int64_t k = x.cols, columns = weight.rows, size = weights_of_task(weight, context.pool.threads());
 #if defined(__AMX_BF16__)
   if constexpr (std::is_same_v<T, Bf16>)
     if (k <= kMostPackedColumns) return multiply_packed_rows<Out>(x, weight, bias, y, context);
