@@ -27,7 +27,7 @@ const chains = Math.round(800 / scale)
 const problems = values.quick ? 20 : 200
 mkdirSync(output, { recursive: true })
 // A folder that another setting or release of this script began holds other models.
-const settings = JSON.stringify({ version: 2, chains, problems })
+const settings = JSON.stringify({ version: 3, chains, problems })
 const settingsPath = join(output, 'settings.json')
 if (existsSync(settingsPath) ? readFileSync(settingsPath, 'utf8') !== settings : existsSync(join(output, 'base')))
   throw new Error(`${output} holds results of other settings: choose another folder`)
@@ -52,6 +52,7 @@ async function fit(from, to, dataset, { epochs, seed, weightDecay }) {
     per_device_train_batch_size: 4,
     gradient_accumulation_steps: 1,
     learning_rate: 1e-3,
+    bf16: true,
     lr_scheduler_type: 'cosine_with_min_lr',
     lr_scheduler_kwargs: { min_lr_rate: 0.1 },
     warmup_ratio: 0.05,
