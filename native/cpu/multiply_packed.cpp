@@ -144,7 +144,7 @@ void multiply_panel(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row
 
 #if defined(__AMX_BF16__)
 // The same for a tile in AMX's registers, of up to RowTiles·16 rows: its sums are stored, and finished row by row.
-template <bool kFetches, class Out, int RowTiles, int Vectors>
+template <int RowTiles, int Vectors, class Out>
 void amx_tile(const PackedProduct<Pair, Out>& p, int64_t row, int64_t rows, const Pair* panel, int64_t column, int64_t columns) {
   constexpr int64_t kWidth = Vectors * kLanes;
   const Pair* const a = p.a + row * p.a_row_stride;
@@ -201,7 +201,8 @@ void multiply_panels(const PackedProduct<U, Out>& p) {
 }
 
 #if defined(__AMX_BF16__)
-template <bool kFetches, class Out>
+// Tiles of AMX: the processor fetches ahead well enough by itself.
+template <class Out>
 void multiply_panels_amx(const PackedProduct<Pair, Out>& p) {
   AmxTiles tiles;
   for (int64_t first = 0; first < p.m; first += kRowsTogether) {
@@ -213,10 +214,10 @@ void multiply_panels_amx(const PackedProduct<Pair, Out>& p) {
         const int64_t rows = smaller(2 * kAmxRows, end - row);
         const bool two = rows > kAmxRows;
         tiles.set_rows(two ? kAmxRows : rows, two ? rows - kAmxRows : kAmxRows);
-        if (two && width > kLanes) amx_tile<kFetches, Out, 2, 2>(p, row, rows, panel, column, columns);
-        else if (two) amx_tile<kFetches, Out, 2, 1>(p, row, rows, panel, column, columns);
-        else if (width > kLanes) amx_tile<kFetches, Out, 1, 2>(p, row, rows, panel, column, columns);
-        else amx_tile<kFetches, Out, 1, 1>(p, row, rows, panel, column, columns);
+        if (two && width > kLanes) amx_tile<2, 2>(p, row, rows, panel, column, columns);
+        else if (two) amx_tile<2, 1>(p, row, rows, panel, column, columns);
+        else if (width > kLanes) amx_tile<1, 2>(p, row, rows, panel, column, columns);
+        else amx_tile<1, 1>(p, row, rows, panel, column, columns);
       }
       panel += width * p.k;
       column += width;
@@ -229,8 +230,8 @@ void multiply_panels_amx(const PackedProduct<Pair, Out>& p) {
 
 void multiply_packed(const PackedProduct<float, float>& p) { multiply_panels(p); }
 #if defined(__AMX_BF16__)
-void multiply_packed(const PackedProduct<Pair, Bf16>& p) { multiply_panels_amx<true>(p); }
-void multiply_packed(const PackedProduct<Pair, float>& p) { multiply_panels_amx<true>(p); }
+void multiply_packed(const PackedProduct<Pair, Bf16>& p) { multiply_panels_amx(p); }
+void multiply_packed(const PackedProduct<Pair, float>& p) { multiply_panels_amx(p); }
 #else
 void multiply_packed(const PackedProduct<Unit<Bf16>, Bf16>& p) { multiply_panels(p); }
 #if defined(__AVX512BF16__)
