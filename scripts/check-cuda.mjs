@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { findNvcc } from './tools.mjs'
 
 const source = 'native/ops/attention_cuda.cu'
 
@@ -63,11 +64,6 @@ try {
 for (const problem of problems) console.error(`not ok ${problem}`)
 console.log(`cuda: ${source}: ${problems.length === 0 ? 'as expected' : `problems: ${problems.length}`}`)
 process.exit(problems.length === 0 ? 0 : 1)
-
-function findNvcc() {
-  const candidates = [process.env.NVCC, 'nvcc', process.env.CUDA_HOME && join(process.env.CUDA_HOME, 'bin/nvcc')]
-  return candidates.find((path) => path && spawnSync(path, ['--version']).status === 0)
-}
 
 function checkTarget(target) {
   const cubin = join(folder, `${target}.cubin`)

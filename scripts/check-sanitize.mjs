@@ -64,9 +64,9 @@ function run(script, args, options = {}) {
 function checkWith(name, kind, libraries) {
   console.log(`# ${kind.title}`)
   const folder = resolve('build', 'sanitize', name)
-  const definitions = [`--CDLIMO_SANITIZE=${kind.sanitizers}`, `--CDLIMO_PACKAGE_FOLDER=${folder}`]
-  if (run('node_modules/cmake-js/bin/cmake-js', ['build', '--out', join(folder, 'cmake'), ...definitions]).status !== 0)
-    return count(false, 'native build')
+  const definitions = [`LIMO_SANITIZE=${kind.sanitizers}`, 'LIMO_ISA=all', 'LIMO_CUDA=OFF']
+  const args = ['--package-folder', folder, ...definitions.flatMap((definition) => ['--define', definition])]
+  if (run('native/build.cjs', args).status !== 0) return count(false, 'native build')
 
   const addon = join(folder, 'build', 'Release', 'limo_native.node')
   const reports = join(folder, 'reports')
@@ -76,6 +76,7 @@ function checkWith(name, kind, libraries) {
     ...process.env,
     ...kind.options(reports),
     LIMO_NATIVE_PREBUILD: folder,
+    LIMO_TEST: 'all',
     // Everything takes up to twenty times as long.
     TAP_TIMEOUT: '1200',
     // A sanitizer needs more address space than this test leaves.

@@ -1,30 +1,37 @@
-// npm run check: everything that CI does. Format, lint, types, native build, tests; the last line is "N passed, N failed".
+// npm run check: everything that CI does: format, lint, the machine code of the CUDA kernels, builds without a warning, every test, and a
+// sample on 64-bit ARM. `--after-tests` takes the count of the `npm test` that has just run, in place of running the tests again.
+// The last line is "N passed, N failed".
 import { spawnSync } from 'node:child_process'
-import { countTap } from './tap-run.mjs'
+import { arm64Sample, testArm64, whyNoArm64 } from './arm64.mjs'
+import { formatCounts, lastCounts } from './run-tests.mjs'
 
+process.env.LIMO_WERROR = 'ON'
 const steps = [
   ['format and lint', 'node_modules/@biomejs/biome/bin/biome', ['check', '--error-on-warnings', '.']],
-  // A stale native build must not pass: CMake rebuilds what changed, and warnings are errors.
-  ['native build', 'node_modules/cmake-js/bin/cmake-js', ['build', '--out', 'build/cmake', '--CDLIMO_WERROR=ON']],
   // Skips itself where there is no nvcc.
   ['machine code of the CUDA kernels', 'scripts/check-cuda.mjs', []],
-  ['types and build', 'node_modules/typescript/bin/tsc', []],
 ]
+if (!process.argv.includes('--after-tests')) steps.push(['tests', 'scripts/test.mjs', ['--all']])
 
-let failed = 0
+const totals = { passed: 0, failed: 0, skipped: 0 }
+const add = (counts) => {
+  for (const name of Object.keys(totals)) totals[name] += counts[name]
+}
 for (const [name, script, args] of steps) {
   console.log(`# ${name}`)
   const { status } = spawnSync(process.execPath, [script, ...args], { stdio: 'inherit' })
-  if (status !== 0) {
-    console.log(`not ok - ${name}`)
-    failed += 1
-  }
+  if (status !== 0) console.log(`not ok - ${name}`)
+  // Tests count one by one, below.
+  if (name !== 'tests') add({ passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 })
 }
-console.log('# tests')
-// Tests that take minutes are skipped by npm test: a fresh clone, the README's training run, an installed package.
-process.env.LIMO_SLOW_TESTS = '1'
-const tests = failed > 0 ? { passed: 0, failed: 0, skipped: 0 } : await countTap(process.argv.slice(2))
-failed += tests.failed
-const skipped = tests.skipped > 0 ? `, ${tests.skipped} skipped` : ''
-console.log(`${tests.passed + steps.length - (failed - tests.failed)} passed, ${failed} failed${skipped}`)
-process.exit(failed === 0 ? 0 : 1)
+add(lastCounts())
+
+console.log('# operations and training steps on 64-bit ARM, emulated')
+const reason = whyNoArm64()
+if (reason === undefined) add(await testArm64(arm64Sample, { all: false }))
+else {
+  console.log(`skipped: expected ${reason}`)
+  totals.skipped += 1
+}
+console.log(formatCounts(totals))
+process.exit(totals.failed === 0 ? 0 : 1)

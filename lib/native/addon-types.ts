@@ -81,7 +81,16 @@ export interface Addon {
   Device: new (
     options: { kind: 'cpu'; threads: number; isa?: string } | { kind: 'cuda' | 'cuda-emulated'; ordinal: number },
   ) => NativeDevice
-  describeCpu(): { instructionSets: string[]; best: string; scratchBytesPerThread: number }
+  describeCpu(): {
+    /** Those that this build has kernels for and this processor knows, the best one last. */
+    instructionSets: string[]
+    best: string
+    /** Those that this processor knows besides, for which this build has no kernels. */
+    notBuilt: string[]
+    /** Those that this build has kernels for. */
+    built: string[]
+    scratchBytesPerThread: number
+  }
   /** What multiplies matrices is looked for where it is asked for. */
   describeCuda(withProducts: boolean): {
     library: boolean

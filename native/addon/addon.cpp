@@ -96,7 +96,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
     if (!options.Get("isa").IsString()) return std::make_shared<CpuDevice>(static_cast<int>(threads), best_isa());
     const std::string name = options.Get("isa").As<Napi::String>().Utf8Value();
     for (Isa isa : kAllIsas)
-      if (name == isa_name(isa) && isa_supported(isa)) return std::make_shared<CpuDevice>(static_cast<int>(threads), isa);
+      if (name == isa_name(isa) && isa_built(isa) && isa_supported(isa)) return std::make_shared<CpuDevice>(static_cast<int>(threads), isa);
     throw Error(ErrorCode::kDeviceUnavailable, "this processor or this build has no instruction set \"" + name + "\"");
   }
 
@@ -174,9 +174,17 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
 Napi::Value DescribeCpu(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(info.Env());
   auto supported = Napi::Array::New(info.Env());
-  for (Isa isa : kAllIsas)
-    if (isa_supported(isa)) supported.Set(supported.Length(), isa_name(isa));
+  auto built = Napi::Array::New(info.Env());
+  auto not_built = Napi::Array::New(info.Env());
+  for (Isa isa : kAllIsas) {
+    if (isa_built(isa)) built.Set(built.Length(), isa_name(isa));
+    if (!isa_supported(isa)) continue;
+    auto& list = isa_built(isa) ? supported : not_built;
+    list.Set(list.Length(), isa_name(isa));
+  }
   result.Set("instructionSets", supported);
+  result.Set("notBuilt", not_built);
+  result.Set("built", built);
   result.Set("best", isa_name(best_isa()));
   result.Set("scratchBytesPerThread", static_cast<double>(kScratchBytesPerThread));
   return result;

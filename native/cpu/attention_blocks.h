@@ -15,6 +15,8 @@ template <>
 struct Blocks<Pair> {
 #if defined(__AMX_BF16__)
   static constexpr int64_t kQueries = 64, kKeys = 128;
+#elif defined(LIMO_NEON)
+  static constexpr int64_t kQueries = 64, kKeys = 144;
 #else
   static constexpr int64_t kQueries = 70, kKeys = 128;
 #endif

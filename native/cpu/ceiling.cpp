@@ -4,7 +4,7 @@
 namespace limo::LIMO_ISA {
 
 // Independent sums: two FMA units with a latency of four need eight at least; all of them fit in the registers.
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(LIMO_NEON)
 constexpr int kSums = 24;
 #elif defined(__AVX2__)
 constexpr int kSums = 12;
@@ -43,13 +43,13 @@ double run_bf16_multiply_adds(int64_t iterations, float* sink) {
   }
   *sink = 0;
   return 4.0 * 2 * kAmxRows * kLanes * kAmxUnits * 2 * static_cast<double>(iterations);
-#elif defined(__AVX512BF16__)
-  __m512 sums[kSums];
+#elif defined(LIMO_PAIRS)
+  Vec sums[kSums];
   for (int i = 0; i < kSums; ++i) sums[i] = splat(static_cast<float>(i));
-  const __m512bh factor = _mm512_cvtne2ps_pbh(splat(*sink), splat(-*sink));
+  const Vec factor = interleave(round_to_bf16(splat(*sink)), round_to_bf16(splat(-*sink)));
   for (int64_t n = 0; n < iterations; ++n) {
 #pragma GCC unroll 24
-    for (int i = 0; i < kSums; ++i) sums[i] = _mm512_dpbf16_ps(sums[i], factor, factor);
+    for (int i = 0; i < kSums; ++i) sums[i] = multiply_pairs(factor, factor, sums[i]);
   }
   Vec total = {};
   for (int i = 0; i < kSums; ++i) total += sums[i];

@@ -14,13 +14,8 @@ using Factor = std::conditional_t<std::is_same_v<Unit<T>, Pair>, T, float>;
 // Numbers that one step of a dot product takes, and the step: sum + Σ x·w, lane by lane.
 template <class T>
 constexpr int64_t kStep = kLanes * kPerUnit<Unit<T>>;
-#if defined(__AVX512BF16__)
-typedef __m512bh Halves;
-LIMO_INLINE Vec multiply_step(const Bf16* x, const Bf16* w, int64_t n, Vec sum) {
-  if (n == kStep<Bf16>) return _mm512_dpbf16_ps(sum, (Halves)_mm512_loadu_si512(x), (Halves)_mm512_loadu_si512(w));
-  const __mmask32 mask = static_cast<__mmask32>((1ull << n) - 1);
-  return _mm512_dpbf16_ps(sum, (Halves)_mm512_maskz_loadu_epi16(mask, x), (Halves)_mm512_maskz_loadu_epi16(mask, w));
-}
+#if defined(LIMO_PAIRS)
+LIMO_INLINE Vec multiply_step(const Bf16* x, const Bf16* w, int64_t n, Vec sum) { return multiply_pairs(load_pairs(x, n), load_pairs(w, n), sum); }
 #else
 LIMO_INLINE Vec multiply_step(const float* x, const Bf16* w, int64_t n, Vec sum) { return load_up_to(x, n) * load_up_to(w, n) + sum; }
 #endif

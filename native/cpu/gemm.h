@@ -109,7 +109,7 @@ struct PackedProduct {
 };
 void multiply_packed(const PackedProduct<float, float>& product);
 void multiply_packed(const PackedProduct<Unit<Bf16>, Bf16>& product);
-#if defined(__AVX512BF16__)
+#if defined(LIMO_PAIRS)
 void multiply_packed(const PackedProduct<Pair, float>& product);
 #endif
 

@@ -234,7 +234,7 @@ void multiply_packed(const PackedProduct<Pair, Bf16>& p) { multiply_panels_amx(p
 void multiply_packed(const PackedProduct<Pair, float>& p) { multiply_panels_amx(p); }
 #else
 void multiply_packed(const PackedProduct<Unit<Bf16>, Bf16>& p) { multiply_panels(p); }
-#if defined(__AVX512BF16__)
+#if defined(LIMO_PAIRS)
 void multiply_packed(const PackedProduct<Pair, float>& p) { multiply_panels(p); }
 #endif
 #endif

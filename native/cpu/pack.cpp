@@ -10,13 +10,10 @@ LIMO_INLINE Vec units_along_k(const Bf16* from, float*) { return load(from); }
 // A vector of units from numbers that are contiguous in another direction, `next` being those of the next k.
 LIMO_INLINE Vec units_across_k(const float* from, const float*, int64_t n, float*) { return n == kLanes ? load(from) : load_partial(from, n); }
 LIMO_INLINE Vec units_across_k(const Bf16* from, const Bf16*, int64_t n, float*) { return n == kLanes ? load(from) : load_partial(from, n); }
-#if defined(__AVX512BF16__)
-LIMO_INLINE Vec units_along_k(const Bf16* from, Pair*) { return _mm512_loadu_ps(from); }
+#if defined(LIMO_PAIRS)
+LIMO_INLINE Vec units_along_k(const Bf16* from, Pair*) { return load_pairs(from); }
 LIMO_INLINE Vec units_across_k(const Bf16* from, const Bf16* next, int64_t n, Pair*) {
-  const __mmask16 mask = static_cast<__mmask16>((1u << n) - 1);
-  const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from));
-  const __m512i high = next ? _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, next)) : __m512i{};
-  return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+  return interleave(load_bits_up_to(from, n), next ? load_bits_up_to(next, n) : VecHalf{});
 }
 #endif
 LIMO_INLINE void set_unit(float* unit, const float* first, const float*) { *unit = first ? *first : 0; }
@@ -80,12 +77,23 @@ LIMO_INLINE void transpose(Vec (&r)[8]) {
     r[4 + j] = _mm256_permute2f128_ps(low, high, 0x31);
   }
 }
+#elif defined(LIMO_NEON)
+LIMO_INLINE void transpose(Vec (&r)[4]) {
+  const float32x4x2_t low = vtrnq_f32(r[0], r[1]), high = vtrnq_f32(r[2], r[3]);
+  const auto halves = [](Vec a, Vec b, Vec& even, Vec& odd) {
+    const float64x2_t x = vreinterpretq_f64_f32(a), y = vreinterpretq_f64_f32(b);
+    even = vreinterpretq_f32_f64(vtrn1q_f64(x, y));
+    odd = vreinterpretq_f32_f64(vtrn2q_f64(x, y));
+  };
+  halves(low.val[0], high.val[0], r[0], r[2]);
+  halves(low.val[1], high.val[1], r[1], r[3]);
+}
 #endif
 
 // to[u][r] = the unit u of row r of `from`, for kLanes units of `count` ≤ kLanes rows; 0 for the others.
 template <class U, class In>
 LIMO_INLINE void transpose_square(U* to, int64_t to_stride, const In* from, int64_t from_stride, int64_t count) {
-#if defined(__AVX2__)
+#if defined(__AVX2__) || defined(LIMO_NEON)
   Vec rows[kLanes];
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) rows[i] = i < count ? units_along_k(from + i * from_stride, to) : Vec{};

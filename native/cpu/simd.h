@@ -5,12 +5,14 @@
 
 #if defined(__AVX__)
 #include <immintrin.h>
+#elif defined(LIMO_NEON)
+#include <arm_neon.h>
 #endif
 
 #include "core/tensor.h"
 
 // Vectors of float32 for the instruction set this file is compiled for (LIMO_ISA, set by CMakeLists.txt):
-// 16 lanes with AVX-512, 8 with AVX2, 4 otherwise, where the compiler maps them to what the processor has.
+// 16 lanes with AVX-512, 8 with AVX2, 4 with NEON and without any, where the compiler maps them to what the processor has.
 namespace limo::LIMO_ISA {
 
 #if defined(__AVX512F__)
@@ -60,6 +62,8 @@ LIMO_INLINE Vec widen(VecHalf bits) { return (Vec)(__builtin_convertvector(bits,
 LIMO_INLINE VecHalf round_to_bf16(Vec v) {
 #if defined(__AVX512BF16__)
   return (VecHalf)_mm512_cvtneps_pbh(v);  // a subnormal number becomes 0
+#elif defined(LIMO_NEON) && defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+  return (VecHalf)vcvt_bf16_f32(v);
 #else
   const VecU bits = (VecU)v;
   const VecU rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
@@ -68,26 +72,32 @@ LIMO_INLINE VecHalf round_to_bf16(Vec v) {
 #endif
 }
 
-LIMO_INLINE Vec load(const Bf16* p) {
+LIMO_INLINE VecHalf load_bits(const Bf16* p) {
   VecHalf bits;
   __builtin_memcpy(&bits, p, sizeof bits);
-  return widen(bits);
+  return bits;
 }
+
+// The first n (≤ kLanes); the other lanes are zero.
+LIMO_INLINE VecHalf load_bits_up_to(const Bf16* p, int64_t n) {
+#if defined(__AVX512F__)
+  return (VecHalf)_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), p);
+#else
+  if (n == kLanes) return load_bits(p);
+  VecHalf bits = {};
+  __builtin_memcpy(&bits, p, static_cast<size_t>(n) * 2);
+  return bits;
+#endif
+}
+
+LIMO_INLINE Vec load(const Bf16* p) { return widen(load_bits(p)); }
 
 LIMO_INLINE void store(Bf16* p, Vec v) {
   const VecHalf bits = round_to_bf16(v);
   __builtin_memcpy(p, &bits, sizeof bits);
 }
 
-LIMO_INLINE Vec load_partial(const Bf16* p, int64_t n) {
-#if defined(__AVX512F__)
-  return widen((VecHalf)_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), p));
-#else
-  VecHalf bits = {};
-  __builtin_memcpy(&bits, p, static_cast<size_t>(n) * 2);
-  return widen(bits);
-#endif
-}
+LIMO_INLINE Vec load_partial(const Bf16* p, int64_t n) { return widen(load_bits_up_to(p, n)); }
 
 LIMO_INLINE void store_partial(Bf16* p, Vec v, int64_t n) {
   const VecHalf bits = round_to_bf16(v);
@@ -103,6 +113,8 @@ LIMO_INLINE Vec splat(float x) {
   return _mm512_set1_ps(x);
 #elif defined(__AVX__)
   return _mm256_set1_ps(x);
+#elif defined(LIMO_NEON)
+  return vdupq_n_f32(x);
 #else
   Vec v;
   for (int i = 0; i < kLanes; ++i) v[i] = x;
@@ -119,6 +131,8 @@ LIMO_INLINE Vec square_root(Vec v) {
   return _mm512_sqrt_ps(v);
 #elif defined(__AVX__)
   return _mm256_sqrt_ps(v);
+#elif defined(LIMO_NEON)
+  return vsqrtq_f32(v);
 #else
   for (int i = 0; i < kLanes; ++i) v[i] = __builtin_sqrtf(v[i]);
   return v;
@@ -133,6 +147,8 @@ LIMO_INLINE float reduce_add(Vec v) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+#elif defined(LIMO_NEON)
+  return vpadds_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v)));
 #else
   float lanes[kLanes];
   store(lanes, v);
@@ -173,6 +189,12 @@ LIMO_INLINE Vec reduce_add_each(const Vec (&v)[kLanes]) {
   };
   const Vec low = pair(fours[0], fours[1]), high = pair(fours[2], fours[3]);
   return _mm256_add_ps(_mm256_shuffle_ps(low, high, 0x88), _mm256_shuffle_ps(low, high, 0xdd));
+#elif defined(LIMO_NEON)
+  const auto pair = [](Vec a, Vec b) {  // the upper half of each added to its lower one
+    const float64x2_t x = vreinterpretq_f64_f32(a), y = vreinterpretq_f64_f32(b);
+    return vaddq_f32(vreinterpretq_f32_f64(vtrn1q_f64(x, y)), vreinterpretq_f32_f64(vtrn2q_f64(x, y)));
+  };
+  return vpaddq_f32(pair(v[0], v[1]), pair(v[2], v[3]));
 #else
   Vec sums;
   for (int i = 0; i < kLanes; ++i) sums[i] = reduce_add(v[i]);
@@ -249,6 +271,51 @@ LIMO_INLINE float sum_vectors(int64_t count, const Term& term) {
   for (; i < count; i += kLanes) a = term(i, count - i < kLanes ? count - i : kLanes, a);
   return reduce_add((a + b) + (c + d));
 }
+
+// Pairs of bfloat16, a pair in the bits of each lane, where the processor multiplies them.
+#if defined(__AVX512BF16__) || (defined(LIMO_NEON) && defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC))
+#define LIMO_PAIRS
+
+// A pair in each lane: the first of it in the lower half of the bits.
+LIMO_INLINE Vec interleave(VecHalf first, VecHalf second) {
+  return (Vec)(__builtin_convertvector(first, VecU) | __builtin_convertvector(second, VecU) << 16);
+}
+
+// kLanes pairs, of which the first n (≤ 2·kLanes) numbers are read and the others are zero.
+LIMO_INLINE Vec load_pairs(const void* p, int64_t n = 2 * kLanes) {
+  if (n == 2 * kLanes) {
+    Vec v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+  }
+#if defined(__AVX512BF16__)
+  return (Vec)_mm512_maskz_loadu_epi16(static_cast<__mmask32>((1ull << n) - 1), p);
+#else
+  Vec v = {};
+  __builtin_memcpy(&v, p, static_cast<size_t>(n) * 2);
+  return v;
+#endif
+}
+
+LIMO_INLINE Vec splat_pair(const void* pair) {
+  int32_t bits;
+  __builtin_memcpy(&bits, pair, 4);
+#if defined(__AVX512BF16__)
+  return (Vec)_mm512_set1_epi32(bits);
+#else
+  return (Vec)vdupq_n_s32(bits);
+#endif
+}
+
+// sum + the products of the firsts + those of the seconds, lane by lane, in float32.
+LIMO_INLINE Vec multiply_pairs(Vec a, Vec b, Vec sum) {
+#if defined(__AVX512BF16__)
+  return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+#else
+  return vbfdotq_f32(sum, (bfloat16x8_t)a, (bfloat16x8_t)b);
+#endif
+}
+#endif
 
 // Calls body(i, n) for columns [i, i + n): whole vectors first, with n = kLanes, then the rest with n < kLanes.
 template <class Whole, class Rest>

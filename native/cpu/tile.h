@@ -8,14 +8,14 @@
 // What the matrix product of this instruction set is made of: units of 32 bits, and register tiles of them.
 namespace limo::LIMO_ISA {
 
-// Two bfloat16 factors of neighbouring k, which the processor multiplies and adds in one instruction (vdpbf16ps).
+// Two bfloat16 factors of neighbouring k, which some processors multiply and add in one instruction (vdpbf16ps, bfdot).
 struct Pair {
   Bf16 first, second;
 };
 
 // What a register tile multiplies for factors of type T: a unit has 32 bits. Where there is no instruction for pairs,
 // bfloat16 is widened to float32 when it is packed.
-#if defined(__AVX512BF16__)
+#if defined(LIMO_PAIRS)
 template <class T>
 using Unit = std::conditional_t<std::is_same_v<T, Bf16>, Pair, float>;
 #else
@@ -44,11 +44,11 @@ LIMO_INLINE int64_t units_of(int64_t k) {
 }
 
 // Register tile: kRows × kVectors accumulators; a vector of B for each column and one broadcast of A must fit in the
-// registers beside them: 8·3 + 3 + 1 of 32 (AVX-512), 6·2 + 2 + 1 of 16 (AVX2), 4·2 + 2 + 1 of 16. Products of pairs have
-// twice the arithmetic for the same loads: 14·2 + 2 of 32, A from memory. AMX has registers of its own.
+// registers beside them: 8·3 + 3 + 1 of 32 (AVX-512, NEON), 6·2 + 2 + 1 of 16 (AVX2), 4·2 + 2 + 1 of 16. Products of pairs have
+// twice the arithmetic for the same loads: 14·2 + 2 of 32 with AVX-512, A from memory. AMX has registers of its own.
 template <class U>
 struct Tile {
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(LIMO_NEON)
   static constexpr int kRows = 8, kVectors = 3;
 #elif defined(__AVX2__)
   static constexpr int kRows = 6, kVectors = 2;
@@ -60,6 +60,8 @@ template <>
 struct Tile<Pair> {
 #if defined(__AMX_BF16__)
   static constexpr int kRows = 32, kVectors = 2;
+#elif defined(LIMO_NEON)
+  static constexpr int kRows = 8, kVectors = 3;
 #else
   static constexpr int kRows = 14, kVectors = 2;
 #endif
@@ -82,18 +84,12 @@ LIMO_INLINE int64_t panel_width(int64_t left) {
 // What a register holds for one vector of units.
 LIMO_INLINE Vec load_units(const float* p) { return load(p); }
 LIMO_INLINE Vec multiply_add(const float* a, Vec b, Vec sum) { return splat(*a) * b + sum; }
-#if defined(__AVX512BF16__)
-LIMO_INLINE Vec load_units(const Pair* p) { return _mm512_loadu_ps(p); }
-LIMO_INLINE Vec multiply_add(const Pair* a, Vec b, Vec sum) {
-  int32_t pair;
-  __builtin_memcpy(&pair, a, 4);
-  return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)b);
-}
+#if defined(LIMO_PAIRS)
+LIMO_INLINE Vec load_units(const Pair* p) { return load_pairs(p); }
+LIMO_INLINE Vec multiply_add(const Pair* a, Vec b, Vec sum) { return multiply_pairs(splat_pair(a), b, sum); }
 #endif
 
 LIMO_INLINE void store_units(float* p, Vec v) { store(p, v); }
-#if defined(__AVX512BF16__)
-LIMO_INLINE void store_units(Pair* p, Vec v) { _mm512_storeu_ps(p, v); }
-#endif
+LIMO_INLINE void store_units(Pair* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
 
 }  // namespace limo::LIMO_ISA

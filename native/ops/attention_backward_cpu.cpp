@@ -47,13 +47,9 @@ LIMO_INLINE void softmax_backward(const ScoreGradients<float>& g, int64_t stride
   }
 }
 
-#if defined(__AVX512BF16__)
+#if defined(LIMO_PAIRS)
 // Two rows, rounded, as pairs.
-LIMO_INLINE void store_pairs(void* to, Vec first, Vec second) {
-  const __m512i low = _mm512_cvtepu16_epi32((__m256i)round_to_bf16(first));
-  const __m512i high = _mm512_cvtepu16_epi32((__m256i)round_to_bf16(second));
-  _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
-}
+LIMO_INLINE void store_pairs(float* to, Vec first, Vec second) { store(to, interleave(round_to_bf16(first), round_to_bf16(second))); }
 
 // Rows two by two: the pairs of a row and the next lie in the place of the first.
 LIMO_INLINE void softmax_backward(const ScoreGradients<Pair>& g, int64_t stride, const SoftmaxRow* rows, int64_t count, int64_t keys,

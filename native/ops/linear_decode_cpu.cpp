@@ -11,7 +11,7 @@ namespace limo::LIMO_ISA {
 namespace {
 
 // A tile of dot products: rows of x with rows of the weights, two sums each, in registers.
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(LIMO_NEON)
 constexpr int kRows = 6;
 #else
 constexpr int kRows = 3;

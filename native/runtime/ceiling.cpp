@@ -15,13 +15,7 @@ namespace limo {
   void run_update(float* z, const float* x, int64_t n);             \
   float run_read(const float* x, int64_t n);                        \
   }
-LIMO_DECLARE_CEILINGS(portable)
-#ifdef LIMO_X86
-LIMO_DECLARE_CEILINGS(avx2)
-LIMO_DECLARE_CEILINGS(avx512)
-LIMO_DECLARE_CEILINGS(avx512bf16)
-LIMO_DECLARE_CEILINGS(amx)
-#endif
+LIMO_FOR_EACH_BUILT_ISA(LIMO_DECLARE_CEILINGS)
 #undef LIMO_DECLARE_CEILINGS
 
 namespace {
@@ -35,16 +29,11 @@ struct CeilingKernels {
 };
 
 CeilingKernels kernels_of(Isa isa) {
-  switch (isa) {
-#ifdef LIMO_X86
-    case Isa::kAvx2: return {avx2::run_multiply_adds, avx2::run_bf16_multiply_adds, avx2::run_update, avx2::run_read};
-    case Isa::kAvx512: return {avx512::run_multiply_adds, avx512::run_bf16_multiply_adds, avx512::run_update, avx512::run_read};
-    case Isa::kAvx512Bf16:
-      return {avx512bf16::run_multiply_adds, avx512bf16::run_bf16_multiply_adds, avx512bf16::run_update, avx512bf16::run_read};
-    case Isa::kAmx: return {amx::run_multiply_adds, amx::run_bf16_multiply_adds, amx::run_update, amx::run_read};
-#endif
-    default: return {portable::run_multiply_adds, portable::run_bf16_multiply_adds, portable::run_update, portable::run_read};
-  }
+#define LIMO_RETURN(name) \
+  if (isa == Isa::name) return {name::run_multiply_adds, name::run_bf16_multiply_adds, name::run_update, name::run_read};
+  LIMO_FOR_EACH_BUILT_ISA(LIMO_RETURN)
+#undef LIMO_RETURN
+  return {};
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {

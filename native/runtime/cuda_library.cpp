@@ -1,6 +1,7 @@
 #include "runtime/cuda_library.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include "core/error.h"
 
@@ -21,8 +22,10 @@ std::string addon_folder() {
   return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
-[[maybe_unused]] Opened open(const char* name) {
+// `missing`: why a build has no such library, and what makes one.
+Opened open(const char* name, const char* missing) {
   const std::string path = addon_folder() + "/" + name;
+  if (access(path.c_str(), F_OK) != 0) return {nullptr, missing};
   // It stays open: CUDA does not survive being closed and opened again.
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) return {nullptr, std::string(name) + " does not load (" + dlerror() + ")"};
@@ -34,16 +37,9 @@ std::string addon_folder() {
 }
 
 const Opened& opened(CudaLibrary library) {
-#ifdef LIMO_CUDA
-  static const Opened cuda = open("liblimo_cuda.so");
-#else
-  static const Opened cuda = {nullptr, "this build has no CUDA backend: there was no nvcc of CUDA 12.5 or later when it was built, or LIMO_CUDA=OFF"};
-#endif
-#ifdef LIMO_CUDA_EMULATED
-  static const Opened emulated = open("liblimo_cuda_emulated.so");
-#else
-  static const Opened emulated = {nullptr, "this build has no emulator of CUDA, which only a checkout builds"};
-#endif
+  static const Opened cuda =
+      open("liblimo_cuda.so", "this build has no CUDA backend: LIMO_CUDA=ON and a build (npm run build:native, or npx limo-native build) make one, with nvcc");
+  static const Opened emulated = open("liblimo_cuda_emulated.so", "this build has no emulator of CUDA: npm run build:emulator makes one, in a clone");
   return library == CudaLibrary::kCuda ? cuda : emulated;
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -12,6 +11,7 @@
 
 #include "core/ceiling.h"
 #include "runtime/arena.h"
+#include "runtime/condition.h"
 #include "runtime/program.h"
 
 namespace limo {
@@ -65,7 +65,7 @@ class Device {
   void work();
 
   mutable std::mutex mutex_;
-  std::condition_variable wake_;
+  Condition wake_;
   std::deque<std::function<void()>> jobs_;
   bool closed_ = false;
   std::atomic<bool> stop_{false};

@@ -1,13 +1,13 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 #include "core/tensor.h"
+#include "runtime/condition.h"
 
 namespace limo {
 
@@ -48,7 +48,7 @@ class ThreadPool {
   std::atomic<int> joined_workers_{0};
   std::atomic<uint64_t> generation_{0};  // counts batches; written under the mutex, watched without it
   std::mutex mutex_;
-  std::condition_variable start_;
+  Condition start_;
   // Under the mutex:
   Batch batch_;
   bool open_ = false;  // workers may still join the batch

@@ -43,6 +43,8 @@ export const doctorCommand: CommandModule = {
       const device = await openDevice('cpu')
       rows.push(['addon', 'loads'])
       rows.push(['instruction sets', `${cpu.instructionSets.join(', ')}; in use: ${device.info.instructionSet}`])
+      if (cpu.notBuilt.length > 0)
+        rows.push(['not built', `${cpu.notBuilt.join(', ')}, which this processor has too (limo-native build --isa all)`])
       rows.push(['cpu device', `opens with ${device.info.threads} threads`])
       await device.close()
       const cuda = addon.describeCuda(true)
