@@ -8,12 +8,12 @@ import { byteLevelTokenizerFiles } from '../lib/model/byte-tokenizer.js'
 import { writeInitialModel } from '../lib/model/initialize.js'
 import type { ConfigJson } from '../lib/model/presets.js'
 import { presets } from '../lib/model/presets.js'
-import { shellEnvironment, slowTests, whySlowTestsAreSkipped, withoutHooks } from './command-line.js'
+import { allTests, shellEnvironment, whySlowTestsAreSkipped, withoutHooks } from './command-line.js'
 import { repositoryRoot, sharedPath, tokenizerFolder } from './shared-files.js'
 
 /* The memory of a whole process against its plan, and a run on real chains at their full length. */
 
-const skip = !slowTests ? whySlowTestsAreSkipped : process.platform !== 'linux' ? 'memory is read from /proc' : false
+const skip = !allTests ? whySlowTestsAreSkipped : process.platform !== 'linux' ? 'memory is read from /proc' : false
 
 interface Measured {
   planBytes: number

@@ -1,75 +1,10 @@
 #!/usr/bin/env node
-import yargs, { type CommandModule } from 'yargs'
 import { hideBin } from 'yargs/helpers'
-import { ConfigError, LimoError } from '../errors.js'
-import { packageVersion } from '../package-root.js'
-
-/** The commands in the order of the help. Only the one that is given is loaded: all of them would take half a second. */
-const commands = {
-  train: async () => (await import('./commands/train.js')).trainCommand,
-  generate: async () => (await import('./commands/generate.js')).generateCommand,
-  eval: async () => (await import('./commands/eval.js')).evalCommand,
-  plan: async () => (await import('./commands/plan.js')).planCommand,
-  inspect: async () => (await import('./commands/inspect.js')).inspectCommand,
-  curate: async () => (await import('./commands/curate.js')).curateCommand,
-  data: async () => (await import('./commands/data.js')).dataCommand,
-  init: async () => (await import('./commands/init.js')).initCommand,
-  bench: async () => (await import('./commands/bench.js')).benchCommand,
-  doctor: async () => (await import('./commands/doctor.js')).doctorCommand,
-}
-
-/** Exit codes: 0 done, 1 failed, 2 wrong usage or config, 130 interrupted and saved. */
-const FAILED = 1
-const WRONG_USAGE = 2
-
-async function main(): Promise<void> {
-  const parser = yargs(hideBin(process.argv))
-    .scriptName('limo-native')
-    .usage('$0 <command>\n\nFine-tunes language models on long reasoning chains.')
-    .version(packageVersion)
-    .option('debug', { type: 'boolean', default: false, describe: 'print the stack trace of an error', global: true })
-    // Keys are config keys: --learning_rate 1e-5 stays as it was typed.
-    .parserConfiguration({
-      'camel-case-expansion': false,
-      'dot-notation': false,
-      'boolean-negation': false,
-      'parse-positional-numbers': false,
-    })
-    .demandCommand(1, 'expected a command: one of those above')
-    .strictCommands()
-    .help()
-    .alias('help', 'h')
-    .wrap(Math.min(120, process.stdout.columns ?? 100))
-    .fail((message, error, parser) => {
-      if (error) throw error
-      const [command = ''] = hideBin(process.argv)
-      if (command === '') parser.showHelp('error')
-      throw new ConfigError('CONFIG_INVALID_VALUE', wrongUsage(message, command))
-    })
-  const given = hideBin(process.argv).find((argument) => Object.hasOwn(commands, argument))
-  const loaded = Object.entries(commands).filter(([name]) => given === undefined || name === given)
-  for (const [, load] of loaded) parser.command((await load()) as CommandModule)
-  await parser.parseAsync()
-}
-
-/** What yargs says, on one line, and where to read on. */
-function wrongUsage(message: string, command: string): string {
-  const names = Object.keys(commands)
-  if (command === '') return `expected a command: ${names.join(', ')}`
-  if (!names.includes(command)) return `expected ${names.join(', ')} but received "${command}"`
-  return `${message.trim().replaceAll(/\s*\n\s*/g, ' ')} (limo-native ${command} --help lists what there is)`
-}
+import { run } from './run.js'
 
 // A reader that has seen enough (`| head`) is no error, and no reason to end a training run.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })
 
-try {
-  await main()
-} catch (error) {
-  process.exitCode = error instanceof ConfigError ? WRONG_USAGE : FAILED
-  if (process.argv.includes('--debug')) console.error(error)
-  else if (error instanceof LimoError) console.error(`limo-native: ${error.message} [${error.code}]`)
-  else console.error(`limo-native: ${error instanceof Error ? error.message : String(error)} (--debug prints where)`)
-}
+await run(hideBin(process.argv))

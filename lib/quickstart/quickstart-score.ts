@@ -13,13 +13,16 @@ export interface QuickstartScore {
   example: EvalResult | undefined
 }
 
-/** Greedy answers to the problems of a file, all in flight together. Throws what generating does; an AbortError for `signal`. */
+/**
+ * Greedy answers to the problems of a file, or to the first `limit` of them, all in flight together. Throws what generating does; an
+ * AbortError for `signal`.
+ */
 export async function scoreQuickstart(
   model: string,
   problemsPath: string,
-  options: { device: string; threads: number; signal?: AbortSignal },
+  { limit, ...options }: { device: string; threads: number; limit?: number; signal?: AbortSignal },
 ): Promise<QuickstartScore> {
-  const benchmarks = await readBenchmarks([problemsPath])
+  const benchmarks = await readBenchmarks([problemsPath], { limit })
   const generator = await TextGenerator.load(model, { ...options, maxSequences: 100, maxLength: 1024 })
   const score: QuickstartScore = { problems: 0, solved: 0, example: undefined }
   try {

@@ -37,7 +37,7 @@ t.test('help of every command, and the version', async (t) => {
 t.test('wrong usage exits with 2 and one line', async (t) => {
   const folder = t.testdir({ 'train.yaml': 'model_name_or_path: model\nlearning_rat: 1e-5\n', 'broken.yaml': 'a: [1\n' })
   const cases: [string[], RegExp][] = [
-    [['trian'], /expected train, generate, eval, plan, inspect, curate, data, init, .*doctor but received "trian"/],
+    [['trian'], /expected train, generate, eval, plan, inspect, curate, data, init, .*doctor, build but received "trian"/],
     [['init'], /limo-native init --help/],
     [['init', 'new', '--preset', 'huge'], /"huge", Choices: "tiny", "small"/],
     [['init', 'new', '--words', 'a.jsonl', '--config', 'b'], /words.*config.*mutually exclusive/],

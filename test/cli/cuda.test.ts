@@ -5,13 +5,13 @@ import { loadTrainConfig } from '../../lib/config/train-config.js'
 import { openDevice } from '../../lib/native/device.js'
 import { prepareRun } from '../../lib/train/prepare.js'
 import { TrainStep } from '../../lib/train/step.js'
-import { cudaPlaces } from '../ops/run-op.js'
+import { cudaPlaces, whyNoEmulator } from '../ops/run-op.js'
 import { tinySettings, writeTinyInputs } from '../tiny-inputs.js'
 import { asOptions, runCli } from './run-cli.js'
 
 /* The CUDA backend as a user meets it: on a machine without a device, and over the emulator. */
 
-const skip = cudaPlaces[0]?.device !== 'cuda-emulated' && 'this checkout has not built the emulated CUDA device'
+const skip = cudaPlaces[0]?.device !== 'cuda-emulated' && whyNoEmulator
 
 async function settingsFor(t: Test) {
   return { ...tinySettings(await writeTinyInputs(t.testdir()), join(t.testdirName, 'run')), bf16: true, threads: 1 }

@@ -2,12 +2,12 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { readMetrics, type StepMetrics } from '../../lib/train/metrics.js'
+import { goldenFamilies } from '../lib/train/golden-files.js'
 import { cudaPlaces } from '../ops/run-op.js'
-import { sharedPath } from '../shared-files.js'
 import { readTensors, relativeL2 } from '../tensor-files.js'
 import { asOptions, runCli } from './run-cli.js'
 
-/* The runs of shared/golden as a user makes them: rows.jsonl and a model folder in, metrics.jsonl and a model folder out. */
+/* The runs of the golden models as a user makes them: rows.jsonl and a model folder in, metrics.jsonl and a model folder out. */
 
 interface GoldenRun {
   learning_rate: number
@@ -82,17 +82,16 @@ async function trainOnRows(folder: string, run: GoldenRun, outputDir: string, se
   if (code !== 0) throw new Error(`train ended with ${code}: ${stderr}`)
 }
 
-for (const family of ['qwen2', 'qwen3', 'llama3']) {
-  const folder = sharedPath('golden', family)
-  t.test(`golden ${family} through the command line`, { skip: folder === undefined && 'shared/golden is absent' }, async (t) => {
-    const run: GoldenRun = JSON.parse(await readFile(join(folder!, 'run.json'), 'utf8'))
-    const wantedWeights = await readTensors(join(folder!, 'trained-on-rows.safetensors'))
+for (const { family, folder, skip } of goldenFamilies) {
+  t.test(`golden ${family} through the command line`, { skip }, async (t) => {
+    const run: GoldenRun = JSON.parse(await readFile(join(folder, 'run.json'), 'utf8'))
+    const wantedWeights = await readTensors(join(folder, 'trained-on-rows.safetensors'))
     const output = t.testdir()
     let firstBytes: Buffer | undefined
 
     for (const { name, settings, sameBits } of variants) {
       const outputDir = join(output, name.replaceAll(/\W+/g, '-'))
-      await trainOnRows(folder!, run, outputDir, settings)
+      await trainOnRows(folder, run, outputDir, settings)
 
       const reduction = settings.loss_reduction === 'sample' ? 'sample' : 'token'
       const rows = (await readMetrics(outputDir)) as StepMetrics[]

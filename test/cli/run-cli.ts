@@ -1,5 +1,7 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { run } from '../../lib/cli/run.js'
 import { shellEnvironment, withoutHooks } from '../command-line.js'
 import { repositoryRoot } from '../shared-files.js'
 
@@ -69,9 +71,56 @@ export function startCli(args: readonly string[], options: CliOptions = {}): Run
   )
 }
 
-/** Runs `limo-native <args>` to its end. */
-export function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+/** Runs `limo-native <args>` to its end as a process of its own: for what a process does besides its command. */
+export function spawnCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
   return startCli(args, options).result
+}
+
+/** What a command writes goes here; what the test runner writes meanwhile does not, for it is not called by the command. */
+const captured = new AsyncLocalStorage<{ stdout: string; stderr: string }>()
+for (const name of ['stdout', 'stderr'] as const) {
+  const stream = process[name]
+  const write = stream.write.bind(stream)
+  stream.write = ((chunk: string | Uint8Array, ...rest: []) => {
+    const store = captured.getStore()
+    if (store === undefined) return write(chunk, ...rest)
+    store[name] += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString()
+    return true
+  }) as typeof stream.write
+}
+
+// As in shellEnvironment; a relative one would be of the folder that a command runs in.
+process.env.LIMO_CACHE_DIR = join(repositoryRoot, '.tap', 'examples')
+
+let last: Promise<unknown> = Promise.resolve()
+
+/**
+ * Runs `limo-native <args>` to its end in this process, one after the other: in a tenth of the time that a process takes to start. Folder,
+ * environment and exit code are those of this process while it runs.
+ */
+export function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  const result = last.then(() => runInProcess(args, options))
+  last = result.catch(() => undefined)
+  return result
+}
+
+async function runInProcess(args: readonly string[], { cwd, env = {} }: CliOptions): Promise<CliResult> {
+  const output = { stdout: '', stderr: '' }
+  const before = { cwd: process.cwd(), exitCode: process.exitCode, env: { ...process.env } }
+  if (cwd !== undefined) process.chdir(cwd)
+  Object.assign(process.env, env)
+  process.exitCode = undefined
+  try {
+    await captured.run(output, () => run(args))
+    return { code: Number(process.exitCode ?? 0), signal: null, ...output }
+  } finally {
+    process.chdir(before.cwd)
+    process.exitCode = before.exitCode
+    for (const name of Object.keys(env)) {
+      if (before.env[name] === undefined) delete process.env[name]
+      else process.env[name] = before.env[name]
+    }
+  }
 }
 
 /** `{learning_rate: 1e-5}` as `--learning_rate 1e-5`. */

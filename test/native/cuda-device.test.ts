@@ -5,12 +5,12 @@ import { NativeError } from '../../lib/errors.js'
 import { type ProgramDescription, SEQUENCE_BOUNDS, TOKENS } from '../../lib/native/addon-types.js'
 import { loadAddon } from '../../lib/native/binding.js'
 import { type Arena, CUDA_SCRATCH_BYTES, type Device, openDevice } from '../../lib/native/device.js'
-import { cudaPlaces } from '../ops/run-op.js'
+import { cudaPlaces, whyNoEmulator } from '../ops/run-op.js'
 
 /* What a CUDA device does besides its operations: memory, runs, errors. */
 
 const [place] = cudaPlaces
-const skip = place === undefined && 'this checkout has not built the emulated CUDA device'
+const skip = place === undefined && whyNoEmulator
 
 async function open(t: Test): Promise<Device> {
   const device = await openDevice(place!.device!)

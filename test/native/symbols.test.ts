@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { loadAddon } from '../../lib/native/binding.js'
 import { repositoryRoot } from '../shared-files.js'
 
 /** Object files of the kernels compiled for an instruction set. */
@@ -15,7 +16,8 @@ function objectsOf(instructionSet: string): string[] {
 
 const hasNm = spawnSync('nm', ['--version']).status === 0
 
-for (const instructionSet of ['avx2', 'avx512', 'avx512bf16']) {
+const { built } = loadAddon().describeCpu()
+for (const instructionSet of built.filter((name) => name !== 'portable')) {
   const objects = objectsOf(instructionSet)
   const skip = !hasNm ? 'nm is absent' : objects.length === 0 ? `no kernels for ${instructionSet} are built here` : false
   // Of an inline function that several objects hold, the linker keeps one copy: should it be the one with AVX-512, a processor
@@ -29,8 +31,26 @@ for (const instructionSet of ['avx2', 'avx512', 'avx512bf16']) {
       'they are the kernels',
     )
     t.same(
-      lines.filter((line) => / [WVuw] /.test(line)),
+      // A pointer to the C++ runtime's own function, the same in every object.
+      lines.filter((line) => / [WVuw] /.test(line) && !line.endsWith(' V DW.ref.__gxx_personality_v0')),
       [],
     )
   })
 }
+
+const release = join(repositoryRoot, 'build', 'Release')
+const binaries = existsSync(release)
+  ? readdirSync(release).filter((name) => /^(limo_native\.node|liblimo_cuda\.so)$/.test(name))
+  : []
+const hasReadelf = spawnSync('readelf', ['--version']).status === 0
+const skip = !hasReadelf ? 'readelf is absent' : binaries.length === 0 ? 'nothing is built here' : false
+
+t.test('the addon loads on systems of 2022', { skip }, async (t) => {
+  const script = join(repositoryRoot, 'scripts', 'check-baseline.mjs')
+  const paths = binaries.map((name) => join(release, name))
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...paths], { encoding: 'utf8' })
+  t.equal(status, 0, stderr)
+  t.comment(stdout)
+  const node = spawnSync(process.execPath, [script, process.execPath], { encoding: 'utf8' })
+  t.match(node.stdout, /GLIBC_2\.\d+/, 'versions are read')
+})

@@ -4,6 +4,7 @@ import { SEQUENCES, type TensorDescription, TOKENS } from '../../lib/native/addo
 import { loadAddon } from '../../lib/native/binding.js'
 import { type Arena, type CompiledProgram, type Device, openDevice } from '../../lib/native/device.js'
 import { packageRoot } from '../../lib/package-root.js'
+import { allTests } from '../command-line.js'
 import { fromBf16, toBf16 } from './bf16.js'
 
 /** Where a call runs: on an instruction set of the processor with so many threads, or on a CUDA device. */
@@ -20,23 +21,38 @@ export interface Place {
 
 const device = process.env.LIMO_TEST_DEVICE
 
-/** The instruction sets that this processor has: every operation is tested on each. */
-export const instructionSets = loadAddon().describeCpu().instructionSets
+const built = loadAddon().describeCpu().instructionSets
+
+/** The instruction sets to test on: portable and this processor's best, or with `npm run test:all` all that it has. */
+export const instructionSets = allTests ? built : built.filter((_, i) => i === 0 || i === built.length - 1)
+
+/** Whether to test over the emulator too, which `npm run test:all` and `npm run dev -- --emulator` build. */
+const testsEmulator = allTests || process.env.LIMO_TEST_EMULATOR === '1'
+const emulator = join(process.env.LIMO_NATIVE_PREBUILD ?? packageRoot, 'build/Release/liblimo_cuda_emulated.so')
+
+/** Why nothing is tested over the emulator, where that is so. */
+export const whyNoEmulator = testsEmulator
+  ? 'the emulated CUDA device is not built here'
+  : 'the emulated CUDA device: npm run test:all'
 
 /**
  * The CUDA device to test on, once for each set of kernels that it has: the one that LIMO_TEST_DEVICE names, where nothing else
- * is tested then, or the emulator where this checkout has built it.
+ * is tested then, or the emulator.
  */
 export const cudaPlaces: Place[] = (() => {
   if (device !== undefined) return [{ instructionSet: device, threads: 1, device, aligned: true }]
-  if (!existsSync(join(process.env.LIMO_NATIVE_PREBUILD ?? packageRoot, 'build/Release/liblimo_cuda_emulated.so'))) return []
+  if (!testsEmulator || !existsSync(emulator)) return []
   return [90, 80].map((capability) => ({
     ...{ instructionSet: `emulated sm_${capability}`, threads: 1, device: 'cuda-emulated', aligned: true, capability },
   }))
 })()
 
-/** Instruction sets that differ from another only in how they multiply bfloat16. */
-const onlyForBf16 = new Set(['avx512bf16', 'amx'])
+/** Instruction sets that differ from another only in how they multiply bfloat16, and that one. */
+const onlyForBf16 = new Map([
+  ['avx512bf16', 'avx512'],
+  ['amx', 'avx512'],
+  ['neonbf16', 'neon'],
+])
 
 /** Where operations are tested on the CPU: nowhere when a device is named. */
 export const cpuPlaces: Place[] =
@@ -46,7 +62,9 @@ export const cpuPlaces: Place[] =
 export const opPlaces: Place[] = [...cpuPlaces, ...cudaPlaces.slice(0, 1).flatMap((place) => [place, notAligned(place)])]
 
 /** The same for a call without bfloat16. */
-export const float32OpPlaces = opPlaces.filter(({ instructionSet }) => !onlyForBf16.has(instructionSet))
+export const float32OpPlaces = opPlaces.filter(
+  ({ instructionSet }) => !instructionSets.includes(onlyForBf16.get(instructionSet) ?? 'none'),
+)
 
 /** The same with operands that lie anywhere. */
 export function notAligned(place: Place): Place {

@@ -10,6 +10,9 @@ import { INTERRUPTED, listenForInterrupt } from '../interruption.js'
 import { overLengthLines } from '../over-length-lines.js'
 import { StepProgress, tokenizingLine } from '../progress.js'
 
+/** Problems that the untrained model is asked: it solves none, and runs each answer to its limit. */
+const PROBLEMS_BEFORE = 20
+
 const stoppedEarly = 'Stopped before a step was done; there was nothing to save.'
 
 export const trainCommand: CommandModule<object, { config: string | undefined }> = {
@@ -90,9 +93,9 @@ function score(
   model: string,
   { problemsPath }: Quickstart,
   { device, threads }: TrainConfig,
-  signal?: AbortSignal,
+  options: { limit?: number; signal?: AbortSignal } = {},
 ): Promise<QuickstartScore> {
-  return scoreQuickstart(model, problemsPath, { device, threads, ...(signal && { signal }) })
+  return scoreQuickstart(model, problemsPath, { device, threads, ...options })
 }
 
 async function scoreBefore(
@@ -102,7 +105,7 @@ async function scoreBefore(
 ): Promise<QuickstartScore | undefined> {
   // A run that goes on has been scored.
   if (config.resumeFromCheckpoint !== false) return undefined
-  const before = await score(quickstart.baseModel, quickstart, config, signal)
+  const before = await score(quickstart.baseModel, quickstart, config, { limit: PROBLEMS_BEFORE, signal })
   console.log(`before     ${scoreText(before)} of the held out problems solved`)
   return before
 }

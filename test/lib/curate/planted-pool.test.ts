@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { curate } from '../../../lib/curate/curate.js'
 import { parseCurateConfig } from '../../../lib/curate/curate-config.js'
 import type { StageSummary } from '../../../lib/curate/stage.js'
-import { slowTests, whySlowTestsAreSkipped } from '../../command-line.js'
+import { allTests, whySlowTestsAreSkipped } from '../../command-line.js'
 import { type Plant, writePlantedPool } from './planted-pool.js'
 
 interface Dropped {
@@ -60,6 +60,6 @@ async function checkPool(t: Test, count: number): Promise<void> {
 }
 
 t.test('a pool of 10,000 problems', (t) => checkPool(t, 10_000))
-t.test('a pool of 200,000 problems', { skip: !slowTests && whySlowTestsAreSkipped, timeout: 600_000 }, (t) =>
+t.test('a pool of 200,000 problems', { skip: !allTests && whySlowTestsAreSkipped, timeout: 600_000 }, (t) =>
   checkPool(t, 200_000),
 )

@@ -9,15 +9,34 @@ import type { Device } from '../../../lib/native/device.js'
 import { learningRateAt } from '../../../lib/train/lr-schedule.js'
 import { TrainStep } from '../../../lib/train/step.js'
 import { planStep, type Recompute } from '../../../lib/train/step-plan.js'
-import { sharedPath } from '../../shared-files.js'
+import { allTests } from '../../command-line.js'
+import { repositoryRoot, sharedPath } from '../../shared-files.js'
 import { readTensors } from '../../tensor-files.js'
 
-/* The folders of shared/golden, and training steps on their models. */
+/* The golden models, and training steps on them: small ones of this repository, and larger ones of shared/golden, whose numbers are PyTorch's. */
 
-export const goldenFamilies = ['qwen2', 'qwen3', 'llama3'].map((family) => {
-  const folder = sharedPath('golden', family)
-  return { family, folder: folder!, skip: folder === undefined && 'shared/golden is absent' }
+export interface GoldenFamily {
+  family: string
+  folder: string
+  skip: string | false
+}
+
+const names = ['qwen2', 'qwen3', 'llama3']
+
+/** A golden model of each family: what tests of one path are run on. */
+export const ownGoldens: GoldenFamily[] = names.map((name) => ({
+  family: `${name}, small`,
+  folder: join(repositoryRoot, 'test', 'golden', name),
+  skip: false,
+}))
+
+const sharedGoldens: GoldenFamily[] = names.map((name) => {
+  const folder = sharedPath('golden', name)
+  const absent = folder === undefined && 'shared/golden is absent'
+  return { family: name, folder: folder!, skip: allTests ? absent : 'the larger golden models: npm run test:all' }
 })
+
+export const goldenFamilies = [...ownGoldens, ...sharedGoldens]
 
 export interface GoldenBatch {
   input_ids: number[]
