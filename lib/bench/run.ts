@@ -111,7 +111,7 @@ async function measureCase(
   benchCase: Case,
   type: ComputeType,
   ceilings: Ceilings,
-  { device: name, threads, peer }: BenchOptions,
+  { device: name, threads, peer, scale }: BenchOptions,
 ): Promise<BenchRow> {
   const { name: of, direction, shape, flops, bytes, tokens } = benchCase
   const ceiling = ceilings[flops === undefined ? 'memory' : type.dtype]
@@ -122,7 +122,7 @@ async function measureCase(
     await prepared.check()
     await ceiling.measure()
     const peakBytes = prepared.bytes + device.info.scratchBytes
-    const limits = 'step' in of ? { minRuns: 3, minMs: 2000 } : { minRuns: 5, minMs: 300 }
+    const limits = { minRuns: 'step' in of ? 3 : 5, minMs: scale === 'small' ? 0 : 'step' in of ? 2000 : 300 }
     const peerCase: PeerCase = { ...of, direction, shape, dtype: type.dtype, threads }
     const { medianMs, ...comparison } = peer
       ? await timeAgainst(peer, peerCase, { ...limits, run: prepared.run, close: () => device.close(), bytes: peakBytes })

@@ -1,5 +1,6 @@
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
+import { failpoint } from '../failpoint.js'
 import {
   activeTemporary,
   isActiveTemporary,
@@ -95,6 +96,7 @@ async function replaceFolder(temporary: string, target: string): Promise<void> {
     () => true,
     () => false,
   )
+  failpoint('aside')
   try {
     await moveInPlace(temporary, target)
   } catch (cause) {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { CheckpointError, LimoError } from '../errors.js'
+import { failpoint } from '../failpoint.js'
 
 /** Takes bytes in order; the caller may reuse its buffer once the promise is fulfilled. */
 export type Sink = (chunk: Uint8Array) => Promise<void>
@@ -31,6 +32,7 @@ export async function writeNewFile(path: string, produce: (sink: Sink) => Promis
         bytes += slice.byteLength
       }
     })
+    failpoint('file')
     await file.sync()
   } catch (cause) {
     throw writeFailed(cause, path)
@@ -92,7 +94,9 @@ export async function activeTemporary<T>(temporary: string, write: () => Promise
 /** Renames and makes the rename itself durable. */
 export async function moveInPlace(from: string, to: string): Promise<void> {
   try {
+    failpoint('rename')
     await rename(from, to)
+    failpoint('renamed')
     await syncFolder(dirname(to))
   } catch (cause) {
     throw writeFailed(cause, to)

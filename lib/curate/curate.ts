@@ -5,6 +5,7 @@ import { lockOutput } from '../checkpoint/output-lock.js'
 import { isJsonObject } from '../config/json-object.js'
 import { digestOfCode, digestOfFile } from '../data/file-digest.js'
 import { CheckpointError } from '../errors.js'
+import { failpoint } from '../failpoint.js'
 import type { CurateConfig } from './curate-config.js'
 import { extraFiles, findInputs, type InputFile, keptRows, readAttempts, readEvaluation, readInputs } from './curate-inputs.js'
 import { reportPage } from './curate-page.js'
@@ -162,7 +163,9 @@ async function runStage(stage: StageName, { config, rows, folder, key, signal }:
   }
   const files = await sizesOf(building)
   await writeText(join(building, 'stage.json'), `${JSON.stringify({ key, files, summary: out.summary }, null, 2)}\n`)
+  failpoint('rename')
   await rm(folder, { recursive: true, force: true })
+  failpoint('removed')
   await rename(building, folder)
   return out.summary
 }
@@ -186,6 +189,7 @@ async function writeText(path: string, text: string): Promise<void> {
 async function publish(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = `${path}${temporaryEnding}`
   await write(temporary)
+  failpoint('file')
   await rename(temporary, path)
 }
 

@@ -4,6 +4,7 @@ import { makeFolder } from '../checkpoint/atomic-folder.js'
 import { writeFileAtomically } from '../checkpoint/durable-file.js'
 import { lockOutput } from '../checkpoint/output-lock.js'
 import { CheckpointError } from '../errors.js'
+import { failpoint } from '../failpoint.js'
 import { evaluationPage } from './evaluation-page.js'
 import { type EvalResult, readResults, resultKey } from './result.js'
 import type { BenchmarkSummary } from './summary.js'
@@ -52,6 +53,7 @@ export class EvaluationRecord {
   async add(result: EvalResult): Promise<void> {
     this.#results.set(resultKey(result), result)
     await this.#file?.appendFile(`${JSON.stringify(result)}\n`)
+    failpoint('result')
   }
 
   /** Writes what the evaluation came to: results in the order of the problems, whatever the order in which they were answered. */

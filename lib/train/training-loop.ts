@@ -4,6 +4,7 @@ import type { ModelFolder } from '../checkpoint/model-folder.js'
 import { pruneCheckpoints, type TrainingState, writeCheckpoint } from '../checkpoint/training-state.js'
 import type { StepBatch } from '../data/batch-stream.js'
 import { NativeError } from '../errors.js'
+import { failpoint } from '../failpoint.js'
 import { regionWriters } from '../model/weights.js'
 import type { GenerationScorer } from './generation-score.js'
 import { type LrSchedule, learningRateAt, warmupStepsOf } from './lr-schedule.js'
@@ -83,6 +84,7 @@ export class TrainingLoop {
     while (step < totalSteps && !signal?.aborted) {
       const batch = run.batches.step(++step)
       const { loss, gradNorm, learningRate } = await this.trainOn(batch)
+      failpoint('step')
       epoch = batch.epoch
       tokensSinceLog += batch.tokens
       const now = performance.now()
@@ -97,6 +99,7 @@ export class TrainingLoop {
       const logged = step % run.config.loggingSteps === 0 || step === totalSteps
       if (logged) {
         await this.context.metrics.append(row)
+        failpoint('metrics')
         tokensSinceLog = 0
         loggedAt = now
       }

@@ -65,13 +65,13 @@ RunOutputs CpuDevice::run(const Program& program, RunRequest& request, const std
   return outputs;
 }
 
-double CpuDevice::measure(Ceiling ceiling, bool) {
+double CpuDevice::measure(Ceiling ceiling, bool small) {
   const CpuContext context{pool_, scratch_.data()};
   switch (ceiling) {
-    case Ceiling::kMultiplyAdd: return measure_multiply_add_rate(isa_, context);
-    case Ceiling::kBf16MultiplyAdd: return measure_bf16_multiply_add_rate(isa_, context);
-    case Ceiling::kUpdate: return measure_update_rate(isa_, context);
-    case Ceiling::kRead: return measure_read_rate(isa_, context);
+    case Ceiling::kMultiplyAdd: return measure_multiply_add_rate(isa_, context, small);
+    case Ceiling::kBf16MultiplyAdd: return measure_bf16_multiply_add_rate(isa_, context, small);
+    case Ceiling::kUpdate: return measure_update_rate(isa_, context, small);
+    case Ceiling::kRead: return measure_read_rate(isa_, context, small);
   }
   return 0;
 }

@@ -6,6 +6,7 @@ import { type EvalMetrics, readMetrics, type StepMetrics } from '../../lib/train
 import { allTests, runInShell, whySlowTestsAreSkipped } from '../command-line.js'
 import { repositoryRoot } from '../shared-files.js'
 import { writeTinyInputs } from '../tiny-inputs.js'
+import { cloneInto, whyNoClone } from './clone.js'
 
 /* Every command and every program of the README is run as it stands there. */
 
@@ -20,25 +21,21 @@ const blockWith = (language: string, part: string): string => {
 
 t.setTimeout(30 * 60_000)
 
-/** A fresh clone with the changes of the working tree, or why there is none. */
+/** A fresh clone, or why there is none. */
 async function makeClone(): Promise<{ clone: string } | { reason: string }> {
-  if (!allTests) return { reason: whySlowTestsAreSkipped }
-  const isCheckout = await runInShell('git rev-parse --verify HEAD', { cwd: repositoryRoot })
-  if (isCheckout.code !== 0) return { reason: 'not a git checkout' }
+  const reason = allTests ? await whyNoClone() : whySlowTestsAreSkipped
+  if (reason !== false) return { reason }
   const folder = mkdtempSync(join(tmpdir(), 'limo-clone-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const clone = join(folder, 'limo-native')
-  const line = `git clone -q "${repositoryRoot}" "${clone}" && git diff --binary HEAD > "${folder}/changes" && cd "${clone}" &&
-    if test -s ../changes; then git apply ../changes; fi`
-  const { code, stderr } = await runInShell(line, { cwd: repositoryRoot })
-  if (code !== 0) throw new Error(`no clone: ${stderr}`)
+  await cloneInto(clone)
   return { clone }
 }
 
 // Before the first test: tap ends a file that waits between two tests.
 const cloned = await makeClone()
 const clone = 'clone' in cloned ? cloned.clone : ''
-const whyNoClone = 'reason' in cloned ? cloned.reason : false
+const reason = 'reason' in cloned ? cloned.reason : false
 
 /** An empty project that has the package of this repository installed. */
 function makeProject(t: Tap): string {
@@ -90,12 +87,9 @@ t.test('the commands for one’s own model and chains', async (t) => {
   t.match(stdout, /memory on cpu.*input_ids.*The model is in out/s, 'plan, inspect, train')
 })
 
-t.test('from a clone: set-up and training', { skip: whyNoClone, timeout: 25 * 60_000 }, async (t) => {
+t.test('from a clone: set-up and training', { skip: reason, timeout: 25 * 60_000 }, async (t) => {
   const startedAt = performance.now()
-  // With the addon that this checkout has built of the same sources: that a clone builds, CI shows by being one, and that the package
-  // does, its own test.
-  const env = { LIMO_NATIVE_PREBUILD: repositoryRoot }
-  const { code, stdout, stderr } = await runInShell(blockWith('sh', 'npm ci &&'), { cwd: clone, env })
+  const { code, stdout, stderr } = await runInShell(blockWith('sh', 'npm ci &&'), { cwd: clone })
   t.equal(code, 0, 'exit code')
   t.comment(`${Math.round((performance.now() - startedAt) / 1000)} s in all; ${/Trained .*/.exec(stdout)?.[0]}`)
   if (code !== 0) return t.comment(stderr.slice(-2000))
@@ -115,7 +109,7 @@ t.test('the command of the tests', { timeout: 25 * 60_000 }, async (t) => {
   const lines = readFileSync(join(repositoryRoot, '.ci', 'run'), 'utf8').split('\n')
   t.ok(lines.includes(testCommand), 'CI runs it as it stands')
   // CI runs it itself, on a checkout of its own.
-  if (whyNoClone !== false || process.env.CI) return
+  if (reason !== false || process.env.CI) return
   const { code, stdout, stderr } = await runInShell(testCommand, { cwd: clone })
   t.equal(code, 0, 'exit code')
   if (code !== 0) t.comment(`${stdout}\n${stderr}`.slice(-8000))

@@ -14,6 +14,7 @@ import * as linearCrossEntropy from '../../lib/graph/ops/linear-cross-entropy.js
 import * as rmsNorm from '../../lib/graph/ops/rms-norm.js'
 import * as rope from '../../lib/graph/ops/rope.js'
 import * as swiglu from '../../lib/graph/ops/swiglu.js'
+import { allTests } from '../command-line.js'
 import { runCli } from './run-cli.js'
 
 function rowsOf(stdout: string): BenchRow[] {
@@ -22,6 +23,11 @@ function rowsOf(stdout: string): BenchRow[] {
     .split('\n')
     .map((line) => JSON.parse(line))
 }
+
+/** Sizes at which a case is timed for nothing, or with all tests those that users see. */
+const sizes = allTests
+  ? { options: [], step: 'S', copied: 'T 16384 C 896', shape: { T: 1024, V: 4096, C: 256, L: 4 }, parameters: 4_002_048 }
+  : { options: ['--small'], step: 'tiny', copied: 'T 70 C 96', shape: { T: 80, V: 160, C: 64, L: 2 }, parameters: undefined }
 
 t.test('every operation is benchmarked', async (t) => {
   const modules = [adamw, attention, elementwise, embedding, headNorm, linear, linearCrossEntropy, rmsNorm, rope, swiglu]
@@ -33,7 +39,17 @@ t.test('every operation is benchmarked', async (t) => {
 })
 
 t.test('one object a line', async (t) => {
-  const { code, stdout, stderr } = await runCli(['bench', 'add', 'rotary_table', 'cast', 'S', '--threads', '2', '--json'])
+  const { code, stdout, stderr } = await runCli([
+    'bench',
+    'add',
+    'rotary_table',
+    'cast',
+    sizes.step,
+    '--threads',
+    '2',
+    '--json',
+    ...sizes.options,
+  ])
   t.equal(code, 0, stderr)
   const rows = rowsOf(stdout)
   t.same(
@@ -41,10 +57,10 @@ t.test('one object a line', async (t) => {
     [
       ['rotary_table', 'forward', 'f32'],
       ['add', 'forward', 'f32'],
-      ['S', 'train', 'f32'],
+      [sizes.step, 'train', 'f32'],
       ['add', 'forward', 'bf16'],
       ['cast', 'forward', 'bf16'],
-      ['S', 'train', 'bf16'],
+      [sizes.step, 'train', 'bf16'],
     ],
     'what does not depend on the type is measured once',
   )
@@ -56,22 +72,24 @@ t.test('one object a line', async (t) => {
     t.equal(row.step !== undefined, row.tokensPerSecond !== undefined)
     t.notOk(row.against)
   }
-  t.same(rows[2]!.shape, { T: 1024, V: 4096, C: 256, L: 4 })
-  // 6 for each of 4 million parameters and token, and 6·L·H·D·T² of attention.
-  const flops = rows[2]!.gflops! * rows[2]!.medianMs * 1e6
-  t.ok(Math.abs(flops - (6 * 4_002_048 * 1024 + 6 * 4 * 256 * 1024 ** 2)) < 0.01 * flops, `${flops} FLOP of a step`)
+  t.same(rows[2]!.shape, sizes.shape)
+  if (sizes.parameters !== undefined) {
+    // 6 for each of 4 million parameters and token, and 6·L·H·D·T² of attention.
+    const flops = rows[2]!.gflops! * rows[2]!.medianMs * 1e6
+    t.ok(Math.abs(flops - (6 * sizes.parameters * 1024 + 6 * 4 * 256 * 1024 ** 2)) < 0.01 * flops, `${flops} FLOP of a step`)
+  }
   t.ok(rows[5]!.peakBytes < rows[2]!.peakBytes, 'bfloat16 takes less memory')
 })
 
 t.test('the table says how to read it', async (t) => {
-  const { code, stdout, stderr } = await runCli(['bench', 'copy', '--dtype', 'bf16', '--threads', '1'])
+  const { code, stdout, stderr } = await runCli(['bench', 'copy', '--dtype', 'bf16', '--threads', '1', ...sizes.options])
   t.equal(code, 0, stderr)
   t.match(stdout, /causal attention counted once/)
   t.match(
     stdout,
     /1 thread, \w+: \d+ GFLOP\/s of bf16 multiply-adds, [\d.]+ GB\/s of updates in place\n +dtype +shape +median +rate +share/,
   )
-  t.match(stdout, /^copy forward +bf16 +T 16384 C 896 +[\d.]+ ms +[\d.]+ GB\/s +\d+% +[\d.]+ MiB$/m)
+  t.match(stdout, new RegExp(`^copy forward +bf16 +${sizes.copied} +[\\d.]+ ms +[\\d.]+ GB/s +\\d+% +[\\d.]+ [KM]iB$`, 'm'))
 })
 
 t.test('what is not there', async (t) => {
@@ -101,7 +119,7 @@ t.test('against a peer', async (t) => {
   const against = async (what: string, answers = '') => {
     const script = join(folder, 'peer.cjs')
     await writeFile(script, fakePeer(answers))
-    const args = ['bench', what, '--dtype', 'f32', '--threads', '1', '--json', '--against', 'pytorch']
+    const args = ['bench', what, '--dtype', 'f32', '--threads', '1', '--json', '--against', 'pytorch', ...sizes.options]
     const { code, stdout, stderr } = await runCli(args, { env: { LIMO_PEER_PYTHON: `${process.execPath} ${script}` } })
     t.equal(code, 0, stderr)
     return rowsOf(stdout)[0]!
@@ -110,12 +128,12 @@ t.test('against a peer', async (t) => {
   t.match(add.against, { peer: 'pytorch', version: 'fake 1.0', bestMs: 60000, alternated: true })
   t.equal(add.against!.ratio, 60000 / add.medianMs)
   t.notOk('peakBytes' in add.against!, 'operations share a process')
-  t.match((await against('S')).against, { bestMs: 60000, peakBytes: 12345 })
+  t.match((await against(sizes.step)).against, { bestMs: 60000, peakBytes: 12345 })
 
   const refuses = await against('add', `if (request.prepare) return console.log('{"error":"no add here"}')`)
   t.match(refuses, { op: 'add', againstError: 'no add here' })
   t.ok(refuses.medianMs > 0, 'ours is measured all the same')
-  const dies = await against('S', `if (request.runMs !== undefined) process.kill(process.pid, 'SIGKILL')`)
-  t.match(dies, { step: 'S', againstError: /SIGKILL/ })
+  const dies = await against(sizes.step, `if (request.runMs !== undefined) process.kill(process.pid, 'SIGKILL')`)
+  t.match(dies, { step: sizes.step, againstError: /SIGKILL/ })
   t.ok(dies.medianMs > 0)
 })
