@@ -76,10 +76,15 @@ function configure(definitions) {
   if (isConfigured && Object.entries(definitions).every(([name, value]) => known[name] === value)) return
   const generator = known.CMAKE_GENERATOR === undefined && hasCommand('ninja') ? ['-G', 'Ninja'] : []
   const toolchain = options.toolchain ? [`-DCMAKE_TOOLCHAIN_FILE=${path.resolve(options.toolchain)}`] : []
-  run('cmake', [
+  const cache = path.join(folder, 'CMakeCache.txt')
+  const cached = fs.existsSync(cache) ? fs.readFileSync(cache) : undefined
+  // CMake remembers values that it has refused, too.
+  const forget = () => (cached ? fs.writeFileSync(cache, cached) : fs.rmSync(cache, { force: true }))
+  const args = [
     ...['-S', root, '-B', folder, ...generator, ...toolchain],
     ...Object.entries(definitions).map(([name, value]) => `-D${name}=${value}`),
-  ])
+  ]
+  run('cmake', args, forget)
 }
 
 function realPath(name) {
@@ -90,9 +95,10 @@ function realPath(name) {
   }
 }
 
-function run(command, args) {
+function run(command, args, onFailure) {
   const { status, error } = spawnSync(command, args, { stdio: 'inherit' })
   if (status === 0) return
+  onFailure?.()
   console.error(`limo-native: the addon does not build${error ? ` (${error.message})` : '; the lines above say why'}`)
   process.exit(status ?? 1)
 }
