@@ -25,7 +25,7 @@ echo "sources"
 commit=$(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)
 if [ -n "$(git -C "$root" status --porcelain 2>/dev/null)" ]; then commit="$commit with changes"; fi
 echo "$commit" > "$folder/commit"
-tar -C "$root" -c package.json CMakeLists.txt native dist bench scripts | xz -T0 -6 > "$folder/sources.tar.xz"
+tar -C "$root" -c package.json CMakeLists.txt native dist bench scripts test/golden | xz -T0 -6 > "$folder/sources.tar.xz"
 
 # The golden models, where a checkout has them beside it.
 if [ -d "$root/../shared/golden" ]; then

@@ -70,8 +70,12 @@ build() {
     say "build: sources of commit $(cat "$here/commit")"
   fi
   command -v nvcc > /dev/null || say "build: there is no nvcc: without it there is no CUDA backend"
-  (cd "$root" && LIMO_ISA=all LIMO_CUDA=AUTO limited 240 build.log "$node" native/build.cjs --define LIMO_CUDA_LINE_NUMBERS=ON)
+  (cd "$root" && limited 240 build.log "$node" native/build.cjs --define LIMO_CUDA_LINE_NUMBERS=ON)
   local status=$?
+  if [ $status -eq 0 ] && [ "$device" = cuda-emulated ]; then
+    (cd "$root" && limited 240 build.log "$node" native/build.cjs --target emulator)
+    status=$?
+  fi
   say "build: $(outcome $status)"
   [ $status -eq 0 ] && (cd "$root" && "$node" dist/lib/cli/main.js doctor | tee -a "$results/summary.txt")
   return $status
@@ -83,7 +87,7 @@ check() {
   for file in ops/{adamw,attention,elementwise,embedding,head-norm,linear,linear-cross-entropy,rms-norm,rope,swiglu} \
     native/cuda-device lib/train/{golden,golden-bf16,golden-bf16-training,stories260k}; do
     log=check-$(basename $file).log
-    (cd "$root" && LIMO_TEST_DEVICE=$device limited 120 "$log" "$node" "dist/test/$file.test.js")
+    (cd "$root" && LIMO_TEST=all LIMO_TEST_DEVICE=$device limited 120 "$log" "$node" "dist/test/$file.test.js")
     status=$?
     if [ $status -eq 0 ]; then passed=$((passed + 1)); else
       failed=$((failed + 1))
