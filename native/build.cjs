@@ -1,7 +1,7 @@
 // Builds the addon with CMake: of a clone, where npm's `prepare` calls it, and of an installed package (`npx limo-native build`). Needs
 // no package but Node.
 //
-//   node native/build.cjs [--package-folder FOLDER] [--toolchain FILE] [--define NAME=VALUE …] [--target TARGET …]
+//   node native/build.cjs [--package-folder FOLDER] [--toolchain FILE] [--define NAME=VALUE …] [--target TARGET …] [--describe]
 //
 // From the environment: LIMO_ISA (native, all, or a list), LIMO_CUDA (AUTO, ON, OFF), LIMO_WERROR. What is not given stays as the last
 // build had it.
@@ -11,6 +11,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { parseArgs } = require('node:util')
+const findNvcc = require('./find-nvcc.cjs')
 
 const root = path.join(__dirname, '..')
 const { values: options } = parseArgs({
@@ -19,6 +20,8 @@ const { values: options } = parseArgs({
     toolchain: { type: 'string' },
     define: { type: 'string', multiple: true, default: [] },
     target: { type: 'string', multiple: true, default: [] },
+    // Says what the build is for although nothing had to be built.
+    describe: { type: 'boolean', default: false },
   },
 })
 const packageFolder = path.resolve(options['package-folder'])
@@ -33,7 +36,7 @@ const jobs = cachedValues().CMAKE_GENERATOR === 'Ninja' ? [] : ['--parallel', St
 const addon = path.join(packageFolder, 'build', 'Release', 'limo_native.node')
 const builtAt = modifiedAt(addon)
 run('cmake', ['--build', folder, ...jobs, ...options.target.flatMap((target) => ['--target', target])])
-if (packageFolder === root && modifiedAt(addon) !== builtAt) describeBuild()
+if (packageFolder === root && (options.describe || modifiedAt(addon) !== builtAt)) describeBuild()
 
 function hasCommand(command) {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined
@@ -57,7 +60,7 @@ function modifiedAt(file) {
   return fs.existsSync(file) ? fs.statSync(file).mtimeMs : undefined
 }
 
-/** What CMake remembers of the last build. */
+/** The values that CMake remembers of the last build. */
 function cachedValues() {
   const file = path.join(folder, 'CMakeCache.txt')
   if (!fs.existsSync(file)) return {}
@@ -68,7 +71,9 @@ function cachedValues() {
 function configure(definitions) {
   let known = cachedValues()
   // CMake refuses a folder that was configured for another place, as after a checkout has moved.
-  if (known.CMAKE_HOME_DIRECTORY !== undefined && fs.realpathSync(root) !== realPath(known.CMAKE_HOME_DIRECTORY)) {
+  const isMoved = known.CMAKE_HOME_DIRECTORY !== undefined && fs.realpathSync(root) !== realPath(known.CMAKE_HOME_DIRECTORY)
+  // An earlier release had other options, and values of theirs that mean something else here.
+  if (isMoved || (known.CMAKE_HOME_DIRECTORY !== undefined && known.LIMO_ISA === undefined)) {
     fs.rmSync(folder, { recursive: true })
     known = {}
   }
@@ -96,7 +101,11 @@ function realPath(name) {
 }
 
 function run(command, args, onFailure) {
-  const { status, error } = spawnSync(command, args, { stdio: 'inherit' })
+  const nvcc = process.env.CUDACXX ?? findNvcc()
+  const { status, error } = spawnSync(command, args, {
+    stdio: 'inherit',
+    env: { ...process.env, ...(nvcc && { CUDACXX: nvcc }) },
+  })
   if (status === 0) return
   onFailure?.()
   console.error(`limo-native: the addon does not build${error ? ` (${error.message})` : '; the lines above say why'}`)

@@ -3,10 +3,11 @@
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { crossCompiler, hasCommand, hasNvcc } from './tools.mjs'
+import { crossCompiler, findNvcc, hasCommand } from './tools.mjs'
 
 const builders = { 'linux-x64': buildX64, 'linux-arm64': buildArm64 }
-const chosen = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(builders)
+const named = process.argv.slice(2)
+const chosen = named.length > 0 ? named : Object.keys(builders)
 for (const platform of chosen) {
   if (!(platform in builders)) throw new Error(`expected some of ${Object.keys(builders).join(', ')} but received "${platform}"`)
   builders[platform](platform)
@@ -15,27 +16,34 @@ copyHeaders()
 
 function buildX64(platform) {
   if (process.arch !== 'x64') return leaveOut(platform, `this machine is ${process.arch}`)
-  const cuda = hasNvcc() ? 'ON' : 'OFF'
+  const cuda = findNvcc() ? 'ON' : 'OFF'
   if (cuda === 'OFF') console.log(`${platform}: no CUDA backend, for there is no nvcc`)
-  // The clone's own build, where it has everything.
+  // The clone's own build, where it has everything, and nothing that is for looking into it.
   const own = cachedOptions('build/cmake')
-  const isWhole = own.LIMO_ISA === 'all' && (own.LIMO_CUDA === 'ON' || cuda === 'OFF')
+  const isPlain = own.CMAKE_BUILD_TYPE !== 'Debug' && own.LIMO_CUDA_LINE_NUMBERS !== 'ON' && !own.LIMO_SANITIZE
+  const isWhole = isPlain && own.LIMO_ISA === 'all' && (own.LIMO_CUDA === 'ON' || cuda === 'OFF')
   const packageFolder = isWhole ? '.' : join('build', 'prebuild', platform)
-  build(packageFolder, isWhole ? [] : ['--define', 'LIMO_ISA=all', '--define', `LIMO_CUDA=${cuda}`])
+  build(packageFolder, ['--define', 'LIMO_ISA=all', '--define', `LIMO_CUDA=${cuda}`])
   collect(platform, packageFolder, 'strip')
 }
 
 function buildArm64(platform) {
-  if (!hasCommand(crossCompiler)) return leaveOut(platform, `there is no ${crossCompiler} (Debian: g++-aarch64-linux-gnu)`)
   const packageFolder = join('build', 'prebuild', platform)
-  const toolchain = ['--toolchain', join('native', 'aarch64-linux-gnu.cmake')]
-  build(packageFolder, [...toolchain, '--define', 'LIMO_ISA=all', '--define', 'LIMO_CUDA=OFF'])
+  const options = ['--define', 'LIMO_ISA=all', '--define', 'LIMO_CUDA=OFF']
+  if (process.arch === 'arm64') {
+    build(packageFolder, options)
+    return collect(platform, packageFolder, 'strip')
+  }
+  if (!hasCommand(crossCompiler)) return leaveOut(platform, `there is no ${crossCompiler} (Debian: g++-aarch64-linux-gnu)`)
+  build(packageFolder, ['--toolchain', join('native', 'aarch64-linux-gnu.cmake'), ...options])
   collect(platform, packageFolder, 'aarch64-linux-gnu-strip')
 }
 
 function leaveOut(platform, reason) {
   rmSync(join('prebuilds', platform), { recursive: true, force: true })
   console.log(`${platform}: left out, for ${reason}`)
+  // A platform that was asked for by name.
+  if (named.length > 0) process.exitCode = 1
 }
 
 function build(packageFolder, options) {
@@ -50,7 +58,7 @@ function cachedOptions(folder) {
   const file = join(folder, 'CMakeCache.txt')
   if (!existsSync(file)) return {}
   return Object.fromEntries(
-    [...readFileSync(file, 'utf8').matchAll(/^(LIMO_\w+):\w+=(.*)$/gm)].map(([, name, value]) => [name, value]),
+    [...readFileSync(file, 'utf8').matchAll(/^((?:LIMO|CMAKE)_\w+):\w+=(.*)$/gm)].map(([, name, value]) => [name, value]),
   )
 }
 

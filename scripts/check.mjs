@@ -21,9 +21,10 @@ for (const [name, script, args] of steps) {
   console.log(`# ${name}`)
   const { status } = spawnSync(process.execPath, [script, ...args], { stdio: 'inherit' })
   if (status !== 0) console.log(`not ok - ${name}`)
-  // Tests count one by one, below.
+  // Tests count one by one.
   if (name !== 'tests') add({ passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 })
 }
+// Of a run that did not get to its tests, as where something does not compile, there are none: that is a failure.
 add(lastCounts())
 
 console.log('# operations and training steps on 64-bit ARM, emulated')

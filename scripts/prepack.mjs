@@ -18,9 +18,14 @@ for (const name of without)
   if (!(name in parts)) fail(`expected some of ${Object.keys(parts).join(', ')} in LIMO_PACK_WITHOUT but received "${name}"`)
 
 const binaries = process.env.LIMO_PACK_BINARIES
-rmSync('prebuilds', { recursive: true, force: true })
-if (binaries) cpSync(resolve(binaries), 'prebuilds', { recursive: true })
-else run(process.execPath, ['scripts/build-prebuilds.mjs'])
+if (!binaries) {
+  rmSync('prebuilds', { recursive: true, force: true })
+  run(process.execPath, ['scripts/build-prebuilds.mjs'])
+} else if (!existsSync(binaries)) fail(`expected a folder of binaries in LIMO_PACK_BINARIES but there is no ${binaries}`)
+else if (resolve(binaries) !== resolve('prebuilds')) {
+  rmSync('prebuilds', { recursive: true, force: true })
+  cpSync(resolve(binaries), 'prebuilds', { recursive: true })
+}
 for (const name of without) rmSync(parts[name], { force: true })
 
 const missing = Object.keys(parts).filter((name) => !without.includes(name) && !existsSync(parts[name]))
@@ -31,8 +36,9 @@ if (missing.length > 0) {
   )
 }
 if (process.platform === 'linux' && process.arch === 'x64' && !without.includes('linux-x64')) {
-  const { built } = createRequire(import.meta.url)(resolve(parts['linux-x64'])).describeCpu()
-  if (!built.includes('amx')) fail(`expected all instruction sets in ${parts['linux-x64']} but it has ${built.join(', ')}`)
+  const { known, built } = createRequire(import.meta.url)(resolve(parts['linux-x64'])).describeCpu()
+  if (built.length < known.length)
+    fail(`expected ${known.join(', ')} in ${parts['linux-x64']} but it has ${built.join(', ')}: LIMO_ISA=all builds all`)
 }
 const shipped = Object.values(parts).filter((path) => /\.(node|so)$/.test(path) && existsSync(path))
 run(process.execPath, ['scripts/check-baseline.mjs', ...shipped])

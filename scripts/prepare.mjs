@@ -1,10 +1,20 @@
 // npm's `prepare`: what a clone needs to run, after npm ci. Packing has `prepack`, which builds its own.
 import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 
 if (process.env.npm_command !== 'pack' && process.env.npm_command !== 'publish') {
+  if (!existsSync('node_modules/typescript') || !existsSync('node_modules/node-api-headers')) {
+    console.error(
+      'limo-native: expected the development dependencies, which build a clone, but they are not installed: npm ci --include=dev',
+    )
+    process.exit(1)
+  }
   // The types first: what the build left out is then the last line.
-  for (const script of ['build:types', 'build:native']) {
-    const { status } = spawnSync('npm', ['run', '--silent', script], { stdio: 'inherit' })
+  for (const args of [
+    ['run', '--silent', 'build:types'],
+    ['run', '--silent', 'build:native', '--', '--describe'],
+  ]) {
+    const { status } = spawnSync('npm', args, { stdio: 'inherit' })
     if (status !== 0) process.exit(status ?? 1)
   }
 }

@@ -1,13 +1,14 @@
 // Runs test files, each as a process of its own, as many at a time as there are processors, and counts their tests. A file is a program
 // that prints TAP and can be run alone: node dist/test/ops/linear.test.js.
 import { spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 
 const folder = '.tap'
-/** A file that takes longer has hung. */
-const LIMIT_MS = 30 * 60_000
+const countsFile = join(folder, 'counts.json')
+/** A file that takes longer has hung; those of test/checkout/ install and train. */
+const limitOf = (file) => (file.includes('checkout') ? 30 : 10) * 60_000
 /** Lines of an assertion that failed, its differences among them. */
 const SHOWN_LINES = 60
 
@@ -18,19 +19,21 @@ export function findTests(names) {
     .map((name) => join('dist', 'test', name))
     .sort()
   if (names.length === 0) return all
-  return names.flatMap((name) => {
+  const found = names.flatMap((name) => {
     const part = name.replace(/^\.\//, '').replace(/\.ts$/, '.js')
-    const found = all.filter((file) => file.includes(part))
-    if (found.length === 0) throw new Error(`expected a test file but received "${name}"`)
-    return found
+    const files = all.filter((file) => file.includes(part))
+    if (files.length > 0) return files
+    console.error(`expected a test file but received "${name}"`)
+    return process.exit(2)
   })
+  return [...new Set(found)]
 }
 
 /**
  * Resolves to {passed, failed, skipped}; prints a line for each file, what failed, and what was skipped for which reason. `command` runs
- * a file in place of node, and `title` tells such a run from others.
+ * a file in place of node, and `title` tells such a run from others. The counts of a whole run are kept for `lastCounts`.
  */
-export async function runTests(files, { env = {}, command = [process.execPath], title = 'tests' } = {}) {
+export async function runTests(files, { env = {}, command = [process.execPath], title = 'tests', isWhole = false } = {}) {
   const durationsFile = join(folder, `${title}-durations.json`)
   const durations = readDurations(durationsFile)
   const longest = (file) => durations[file] ?? Number.POSITIVE_INFINITY
@@ -47,20 +50,27 @@ export async function runTests(files, { env = {}, command = [process.execPath], 
       const skipped = result.skipped > 0 ? `, ${result.skipped} skipped` : ''
       console.log(`${result.failed > 0 ? 'not ok' : 'ok'} ${seconds} s  ${file}: ${result.passed} passed${skipped}`)
       if (result.report !== '') console.log(result.report)
+      // What an installation printed and how long it took is read by people.
+      else if (file.includes('checkout')) for (const comment of result.comments) console.log(`       ${comment}`)
     }
   }
   await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, work))
   mkdirSync(folder, { recursive: true })
   writeFileSync(durationsFile, JSON.stringify(durations))
-  writeFileSync(join(folder, `${title}-counts.json`), JSON.stringify(totals))
+  if (isWhole) writeFileSync(countsFile, JSON.stringify(totals))
   if (reasons.size > 0)
     console.log(`skipped: ${[...reasons].map(([reason, count]) => `${count} (${reason || 'no reason given'})`).join('; ')}`)
   return totals
 }
 
-/** The counts of the last run of `npm test`. */
+/** The counts of the last run of all tests; one failure where it did not come to its end. */
 export function lastCounts() {
-  return JSON.parse(readFileSync(join(folder, 'tests-counts.json'), 'utf8'))
+  if (!existsSync(countsFile)) return { passed: 0, failed: 1, skipped: 0 }
+  return JSON.parse(readFileSync(countsFile, 'utf8'))
+}
+
+export function forgetCounts() {
+  rmSync(countsFile, { force: true })
 }
 
 export function formatCounts({ passed, failed, skipped }) {
@@ -78,11 +88,22 @@ function readDurations(durationsFile) {
 function runFile(file, [program, ...args], env) {
   const startedAt = performance.now()
   const child = spawn(program, [...args, file], {
-    // Tests read and write no cache of the user's. tap's own limit is half a minute.
-    env: { ...process.env, LIMO_CACHE_DIR: resolve(folder, 'examples'), TAP_TIMEOUT: String(LIMIT_MS / 1000), ...env },
+    // Tests read and write no cache of the user's. Without colours, which some libraries take CI for a terminal for. tap's own limit is
+    // half a minute.
+    env: {
+      ...process.env,
+      LIMO_CACHE_DIR: resolve(folder, 'examples'),
+      NO_COLOR: '1',
+      TAP_TIMEOUT: String(limitOf(file) / 1000),
+      ...env,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS)
+  const timer = setTimeout(() => {
+    child.kill('SIGKILL')
+    // What it has started may hold them open.
+    for (const stream of [child.stdout, child.stderr]) stream.destroy()
+  }, limitOf(file))
   let [output, errors] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (text) => {
     output += text
@@ -121,5 +142,11 @@ function readTap(output, errors, ending) {
     report.push(`ended with ${ending}`, errors.slice(-4000))
     if (report.length === 2) report.push(output.slice(-4000))
   }
-  return { ...counts, reasons, report: counts.failed > 0 ? report.join('\n').trimEnd() : '' }
+  const comments = output.match(/^ {4}# (?!Subtest|time=|\{).*/gm) ?? []
+  return {
+    ...counts,
+    reasons,
+    comments: comments.map((line) => line.trim()),
+    report: counts.failed > 0 ? report.join('\n').trimEnd() : '',
+  }
 }

@@ -1,4 +1,4 @@
-// What several scripts do before they run anything.
+// Steps that several scripts begin with.
 import { spawnSync } from 'node:child_process'
 
 /** Runs node on a script and ends this process where it fails. */
@@ -7,13 +7,14 @@ export function runScript(script, args = [], env = {}) {
   if (status !== 0) process.exit(status ?? 1)
 }
 
-/** Builds what has changed, so that no test runs over an older addon. */
-export function buildAddon(env) {
-  runScript('native/build.cjs', [], env)
+/** Builds what has changed, so that no test runs over an older addon. `settings`: LIMO_ISA and LIMO_CUDA. */
+export function buildAddon(settings) {
+  runScript('native/build.cjs', [], settings)
 }
 
-export function buildEmulator() {
-  runScript('native/build.cjs', ['--target', 'emulator'])
+/** The emulated CUDA device, which is for x86-64 alone. */
+export function buildEmulator(settings) {
+  if (process.arch === 'x64') runScript('native/build.cjs', ['--target', 'emulator'], settings)
 }
 
 export function compileTypes() {

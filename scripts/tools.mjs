@@ -1,6 +1,9 @@
-// What of the tools that only some checks and builds need is on this machine.
+// Tools that only some builds and checks need: whether this machine has them.
 import { spawnSync } from 'node:child_process'
-import { join } from 'node:path'
+import { createRequire } from 'node:module'
+
+/** The path of nvcc, or undefined. */
+export const findNvcc = createRequire(import.meta.url)('../native/find-nvcc.cjs')
 
 export const crossCompiler = 'aarch64-linux-gnu-g++'
 
@@ -8,12 +11,12 @@ export function hasCommand(command) {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
 }
 
-/** $NVCC, or that of the PATH, or $CUDA_HOME/bin/nvcc; undefined where there is none. */
-export function findNvcc() {
-  const candidates = [process.env.NVCC, 'nvcc', process.env.CUDA_HOME && join(process.env.CUDA_HOME, 'bin/nvcc')]
-  return candidates.find((path) => path && hasCommand(path))
+/** The settings of a build of everything that this machine can build; the environment goes before. */
+export function wholeBuild() {
+  return { LIMO_ISA: process.env.LIMO_ISA || 'all', LIMO_CUDA: process.env.LIMO_CUDA || (findNvcc() ? 'ON' : 'OFF') }
 }
 
-export function hasNvcc() {
-  return findNvcc() !== undefined
+/** The settings of a build for this processor, whatever the last one was for; the environment goes before. */
+export function ownBuild() {
+  return { LIMO_ISA: process.env.LIMO_ISA || 'native', LIMO_CUDA: process.env.LIMO_CUDA || 'AUTO' }
 }

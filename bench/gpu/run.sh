@@ -70,7 +70,7 @@ build() {
     say "build: sources of commit $(cat "$here/commit")"
   fi
   command -v nvcc > /dev/null || say "build: there is no nvcc: without it there is no CUDA backend"
-  (cd "$root" && limited 240 build.log "$node" native/build.cjs --define LIMO_CUDA_LINE_NUMBERS=ON)
+  (cd "$root" && limited 240 build.log "$node" native/build.cjs --define LIMO_CUDA_LINE_NUMBERS=ON --define "LIMO_CUDA=$([ "$device" = cuda ] && echo ON || echo AUTO)")
   local status=$?
   if [ $status -eq 0 ] && [ "$device" = cuda-emulated ]; then
     (cd "$root" && limited 240 build.log "$node" native/build.cjs --target emulator)

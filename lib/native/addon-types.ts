@@ -82,13 +82,15 @@ export interface Addon {
     options: { kind: 'cpu'; threads: number; isa?: string } | { kind: 'cuda' | 'cuda-emulated'; ordinal: number },
   ) => NativeDevice
   describeCpu(): {
-    /** Those that this build has kernels for and this processor knows, the best one last. */
+    /** Instruction sets that devices can be opened for: this build has kernels for them and this processor has them. The best is last. */
     instructionSets: string[]
     best: string
-    /** Those that this processor knows besides, for which this build has no kernels. */
+    /** Instruction sets of this processor that this build has no kernels for. */
     notBuilt: string[]
-    /** Those that this build has kernels for. */
+    /** Instruction sets that this build has kernels for. */
     built: string[]
+    /** Instruction sets of this architecture that kernels can be built for. */
+    known: string[]
     scratchBytesPerThread: number
   }
   /** What multiplies matrices is looked for where it is asked for. */

@@ -141,7 +141,7 @@ export class Device {
   ) {}
 
   /**
-   * What the device is: threads, instruction set (`amx`, `avx512bf16`, `avx512`, `avx2`, `portable`, or `sm_90` and the like), bytes of
+   * What the device is: threads, instruction set (`portable`, `avx2`, `avx512`, `avx512bf16`, `amx`; `neon`, `neonbf16`; or `sm_90` and the like), bytes of
    * working memory, and for a CUDA device a sentence about it and the bytes that were free when it was opened.
    */
   get info(): { threads: number; instructionSet: string; scratchBytes: number; description: string; memoryBytes?: number } {
@@ -210,7 +210,8 @@ export class Device {
 /**
  * Opens a device: `cpu`, or `cuda`, `cuda:1`, … There is no silent change to another device.
  *
- * The environment variable LIMO_CPU (`portable`, `avx2`, `avx512`, `avx512bf16`, `amx`) forces an instruction set of the CPU backend.
+ * The environment variable LIMO_CPU (`portable`, `avx2`, `avx512`, `avx512bf16`, `amx`; on ARM `neon`, `neonbf16`) forces an instruction set of the CPU
+ * backend, one that `limo-native doctor` lists.
  * `cuda-emulated` runs the CUDA backend's kernels in an emulator on the CPU, slowly, for tests; only a checkout builds it.
  *
  * @throws NativeError ADDON_UNAVAILABLE, DEVICE_UNAVAILABLE

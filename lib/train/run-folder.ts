@@ -48,7 +48,8 @@ export function resumeNotes({ folder, state, skipped }: FoundCheckpoint, instruc
 
 /** Instruction sets that give the same bits have the same name here: in float32 products of bfloat16 make no difference. */
 function orderOfSums(instructionSet: string, { settings }: TrainingState): string {
-  return ['avx512bf16', 'amx'].includes(instructionSet) && settings.bf16 !== true ? 'avx512' : instructionSet
+  const plain: Record<string, string> = { avx512bf16: 'avx512', amx: 'avx512', neonbf16: 'neon' }
+  return settings.bf16 === true ? instructionSet : (plain[instructionSet] ?? instructionSet)
 }
 
 /** Throws WRITE_FAILED where a file has the name of the output folder. */

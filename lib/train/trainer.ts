@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { makeFolder, removeStaleTemporaries } from '../checkpoint/atomic-folder.js'
 import { checkTensors, type ModelFolder, openModelFolder } from '../checkpoint/model-folder.js'
 import { expectedTensors } from '../checkpoint/tensor-names.js'
@@ -120,7 +121,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     const scorer = run.generation && (await GenerationScorer.create(device, run.generation, config.bf16 ? weights : parameters))
     const resumedStep = checkpoint?.state.step ?? 0
     await makeFolder(outputDir)
-    await removeStaleTemporaries(outputDir)
+    for (const folder of [outputDir, join(outputDir, 'training-state')]) await removeStaleTemporaries(folder)
     if (!continues) await removeEarlierRun(outputDir)
     metrics = await MetricsWriter.open(outputDir, continues ? resumedStep : undefined)
     const notes = [...run.notes, ...(checkpoint ? resumeNotes(checkpoint, identity.instructionSet) : [])]

@@ -97,7 +97,10 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
     const std::string name = options.Get("isa").As<Napi::String>().Utf8Value();
     for (Isa isa : kAllIsas)
       if (name == isa_name(isa) && isa_built(isa) && isa_supported(isa)) return std::make_shared<CpuDevice>(static_cast<int>(threads), isa);
-    throw Error(ErrorCode::kDeviceUnavailable, "this processor or this build has no instruction set \"" + name + "\"");
+    for (Isa isa : kAllIsas)
+      if (name == isa_name(isa) && isa_supported(isa))
+        throw Error(ErrorCode::kDeviceUnavailable, "this build has no kernels for \"" + name + "\": limo-native build --isa all makes them");
+    throw Error(ErrorCode::kDeviceUnavailable, "this processor has no instruction set \"" + name + "\"");
   }
 
   // The end of the environment (process exit, worker.terminate) must not wait for a long program.
@@ -175,8 +178,10 @@ Napi::Value DescribeCpu(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(info.Env());
   auto supported = Napi::Array::New(info.Env());
   auto built = Napi::Array::New(info.Env());
+  auto known = Napi::Array::New(info.Env());
   auto not_built = Napi::Array::New(info.Env());
   for (Isa isa : kAllIsas) {
+    known.Set(known.Length(), isa_name(isa));
     if (isa_built(isa)) built.Set(built.Length(), isa_name(isa));
     if (!isa_supported(isa)) continue;
     auto& list = isa_built(isa) ? supported : not_built;
@@ -185,6 +190,7 @@ Napi::Value DescribeCpu(const Napi::CallbackInfo& info) {
   result.Set("instructionSets", supported);
   result.Set("notBuilt", not_built);
   result.Set("built", built);
+  result.Set("known", known);
   result.Set("best", isa_name(best_isa()));
   result.Set("scratchBytesPerThread", static_cast<double>(kScratchBytesPerThread));
   return result;

@@ -119,7 +119,7 @@ t.test('against a peer', async (t) => {
   const against = async (what: string, answers = '') => {
     const script = join(folder, 'peer.cjs')
     await writeFile(script, fakePeer(answers))
-    const args = ['bench', what, '--dtype', 'f32', '--threads', '1', '--json', '--against', 'pytorch', ...sizes.options]
+    const args = ['bench', what, '--dtype', 'f32', '--threads', '1', '--json', '--against', 'pytorch', '--small']
     const { code, stdout, stderr } = await runCli(args, { env: { LIMO_PEER_PYTHON: `${process.execPath} ${script}` } })
     t.equal(code, 0, stderr)
     return rowsOf(stdout)[0]!
@@ -128,12 +128,12 @@ t.test('against a peer', async (t) => {
   t.match(add.against, { peer: 'pytorch', version: 'fake 1.0', bestMs: 60000, alternated: true })
   t.equal(add.against!.ratio, 60000 / add.medianMs)
   t.notOk('peakBytes' in add.against!, 'operations share a process')
-  t.match((await against(sizes.step)).against, { bestMs: 60000, peakBytes: 12345 })
+  t.match((await against('tiny')).against, { bestMs: 60000, peakBytes: 12345 })
 
   const refuses = await against('add', `if (request.prepare) return console.log('{"error":"no add here"}')`)
   t.match(refuses, { op: 'add', againstError: 'no add here' })
   t.ok(refuses.medianMs > 0, 'ours is measured all the same')
-  const dies = await against(sizes.step, `if (request.runMs !== undefined) process.kill(process.pid, 'SIGKILL')`)
-  t.match(dies, { step: sizes.step, againstError: /SIGKILL/ })
+  const dies = await against('tiny', `if (request.runMs !== undefined) process.kill(process.pid, 'SIGKILL')`)
+  t.match(dies, { step: 'tiny', againstError: /SIGKILL/ })
   t.ok(dies.medianMs > 0)
 })

@@ -74,7 +74,7 @@ t.test('doctor', async (t) => {
   t.same({ code, stderr }, { code: 0, stderr: '' })
   t.match(stdout, new RegExp(`Node +${process.version} `))
   t.match(stdout, /addon +loads/)
-  t.match(stdout, /instruction sets +portable.*; in use: (portable|avx2|avx512|amx)/)
+  t.match(stdout, /instruction sets +portable.*; in use: (portable|avx2|avx512|avx512bf16|amx|neon|neonbf16)$/m)
   t.match(stdout, /cpu device +opens with \d+ threads/)
   t.match(stdout, /cuda device +not available: .+/, 'with the reason')
   const forced = await runCli(['doctor'], { env: { LIMO_CPU: 'portable' } })

@@ -7,7 +7,7 @@ import { prepareRun } from '../../lib/train/prepare.js'
 import { TrainStep } from '../../lib/train/step.js'
 import { cudaPlaces, whyNoEmulator } from '../ops/run-op.js'
 import { tinySettings, writeTinyInputs } from '../tiny-inputs.js'
-import { asOptions, runCli } from './run-cli.js'
+import { asOptions, runCli, spawnCli } from './run-cli.js'
 
 /* The CUDA backend as a user meets it: on a machine without a device, and over the emulator. */
 
@@ -54,7 +54,7 @@ t.test('a run on the emulated device resumes to the bits of one that never stopp
 
 t.test('a device that fails ends the run with a sentence, and what was saved stays', { skip }, async (t) => {
   const settings = { ...(await settingsFor(t)), device: 'cuda-emulated', save_strategy: 'steps', save_steps: 1, max_steps: 4 }
-  const { code, stdout, stderr } = await runCli(['train', ...asOptions(settings)], {
+  const { code, stdout, stderr } = await spawnCli(['train', ...asOptions(settings)], {
     env: { LIMO_EMULATED_FAILED_LAUNCH: '200' },
   })
   t.equal(code, 1)

@@ -79,8 +79,25 @@ t.test('killed between two states of what is on disk and resumed = never stopped
   }
 })
 
-/** Random kills; LIMO_KILLS=300 for a night. */
-const KILLS = Number(process.env.LIMO_KILLS ?? 20)
+t.test('killed while a checkpoint takes the place of another of its name', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  const settings = { max_steps: 6, save_strategy: 'steps', save_steps: 3 }
+  const outputDir = join(folder, 'out')
+  t.equal((await runCli(trainArguments(inputs, outputDir, settings))).code, 0)
+  const expected = await traceOf(outputDir)
+  const fromThird = trainArguments(inputs, outputDir, { ...settings, resume_from_checkpoint: join(outputDir, 'checkpoint-3') })
+  // The first rename is that of the metrics.
+  for (const moment of ['rename:2', 'aside:1', 'renamed:2']) {
+    t.equal((await spawnCli(fromThird, { env: { LIMO_FAIL_AT: moment } })).signal, 'SIGKILL', moment)
+    t.equal((await runCli(trainArguments(inputs, outputDir, { ...settings, resume_from_checkpoint: true }))).code, 0)
+    expectSameBits(t, await traceOf(outputDir), expected, `killed at ${moment}`)
+    t.same(checkpointsIn(outputDir), ['checkpoint-3', 'checkpoint-6'])
+  }
+})
+
+/** Random kills; the moments above are sharper. LIMO_KILLS=300 for a night. */
+const KILLS = Number(process.env.LIMO_KILLS ?? 12)
 
 const skipRandomKills = !allTests && whySlowTestsAreSkipped
 t.test('killed at random moments and resumed = never stopped', { skip: skipRandomKills }, async (t) => {

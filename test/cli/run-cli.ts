@@ -1,7 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { run } from '../../lib/cli/run.js'
 import { shellEnvironment, withoutHooks } from '../command-line.js'
 import { repositoryRoot } from '../shared-files.js'
 
@@ -85,12 +84,20 @@ for (const name of ['stdout', 'stderr'] as const) {
     const store = captured.getStore()
     if (store === undefined) return write(chunk, ...rest)
     store[name] += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString()
+    const callback: unknown = rest.at(-1)
+    if (typeof callback === 'function') callback()
     return true
   }) as typeof stream.write
+  // A command writes into a pipe, wherever the tests were started.
+  Object.assign(stream, { isTTY: undefined, columns: undefined })
 }
+// Read when colours are first asked for: before the command is loaded, which is why it is not imported above.
+process.env.NO_COLOR = '1'
 
 // As in shellEnvironment; a relative one would be of the folder that a command runs in.
 process.env.LIMO_CACHE_DIR = join(repositoryRoot, '.tap', 'examples')
+/** Variables of a command that someone may have set for a process that runs tests. */
+for (const name of ['LIMO_CPU', 'LIMO_FAIL_AT', 'LIMO_PEER_PYTHON', 'LIMO_CUBLASLT']) delete process.env[name]
 
 let last: Promise<unknown> = Promise.resolve()
 
@@ -105,6 +112,7 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
 }
 
 async function runInProcess(args: readonly string[], { cwd, env = {} }: CliOptions): Promise<CliResult> {
+  const { run } = await import('../../lib/cli/run.js')
   const output = { stdout: '', stderr: '' }
   const before = { cwd: process.cwd(), exitCode: process.exitCode, env: { ...process.env } }
   if (cwd !== undefined) process.chdir(cwd)

@@ -26,7 +26,7 @@ export const buildCommand: CommandModule<object, BuildArguments> = {
       ...(isa !== undefined && { LIMO_ISA: isa }),
       ...(cuda !== undefined && { LIMO_CUDA: cuda.toUpperCase() }),
     }
-    const { status } = spawnSync(process.execPath, [join(packageRoot, 'native', 'build.cjs')], {
+    const { status } = spawnSync(process.execPath, [join(packageRoot, 'native', 'build.cjs'), '--describe'], {
       stdio: 'inherit',
       env: { ...process.env, ...environment },
     })

@@ -23,8 +23,7 @@ export interface GoldenFamily {
 
 const names = ['qwen2', 'qwen3', 'llama3']
 
-/** A golden model of each family: what tests of one path are run on. */
-export const ownGoldens: GoldenFamily[] = names.map((name) => ({
+const ownGoldens: GoldenFamily[] = names.map((name) => ({
   family: `${name}, small`,
   folder: join(repositoryRoot, 'test', 'golden', name),
   skip: false,
@@ -32,8 +31,8 @@ export const ownGoldens: GoldenFamily[] = names.map((name) => ({
 
 const sharedGoldens: GoldenFamily[] = names.map((name) => {
   const folder = sharedPath('golden', name)
-  const absent = folder === undefined && 'shared/golden is absent'
-  return { family: name, folder: folder!, skip: allTests ? absent : 'the larger golden models: npm run test:all' }
+  const reason = allTests ? false : 'the larger golden models: npm run test:all'
+  return { family: name, folder: folder!, skip: folder === undefined ? 'shared/golden is absent' : reason }
 })
 
 export const goldenFamilies = [...ownGoldens, ...sharedGoldens]
