@@ -1,5 +1,5 @@
-// npm run build:prebuilds [-- PLATFORM …]: the binaries of a package, stripped, in prebuilds/, and the headers that one needs to be built
-// again. linux-x64 is built here with all instruction sets, and CUDA where there is nvcc; linux-arm64 is compiled by a cross compiler.
+// npm run build:prebuilds [-- PLATFORM …]: the binaries of a package, stripped, in prebuilds/, and the headers for building one again.
+// linux-x64 has all instruction sets, and CUDA where there is nvcc; linux-arm64 comes from a cross compiler, or from that processor itself.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'

@@ -9,11 +9,10 @@ if (process.env.npm_command !== 'pack' && process.env.npm_command !== 'publish')
     )
     process.exit(1)
   }
-  // The types first: what the build left out is then the last line.
-  for (const args of [
-    ['run', '--silent', 'build:types'],
-    ['run', '--silent', 'build:native', '--', '--describe'],
-  ]) {
+  // The types first: the last line is then what the native build left out. LIMO_NATIVE_PREBUILD names a folder with an addon that is
+  // built already.
+  const native = process.env.LIMO_NATIVE_PREBUILD ? [] : [['run', '--silent', 'build:native', '--', '--describe']]
+  for (const args of [['run', '--silent', 'build:types'], ...native]) {
     const { status } = spawnSync('npm', args, { stdio: 'inherit' })
     if (status !== 0) process.exit(status ?? 1)
   }

@@ -6,11 +6,11 @@
 namespace limo {
 
 // The floating-point operations a second that all threads together reach in multiply-adds on registers: the ceiling that
-// matrix products are measured against. Takes about a tenth of a second. Each of these, where
-// `small`, takes no time instead, and its result says nothing: for tests of what calls it.
+// matrix products are measured against. Takes about a tenth of a second. With `small` this and the other
+// measurements take no time and their results are meaningless: for tests of the code that calls them.
 double measure_multiply_add_rate(Isa isa, const CpuContext& context, bool small);
 
-// The same for multiply-adds of bfloat16 summed in float32: where there is an instruction for them (avx512bf16) its rate,
+// The same for multiply-adds of bfloat16 summed in float32: where there is an instruction for them (avx512bf16, amx, neonbf16) its rate,
 // elsewhere that of float32, to which bfloat16 is widened.
 double measure_bf16_multiply_add_rate(Isa isa, const CpuContext& context, bool small);
 
