@@ -7,8 +7,11 @@ import { join, resolve } from 'node:path'
 
 const folder = '.tap'
 const countsFile = join(folder, 'counts.json')
+/** Test files that build packages or train for minutes. */
+const takesAll = (file) => file.includes('checkout')
+
 /** A file that takes longer has hung; those of test/checkout/ install and train. */
-const limitOf = (file) => (file.includes('checkout') ? 30 : 10) * 60_000
+const limitOf = (file) => (takesAll(file) ? 30 : 10) * 60_000
 /** Lines of an assertion that failed, its differences among them. */
 const SHOWN_LINES = 60
 
@@ -37,10 +40,10 @@ export async function runTests(files, { env = {}, command = [process.execPath], 
   const durationsFile = join(folder, `${title}-durations.json`)
   const durations = readDurations(durationsFile)
   const longest = (file) => durations[file] ?? Number.POSITIVE_INFINITY
-  const queue = [...files].sort((a, b) => longest(b) - longest(a) || a.localeCompare(b))
+  const ordered = [...files].sort((a, b) => longest(b) - longest(a) || a.localeCompare(b))
   const totals = { passed: 0, failed: 0, skipped: 0 }
   const reasons = new Map()
-  const work = async () => {
+  const work = async (queue) => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
       const result = await runFile(file, command, env)
       for (const name of Object.keys(totals)) totals[name] += result[name]
@@ -51,10 +54,13 @@ export async function runTests(files, { env = {}, command = [process.execPath], 
       console.log(`${result.failed > 0 ? 'not ok' : 'ok'} ${seconds} s  ${file}: ${result.passed} passed${skipped}`)
       if (result.report !== '') console.log(result.report)
       // What an installation printed and how long it took is read by people.
-      else if (file.includes('checkout')) for (const comment of result.comments) console.log(`       ${comment}`)
+      else if (takesAll(file)) for (const comment of result.comments) console.log(`       ${comment}`)
     }
   }
-  await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, work))
+  // Builds and whole trainings use every processor, and two at once disturb each other: threads that wait for threads that do not run.
+  await work(ordered.filter(takesAll))
+  const rest = ordered.filter((file) => !takesAll(file))
+  await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, () => work(rest)))
   mkdirSync(folder, { recursive: true })
   writeFileSync(durationsFile, JSON.stringify(durations))
   if (isWhole) writeFileSync(countsFile, JSON.stringify(totals))
