@@ -65,6 +65,8 @@ export {
   TOKENS,
 } from './native/addon-types.js'
 export { Arena, CompiledProgram, Device, type DeviceOptions, openDevice, type RunOptions } from './native/device.js'
+export { type CommonStorage, type Placement, type Plan, PlanBuilder, type PlannedProgram, type Storage } from './plan/plan.js'
+export { Session } from './plan/session.js'
 export { type ArithmeticChain, generateChains } from './quickstart/chains.js'
 export { prepareQuickstart, type Quickstart } from './quickstart/quickstart.js'
 export { type EvalMetrics, readMetrics, type StepMetrics } from './train/metrics.js'

@@ -1,9 +1,10 @@
 import { Graph } from '../graph/graph.js'
-import { aligned, planMemory, tensorBytes } from '../graph/memory-plan.js'
+import { aligned, tensorBytes } from '../graph/memory-plan.js'
 import type { AttributeValue, OpDefinition } from '../graph/op.js'
-import { describeProgram } from '../graph/program.js'
 import { Tensor } from '../graph/tensor.js'
-import type { CompiledProgram, Device } from '../native/device.js'
+import type { Device } from '../native/device.js'
+import { PlanBuilder } from '../plan/plan.js'
+import { Session } from '../plan/session.js'
 import { type ComputeType, fromBf16, toBf16 } from './compute-type.js'
 
 /** An operand of a benchmarked operation, of the type that the operation's rule says; written ones have no values. */
@@ -52,7 +53,7 @@ export interface PreparedCase {
   check: () => Promise<void>
 }
 
-/** Puts a case on a device as a program of one operation, its operands one after another in an arena. */
+/** Puts a case on a device as a program of one operation, its operands one after another in a storage. */
 export async function prepareCase(device: Device, type: ComputeType, opCase: OpCase): Promise<PreparedCase> {
   const rules = { ...opCase.before?.operands, ...opCase.op.operands }
   const dtypeOf = (name: string) => rules[name]?.dtype ?? type.dtype
@@ -61,46 +62,48 @@ export async function prepareCase(device: Device, type: ComputeType, opCase: OpC
   const bounds = { maxTokens: 0, maxSequences: 0 }
   let bytes = 0
   for (const [name, { shape }] of Object.entries(opCase.operands)) {
-    const tensor = new Tensor({ name, kind: 'input', shape, dtype: dtypeOf(name) })
+    // Lasting, as a parameter is: it is written once and read by many runs.
+    const tensor = new Tensor({ name, kind: 'parameter', shape, dtype: dtypeOf(name) })
     tensors.set(name, tensor)
     offsets.set(tensor, bytes)
     bytes += aligned(tensorBytes(tensor, bounds))
   }
-  const arena = device.allocate(bytes)
-  const compile = (op: OpDefinition, calls = 1): CompiledProgram => {
+  const planOf = (op: OpDefinition, calls = 1) => {
     const graph = new Graph(type.dtype)
     const operands = Object.fromEntries([...tensors].filter(([name]) => name in op.operands))
     const attributes = Object.entries(opCase.attributes ?? {}).filter(([name]) => op.attributes?.includes(name))
     for (let call = 0; call < calls; call++) graph.append(op, operands, Object.fromEntries(attributes))
-    const memory = planMemory(graph, bounds)
-    const place = (tensor: Tensor) => ({ arena: 0, offset: offsets.get(tensor)! })
-    return device.compile(describeProgram(graph, { memory, activationArena: 0, place }), [arena])
+    const place = (tensor: Tensor) => ({ storage: 'operands' as const, offset: offsets.get(tensor)! })
+    return new PlanBuilder<'operands', 'call'>({ operands: bytes })
+      .add('call', graph, { bounds, place })
+      .build({ device: device.name, threads: device.info.threads })
   }
-  const before = opCase.before && compile(opCase.before)
-  const program = compile(opCase.op)
+  const session = await Session.open(planOf(opCase.op), device)
+  const { operands } = session.arenas
+  const before = opCase.before && (await Session.open(planOf(opCase.before), device, { operands }))
   const offsetOf = (name: string) => offsets.get(tensors.get(name)!)!
   const fill = async () => {
     for (const [name, { values }] of Object.entries(opCase.operands)) {
       if (!values) continue
-      await arena.write(offsetOf(name), dtypeOf(name) === 'bf16' ? toBf16(values as Float32Array) : values)
+      await operands.write(offsetOf(name), dtypeOf(name) === 'bf16' ? toBf16(values as Float32Array) : values)
     }
-    await before?.run()
+    await before?.run('call')
   }
   const read = async (name: string) => {
-    const { buffer } = await arena.read(offsetOf(name), tensorBytes(tensors.get(name)!, bounds))
+    const { buffer } = await operands.read(offsetOf(name), tensorBytes(tensors.get(name)!, bounds))
     return dtypeOf(name) === 'bf16' ? fromBf16(new Uint16Array(buffer)) : new Float32Array(buffer)
   }
   await fill()
   return {
     bytes,
-    run: () => program.run(),
+    run: () => session.run('call'),
     repeated(calls) {
-      const repeated = compile(opCase.op, calls)
-      return () => repeated.run()
+      const repeated = Session.open(planOf(opCase.op, calls), device, { operands })
+      return async () => (await repeated).run('call')
     },
     async check() {
       await fill()
-      await program.run()
+      await session.run('call')
       await opCase.check({
         read,
         expectClose(name, index, got, expected, bound) {

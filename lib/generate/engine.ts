@@ -1,6 +1,7 @@
 import { NativeError } from '../errors.js'
-import type { Arena, CompiledProgram, Device } from '../native/device.js'
-import { type GenerationPlan, type GenerationProgram, generationArenas } from './generation-plan.js'
+import type { Arena, Device } from '../native/device.js'
+import { Session } from '../plan/session.js'
+import type { GenerationPlan, GenerationProgram } from './generation-plan.js'
 import { PagePool } from './page-pool.js'
 import { type EngineEnd, Sequence, type SequenceRequest } from './sequence.js'
 import { decodeInputs, prefillInputs, type StepRow } from './step-inputs.js'
@@ -15,24 +16,20 @@ import { decodeInputs, prefillInputs, type StepRow } from './step-inputs.js'
 export class Engine {
   readonly pool: PagePool
   readonly #plan: GenerationPlan
-  readonly #programs: Record<GenerationProgram, CompiledProgram>
+  readonly #session: Session<string, GenerationProgram>
   readonly #waiting: Sequence[] = []
   #running: Sequence[] = []
   #isBusy = false
 
-  private constructor(plan: GenerationPlan, programs: Record<GenerationProgram, CompiledProgram>) {
+  private constructor(plan: GenerationPlan, session: Session<string, GenerationProgram>) {
     this.#plan = plan
-    this.#programs = programs
+    this.#session = session
     this.pool = new PagePool(plan.shape.pages, plan.shape.pageSize)
   }
 
   /** Allocates what the plan says but the weights, which lie in `weights` as the plan's layout has them, and compiles the programs. */
   static async create(device: Device, plan: GenerationPlan, weights: Arena): Promise<Engine> {
-    const arenas = generationArenas.map((name) => (name === 'weights' ? weights : device.allocate(plan.bytes[name])))
-    const inputs = arenas[generationArenas.indexOf('inputs')]!
-    for (const { offset, values } of plan.constants) await inputs.write(offset, values)
-    const entries = Object.entries(plan.programs).map(([name, { description }]) => [name, device.compile(description, arenas)])
-    return new Engine(plan, Object.fromEntries(entries))
+    return new Engine(plan, await Session.open<string, GenerationProgram>(plan, device, { weights }))
   }
 
   /** Sequences that are being generated, and that wait. */
@@ -171,7 +168,7 @@ export class Engine {
     const name: GenerationProgram = penalized ? `penalized ${step}` : step
     const inputs =
       step === 'prefill' ? prefillInputs(this.#plan.shape, rows, penalized) : decodeInputs(this.#plan.shape, rows, penalized)
-    const { token, logprob, logits } = await this.#programs[name].run({ inputs })
+    const { token, logprob, logits } = await this.#session.run(name, { inputs })
     const { vocabSize } = this.#plan.shape.config
     for (const [index, { sequence, count }] of rows.entries()) {
       sequence.computed += count

@@ -1,18 +1,14 @@
 import type { ModelConfig } from '../config/model-config.js'
 import { NativeError } from '../errors.js'
 import { formatBytes } from '../format-bytes.js'
-import type { Graph } from '../graph/graph.js'
-import { aligned, planMemory, tensorBytes } from '../graph/memory-plan.js'
-import { describeProgram, type FixedPlace, programText } from '../graph/program.js'
 import { dtypeBytes, type Tensor } from '../graph/tensor.js'
 import { layOutParameters, type ParameterLayout } from '../model/parameters.js'
-import type { ComputeDtype, ProgramDescription } from '../native/addon-types.js'
-import { backendOf } from '../native/backend.js'
+import type { ComputeDtype } from '../native/addon-types.js'
+import { type CommonStorage, type Placement, type Plan, PlanBuilder } from '../plan/plan.js'
 import { buildGenerationGraph, cacheName, type GenerationShape, type GenerationStep } from './generation-graph.js'
 
-/** The arenas of generation, in the order in which programs number them. `weights` are in the type that products read. */
-export const generationArenas = ['weights', 'cache', 'inputs', 'activations'] as const
-export type GenerationArena = (typeof generationArenas)[number]
+/** The storages of generation besides inputs and activations. `weights` are in the type that products read. */
+export type GenerationStorage = 'weights' | 'cache'
 
 /** Tokens of a page: what a sequence may waste at its end, and what prompts must have in common to share a page. */
 const PAGE_SIZE = 64
@@ -41,15 +37,11 @@ export interface GenerationPlanOptions {
 export type GenerationProgram = GenerationStep | `penalized ${GenerationStep}`
 
 /** Everything about generation that is known before anything is allocated. */
-export interface GenerationPlan {
+export interface GenerationPlan extends Plan<GenerationStorage | CommonStorage, GenerationProgram> {
   shape: GenerationShape
   layout: ParameterLayout
   maxLength: number
   prefillTokens: number
-  programs: Record<GenerationProgram, { description: ProgramDescription; text: string }>
-  bytes: Record<GenerationArena | 'scratch', number>
-  totalBytes: number
-  constants: { offset: number; values: Float32Array }[]
 }
 
 /** Bytes of the keys and values of one token. */
@@ -59,7 +51,7 @@ export function cacheBytesPerToken(config: ModelConfig, dtype: ComputeDtype): nu
 
 /** Throws a NativeError OUT_OF_MEMORY where weights and a cache for one sequence do not fit the limit. */
 export function planGeneration(options: GenerationPlanOptions): GenerationPlan {
-  const { config, dtype, maxLength, maxSequences, prefillTokens } = options
+  const { config, dtype, maxLength, maxSequences } = options
   const layout = layOutParameters(config)
   const pagesPerSequence = Math.ceil(maxLength / PAGE_SIZE)
   const plan = (pages: number) =>
@@ -72,7 +64,7 @@ export function planGeneration(options: GenerationPlanOptions): GenerationPlan {
   )
   if (room < least.bytes.cache) throw doesNotFit(options, least, room)
   const pages = Math.min(maxSequences * pagesPerSequence, Math.floor(room / pageBytes))
-  return { ...plan(pages), maxLength, prefillTokens }
+  return plan(pages)
 }
 
 function doesNotFit({ maxLength, config, dtype, memoryLimit }: GenerationPlanOptions, least: GenerationPlan, room: number) {
@@ -91,61 +83,23 @@ function doesNotFit({ maxLength, config, dtype, memoryLimit }: GenerationPlanOpt
 
 function planWith(shape: GenerationShape, options: GenerationPlanOptions): GenerationPlan {
   const { layout, maxSequences, dtype } = shape
-  const withLogits = options.withLogits ?? false
-  const graphs = new Map<GenerationProgram, Graph>()
-  for (const step of ['prefill', 'decode'] as const) {
-    graphs.set(step, buildGenerationGraph(shape, step, { penalty: false, withLogits }))
-    graphs.set(`penalized ${step}`, buildGenerationGraph(shape, step, { penalty: true, withLogits }))
-  }
-  const boundsOf = (program: GenerationProgram) => ({
-    maxTokens: program.endsWith('prefill') ? options.prefillTokens : maxSequences,
-    maxSequences,
-  })
-  // Constants come first, where no program's inputs lie over them.
-  const constants = [...graphs.get('decode')!.constants]
-  const offsets = new Map<string, number>()
-  let constantBytes = 0
-  for (const [tensor, values] of constants) {
-    offsets.set(tensor.name, constantBytes)
-    constantBytes += aligned(values.byteLength)
-  }
-  const programs = {} as GenerationPlan['programs']
-  const bytes = {
+  const { maxLength, prefillTokens, withLogits = false } = options
+  const builder = new PlanBuilder<GenerationStorage, GenerationProgram>({
     weights: dtype === 'f32' ? layout.bytes : layout.bytes / 2,
     cache: shape.pages * shape.pageSize * cacheBytesPerToken(shape.config, dtype),
-    inputs: constantBytes,
-    activations: 0,
-    scratch: backendOf(options.device ?? 'cpu').scratchBytes(options.threads),
+  })
+  const place = placeLasting(shape)
+  for (const step of ['prefill', 'decode'] as const) {
+    const bounds = { maxTokens: step === 'prefill' ? prefillTokens : maxSequences, maxSequences }
+    builder
+      .add(step, buildGenerationGraph(shape, step, { penalty: false, withLogits }), { bounds, place })
+      .add(`penalized ${step}`, buildGenerationGraph(shape, step, { penalty: true, withLogits }), { bounds, place })
   }
-  for (const [name, graph] of graphs) {
-    const bounds = boundsOf(name)
-    const memory = planMemory(graph, bounds)
-    const inputs = new Map(offsets)
-    let end = constantBytes
-    for (const tensor of graph.inputs) {
-      inputs.set(tensor.name, end)
-      end += aligned(tensorBytes(tensor, bounds))
-    }
-    bytes.inputs = Math.max(bytes.inputs, end)
-    bytes.activations = Math.max(bytes.activations, aligned(memory.bytes))
-    const activationArena = generationArenas.indexOf('activations')
-    const description = describeProgram(graph, { memory, activationArena, place: placeFixed(shape, inputs) })
-    programs[name] = { description, text: programText(graph, description, generationArenas) }
-  }
-  return {
-    shape,
-    layout,
-    maxLength: options.maxLength,
-    prefillTokens: options.prefillTokens,
-    programs,
-    bytes,
-    totalBytes: Object.values(bytes).reduce((sum, size) => sum + size, 0),
-    constants: constants.map(([tensor, values]) => ({ offset: offsets.get(tensor.name)!, values })),
-  }
+  return { ...builder.build(options), shape, layout, maxLength, prefillTokens }
 }
 
-/** Where weights, the cache, inputs and constants lie. */
-function placeFixed(shape: GenerationShape, inputs: Map<string, number>): (tensor: Tensor) => FixedPlace {
+/** Where weights and the cache lie. */
+function placeLasting(shape: GenerationShape): (tensor: Tensor) => Placement<GenerationStorage> {
   const { layout, config } = shape
   const layerBytes = tensorBytesOfCache(shape)
   const caches = new Map<string, number>()
@@ -154,12 +108,9 @@ function placeFixed(shape: GenerationShape, inputs: Map<string, number>): (tenso
     caches.set(cacheName(layer, 'v'), (2 * layer + 1) * layerBytes)
   }
   return (tensor) => {
-    if (tensor.kind === 'parameter') {
-      const { offset } = layout.parameters.get(tensor.name)!
-      return { arena: generationArenas.indexOf('weights'), offset: tensor.dtype === 'f32' ? offset : offset / 2 }
-    }
-    if (tensor.kind === 'cache') return { arena: generationArenas.indexOf('cache'), offset: caches.get(tensor.name)! }
-    return { arena: generationArenas.indexOf('inputs'), offset: inputs.get(tensor.name)! }
+    if (tensor.kind === 'cache') return { storage: 'cache', offset: caches.get(tensor.name)! }
+    const { offset } = layout.parameters.get(tensor.name)!
+    return { storage: 'weights', offset: tensor.dtype === 'f32' ? offset : offset / 2 }
   }
 }
 

@@ -4,7 +4,7 @@ import type { Turn } from '../data/conversation.js'
 import { type ChatTemplate, loadChatTemplate } from '../data/template/chat-template.js'
 import { loadTokenizer, type TextTokenizer } from '../data/tokenizer/tokenizer.js'
 import { ConfigError, DataError } from '../errors.js'
-import { loadRegion, loadRounded } from '../model/weights.js'
+import { loadRegion } from '../model/weights.js'
 import type { ComputeDtype } from '../native/addon-types.js'
 import { defaultMemoryLimit } from '../native/backend.js'
 import { type Arena, type Device, openDevice } from '../native/device.js'
@@ -231,7 +231,7 @@ async function loadWeights(
   signal: AbortSignal | undefined,
 ): Promise<Arena> {
   const weights = device.allocate(plan.bytes.weights)
-  if (plan.shape.dtype === 'f32') await loadRegion({ arena: weights, offset: 0 }, plan.layout, model.tensors, undefined, signal)
-  else await loadRounded(device, weights, plan.layout, model.tensors, signal)
+  const region = { arena: weights, offset: 0, dtype: plan.shape.dtype }
+  await loadRegion(region, plan.layout, model.tensors, undefined, signal)
   return weights
 }

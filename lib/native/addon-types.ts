@@ -52,7 +52,10 @@ export interface NativeArena {
   write(offset: number, bytes: Uint8Array): Promise<void>
   /** Fills `target`. */
   read(offset: number, target: Uint8Array): Promise<void>
-  load(offset: number, source: { fileDescriptor: number; fileOffset: number; elements: number; dtype: Dtype }): Promise<void>
+  load(
+    offset: number,
+    source: { fileDescriptor: number; fileOffset: number; elements: number; dtype: Dtype; to: ComputeDtype },
+  ): Promise<void>
 }
 
 export interface NativeProgram {

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { type ErrorCode, errorCodes, LimoError, NativeError } from '../errors.js'
-import type { Dtype, NativeArena, NativeDevice, NativeProgram, ProgramDescription, RunRequest } from './addon-types.js'
+import type { ComputeDtype, Dtype, NativeArena, NativeDevice, NativeProgram, ProgramDescription, RunRequest } from './addon-types.js'
 import { loadAddon } from './binding.js'
 
 /** Bytes that cross the border in one call: large tensors go in pieces, so that no second copy of one exists. */
@@ -88,13 +88,26 @@ export class Arena {
   }
 
   /**
-   * Reads `elements` numbers of a file into the arena at a byte offset, as float32, through a moving memory map.
+   * Reads `elements` numbers of a file into the arena at a byte offset, through a moving memory map: as float32, or with `to` as bfloat16,
+   * rounded to the nearest where the file has them wider.
    *
    * @throws NativeError IO_FAILED when the file is shorter than that.
    */
-  load(offset: number, source: { fileDescriptor: number; fileOffset: number; elements: number; dtype: Dtype }): Promise<void> {
-    return guardedAsync(async () => this.native.load(offset, source))
+  load(offset: number, source: FileNumbers): Promise<void> {
+    return guardedAsync(async () => this.native.load(offset, { to: 'f32', ...source }))
   }
+}
+
+/** Numbers of a file, one after the other. */
+export interface FileNumbers {
+  fileDescriptor: number
+  /** Bytes. */
+  fileOffset: number
+  elements: number
+  /** How the file has them. */
+  dtype: Dtype
+  /** How the arena is to have them; f32 when absent. */
+  to?: ComputeDtype
 }
 
 export interface RunOptions {

@@ -3,23 +3,23 @@ import { type LimoError, NativeError } from '../errors.js'
 import { formatBytes } from '../format-bytes.js'
 import { appendBackward } from '../graph/backward.js'
 import { Graph } from '../graph/graph.js'
-import { aligned, type Bounds, type MemoryPlan, planMemory, tensorBytes } from '../graph/memory-plan.js'
+import { type Bounds, type MemoryPlan, planMemory } from '../graph/memory-plan.js'
 import { adamw, gradNorm } from '../graph/ops/adamw.js'
 import { castOp, zeroOp } from '../graph/ops/elementwise.js'
-import { describeProgram, type FixedPlace, programText } from '../graph/program.js'
 import { recomputeLayers } from '../graph/recompute.js'
 import { Tensor } from '../graph/tensor.js'
 import { appendDecoder } from '../model/decoder.js'
 import { layOutParameters, type ParameterLayout } from '../model/parameters.js'
-import type { ComputeDtype, ProgramDescription } from '../native/addon-types.js'
-import { type Backend, backendOf } from '../native/backend.js'
+import type { ComputeDtype } from '../native/addon-types.js'
+import { backendOf } from '../native/backend.js'
+import { type CommonStorage, type Placement, type Plan, PlanBuilder } from '../plan/plan.js'
 
 /**
- * The arenas of a training run, in the order in which programs number them. `parameters` are the float32 master weights;
- * `weights` are the same rounded to bfloat16, which products read, and empty when they compute in float32.
+ * The storages of a training run besides its inputs and activations. `parameters` are the float32 master weights; `weights` are the same
+ * rounded to bfloat16, which products read, and empty when they compute in float32.
  */
-export const arenaNames = ['parameters', 'weights', 'gradients', 'optimizer', 'inputs', 'activations'] as const
-export type ArenaName = (typeof arenaNames)[number]
+export type TrainStorage = 'parameters' | 'weights' | 'gradients' | 'optimizer'
+export type TrainProgram = 'microStep' | 'evaluate' | 'update' | 'roundWeights'
 
 export type Recompute = 'none' | 'full' | 'auto'
 
@@ -42,93 +42,70 @@ export interface StepPlanOptions extends Bounds {
   maxGradNorm: number
 }
 
-export interface PlannedProgram {
-  description: ProgramDescription
-  text: string
-}
-
-/** Everything about a training step that is known before anything is allocated. */
-export interface StepPlan {
+/**
+ * Everything about a training step that is known before anything is allocated. Its programs: `microStep` (forward, backward, accumulate),
+ * `evaluate` (forward), `update`, and `roundWeights`, which rounds the master weights to bfloat16 after they were loaded.
+ */
+export interface StepPlan extends Plan<TrainStorage | CommonStorage, TrainProgram> {
   dtype: ComputeDtype
-  /** What the plan is made for: devices of this kind can run it. */
-  backend: Backend['name']
   bounds: Bounds
   layout: ParameterLayout
   /** Layers that are run forward again before their backward pass. */
   recomputedLayers: number
-  programs: {
-    microStep: PlannedProgram
-    evaluate: PlannedProgram
-    update: PlannedProgram
-    /** Rounds the master weights to bfloat16, after they were loaded; `update` does it after each step. */
-    roundWeights: PlannedProgram
-  }
-  /** Bytes of each arena; `scratch` is the working memory of the device. */
-  bytes: Record<ArenaName | 'scratch', number>
-  totalBytes: number
-  constants: { offset: number; values: Float32Array }[]
 }
 
 /** Compiles the micro-step (forward, backward, accumulate), the evaluation and the update, and plans their memory. */
 export function planStep(options: StepPlanOptions): StepPlan {
   const layout = layOutParameters(options.config)
   const dtype = options.dtype ?? 'f32'
-  const weightBytes = dtype === 'f32' ? 0 : layout.bytes / 2
-  const backend = backendOf(options.device ?? 'cpu')
-  const scratch = backend.scratchBytes(options.threads)
   const bounds: Bounds = { maxTokens: options.maxTokens, maxSequences: options.maxSequences }
-  const evaluation = buildDecoderGraph(options, layout, { train: false, recomputed: 0 })
-  const inputs = layOutInputs(evaluation, bounds)
-  const fixedBytes = 4 * layout.bytes + weightBytes + inputs.bytes + scratch
-
-  const evaluationMemory = planMemory(evaluation, bounds)
-  const { graph, memory, recomputed } = chooseRecomputation(
-    options,
-    layout,
-    (memory) => fixedBytes + Math.max(memory.bytes, evaluationMemory.bytes),
-  )
+  const place = placeTrained(layout)
   const update = buildUpdate(options, layout)
   const rounding = buildRounding(layout, dtype)
-  const flat = { maxTokens: 0, maxSequences: 0 }
-  const updateMemory = planMemory(update.graph, flat)
-
-  const place = placeFixed(layout, inputs.offsets)
-  const program = (of: Graph, plan: MemoryPlan, placeTensor = place): PlannedProgram => {
-    const description = describeProgram(of, {
-      memory: plan,
-      activationArena: arenaNames.indexOf('activations'),
-      place: placeTensor,
+  const evaluation = buildDecoderGraph(options, layout, { train: false, recomputed: 0 })
+  const evaluationMemory = planMemory(evaluation, bounds)
+  const planOf = ({ graph, memory }: Candidate) =>
+    new PlanBuilder<TrainStorage, TrainProgram>({
+      parameters: layout.bytes,
+      weights: weightBytes(layout, dtype),
+      gradients: layout.bytes,
+      optimizer: 2 * layout.bytes,
     })
-    return { description, text: programText(of, description, arenaNames) }
-  }
-  const bytes = {
-    parameters: layout.bytes,
-    weights: weightBytes,
-    gradients: layout.bytes,
-    optimizer: 2 * layout.bytes,
-    inputs: inputs.bytes,
-    activations: Math.max(memory.bytes, evaluationMemory.bytes, updateMemory.bytes),
-    scratch,
-  }
-  return {
-    dtype,
-    backend: backend.name,
-    bounds,
-    layout,
-    recomputedLayers: recomputed,
-    programs: {
-      microStep: program(graph, memory),
-      evaluate: program(evaluation, evaluationMemory),
-      update: program(update.graph, updateMemory, (tensor) => update.places.get(tensor)!),
-      roundWeights: program(rounding.graph, planMemory(rounding.graph, flat), (tensor) => rounding.places.get(tensor)!),
-    },
-    bytes,
-    totalBytes: Object.values(bytes).reduce((sum, size) => sum + size, 0),
-    constants: [...graph.constants].map(([tensor, values]) => ({ offset: inputs.offsets.get(tensor.name)!, values })),
-  }
+      .add('microStep', graph, { bounds, memory, place })
+      .add('evaluate', evaluation, { bounds, memory: evaluationMemory, place })
+      .add('update', update.graph, update)
+      .add('roundWeights', rounding.graph, rounding)
+  const chosen = chooseRecomputation(options, layout, (candidate) => planOf(candidate).measure(options).totalBytes)
+  const remedy =
+    '(`limo-native plan` has the parts). Lower cutoff_len, set memory_limit so that `recompute: auto` fits it, take a smaller model or ' +
+    'free the device.'
+  return { ...planOf(chosen).build(options), remedy, dtype, bounds, layout, recomputedLayers: chosen.recomputed }
 }
 
-export function buildDecoderGraph(
+/** A model and its loss, without gradients and optimizer state. */
+export function planEvaluation(
+  options: Pick<StepPlanOptions, 'config' | 'dtype' | 'device' | 'threads' | 'maxTokens' | 'maxSequences'>,
+): Plan<'parameters' | 'weights' | CommonStorage, 'evaluate' | 'roundWeights'> & { layout: ParameterLayout } {
+  const layout = layOutParameters(options.config)
+  const dtype = options.dtype ?? 'f32'
+  const graph = buildDecoderGraph(options, layout, { train: false, recomputed: 0 })
+  const rounding = buildRounding(layout, dtype)
+  const plan = new PlanBuilder<'parameters' | 'weights', 'evaluate' | 'roundWeights'>({
+    parameters: layout.bytes,
+    weights: weightBytes(layout, dtype),
+  })
+    .add('evaluate', graph, { bounds: options, place: placeParameters(layout) })
+    .add('roundWeights', rounding.graph, rounding)
+    .build(options)
+  return { ...plan, layout }
+}
+
+/** Bytes of the weights as products read them, where those are not the master weights themselves. */
+function weightBytes(layout: ParameterLayout, dtype: ComputeDtype): number {
+  return dtype === 'f32' ? 0 : layout.bytes / 2
+}
+
+function buildDecoderGraph(
   options: Pick<StepPlanOptions, 'dtype' | 'config' | 'maxTokens' | 'device'>,
   layout: ParameterLayout,
   how: { train: boolean; recomputed: number },
@@ -142,7 +119,7 @@ export function buildDecoderGraph(
   return graph
 }
 
-interface Chosen {
+interface Candidate {
   graph: Graph
   memory: MemoryPlan
   recomputed: number
@@ -152,30 +129,30 @@ interface Chosen {
 function chooseRecomputation(
   options: StepPlanOptions,
   layout: ParameterLayout,
-  totalBytes: (memory: MemoryPlan) => number,
-): Chosen {
+  totalBytes: (candidate: Candidate) => number,
+): Candidate {
   const layers = options.config.numHiddenLayers
   const limit = options.memoryLimit
-  const build = (recomputed: number): Chosen => {
+  const build = (recomputed: number): Candidate => {
     const graph = buildDecoderGraph(options, layout, { train: true, recomputed })
     return { graph, memory: planMemory(graph, options), recomputed }
   }
-  const fits = (chosen: Chosen) => limit === undefined || totalBytes(chosen.memory) <= limit
+  const fits = (candidate: Candidate) => limit === undefined || totalBytes(candidate) <= limit
   if (options.recompute !== 'auto') {
     const chosen = build(options.recompute === 'full' ? layers : 0)
-    if (!fits(chosen)) throw doesNotFit(totalBytes(chosen.memory), limit!, options)
+    if (!fits(chosen)) throw doesNotFit(totalBytes(chosen), limit!, options)
     return chosen
   }
   const none = build(0)
   if (fits(none)) return none
   let [low, high] = [1, layers]
   let best = build(layers)
-  if (!fits(best)) throw doesNotFit(totalBytes(best.memory), limit!, options)
+  if (!fits(best)) throw doesNotFit(totalBytes(best), limit!, options)
   while (low < high) {
     const middle = Math.floor((low + high) / 2)
-    const chosen = build(middle)
-    if (fits(chosen)) {
-      best = chosen
+    const candidate = build(middle)
+    if (fits(candidate)) {
+      best = candidate
       high = middle
     } else low = middle + 1
   }
@@ -192,55 +169,46 @@ function doesNotFit(bytes: number, limit: number, options: StepPlanOptions): Lim
   )
 }
 
-export function layOutInputs(graph: Graph, bounds: Bounds): { offsets: Map<string, number>; bytes: number } {
-  const offsets = new Map<string, number>()
-  let bytes = 0
-  for (const tensor of [...graph.inputs, ...graph.constants.keys()]) {
-    offsets.set(tensor.name, bytes)
-    bytes += aligned(tensorBytes(tensor, bounds))
-  }
-  return { offsets, bytes }
-}
-
-export function placeFixed(layout: ParameterLayout, inputs: Map<string, number>): (tensor: Tensor) => FixedPlace {
+/** Parameters lie as the layout says, in `parameters`, or rounded at half the offset in `weights`. */
+export function placeParameters(layout: ParameterLayout): (tensor: Tensor) => Placement<'parameters' | 'weights'> {
   return (tensor) => {
-    if (tensor.kind === 'parameter') {
-      const { offset } = layout.parameters.get(tensor.name)!
-      return tensor.dtype === 'f32'
-        ? { arena: arenaNames.indexOf('parameters'), offset }
-        : { arena: arenaNames.indexOf('weights'), offset: offset / 2 }
-    }
-    if (tensor.kind === 'gradient')
-      return { arena: arenaNames.indexOf('gradients'), offset: layout.parameters.get(tensor.name.slice('d.'.length))!.offset }
-    return { arena: arenaNames.indexOf('inputs'), offset: inputs.get(tensor.name)! }
+    const { offset } = layout.parameters.get(tensor.name)!
+    return tensor.dtype === 'f32' ? { storage: 'parameters', offset } : { storage: 'weights', offset: offset / 2 }
   }
 }
 
-interface FlatGraph {
-  graph: Graph
-  places: Map<Tensor, FixedPlace>
-  /** Bytes [start, end) of float32 in an arena as a vector; in the arena `weights`, the same elements as bfloat16. */
-  range(arena: ArenaName, start: number, end: number): Tensor
+/** The same, and gradients in a storage of their own. */
+function placeTrained(layout: ParameterLayout): (tensor: Tensor) => Placement<TrainStorage> {
+  const place = placeParameters(layout)
+  return (tensor) =>
+    tensor.kind === 'gradient'
+      ? { storage: 'gradients', offset: layout.parameters.get(tensor.name.slice('d.'.length))!.offset }
+      : place(tensor)
 }
 
-/** A graph on ranges of whole arenas, whatever lies there. */
-function flatGraph(): FlatGraph {
-  const graph = new Graph()
-  const places = new Map<Tensor, FixedPlace>()
-  const range = (arena: ArenaName, start: number, end: number): Tensor => {
-    const dtype = arena === 'weights' ? 'bf16' : 'f32'
-    const kind = arena === 'gradients' ? 'gradient' : arena === 'optimizer' ? 'optimizer' : 'parameter'
-    const tensor = new Tensor({ name: `${arena}[${start}:${end}]`, kind, shape: [(end - start) / 4], dtype })
-    places.set(tensor, { arena: arenaNames.indexOf(arena), offset: dtype === 'bf16' ? start / 2 : start })
+/** A graph on ranges of whole storages, whatever lies there. */
+class FlatGraph<S extends TrainStorage> {
+  readonly graph = new Graph()
+  readonly bounds: Bounds = { maxTokens: 0, maxSequences: 0 }
+  private readonly placements = new Map<Tensor, Placement<S>>()
+
+  /** Bytes [start, end) of float32 in a storage as a vector; in `weights`, the same elements as bfloat16. */
+  range(storage: S, start: number, end: number): Tensor {
+    const dtype = storage === 'weights' ? 'bf16' : 'f32'
+    const kind = storage === 'gradients' ? 'gradient' : storage === 'optimizer' ? 'optimizer' : 'parameter'
+    const tensor = new Tensor({ name: `${storage}[${start}:${end}]`, kind, shape: [(end - start) / 4], dtype })
+    this.placements.set(tensor, { storage, offset: dtype === 'bf16' ? start / 2 : start })
     return tensor
   }
-  return { graph, places, range }
+
+  readonly place = (tensor: Tensor): Placement<S> => this.placements.get(tensor)!
 }
 
 /** Gradient norm and clipping, AdamW over the decayed and the other parameters, gradients back to zero. */
-function buildUpdate(options: StepPlanOptions, layout: ParameterLayout): FlatGraph {
-  const flat = flatGraph()
-  const { graph, range } = flat
+function buildUpdate(options: StepPlanOptions, layout: ParameterLayout): FlatGraph<TrainStorage> {
+  const flat = new FlatGraph<TrainStorage>()
+  const { graph } = flat
+  const range = flat.range.bind(flat)
   const gradients = range('gradients', 0, layout.bytes)
   const { clipScale } = gradNorm(graph, { gradients, maxNorm: options.maxGradNorm })
   const groups = [
@@ -266,8 +234,8 @@ function buildUpdate(options: StepPlanOptions, layout: ParameterLayout): FlatGra
 }
 
 /** In float32 there is nothing to do. */
-export function buildRounding(layout: ParameterLayout, dtype: ComputeDtype): FlatGraph {
-  const flat = flatGraph()
+function buildRounding(layout: ParameterLayout, dtype: ComputeDtype): FlatGraph<'parameters' | 'weights'> {
+  const flat = new FlatGraph<'parameters' | 'weights'>()
   if (dtype === 'bf16')
     flat.graph.append(castOp, { out: flat.range('weights', 0, layout.bytes), x: flat.range('parameters', 0, layout.bytes) })
   return flat

@@ -1,56 +1,40 @@
 import type { PackedBatch } from '../data/packer.js'
 import { NativeError } from '../errors.js'
-import { formatBytes } from '../format-bytes.js'
-import { backendOf } from '../native/backend.js'
-import type { Arena, CompiledProgram, Device } from '../native/device.js'
-import { type ArenaName, arenaNames, type StepPlan } from './step-plan.js'
+import type { Arena, Device } from '../native/device.js'
+import type { CommonStorage } from '../plan/plan.js'
+import { Session } from '../plan/session.js'
+import type { StepPlan, TrainProgram, TrainStorage } from './step-plan.js'
 
-/** The programs of a training step, compiled on a device, with their arenas. */
+/** The programs of a training step on a device, with their memory. */
 export class TrainStep {
-  private readonly programs: Record<keyof StepPlan['programs'], CompiledProgram>
-  readonly arenas: Record<ArenaName, Arena>
-
   private constructor(
     readonly plan: StepPlan,
-    device: Device,
-  ) {
-    const arenas = arenaNames.map((name) => allocate(device, plan, name))
-    this.arenas = Object.fromEntries(arenaNames.map((name, index) => [name, arenas[index]!])) as Record<ArenaName, Arena>
-    const compile = (name: keyof StepPlan['programs']) => device.compile(plan.programs[name].description, arenas)
-    this.programs = {
-      microStep: compile('microStep'),
-      evaluate: compile('evaluate'),
-      update: compile('update'),
-      roundWeights: compile('roundWeights'),
-    }
+    private readonly session: Session<TrainStorage | CommonStorage, TrainProgram>,
+  ) {}
+
+  /** The memory of each storage of the plan. */
+  get arenas(): Readonly<Record<TrainStorage | CommonStorage, Arena>> {
+    return this.session.arenas
   }
 
   /** Allocates what the plan says, no more, and compiles the programs. Weights and moments are zero until they are loaded. */
   static async create(device: Device, plan: StepPlan): Promise<TrainStep> {
-    const { name } = backendOf(device.name)
-    if (plan.backend !== name)
-      throw new NativeError(
-        'PROGRAM_INVALID',
-        `expected a plan for ${name} on ${device.name} but it was made for ${plan.backend}`,
-      )
-    const step = new TrainStep(plan, device)
-    for (const { offset, values } of plan.constants) await step.arenas.inputs.write(offset, values)
-    return step
+    return new TrainStep(plan, await Session.open(plan, device))
   }
 
   /** To be called once the master weights are in their arena: products in bfloat16 read them rounded. */
   async roundWeights(): Promise<void> {
-    await this.programs.roundWeights.run()
+    await this.session.run('roundWeights')
   }
 
   /** Forward and backward of one packed batch; its gradients are added to those of the step. */
   async runMicroStep(batch: PackedBatch, signal?: AbortSignal): Promise<{ loss: number; tokenLosses: Float32Array }> {
-    return lossOf(await this.programs.microStep.run({ inputs: inputsOf(batch), signal }))
+    return lossOf(await this.session.run('microStep', { inputs: inputsOf(batch), signal }))
   }
 
   /** Forward only: the loss of a packed batch with the weights at hand. */
   async evaluate(batch: PackedBatch, signal?: AbortSignal): Promise<{ loss: number; tokenLosses: Float32Array }> {
-    return lossOf(await this.programs.evaluate.run({ inputs: inputsOf(batch), signal }))
+    return lossOf(await this.session.run('evaluate', { inputs: inputsOf(batch), signal }))
   }
 
   /**
@@ -60,7 +44,7 @@ export class TrainStep {
    * @throws NativeError NON_FINITE when that norm is not a finite number; the weights are then unchanged
    */
   async update(step: number, learningRate: number): Promise<number> {
-    const { grad_norm } = await this.programs.update.run({ scalars: { step, learning_rate: learningRate } })
+    const { grad_norm } = await this.session.run('update', { scalars: { step, learning_rate: learningRate } })
     const norm = grad_norm![0]!
     if (!Number.isFinite(norm)) {
       throw new NativeError(
@@ -71,21 +55,6 @@ export class TrainStep {
       )
     }
     return norm
-  }
-}
-
-function allocate(device: Device, plan: StepPlan, name: ArenaName): Arena {
-  try {
-    return device.allocate(plan.bytes[name])
-  } catch (error) {
-    if (!(error instanceof NativeError) || error.code !== 'OUT_OF_MEMORY') throw error
-    throw new NativeError(
-      'OUT_OF_MEMORY',
-      `${error.message}. It was for the ${name} of a run that takes ${formatBytes(plan.totalBytes)} in all (\`limo-native plan\` has ` +
-        'the parts). Lower cutoff_len, set memory_limit so that `recompute: auto` fits it, take a smaller model or free the device.',
-      { arena: name, bytes: plan.bytes[name], totalBytes: plan.totalBytes, device: device.name },
-      { cause: error },
-    )
   }
 }
 

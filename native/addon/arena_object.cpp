@@ -56,9 +56,12 @@ Napi::Value ArenaObject::Load(const Napi::CallbackInfo& info) {
     range.elements = read_size(options.Get("elements"), "elements");
     range.dtype = read_dtype(options.Get("dtype"), "load", ErrorCode::kInputInvalid);
     if (range.dtype == DType::kI32) throw Error(ErrorCode::kInputInvalid, "expected dtype f32, bf16 or f16 to load but received i32");
-    if (offset % 4 != 0) throw Error(ErrorCode::kInputInvalid, "expected an offset that is a multiple of 4");
-    if (range.elements > arena_->bytes() / 4) throw Error(ErrorCode::kInputInvalid, "expected no more numbers than fit in the arena");
-    arena_->check_range(offset, range.elements * 4);
+    range.to = read_dtype(options.Get("to"), "load", ErrorCode::kInputInvalid);
+    if (range.to != DType::kF32 && range.to != DType::kBF16) throw Error(ErrorCode::kInputInvalid, "expected f32 or bf16 for what is loaded to");
+    const uint64_t bytes = static_cast<uint64_t>(dtype_bytes(range.to));
+    if (offset % bytes != 0) throw Error(ErrorCode::kInputInvalid, "expected an offset that is a multiple of " + std::to_string(bytes));
+    if (range.elements > arena_->bytes() / bytes) throw Error(ErrorCode::kInputInvalid, "expected no more numbers than fit in the arena");
+    arena_->check_range(offset, range.elements * bytes);
     return run_on_device(info.Env(), *device_, {info.This().As<Napi::Object>(), {}}, [arena = arena_, offset, range]() -> Settle {
       arena->load(offset, range);
       return [](Napi::Env env, const Napi::Object&) { return env.Undefined(); };

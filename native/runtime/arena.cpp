@@ -43,15 +43,33 @@ float float16_to_float(uint16_t bits) {
   return value;
 }
 
-void convert(float* to, const char* from, uint64_t elements, DType dtype) {
-  if (dtype == DType::kF32) {
-    std::memcpy(to, from, elements * 4);
+uint16_t round_to_bfloat16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  if (value != value) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+void convert(char* to, const char* from, uint64_t elements, const FileRange& range) {
+  if (range.dtype == range.to) {
+    std::memcpy(to, from, elements * static_cast<uint64_t>(dtype_bytes(range.to)));
     return;
   }
   for (uint64_t i = 0; i < elements; ++i) {
-    uint16_t bits;
-    std::memcpy(&bits, from + 2 * i, 2);
-    to[i] = dtype == DType::kBF16 ? bfloat16_to_float(bits) : float16_to_float(bits);
+    float value;
+    if (range.dtype == DType::kF32) {
+      std::memcpy(&value, from + 4 * i, 4);
+    } else {
+      uint16_t bits;
+      std::memcpy(&bits, from + 2 * i, 2);
+      value = range.dtype == DType::kBF16 ? bfloat16_to_float(bits) : float16_to_float(bits);
+    }
+    if (range.to == DType::kF32) {
+      std::memcpy(to + 4 * i, &value, 4);
+    } else {
+      const uint16_t rounded = round_to_bfloat16(value);
+      std::memcpy(to + 2 * i, &rounded, 2);
+    }
   }
 }
 
@@ -87,7 +105,7 @@ void HostArena::read(uint64_t offset, char* to, uint64_t length) const {
   if (length > 0) std::memcpy(to, data_ + offset, length);
 }
 
-void HostArena::load(uint64_t offset, const FileRange& range) { load_as_float32(reinterpret_cast<float*>(data_ + offset), range); }
+void HostArena::load(uint64_t offset, const FileRange& range) { load_numbers(data_ + offset, range); }
 
 void Arena::check_range(uint64_t offset, uint64_t length) const {
   if (offset <= bytes_ && length <= bytes_ - offset) return;
@@ -95,8 +113,8 @@ void Arena::check_range(uint64_t offset, uint64_t length) const {
                                             std::to_string(length) + " bytes at offset " + std::to_string(offset));
 }
 
-void load_as_float32(float* to, const FileRange& range) {
-  const uint64_t element_bytes = static_cast<uint64_t>(dtype_bytes(range.dtype));
+void load_numbers(char* to, const FileRange& range) {
+  const uint64_t element_bytes = static_cast<uint64_t>(dtype_bytes(range.dtype)), stored_bytes = static_cast<uint64_t>(dtype_bytes(range.to));
   struct stat status;
   if (fstat(range.descriptor, &status) != 0) throw Error(ErrorCode::kIoFailed, std::string("cannot read the file's size: ") + std::strerror(errno));
   const uint64_t size = static_cast<uint64_t>(status.st_size), length = range.elements * element_bytes;
@@ -111,7 +129,7 @@ void load_as_float32(float* to, const FileRange& range) {
     const size_t window = position - window_start + elements * element_bytes;
     void* mapped = mmap(nullptr, window, PROT_READ, MAP_PRIVATE, range.descriptor, static_cast<off_t>(window_start));
     if (mapped == MAP_FAILED) throw Error(ErrorCode::kIoFailed, std::string("cannot map the file: ") + std::strerror(errno));
-    convert(to + done, static_cast<const char*>(mapped) + (position - window_start), elements, range.dtype);
+    convert(to + done * stored_bytes, static_cast<const char*>(mapped) + (position - window_start), elements, range);
     munmap(mapped, window);
     done += elements;
   }

@@ -12,6 +12,7 @@ struct FileRange {
   uint64_t offset;    // bytes from the start of the file
   uint64_t elements;  // numbers to read
   DType dtype;        // how the file has them: kF32, kBF16 or kF16
+  DType to;           // how the arena is to have them: kF32, or kBF16, rounded to the nearest (ties to even)
 };
 
 // One contiguous piece of a device's memory, zero at first.
@@ -32,7 +33,7 @@ class Arena {
   // On the device's thread, inside the range that was checked.
   virtual void write(uint64_t offset, const char* from, uint64_t length) = 0;
   virtual void read(uint64_t offset, char* to, uint64_t length) const = 0;
-  // Reads numbers of a file as float32. Throws kIoFailed.
+  // Reads numbers of a file. Throws kIoFailed.
   virtual void load(uint64_t offset, const FileRange& range) = 0;
 
   // Gives the memory back before the end of the object's life; nothing may use it after.
@@ -58,8 +59,8 @@ class HostArena : public Arena {
   size_t mapped_bytes_ = 0;
 };
 
-// Reads numbers from a file through a moving window of its pages into `to` as float32, so that no second copy of the
-// weights is ever in memory. Throws kIoFailed when the file is shorter than the range or cannot be mapped.
-void load_as_float32(float* to, const FileRange& range);
+// Reads numbers from a file through a moving window of its pages into `to`, so that no second copy of the weights is ever in memory.
+// Throws kIoFailed when the file is shorter than the range or cannot be mapped.
+void load_numbers(char* to, const FileRange& range);
 
 }  // namespace limo

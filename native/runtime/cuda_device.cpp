@@ -35,12 +35,15 @@ class CudaArena : public Arena {
   }
   void load(uint64_t offset, const FileRange& range) override {
     constexpr uint64_t kPiece = 1 << 20;  // numbers
-    std::vector<float> numbers(std::min(kPiece, range.elements));
+    const uint64_t file_bytes = static_cast<uint64_t>(dtype_bytes(range.dtype)), bytes = static_cast<uint64_t>(dtype_bytes(range.to));
+    std::vector<char> numbers(std::min(kPiece, range.elements) * bytes);
     for (uint64_t done = 0; done < range.elements; done += kPiece) {
       const uint64_t elements = std::min(kPiece, range.elements - done);
-      load_as_float32(numbers.data(),
-                      {range.descriptor, range.offset + done * static_cast<uint64_t>(dtype_bytes(range.dtype)), elements, range.dtype});
-      write(offset + 4 * done, reinterpret_cast<const char*>(numbers.data()), 4 * elements);
+      FileRange piece = range;
+      piece.offset += done * file_bytes;
+      piece.elements = elements;
+      load_numbers(numbers.data(), piece);
+      write(offset + done * bytes, numbers.data(), elements * bytes);
     }
   }
   void release() override {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { appendBackward } from '../../lib/graph/backward.js'
 import { Graph } from '../../lib/graph/graph.js'
-import { planMemory, tensorBytes } from '../../lib/graph/memory-plan.js'
+import { tensorBytes } from '../../lib/graph/memory-plan.js'
 import { add } from '../../lib/graph/ops/elementwise.js'
 import { embedding } from '../../lib/graph/ops/embedding.js'
 import { linear } from '../../lib/graph/ops/linear.js'
@@ -9,10 +9,11 @@ import { linearCrossEntropy } from '../../lib/graph/ops/linear-cross-entropy.js'
 import { rmsNorm } from '../../lib/graph/ops/rms-norm.js'
 import { rope } from '../../lib/graph/ops/rope.js'
 import { swiglu } from '../../lib/graph/ops/swiglu.js'
-import { describeProgram } from '../../lib/graph/program.js'
 import type { Tensor } from '../../lib/graph/tensor.js'
 import { TOKENS } from '../../lib/native/addon-types.js'
 import { openDevice } from '../../lib/native/device.js'
+import { PlanBuilder } from '../../lib/plan/plan.js'
+import { Session } from '../../lib/plan/session.js'
 import { normalValues } from '../ops/random-values.js'
 
 const device = await openDevice('cpu', { threads: 2 })
@@ -43,25 +44,21 @@ async function run(body: Body, values: Record<string, Float32Array>): Promise<Re
   })
   appendBackward(graph)
 
-  // Every tensor that is not an activation has an arena of its own.
-  const memory = planMemory(graph, bounds)
-  const fixed = [...graph.parameters.values(), ...graph.gradients.values(), ...graph.inputs]
-  const arenas = [memory.bytes, ...fixed.map((tensor) => tensorBytes(tensor, bounds))].map((bytes) => device.allocate(bytes))
-  const arenaOf = (tensor: Tensor) => fixed.indexOf(tensor) + 1
-  const program = describeProgram(graph, {
-    memory,
-    activationArena: 0,
-    place: (tensor) => ({ arena: arenaOf(tensor), offset: 0 }),
-  })
+  // Every parameter and every gradient has a storage of its own.
+  const lasting = [...graph.parameters.values(), ...graph.gradients.values()]
+  const sizes = Object.fromEntries(lasting.map((tensor) => [tensor.name, tensorBytes(tensor, bounds)]))
+  const place = ({ name }: Tensor) => ({ storage: name, offset: 0 })
+  const plan = new PlanBuilder<string, 'step'>(sizes).add('step', graph, { bounds, place }).build({ threads: 1 })
+  const session = await Session.open(plan, device)
   const all: Record<string, Float32Array> = {
     table: normalValues(1, VOCABULARY * WIDTH),
     head: normalValues(2, VOCABULARY * WIDTH),
     norm: normalValues(3, WIDTH),
     ...values,
   }
-  for (const parameter of graph.parameters.values()) await arenas[arenaOf(parameter)]!.write(0, all[parameter.name]!)
+  for (const name of graph.parameters.keys()) await session.arenas[name]!.write(0, all[name]!)
   const angles = normalValues(4, (TOKEN_COUNT * WIDTH) / 2)
-  const outputs = await device.compile(program, arenas).run({
+  const outputs = await session.run('step', {
     inputs: {
       ids: Int32Array.of(0, 1, 2, 3, 2, 12),
       labels: Int32Array.of(1, 2, -100, 4, 5, 12),
@@ -72,7 +69,9 @@ async function run(body: Body, values: Record<string, Float32Array>): Promise<Re
   })
   const results: Record<string, Float32Array> = { loss: outputs.loss! }
   for (const [parameter, gradient] of graph.gradients)
-    results[parameter.name] = new Float32Array((await arenas[arenaOf(gradient)]!.read(0, tensorBytes(gradient, bounds))).buffer)
+    results[parameter.name] = new Float32Array(
+      (await session.arenas[gradient.name]!.read(0, tensorBytes(gradient, bounds))).buffer,
+    )
   return results
 }
 

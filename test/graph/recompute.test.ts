@@ -5,7 +5,7 @@ import { Random } from '../../lib/data/random.js'
 import { NormalNumbers } from '../../lib/model/normal-numbers.js'
 import { openDevice } from '../../lib/native/device.js'
 import { TrainStep } from '../../lib/train/step.js'
-import { arenaNames, planStep, type StepPlan, type StepPlanOptions } from '../../lib/train/step-plan.js'
+import { planStep, type StepPlan, type StepPlanOptions } from '../../lib/train/step-plan.js'
 import { microConfigs } from './micro-configs.js'
 
 const device = await openDevice('cpu', { threads: 2 })
@@ -89,7 +89,7 @@ t.test('a plan that is exact: every byte of activations is used', async (t) => {
     const plan = planStep({ ...optionsOf(family), dtype: 'bf16' })
     const arena = plan.programs.microStep.description.ops
       .flatMap(({ operands }) => Object.values(operands))
-      .filter(({ arena }) => arenaNames[arena] === 'activations')
+      .filter(({ arena }) => plan.storages[arena]!.name === 'activations')
     const ends = arena.map(({ offset, shape, rowStride, dtype }) => {
       const rows = shape[0] === -1 ? 250 : shape[0]!
       return offset + (dtype === 'bf16' ? 2 : 4) * ((rows - 1) * (rowStride ?? 1) + (shape[1] ?? 1))

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { NativeError } from '../../lib/errors.js'
 import type { Dtype } from '../../lib/native/addon-types.js'
 import { openDevice } from '../../lib/native/device.js'
+import { fromBf16, roundToBf16, toBf16 } from '../ops/bf16.js'
 
 const device = await openDevice('cpu', { threads: 1 })
 const folder = await mkdtemp(join(tmpdir(), 'limo-load-'))
@@ -77,6 +78,28 @@ t.test('bfloat16 over several windows', async (t) => {
   )
 })
 
+t.test('rounded to bfloat16, from every type', async (t) => {
+  const numbers = Float32Array.from({ length: 5_000_000 }, (_, i) => Math.sin(i) * 2 ** ((i % 200) - 100))
+  numbers.set([0, -0, NaN, Infinity, -Infinity, 1e-45, 3.4e38, 1 + 2 ** -8, 1 + 3 * 2 ** -8])
+  const rounded = async (bytes: Uint8Array, elements: number, dtype: Dtype) => {
+    const arena = device.allocate(2 * elements + 4)
+    const fileDescriptor = await openFile(t, bytes)
+    await arena.load(2, { fileDescriptor, fileOffset: 0, elements, dtype, to: 'bf16' })
+    const words = new Uint16Array((await arena.read(0, 2 * elements + 4)).buffer)
+    t.same([words[0], words.at(-1)], [0, 0], `${dtype}: nothing outside the range`)
+    return words.subarray(1, -1)
+  }
+  t.same(await rounded(new Uint8Array(all16Bits.buffer), 65536, 'bf16'), all16Bits, 'bfloat16 as it is')
+  const fromFloat32 = await rounded(new Uint8Array(numbers.buffer), numbers.length, 'f32')
+  const nearest = toBf16(numbers)
+  const differs = fromFloat32.findIndex((bits, i) => bits !== nearest[i])
+  t.equal(differs, -1, 'float32 to the nearest, over several windows')
+  const halves = Float32Array.from(all16Bits, float16)
+  const fromFloat16 = await rounded(new Uint8Array(all16Bits.buffer), 65536, 'f16')
+  const wrong = all16Bits.filter((bits) => !Object.is(fromBf16(fromFloat16.subarray(bits, bits + 1))[0], roundToBf16([halves[bits]!])[0]))
+  t.same([...wrong], [], 'float16')
+})
+
 t.test('files that are too short, or no files', async (t) => {
   const arena = device.allocate(1024)
   await arena.write(0, new Uint8Array(1024).fill(7))
@@ -120,5 +143,7 @@ t.test('what load is asked for', async (t) => {
       await refuses(`${name} ${value}`, 0, { ...good, [name]: value }, new RegExp(name))
   await refuses('fileDescriptor 2^32', 0, { ...good, fileDescriptor: 2 ** 32 }, /file descriptor/)
   for (const value of ['f64', '', 5, undefined]) await refuses(`dtype ${value}`, 0, { ...good, dtype: value }, /dtype/)
+  for (const value of ['f16', 'i32', 5]) await refuses(`to ${value}`, 0, { ...good, to: value }, /f32 or bf16|dtype/)
+  await refuses('between two numbers of bfloat16', 1, { ...good, to: 'bf16' }, /multiple of 2/)
   for (const value of [-4, 0.5, NaN, '0']) await refuses(`offset ${value}`, value, good, /offset/)
 })

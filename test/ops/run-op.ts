@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { SEQUENCES, type TensorDescription, TOKENS } from '../../lib/native/addon-types.js'
+import { type ProgramDescription, SEQUENCES, type TensorDescription, TOKENS } from '../../lib/native/addon-types.js'
 import { loadAddon } from '../../lib/native/binding.js'
-import { type Arena, type CompiledProgram, type Device, openDevice } from '../../lib/native/device.js'
+import { type Arena, type Device, openDevice } from '../../lib/native/device.js'
 import { packageRoot } from '../../lib/package-root.js'
+import { Session } from '../../lib/plan/session.js'
 import { allTests } from '../command-line.js'
 import { fromBf16, toBf16 } from './bf16.js'
 
@@ -218,14 +219,14 @@ function describe(operand: Operand, region: Region): TensorDescription {
   }
 }
 
-/** A call with its operands in an arena, ready to run. */
+/** A call with its operands in memory, ready to run. */
 interface PreparedCall {
   regions: Map<string, Region>
   arena: Arena
-  /** The arena before the run. */
+  /** The memory of the operands before the run. */
   image: Uint8Array
-  compile(): CompiledProgram
-  inputs: Record<string, Float32Array>
+  /** Compiles and runs. */
+  run(): Promise<unknown>
 }
 
 async function prepare(call: OpCall, place: Place): Promise<PreparedCall> {
@@ -234,33 +235,39 @@ async function prepare(call: OpCall, place: Place): Promise<PreparedCall> {
   // Inputs of the program that no operation reads say how many tokens and sequences the run has.
   const [tokens, sequences] = [call.tokens ?? 0, call.sequences ?? 1]
   const [maxTokens, maxSequences] = [tokens + SPARE_ROWS, sequences + SPARE_ROWS]
-  const arena = device.allocate(bytes)
-  const inputArena = device.allocate((maxTokens + maxSequences) * 4)
-  const compile = () =>
-    device.compile(
+  const description: ProgramDescription = {
+    maxTokens,
+    maxSequences,
+    ops: [
       {
-        maxTokens,
-        maxSequences,
-        ops: [
-          {
-            op: call.op,
-            operands: Object.fromEntries(
-              Object.entries(call.operands).map(([name, operand]) => [name, describe(operand, regions.get(name)!)]),
-            ),
-            attributes: call.attributes ?? {},
-          },
-        ],
-        inputs: {
-          tokens: { arena: 1, offset: 0, dtype: 'f32', shape: [TOKENS] },
-          sequences: { arena: 1, offset: maxTokens * 4, dtype: 'f32', shape: [SEQUENCES] },
-        },
-        outputs: {},
+        op: call.op,
+        operands: Object.fromEntries(
+          Object.entries(call.operands).map(([name, operand]) => [name, describe(operand, regions.get(name)!)]),
+        ),
+        attributes: call.attributes ?? {},
       },
-      [arena, inputArena],
-    )
+    ],
+    inputs: {
+      tokens: { arena: 1, offset: 0, dtype: 'f32', shape: [TOKENS] },
+      sequences: { arena: 1, offset: maxTokens * 4, dtype: 'f32', shape: [SEQUENCES] },
+    },
+    outputs: {},
+  }
+  const storages = [
+    { name: 'operands', bytes },
+    { name: 'inputs', bytes: (maxTokens + maxSequences) * 4 },
+  ] as const
+  // There before the session, so that what a refused call has left can be looked at.
+  const operands = device.allocate(bytes)
   const image = fillImage(call, regions, bytes)
-  await arena.write(0, image)
-  return { regions, arena, image, compile, inputs: { tokens: new Float32Array(tokens), sequences: new Float32Array(sequences) } }
+  await operands.write(0, image)
+  const plan = { storages, constants: [], programs: { call: { description } } }
+  const inputs = { tokens: new Float32Array(tokens), sequences: new Float32Array(sequences) }
+  const run = async () => {
+    const session = await Session.open<'operands' | 'inputs', 'call'>(plan, device, { operands })
+    return session.run('call', { inputs })
+  }
+  return { regions, arena: operands, image, run }
 }
 
 function checkUnchanged(call: OpCall, place: Place, { image, regions }: PreparedCall, after: Uint8Array): void {
@@ -277,8 +284,8 @@ function checkUnchanged(call: OpCall, place: Place, { image, regions }: Prepared
  */
 export async function runOp(call: OpCall, place: Place): Promise<Record<string, Float32Array>> {
   const prepared = await prepare(call, place)
-  const { regions, arena, image, compile, inputs } = prepared
-  await compile().run({ inputs })
+  const { regions, arena, image } = prepared
+  await prepared.run()
   const after = await arena.read(0, image.length)
 
   const outputs: Record<string, Float32Array> = {}
@@ -305,7 +312,7 @@ export async function refusalOf(call: OpCall, place: Place): Promise<unknown> {
   const prepared = await prepare(call, place)
   let refusal: unknown
   try {
-    await prepared.compile().run({ inputs: prepared.inputs })
+    await prepared.run()
   } catch (error) {
     refusal = error
   }
