@@ -104,7 +104,7 @@ const temporaryEnding = '.limo-tmp'
 const digest = (value: unknown) => createHash('sha256').update(JSON.stringify(value)).digest('hex')
 
 async function firstKey(inputs: readonly InputFile[]): Promise<string> {
-  const code = [await digestOfCode(new URL('./', import.meta.url)), await digestOfCode(new URL('../data/', import.meta.url))]
+  const code = await digestOfCode(...['./', '../data/', '../grader/'].map((folder) => new URL(folder, import.meta.url)))
   const files = await Promise.all(inputs.map(async ({ path, columns }) => [basename(path), columns, await digestOfFile(path)]))
   return digest([code, files])
 }

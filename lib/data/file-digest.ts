@@ -38,10 +38,15 @@ async function writeMemo(path: string, text: string): Promise<void> {
   await rename(temporary, path)
 }
 
-/** A digest of the modules in a folder of this package and of the libraries that it uses: what files are made by. */
-export async function digestOfCode(folder: URL): Promise<string> {
-  const modules = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.js')).sort()
+/**
+ * A digest of the modules in folders of this package, with those below them, and of the libraries that it uses: the code that has made a
+ * file.
+ */
+export async function digestOfCode(...folders: readonly URL[]): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify([packageDependencies, process.versions.unicode]))
-  for (const name of modules) hash.update(await readFile(new URL(name, folder)))
+  for (const folder of folders) {
+    const modules = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.js')).sort()
+    for (const name of modules) hash.update(await readFile(new URL(name, folder)))
+  }
   return hash.digest('hex')
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
+import { digestOfCode } from '../data/file-digest.js'
 import type { TextGenerator } from '../generate/generator.js'
 import type { Benchmark, Problem } from './benchmark.js'
 import { EvaluationRecord } from './evaluation-record.js'
@@ -153,6 +154,8 @@ async function settingsOf(
       dtype: generator.plan.shape.dtype,
       maxLength: generator.plan.maxLength,
       judge: judge === undefined ? 'boxed' : (judgeName ?? 'custom'),
+      // Verdicts of another release may differ: one file must not mix them.
+      grader: await digestOfCode(...['./', '../data/', '../grader/'].map((folder) => new URL(folder, import.meta.url))),
       problems: problems.digest('hex'),
       benchmarks: benchmarks.map(({ name }, b) => ({ name, ...protocols[b]! })),
     },

@@ -83,7 +83,7 @@ export class EvaluationRecord {
 function otherSettings(folder: string): CheckpointError {
   return new CheckpointError(
     'OUTPUT_EXISTS',
-    `expected an evaluation with the same model, problems and settings in ${folder} but it holds another one (${settingsName}). ` +
+    `expected an evaluation with the same model, problems, settings and grader in ${folder} but it holds another one (${settingsName}). ` +
       'Choose another --output, or remove the folder.',
     { folder },
   )

@@ -71,7 +71,11 @@ class OpenFiles {
   readonly #files = new Map<string, FileHandle>()
 
   /** Reads some numbers of a tensor to a place in an arena. */
-  async load(place: Required<ArenaRegion>, entry: TensorEntry, { first, elements }: { first: number; elements: number }): Promise<void> {
+  async load(
+    place: Required<ArenaRegion>,
+    entry: TensorEntry,
+    { first, elements }: { first: number; elements: number },
+  ): Promise<void> {
     const dtype = nativeDtypes[entry.dtype]!
     try {
       const file = this.#files.get(entry.file) ?? (await open(entry.file, 'r'))

@@ -1,6 +1,14 @@
 import { availableParallelism } from 'node:os'
 import { type ErrorCode, errorCodes, LimoError, NativeError } from '../errors.js'
-import type { ComputeDtype, Dtype, NativeArena, NativeDevice, NativeProgram, ProgramDescription, RunRequest } from './addon-types.js'
+import type {
+  ComputeDtype,
+  Dtype,
+  NativeArena,
+  NativeDevice,
+  NativeProgram,
+  ProgramDescription,
+  RunRequest,
+} from './addon-types.js'
 import { loadAddon } from './binding.js'
 
 /** Bytes that cross the border in one call: large tensors go in pieces, so that no second copy of one exists. */

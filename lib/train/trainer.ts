@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeFolder, removeStaleTemporaries } from '../checkpoint/atomic-folder.js'
 import { checkTensors, type ModelFolder, openModelFolder } from '../checkpoint/model-folder.js'
+import { lockOutput } from '../checkpoint/output-lock.js'
 import { expectedTensors } from '../checkpoint/tensor-names.js'
 import { type Checkpoint, checkResumable } from '../checkpoint/training-state.js'
 import { isJsonObject } from '../config/json-object.js'
@@ -8,7 +10,7 @@ import type { TrainConfig } from '../config/train-config.js'
 import type { TokenizingProgress } from '../data/example-cache.js'
 import { ConfigError } from '../errors.js'
 import { loadRegion } from '../model/weights.js'
-import { openDevice } from '../native/device.js'
+import { type Device, openDevice } from '../native/device.js'
 import { GenerationScorer } from './generation-score.js'
 import { MetricsWriter } from './metrics.js'
 import { prepareRun, required } from './prepare.js'
@@ -84,15 +86,18 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
   // What is wrong with the model, the output folder or the device is said before a long tokenization.
   const model = await openTrainableModel(required(config.modelNameOrPath, 'model_name_or_path', './Qwen2.5-0.5B-Instruct'))
   await checkIsNoFile(outputDir)
-  const checkpoint = await findCheckpoint(config, outputDir)
-  await checkModelIsApart(outputDir, model.folder)
-  // A checkpoint of another folder is where a run starts from; what is in this folder is another run's.
-  const continues = checkpoint !== undefined && (await liesIn(outputDir, checkpoint.folder))
-  if (!continues) await checkOutputFolder(config, outputDir, model.folder)
-
-  const device = await openDevice(config.device, { threads: config.threads })
+  // Before anything in the folder is looked at. One that is not there yet is locked when it is made.
+  let unlock = existsSync(outputDir) ? await lockOutput(outputDir, 'train') : undefined
+  let device: Device | undefined
   let metrics: MetricsWriter | undefined
   try {
+    const checkpoint = await findCheckpoint(config, outputDir)
+    await checkModelIsApart(outputDir, model.folder)
+    // A checkpoint of another folder is where a run starts from; what is in this folder is another run's.
+    const continues = checkpoint !== undefined && (await liesIn(outputDir, checkpoint.folder))
+    if (!continues) await checkOutputFolder(config, outputDir, model.folder)
+
+    device = await openDevice(config.device, { threads: config.threads })
     const { instructionSet, description, memoryBytes } = device.info
     const run = await prepareRun(config, {
       signal: options.signal,
@@ -121,6 +126,11 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     const scorer = run.generation && (await GenerationScorer.create(device, run.generation, config.bf16 ? weights : parameters))
     const resumedStep = checkpoint?.state.step ?? 0
     await makeFolder(outputDir)
+    if (unlock === undefined) {
+      unlock = await lockOutput(outputDir, 'train')
+      // Another run may have come and gone meanwhile.
+      if (!continues) await checkOutputFolder(config, outputDir, model.folder)
+    }
     for (const folder of [outputDir, join(outputDir, 'training-state')]) await removeStaleTemporaries(folder)
     if (!continues) await removeEarlierRun(outputDir)
     metrics = await MetricsWriter.open(outputDir, continues ? resumedStep : undefined)
@@ -141,7 +151,8 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     yield* loop.steps(resumedStep)
   } finally {
     await metrics?.close()
-    await device.close()
+    await device?.close()
+    await unlock?.()
   }
 }
 

@@ -135,7 +135,7 @@ t.test('two runs do not work in one folder', async (t) => {
   const first = startCli(['curate', ...settingsFor(folder, 'out')])
   await first.waitFor(/pool/)
   const second = await runCli(['curate', ...settingsFor(folder, 'out')])
-  t.match(second, { code: 1, stderr: /expected to work in .*out alone but process \d+ does.*OUTPUT_EXISTS/ })
+  t.match(second, { code: 1, stderr: /expected to work in .*out alone but process \d+ on \S+ does.*OUTPUT_EXISTS/ })
   t.equal((await first.result).code, 0)
   t.notOk(readdirSync(join(folder, 'out')).some((name) => name.includes('lock')))
 })

@@ -96,7 +96,9 @@ t.test('rounded to bfloat16, from every type', async (t) => {
   t.equal(differs, -1, 'float32 to the nearest, over several windows')
   const halves = Float32Array.from(all16Bits, float16)
   const fromFloat16 = await rounded(new Uint8Array(all16Bits.buffer), 65536, 'f16')
-  const wrong = all16Bits.filter((bits) => !Object.is(fromBf16(fromFloat16.subarray(bits, bits + 1))[0], roundToBf16([halves[bits]!])[0]))
+  const wrong = all16Bits.filter(
+    (bits) => !Object.is(fromBf16(fromFloat16.subarray(bits, bits + 1))[0], roundToBf16([halves[bits]!])[0]),
+  )
   t.same([...wrong], [], 'float16')
 })
 

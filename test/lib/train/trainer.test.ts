@@ -365,6 +365,26 @@ t.test('a loss that is not finite ends the run and names the examples', async (t
   t.ok(weightsOf(join(outputDir, 'checkpoint-2')).equals(before))
 })
 
+t.test(
+  'two runs into one folder: the second is refused, whatever it asks for, and the first is as it would be alone',
+  async (t) => {
+    const folder = t.testdir()
+    const inputs = await writeTinyInputs(folder)
+    await eventsOf(train(await configOf(inputs, join(folder, 'alone'))))
+    const config = await configOf(inputs, join(folder, 'out'))
+    const first = train(config)
+    await first.next()
+    for (const settings of [{ overwriteOutputDir: true }, { resumeFromCheckpoint: true as const }, {}]) {
+      const second = eventsOf(train({ ...config, ...settings }))
+      await t.rejects(second, { code: 'OUTPUT_EXISTS', message: /to work in .*out alone but process \d+ on .+ does/ })
+    }
+    await eventsOf(first)
+    t.ok(weightsOf(join(folder, 'out')).equals(weightsOf(join(folder, 'alone'))))
+    t.notOk(readdirSync(join(folder, 'out')).some((name) => name.includes('lock')))
+    t.equal((await eventsOf(train({ ...config, overwriteOutputDir: true }))).at(-1)!.type, 'end', 'afterwards it may')
+  },
+)
+
 t.test('two runs at once, and a run in a worker, give what each alone gives', async (t) => {
   const folder = t.testdir()
   const inputs = await writeTinyInputs(folder)
