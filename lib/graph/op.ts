@@ -46,12 +46,16 @@ export interface OperandRule {
   optional?: true
 }
 
-/** An operation as the graph sees it: its operands and shapes, its gradient, and what it allows the planner to do. */
-export interface OpDefinition {
+/** An operation as its header in native/ops states it: lib/graph/ops/contracts.ts has all of them. */
+export interface OpContract {
   /** The name in the native registry. */
   name: string
   operands: Readonly<Record<string, OperandRule>>
   attributes?: readonly string[]
+}
+
+/** An operation as the graph sees it: its contract, its gradient, and the memory that the planner may share. */
+export interface OpDefinition extends OpContract {
   /** Pairs [written, read] that may share their memory when the read one is not needed later. */
   inPlace?: readonly (readonly [string, string])[]
   /** Emits the operations that carry the gradient of the written operands to the read ones. */
@@ -59,10 +63,3 @@ export interface OpDefinition {
   /** Another form of the node for recomputation, when the tensors that are kept make part of its work needless. */
   recompute?: (node: Node) => Pick<Node, 'operands' | 'attributes'>
 }
-
-export const read = (shape: string, dtype?: Dtype): OperandRule => ({ access: 'read', shape, ...(dtype ? { dtype } : {}) })
-export const write = (shape: string, dtype?: Dtype): OperandRule => ({ access: 'write', shape, ...(dtype ? { dtype } : {}) })
-/** Sums over tokens and what an optimizer updates are float32 in any graph. */
-export const accumulate = (shape: string): OperandRule => ({ access: 'accumulate', shape, dtype: 'f32' })
-export const update = (shape: string): OperandRule => ({ access: 'update', shape, dtype: 'f32' })
-export const optional = (rule: OperandRule): OperandRule => ({ ...rule, optional: true })

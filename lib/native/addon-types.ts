@@ -96,6 +96,12 @@ export interface Addon {
     known: string[]
     scratchBytesPerThread: number
   }
+  /** The contract of every operation, as its header in native/ops states it. */
+  describeOps(): {
+    name: string
+    operands: { name: string; access: string; shape: string; dtype?: string; optional?: true }[]
+    attributes: string[]
+  }[]
   /** What multiplies matrices is looked for where it is asked for. */
   describeCuda(withProducts: boolean): {
     library: boolean

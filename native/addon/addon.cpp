@@ -196,6 +196,43 @@ Napi::Value DescribeCpu(const Napi::CallbackInfo& info) {
   return result;
 }
 
+const char* access_name(Access access) {
+  switch (access) {
+    case Access::kRead: return "read";
+    case Access::kWrite: return "write";
+    case Access::kAccumulate: return "accumulate";
+    case Access::kReadWrite: return "update";
+  }
+  return "";
+}
+
+// The contract of every operation, as its header states it: lib/graph/ops/contracts.ts is made of this.
+Napi::Value DescribeOps(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto ops = Napi::Array::New(env);
+  for (const OpEntry& entry : all_ops()) {
+    auto operands = Napi::Array::New(env);
+    for (const OperandInfo& each : entry.operands) {
+      auto operand = Napi::Object::New(env);
+      operand.Set("name", each.name);
+      operand.Set("access", access_name(each.access));
+      operand.Set("shape", each.shape);
+      if (each.element != ElementType::kCompute)
+        operand.Set("dtype", each.element == ElementType::kF32 ? "f32" : each.element == ElementType::kBF16 ? "bf16" : "i32");
+      if (each.optional) operand.Set("optional", true);
+      operands.Set(operands.Length(), operand);
+    }
+    auto attributes = Napi::Array::New(env);
+    for (const char* name : entry.attributes) attributes.Set(attributes.Length(), name);
+    auto op = Napi::Object::New(env);
+    op.Set("name", entry.name);
+    op.Set("operands", operands);
+    op.Set("attributes", attributes);
+    ops.Set(ops.Length(), op);
+  }
+  return ops;
+}
+
 // describeCuda(withProducts): looking for what multiplies matrices opens libraries, so it is done where it is asked for.
 Napi::Value DescribeCuda(const Napi::CallbackInfo& info) {
   const CudaStatus status = probe_cuda(info[0].ToBoolean());
@@ -218,6 +255,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(classes);
   exports.Set("Device", classes->device.Value());
   exports.Set("describeCpu", Napi::Function::New(env, DescribeCpu));
+  exports.Set("describeOps", Napi::Function::New(env, DescribeOps));
   exports.Set("describeCuda", Napi::Function::New(env, DescribeCuda));
   return exports;
 }

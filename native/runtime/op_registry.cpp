@@ -40,12 +40,16 @@ OpEntry make_entry() {
 
 }  // namespace
 
-const OpEntry* find_op(std::string_view name) {
+const std::vector<OpEntry>& all_ops() {
 #define LIMO_ENTRY(Op) make_entry<Op>(),
   // Never destroyed: a process may end, and run the destructors of statics, while a device's thread is in a program.
   static const auto& entries = *new std::vector<OpEntry>{LIMO_FOR_EACH_OP(LIMO_ENTRY)};
 #undef LIMO_ENTRY
-  for (const OpEntry& entry : entries)
+  return entries;
+}
+
+const OpEntry* find_op(std::string_view name) {
+  for (const OpEntry& entry : all_ops())
     if (name == entry.name) return &entry;
   return nullptr;
 }

@@ -32,6 +32,8 @@ struct OpEntry {
   void (*run[kIsaCount])(const Call&, const CpuContext&);  // null where this build has no kernels for an instruction set
 };
 
+// Every operation, in the order of op_list.h.
+const std::vector<OpEntry>& all_ops();
 // The entry of that name, or null.
 const OpEntry* find_op(std::string_view name);
 

@@ -1,25 +1,11 @@
 import type { AttributeValue, Graph } from '../graph.js'
-import { type OpDefinition, optional, read, update, write } from '../op.js'
+import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
+import { contracts } from './contracts.js'
 
-export const gradNormOp: OpDefinition = {
-  name: 'grad_norm',
-  operands: { norm: write('1', 'f32'), clip_scale: write('1', 'f32'), gradients: read('N', 'f32') },
-  attributes: ['max_norm'],
-}
+export const gradNormOp: OpDefinition = contracts.grad_norm
 
-export const adamwOp: OpDefinition = {
-  name: 'adamw',
-  operands: {
-    parameters: update('N'),
-    first_moment: update('N'),
-    second_moment: update('N'),
-    gradients: read('N', 'f32'),
-    clip_scale: read('1', 'f32'),
-    rounded: optional(write('N', 'bf16')),
-  },
-  attributes: ['learning_rate', 'beta1', 'beta2', 'eps', 'weight_decay', 'step'],
-}
+export const adamwOp: OpDefinition = contracts.adamw
 
 /** Norm of all gradients [N], an output of the graph, and the factor that clips them to `maxNorm` (0: no clipping). */
 export function gradNorm(graph: Graph, args: { gradients: Tensor; maxNorm: number }): { norm: Tensor; clipScale: Tensor } {

@@ -1,48 +1,16 @@
 import type { Graph } from '../graph.js'
-import { type OpDefinition, read, write } from '../op.js'
+import type { OpDefinition } from '../op.js'
 import { isDynamic, type Tensor } from '../tensor.js'
+import { contracts } from './contracts.js'
 
 /** Keys that a task of attention_decode takes; the native side's kDecodeSplitKeys. */
 const SPLIT_KEYS = 512
 
-export const cacheAppendOp: OpDefinition = {
-  name: 'cache_append',
-  operands: {
-    k_cache: { access: 'update', shape: 'N W' },
-    v_cache: { access: 'update', shape: 'N W' },
-    k: read('T W'),
-    v: read('T W'),
-    slots: read('T', 'i32'),
-  },
-}
+export const cacheAppendOp: OpDefinition = contracts.cache_append
 
-export const attentionPrefillOp: OpDefinition = {
-  name: 'attention_prefill',
-  operands: {
-    out: write('T Q'),
-    q: read('T Q'),
-    k_cache: read('N W'),
-    v_cache: read('N W'),
-    page_table: read('S P', 'i32'),
-    lengths: read('S', 'i32'),
-    cu_seqlens: read('B', 'i32'),
-  },
-  attributes: ['head_dim', 'scale', 'page_size'],
-}
+export const attentionPrefillOp: OpDefinition = contracts.attention_prefill
 
-export const attentionDecodeOp: OpDefinition = {
-  name: 'attention_decode',
-  operands: {
-    out: write('T Q'),
-    partial: write('M E', 'f32'),
-    q: read('T Q'),
-    k_cache: read('N W'),
-    v_cache: read('N W'),
-    page_table: read('T P', 'i32'),
-    lengths: read('T', 'i32'),
-  },
-  attributes: ['head_dim', 'scale', 'page_size'],
-}
+export const attentionDecodeOp: OpDefinition = contracts.attention_decode
 
 /** The keys and values of one layer, each [N, K·D], in pages of `pageSize` rows, and where those of each sequence lie. */
 export interface PagedCache {

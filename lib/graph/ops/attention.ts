@@ -1,19 +1,11 @@
 import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
-import { type OpDefinition, optional, read, write } from '../op.js'
+import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
+import { contracts } from './contracts.js'
 
 export const attentionOp: OpDefinition = {
-  name: 'attention',
-  operands: {
-    out: write('T Q'),
-    lse: write('T H', 'f32'),
-    q: read('T Q'),
-    k: read('T W'),
-    v: read('T W'),
-    cu_seqlens: read('S', 'i32'),
-  },
-  attributes: ['head_dim', 'scale'],
+  ...contracts.attention,
   gradient(node, context) {
     const { out, lse, q, k, v, cu_seqlens } = node.operands
     const d_out = outputGradient(node, context, 'out')
@@ -34,24 +26,7 @@ export const attentionOp: OpDefinition = {
   },
 }
 
-export const attentionBackwardOp: OpDefinition = {
-  name: 'attention_backward',
-  operands: {
-    d_q: write('T Q'),
-    d_k: write('T W'),
-    d_v: write('T W'),
-    delta: write('T H', 'f32'),
-    d_q_sum: optional(write('T Q', 'f32')),
-    d_out: read('T Q'),
-    out: read('T Q'),
-    lse: read('T H', 'f32'),
-    q: read('T Q'),
-    k: read('T W'),
-    v: read('T W'),
-    cu_seqlens: read('S', 'i32'),
-  },
-  attributes: ['head_dim', 'scale'],
-}
+export const attentionBackwardOp: OpDefinition = contracts.attention_backward
 
 /**
  * Causal attention of packed sequences: out [T, H·D] from q [T, H·D] and k, v [T, K·D], within the bounds of cu_seqlens.

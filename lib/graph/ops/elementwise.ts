@@ -1,10 +1,10 @@
 import type { Graph } from '../graph.js'
-import { type OpDefinition, read, write } from '../op.js'
+import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
+import { contracts } from './contracts.js'
 
 export const addOp: OpDefinition = {
-  name: 'add',
-  operands: { out: write('T C'), a: read('T C'), b: read('T C') },
+  ...contracts.add,
   inPlace: [
     ['out', 'a'],
     ['out', 'b'],
@@ -17,11 +17,11 @@ export const addOp: OpDefinition = {
   },
 }
 
-export const copyOp: OpDefinition = { name: 'copy', operands: { out: write('T C'), x: read('T C') } }
+export const copyOp: OpDefinition = contracts.copy
 
-export const castOp: OpDefinition = { name: 'cast', operands: { out: write('N', 'bf16'), x: read('N', 'f32') } }
+export const castOp: OpDefinition = contracts.cast
 
-export const zeroOp: OpDefinition = { name: 'zero', operands: { out: write('N', 'f32') } }
+export const zeroOp: OpDefinition = contracts.zero
 
 /** out = a + b, [T, C]. */
 export function add(graph: Graph, args: { a: Tensor; b: Tensor; name: string }): Tensor {

@@ -1,11 +1,11 @@
 import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
-import { accumulate, type OpDefinition, read, write } from '../op.js'
+import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
+import { contracts } from './contracts.js'
 
 export const embeddingOp: OpDefinition = {
-  name: 'embedding',
-  operands: { out: write('T C'), table: read('V C'), ids: read('T', 'i32') },
+  ...contracts.embedding,
   gradient(node, context) {
     const { table, ids } = node.operands
     const d_out = outputGradient(node, context, 'out')
@@ -13,10 +13,7 @@ export const embeddingOp: OpDefinition = {
   },
 }
 
-export const embeddingBackwardOp: OpDefinition = {
-  name: 'embedding_backward',
-  operands: { d_table: accumulate('V C'), d_out: read('T C'), ids: read('T', 'i32') },
-}
+export const embeddingBackwardOp: OpDefinition = contracts.embedding_backward
 
 /** out[t] = table[ids[t]]: [T, C] from table [V, C] and ids [T]. */
 export function embedding(graph: Graph, args: { table: Tensor; ids: Tensor; name: string }): Tensor {

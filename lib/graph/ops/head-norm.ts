@@ -1,12 +1,11 @@
 import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
-import { accumulate, type OpDefinition, read, write } from '../op.js'
+import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
+import { contracts } from './contracts.js'
 
 export const headNormOp: OpDefinition = {
-  name: 'head_norm',
-  operands: { out: write('T Q'), rstd: write('T H', 'f32'), x: read('T Q'), weight: read('D') },
-  attributes: ['eps'],
+  ...contracts.head_norm,
   gradient(node, context) {
     const { x, rstd, weight } = node.operands
     const d_out = outputGradient(node, context, 'out')
@@ -16,17 +15,7 @@ export const headNormOp: OpDefinition = {
   },
 }
 
-export const headNormBackwardOp: OpDefinition = {
-  name: 'head_norm_backward',
-  operands: {
-    d_x: write('T Q'),
-    d_weight: accumulate('D'),
-    d_out: read('T Q'),
-    x: read('T Q'),
-    rstd: read('T H', 'f32'),
-    weight: read('D'),
-  },
-}
+export const headNormBackwardOp: OpDefinition = contracts.head_norm_backward
 
 /** RMS norm of each head of x [T, H·D] with one weight [D] for all heads. */
 export function headNorm(graph: Graph, args: { x: Tensor; weight: Tensor; eps: number; name: string }): Tensor {

@@ -1,26 +1,14 @@
 import { cpuBackend } from '../../native/backend.js'
 import type { Graph } from '../graph.js'
-import { accumulate, type OpDefinition, optional, read, write } from '../op.js'
+import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
+import { contracts } from './contracts.js'
 
 /** Native code's kMaxScoredRows. */
 const MAX_ROWS = 4096
 
 export const linearCrossEntropyOp: OpDefinition = {
-  name: 'linear_cross_entropy',
-  operands: {
-    loss: write('1', 'f32'),
-    token_loss: write('T', 'f32'),
-    d_hidden: optional(write('T C')),
-    d_weight: optional(accumulate('V C')),
-    logits: write('R V', 'f32'),
-    hidden_rows: write('R C'),
-    d_hidden_rows: optional(write('R C')),
-    hidden: read('T C'),
-    weight: read('V C'),
-    labels: read('T', 'i32'),
-    loss_weights: read('T', 'f32'),
-  },
+  ...contracts.linear_cross_entropy,
   gradient(node, context) {
     // The forward pass has already made the gradients.
     if (node.operands.d_hidden) context.flow(node.operands.hidden!, node.operands.d_hidden)

@@ -1,22 +1,11 @@
 import type { Graph } from '../graph.js'
-import { type OpDefinition, optional, read, write } from '../op.js'
+import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
+import { contracts } from './contracts.js'
 
-export const linearDecodeOp: OpDefinition = {
-  name: 'linear_decode',
-  operands: { y: write('T N'), x: read('T K'), weight: read('N K'), bias: optional(read('N')) },
-}
+export const linearDecodeOp: OpDefinition = contracts.linear_decode
 
-export const logitsOp: OpDefinition = {
-  name: 'logits',
-  operands: {
-    logits: write('S V', 'f32'),
-    hidden_rows: write('S C'),
-    hidden: read('T C'),
-    weight: read('V C'),
-    rows: read('S', 'i32'),
-  },
-}
+export const logitsOp: OpDefinition = contracts.logits
 
 /** y [T, N] = x·weightᵀ + bias for the few rows of a step of generation; a row does not depend on those beside it. */
 export function linearDecode(graph: Graph, args: { x: Tensor; weight: Tensor; bias?: Tensor | undefined; name: string }): Tensor {

@@ -1,11 +1,11 @@
 import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
-import { accumulate, type OpDefinition, optional, read, write } from '../op.js'
+import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
+import { contracts } from './contracts.js'
 
 export const linearOp: OpDefinition = {
-  name: 'linear',
-  operands: { y: write('T N'), x: read('T K'), weight: read('N K'), bias: optional(read('N')) },
+  ...contracts.linear,
   gradient(node, context) {
     const { x, weight, bias } = node.operands
     const d_y = outputGradient(node, context, 'y')
@@ -18,15 +18,9 @@ export const linearOp: OpDefinition = {
   },
 }
 
-export const linearBackwardInputOp: OpDefinition = {
-  name: 'linear_backward_input',
-  operands: { d_x: write('T K'), d_y: read('T N'), weight: read('N K') },
-}
+export const linearBackwardInputOp: OpDefinition = contracts.linear_backward_input
 
-export const linearBackwardWeightOp: OpDefinition = {
-  name: 'linear_backward_weight',
-  operands: { d_weight: accumulate('N K'), d_bias: optional(accumulate('N')), d_y: read('T N'), x: read('T K') },
-}
+export const linearBackwardWeightOp: OpDefinition = contracts.linear_backward_weight
 
 /** y = x·weightᵀ + bias: [T, N] from x [T, K], weight [N, K], bias [N]. */
 export function linear(graph: Graph, args: { x: Tensor; weight: Tensor; bias?: Tensor | undefined; name: string }): Tensor {

@@ -1,19 +1,11 @@
 import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
-import { accumulate, type OpDefinition, optional, read, write } from '../op.js'
+import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
+import { contracts } from './contracts.js'
 
 export const rmsNormOp: OpDefinition = {
-  name: 'rms_norm',
-  operands: {
-    out: write('T C'),
-    rstd: write('T', 'f32'),
-    sum: optional(write('T C')),
-    x: read('T C'),
-    residual: optional(read('T C')),
-    weight: read('C'),
-  },
-  attributes: ['eps'],
+  ...contracts.rms_norm,
   gradient(node, context) {
     const { sum, x, residual, rstd, weight } = node.operands
     const normed = sum ?? x!
@@ -45,16 +37,7 @@ export const rmsNormOp: OpDefinition = {
 }
 
 export const rmsNormBackwardOp: OpDefinition = {
-  name: 'rms_norm_backward',
-  operands: {
-    d_x: write('T C'),
-    d_weight: accumulate('C'),
-    d_out: read('T C'),
-    d_sum: optional(read('T C')),
-    x: read('T C'),
-    rstd: read('T', 'f32'),
-    weight: read('C'),
-  },
+  ...contracts.rms_norm_backward,
   inPlace: [
     ['d_x', 'd_out'],
     ['d_x', 'd_sum'],

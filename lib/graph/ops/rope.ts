@@ -1,22 +1,13 @@
 import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
-import { type OpDefinition, read, write } from '../op.js'
+import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
+import { contracts } from './contracts.js'
 
-export const rotaryTableOp: OpDefinition = {
-  name: 'rotary_table',
-  operands: {
-    cos: write('T P', 'f32'),
-    sin: write('T P', 'f32'),
-    positions: read('T', 'i32'),
-    inverse_frequency: read('P', 'f32'),
-  },
-}
+export const rotaryTableOp: OpDefinition = contracts.rotary_table
 
 export const ropeOp: OpDefinition = {
-  name: 'rope',
-  operands: { out: write('T Q'), x: read('T Q'), cos: read('T P', 'f32'), sin: read('T P', 'f32') },
-  attributes: ['direction'],
+  ...contracts.rope,
   inPlace: [['out', 'x']],
   gradient(node, context) {
     const { x, cos, sin } = node.operands

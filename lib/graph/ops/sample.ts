@@ -1,22 +1,9 @@
 import type { Graph } from '../graph.js'
-import { type OpDefinition, optional, read, update, write } from '../op.js'
+import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
+import { contracts } from './contracts.js'
 
-export const sampleOp: OpDefinition = {
-  name: 'sample',
-  operands: {
-    token: write('S', 'f32'),
-    logprob: write('S', 'f32'),
-    logits: update('S V'),
-    temperature: read('S', 'f32'),
-    top_k: read('S', 'f32'),
-    top_p: read('S', 'f32'),
-    min_p: read('S', 'f32'),
-    uniform: read('S', 'f32'),
-    penalty: optional(read('S', 'f32')),
-    seen: optional(read('S B', 'i32')),
-  },
-}
+export const sampleOp: OpDefinition = contracts.sample
 
 /** How the next token of each sequence is chosen; all [S]. `penalty` and `seen` [S, ⌈V/32⌉] come together. */
 export interface SampleInputs {

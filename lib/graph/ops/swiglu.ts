@@ -1,11 +1,11 @@
 import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
-import { type OpDefinition, read, write } from '../op.js'
+import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
+import { contracts } from './contracts.js'
 
 export const swigluOp: OpDefinition = {
-  name: 'swiglu',
-  operands: { out: write('T F'), gate: read('T F'), up: read('T F') },
+  ...contracts.swiglu,
   gradient(node, context) {
     const { gate, up } = node.operands
     const d_out = outputGradient(node, context, 'out')
@@ -18,8 +18,7 @@ export const swigluOp: OpDefinition = {
 }
 
 export const swigluBackwardOp: OpDefinition = {
-  name: 'swiglu_backward',
-  operands: { d_gate: write('T F'), d_up: write('T F'), d_out: read('T F'), gate: read('T F'), up: read('T F') },
+  ...contracts.swiglu_backward,
   inPlace: [
     ['d_gate', 'gate'],
     ['d_up', 'up'],
