@@ -5,7 +5,7 @@
 namespace limo {
 
 // norm = sqrt(Σ g²), summed in double in an order that depends on N alone; clip_scale = min(1, max_norm / (norm + 1e-6)) as
-// PyTorch's clip_grad_norm_, 1 when max_norm is 0, and 0 where the norm is no finite float32, which AdamW takes as "do nothing".
+// PyTorch's clip_grad_norm_, 1 when max_norm is 0, and NaN where the norm is no finite float32, which AdamW takes as "do nothing".
 struct GradNorm {
   static constexpr const char* kName = "grad_norm";
   Tensor norm;        // [1], written
@@ -25,7 +25,7 @@ struct GradNorm {
 // one pass over flat arrays. With g = clip_scale·gradient and step counting from 1:
 //   m ← β1·m + (1 − β1)·g,  v ← β2·v + (1 − β2)·g²
 //   p ← p·(1 − lr·weight_decay) − lr/(1 − β1^step) · m / (sqrt(v)/sqrt(1 − β2^step) + eps)
-// With clip_scale = 0 nothing is written.
+// With a clip_scale that is NaN nothing is written.
 struct AdamW {
   static constexpr const char* kName = "adamw";
   Tensor parameters;     // [N], read and written

@@ -34,7 +34,7 @@ double sum_of_squares_in_double(const float* x, int64_t n) {
 template <bool kRounds>
 void update_all(const AdamW& op, const CpuContext& context) {
   const float clip = op.clip_scale.f32()[0];
-  if (clip == 0) return;
+  if (clip != clip) return;  // no finite norm
   const int64_t n = op.parameters.rows;
   const double correction1 = 1 - ::pow(op.beta1, op.step), correction2 = 1 - ::pow(op.beta2, op.step);
   const Vec scale = splat(clip);
@@ -104,7 +104,7 @@ void run(const GradNorm& op, const CpuContext& context) {
   op.norm.f32()[0] = written;
   double scale = 1;
   if (op.max_norm > 0 && norm + 1e-6 > op.max_norm) scale = op.max_norm / (norm + 1e-6);
-  op.clip_scale.f32()[0] = written - written == 0 ? static_cast<float>(scale) : 0.0f;
+  op.clip_scale.f32()[0] = written - written == 0 ? static_cast<float>(scale) : __builtin_nanf("");
 }
 
 void run(const AdamW& op, const CpuContext& context) {

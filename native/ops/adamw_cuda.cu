@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(kThreads) grad_norm_kernel(float* norm, float*
   double scale = 1;
   if (max_norm > 0 && root + 1e-6 > max_norm) scale = max_norm / (root + 1e-6);
   norm[0] = written;
-  clip_scale[0] = written - written == 0 ? static_cast<float>(scale) : 0.0f;
+  clip_scale[0] = written - written == 0 ? static_cast<float>(scale) : nanf("");
 }
 
 template <int N>
@@ -57,7 +57,7 @@ struct UpdateParameters {
 
   LIMO_DEVICE void operator()(uint32_t i) const {
     const float clip = clip_scale[0];
-    if (clip == 0) return;
+    if (clip != clip) return;  // no finite norm
     const int64_t at = static_cast<int64_t>(i) * N;
     float p[N], m[N], v[N], g[N];
     load<N>(p, parameters + at);

@@ -114,7 +114,7 @@ t.test('without weight decay and gradient nothing moves', async (t) => {
   })
 })
 
-t.test('a clip scale of 0 writes nothing, whatever the gradients are', async (t) => {
+t.test('a clip scale that is NaN writes nothing, whatever the gradients are', async (t) => {
   const n = 37
   const state = {
     parameters: normalValues(5, n),
@@ -123,12 +123,31 @@ t.test('a clip scale of 0 writes nothing, whatever the gradients are', async (t)
   }
   const gradients = new Float32Array(n).fill(NaN)
   const rounded = roundToBf16(normalValues(14, n))
-  await checkOp(t, 'clip 0', callOf(state, gradients, 0, { ...settings, step: 3 }, rounded), {
+  await checkOp(t, 'no clip scale', callOf(state, gradients, NaN, { ...settings, step: 3 }, rounded), {
     parameters: { values: state.parameters },
     first_moment: { values: state.first_moment },
     second_moment: { values: state.second_moment },
     rounded: { values: rounded },
   })
+})
+
+t.test('a clip scale of 0 is a factor like any other: moments decay', async (t) => {
+  const n = 37
+  const state = {
+    parameters: normalValues(5, n),
+    first_moment: normalValues(6, n),
+    second_moment: normalValues(7, n).map(Math.abs),
+  }
+  const gradients = normalValues(8, n)
+  await checkOp(t, 'clip 0', callOf(state, gradients, 0, { ...settings, step: 3 }), {
+    ...adamw(state, gradients, 0, 3, settings),
+  })
+  // A norm of 3e38 clipped to 1e-10: less than the smallest float32.
+  const operands = { gradients: given(new Float32Array(1).fill(3e38), [1]), norm: written([1]), clip_scale: written([1]) }
+  for (const place of opPlaces) {
+    const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm: 1e-10 } }, { ...place, threads: 1 })
+    t.same([out.norm![0], out.clip_scale![0]], [Math.fround(3e38), 0])
+  }
 })
 
 t.test('grad_norm', async (t) => {
@@ -169,7 +188,7 @@ t.test('grad_norm of what float32 cannot square', async (t) => {
   }
 })
 
-t.test('a NaN or an infinity anywhere gives a clip scale of 0', async (t) => {
+t.test('a NaN or an infinity anywhere gives no clip scale', async (t) => {
   for (const bad of [NaN, Infinity, -Infinity]) {
     for (const at of [0, 15, 998]) {
       const gradients = normalValues(9, 999)
@@ -179,17 +198,17 @@ t.test('a NaN or an infinity anywhere gives a clip scale of 0', async (t) => {
         for (const place of opPlaces) {
           const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm } }, { ...place, threads: 2 })
           t.notOk(Number.isFinite(out.norm![0]), `${bad} at ${at}: the norm is not finite`)
-          t.equal(out.clip_scale![0], 0, `${bad} at ${at}: the clip scale is 0`)
+          t.ok(Number.isNaN(out.clip_scale![0]), `${bad} at ${at}: nor is there a clip scale`)
         }
     }
   }
 })
 
-t.test('a norm above the largest float32 gives a clip scale of 0', async (t) => {
+t.test('a norm above the largest float32 gives no clip scale', async (t) => {
   const operands = { gradients: given(new Float32Array(4).fill(3e38), [4]), norm: written([1]), clip_scale: written([1]) }
   for (const max_norm of [0, 1])
     for (const place of opPlaces) {
       const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm } }, { ...place, threads: 1 })
-      t.same([out.norm![0], out.clip_scale![0]], [Infinity, 0], 'what is reported as not finite changes no weight')
+      t.same([out.norm![0], out.clip_scale![0]], [Infinity, NaN], 'what is reported as not finite changes no weight')
     }
 })
