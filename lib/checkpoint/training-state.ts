@@ -2,6 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import * as v from 'valibot'
 import { isJsonObject } from '../config/json-object.js'
+import { lastingDefaults } from '../config/lasting-settings.js'
 import { CheckpointError, LimoError } from '../errors.js'
 import { makeFolder, publishFolder } from './atomic-folder.js'
 import { activeTemporary, moveInPlace, temporaryName } from './durable-file.js'
@@ -175,8 +176,7 @@ const totalStepsName = 'total steps'
  */
 export function checkResumable(saved: TrainingState, current: Omit<TrainingState, 'step' | 'epoch'>, folder: string): void {
   const facts = ({ settings, totalSteps, examples }: Omit<TrainingState, 'step' | 'epoch'>): Record<string, unknown> => ({
-    // Checkpoints in float32 do not name it.
-    ...{ bf16: false, ...settings },
+    ...{ ...lastingDefaults, ...settings },
     'number of examples': examples.count,
     'digest of the examples': examples.digest,
     [totalStepsName]: totalSteps,

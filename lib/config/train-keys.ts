@@ -11,6 +11,11 @@ export interface TrainKey<T, D> {
   schema: v.GenericSchema<unknown, T>
   default: D
   description: string
+  /**
+   * A resumed run may have another value: it changes no number of the run, or what it changes is compared in another way (the model, the
+   * examples, the number of steps). Every other key must be as it was.
+   */
+  mayChange?: true
 }
 
 interface Range {
@@ -165,6 +170,10 @@ function readSchedulerSettings(value: unknown): { min_lr?: number; min_lr_rate?:
   return result.success ? result.output : undefined
 }
 
+function mayChange<T, D>(key: TrainKey<T, D>): TrainKey<T, D> {
+  return { ...key, mayChange: true }
+}
+
 const limoPrompt = 'Please reason step by step, and put your final answer within \\boxed{}.'
 
 /**
@@ -172,19 +181,20 @@ const limoPrompt = 'Please reason step by step, and put your final answer within
  * What a default depends on is resolved by `parseTrainConfig`; it is `undefined` here.
  */
 export const keys = {
-  model_name_or_path: text(undefined, 'folder of the model to start from, in Hugging Face layout'),
-  stage: choice(['sft'], 'sft', 'training stage'),
-  do_train: custom('true', (value) => (toBoolean(value) === true ? true : undefined), true, 'whether to train', 'boolean'),
-  finetuning_type: choice(['full'], 'full', 'which weights are trained: all of them'),
-
-  dataset: custom('a name or path, or a list of them', readNames, undefined, 'names in dataset_info.json or paths of files'),
-  eval_dataset: custom(
-    'a name or path, or a list of them',
-    readNames,
-    undefined,
-    'data sets for evaluation, instead of val_size',
+  model_name_or_path: mayChange(text(undefined, 'folder of the model to start from, in Hugging Face layout')),
+  stage: mayChange(choice(['sft'], 'sft', 'training stage')),
+  do_train: mayChange(
+    custom('true', (value) => (toBoolean(value) === true ? true : undefined), true, 'whether to train', 'boolean'),
   ),
-  dataset_dir: text('data', 'folder of dataset_info.json'),
+  finetuning_type: mayChange(choice(['full'], 'full', 'which weights are trained: all of them')),
+
+  dataset: mayChange(
+    custom('a name or path, or a list of them', readNames, undefined, 'names in dataset_info.json or paths of files'),
+  ),
+  eval_dataset: mayChange(
+    custom('a name or path, or a list of them', readNames, undefined, 'data sets for evaluation, instead of val_size'),
+  ),
+  dataset_dir: mayChange(text('data', 'folder of dataset_info.json')),
   template: text(undefined, "chat template by name, instead of the model folder's own"),
   default_system: text(limoPrompt, 'system prompt of records without one; empty for none', { mayBeEmpty: true }),
   mask_history: flag(false, 'learn the last response of a conversation only'),
@@ -192,7 +202,7 @@ export const keys = {
   enable_thinking: flag(undefined, "given to the chat template; false for responses without a thought [the template's default]"),
   cutoff_len: integer({ min: 2 }, 16384, 'most tokens of an example, and of a packed micro-batch'),
   over_length: choice(['error', 'drop', 'truncate'], 'error', 'what happens to examples longer than cutoff_len'),
-  max_samples: integer({ min: 1 }, undefined, 'take only the first so many records of each dataset'),
+  max_samples: mayChange(integer({ min: 1 }, undefined, 'take only the first so many records of each dataset')),
   mix_strategy: choice(
     ['concat', 'interleave_under', 'interleave_over'],
     'concat',
@@ -204,8 +214,10 @@ export const keys = {
     undefined,
     'chance of each dataset with an interleaving mix_strategy: 0.7,0.3 [they take turns]',
   ),
-  tokenized_path: text(undefined, 'folder of the cache of tokenized records [limo-native/examples in the user’s cache folder]'),
-  preprocessing_num_workers: integer({ min: 0 }, availableParallelism(), 'threads that tokenize a large data set'),
+  tokenized_path: mayChange(
+    text(undefined, 'folder of the cache of tokenized records [limo-native/examples in the user’s cache folder]'),
+  ),
+  preprocessing_num_workers: mayChange(integer({ min: 0 }, availableParallelism(), 'threads that tokenize a large data set')),
   packing: flag(true, 'pack the samples of a step into micro-batches; never changes the result'),
   val_size: custom(
     'a fraction below 1 or a whole number of records',
@@ -240,53 +252,58 @@ export const keys = {
   ),
   warmup_ratio: number({ min: 0, below: 1 }, 0, 'share of the steps in which the learning rate rises from 0'),
   warmup_steps: integer({ min: 0 }, undefined, 'steps in which it rises; wins over warmup_ratio'),
-  num_train_epochs: number({ above: 0 }, 15, 'passes over the data'),
-  max_steps: integer({ min: 1, or: -1 }, undefined, 'stop after so many steps, whatever num_train_epochs says; -1 for no limit'),
-  optim: custom('adamw_torch', readOptimizer, 'adamw_torch', 'optimizer: AdamW'),
+  num_train_epochs: mayChange(number({ above: 0 }, 15, 'passes over the data')),
+  max_steps: mayChange(
+    integer({ min: 1, or: -1 }, undefined, 'stop after so many steps, whatever num_train_epochs says; -1 for no limit'),
+  ),
+  optim: mayChange(custom('adamw_torch', readOptimizer, 'adamw_torch', 'optimizer: AdamW')),
   weight_decay: number({ min: 0 }, 0, 'decay of weights with two or more dimensions'),
   adam_beta1: number({ min: 0, below: 1 }, 0.9, "decay of AdamW's first moment"),
   adam_beta2: number({ min: 0, below: 1 }, 0.999, "decay of AdamW's second moment"),
   adam_epsilon: number({ above: 0 }, 1e-8, "AdamW's epsilon, outside of the square root"),
   max_grad_norm: number({ min: 0 }, 1, 'clip gradients to this global norm; 0 for no clipping'),
   loss_reduction: choice(['token', 'sample'], 'token', 'whether every scored token or every sample counts equally in a step'),
-  seed: integer({ min: 0, below: 2 ** 32 }, 42, 'seed of everything random'),
+  seed: mayChange(integer({ min: 0, below: 2 ** 32 }, 42, 'seed of everything random')),
   data_seed: integer({ min: 0, below: 2 ** 32 }, undefined, 'seed of the shuffling [seed]'),
 
-  recompute: choice(['none', 'full', 'auto'], 'auto', 'layers whose activations are computed again in the backward pass'),
-  gradient_checkpointing: flag(undefined, 'true is recompute: full'),
-  disable_gradient_checkpointing: flag(undefined, 'true is recompute: none'),
-  memory_limit: custom('a number of bytes such as 8GB or 8GiB', readBytes, undefined, 'most memory to allocate [what is free]'),
+  recompute: mayChange(
+    choice(['none', 'full', 'auto'], 'auto', 'layers whose activations are computed again in the backward pass'),
+  ),
+  gradient_checkpointing: mayChange(flag(undefined, 'true is recompute: full')),
+  disable_gradient_checkpointing: mayChange(flag(undefined, 'true is recompute: none')),
+  memory_limit: mayChange(
+    custom('a number of bytes such as 8GB or 8GiB', readBytes, undefined, 'most memory to allocate [what is free]'),
+  ),
   bf16: flag(false, 'weights, activations and products in bfloat16, with float32 master weights [float32]'),
-  fp16: custom(
-    'false (float16 needs loss scaling)',
-    (value) => (toBoolean(value) === false ? false : undefined),
-    false,
-    'refused',
+  fp16: mayChange(
+    custom('false (float16 needs loss scaling)', (value) => (toBoolean(value) === false ? false : undefined), false, 'refused'),
   ),
-  device: custom('cpu, cuda or cuda:N', readDevice, 'cpu', 'where to train: cpu, cuda or cuda:N'),
-  threads: integer({ min: 1, below: 1025 }, availableParallelism(), 'threads on the CPU'),
+  device: mayChange(custom('cpu, cuda or cuda:N', readDevice, 'cpu', 'where to train: cpu, cuda or cuda:N')),
+  threads: mayChange(integer({ min: 1, below: 1025 }, availableParallelism(), 'threads on the CPU')),
 
-  output_dir: text(undefined, 'folder for checkpoints, metrics and the trained model'),
-  overwrite_output_dir: flag(false, 'start anew in an output_dir that holds a run'),
-  logging_steps: integer({ min: 1 }, 10, 'steps from one line of metrics to the next'),
-  save_strategy: choice(['steps', 'epoch', 'no'], 'steps', 'when checkpoints are written'),
-  save_steps: integer({ min: 1 }, 500, 'steps from one checkpoint to the next'),
-  save_total_limit: integer({ min: 1 }, undefined, 'keep only the newest checkpoints [all]'),
-  eval_strategy: choice(
-    ['no', 'steps', 'epoch'],
-    undefined,
-    'when the held out records are evaluated [steps with eval_steps, else no]',
+  output_dir: mayChange(text(undefined, 'folder for checkpoints, metrics and the trained model')),
+  overwrite_output_dir: mayChange(flag(false, 'start anew in an output_dir that holds a run')),
+  logging_steps: mayChange(integer({ min: 1 }, 10, 'steps from one line of metrics to the next')),
+  save_strategy: mayChange(choice(['steps', 'epoch', 'no'], 'steps', 'when checkpoints are written')),
+  save_steps: mayChange(integer({ min: 1 }, 500, 'steps from one checkpoint to the next')),
+  save_total_limit: mayChange(integer({ min: 1 }, undefined, 'keep only the newest checkpoints [all]')),
+  eval_strategy: mayChange(
+    choice(['no', 'steps', 'epoch'], undefined, 'when the held out records are evaluated [steps with eval_steps, else no]'),
   ),
-  eval_steps: integer({ min: 1 }, undefined, 'steps from one evaluation to the next [logging_steps]'),
-  per_device_eval_batch_size: integer({ min: 1 }, 1, 'samples per micro-batch of an evaluation'),
-  predict_with_generate: flag(false, 'let the model answer held out records at each evaluation, and grade what is boxed'),
-  predict_samples: integer({ min: 1 }, 16, 'how many of the held out records it answers'),
-  max_new_tokens: integer({ min: 1 }, 1024, 'most tokens of such an answer'),
-  resume_from_checkpoint: custom(
-    'true, false or a checkpoint folder',
-    readResume,
-    false,
-    'true for the newest checkpoint in output_dir, or its folder',
+  eval_steps: mayChange(integer({ min: 1 }, undefined, 'steps from one evaluation to the next [logging_steps]')),
+  per_device_eval_batch_size: mayChange(integer({ min: 1 }, 1, 'samples per micro-batch of an evaluation')),
+  predict_with_generate: mayChange(
+    flag(false, 'let the model answer held out records at each evaluation, and grade what is boxed'),
+  ),
+  predict_samples: mayChange(integer({ min: 1 }, 16, 'how many of the held out records it answers')),
+  max_new_tokens: mayChange(integer({ min: 1 }, 1024, 'most tokens of such an answer')),
+  resume_from_checkpoint: mayChange(
+    custom(
+      'true, false or a checkpoint folder',
+      readResume,
+      false,
+      'true for the newest checkpoint in output_dir, or its folder',
+    ),
   ),
 } as const satisfies Record<string, TrainKey<unknown, unknown>>
 

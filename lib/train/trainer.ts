@@ -6,6 +6,7 @@ import { lockOutput } from '../checkpoint/output-lock.js'
 import { expectedTensors } from '../checkpoint/tensor-names.js'
 import { type Checkpoint, checkResumable } from '../checkpoint/training-state.js'
 import { isJsonObject } from '../config/json-object.js'
+import { lastingSettings } from '../config/lasting-settings.js'
 import type { TrainConfig } from '../config/train-config.js'
 import type { TokenizingProgress } from '../data/example-cache.js'
 import { ConfigError } from '../errors.js'
@@ -37,33 +38,6 @@ export interface TrainOptions {
   /** Told now and then how far the tokenizing of a file is; never for what the cache has. */
   onTokenizing?: (progress: TokenizingProgress) => void
 }
-
-/** The settings that change the numbers of a run: those that a resumed run must share. */
-const lastingSettings = [
-  'cutoffLen',
-  'overLength',
-  'template',
-  'defaultSystem',
-  'valSize',
-  'mixStrategy',
-  'interleaveProbs',
-  'disableShuffling',
-  'perDeviceTrainBatchSize',
-  'gradientAccumulationSteps',
-  'packing',
-  'learningRate',
-  'lrSchedulerType',
-  'minLrRate',
-  'warmupRatio',
-  'warmupSteps',
-  'weightDecay',
-  'adamBeta1',
-  'adamBeta2',
-  'adamEpsilon',
-  'maxGradNorm',
-  'lossReduction',
-  'dataSeed',
-] as const satisfies readonly (keyof TrainConfig)[]
 
 /**
  * Fine-tunes every weight of a model on reasoning chains, as an async iterable of events. The event loop stays free: the
@@ -106,15 +80,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     })
     const identity = {
       totalSteps: run.batches.totalSteps,
-      settings: {
-        ...run.model,
-        ...Object.fromEntries(lastingSettings.map((key) => [key, config[key] ?? null])),
-        // Named only where they are set: checkpoints of releases without them were all made in float32, on the responses.
-        ...(config.bf16 && { bf16: true }),
-        ...(config.maskHistory && { maskHistory: true }),
-        ...(config.trainOnPrompt && { trainOnPrompt: true }),
-        ...(config.enableThinking !== undefined && { enableThinking: config.enableThinking }),
-      },
+      settings: { ...run.model, ...lastingSettings(config) },
       examples: { count: run.examples.count, digest: run.examplesDigest },
       // Of a CUDA device with its name and what multiplies its matrices, which choose the order of sums as well.
       instructionSet: description === '' ? instructionSet : `${instructionSet} (${description})`,

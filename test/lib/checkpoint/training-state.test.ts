@@ -152,8 +152,12 @@ t.test('a run with other settings is told which', async (t) => {
   t.throws(() => checkResumable(state(8), { ...now, settings: { seed: 1, extra: [1] } }, 'checkpoint-8'), {
     name: 'CheckpointError',
     code: 'CHECKPOINT_MISMATCH',
-    message: /seed: 42 then, 1 now; learningRate: 0\.001 then, nothing now; extra: nothing then, \[1\] now/,
+    message: /learningRate: 0\.001 then, 0\.000005 now; seed: 42 then, 1 now; extra: nothing then, \[1\] now/,
   })
+  const inFloat32 = { ...now, settings: { ...now.settings, bf16: false, maskHistory: false, enableThinking: null } }
+  t.doesNotThrow(() => checkResumable(state(8), inFloat32, 'c'), 'a setting that it does not name has its default')
+  const inBfloat16 = { ...now, settings: { ...now.settings, bf16: true } }
+  t.throws(() => checkResumable(state(8), inBfloat16, 'c'), { message: /bf16: false then, true now/ })
   t.throws(() => checkResumable(state(8), { ...now, totalSteps: 30 }, 'c'), {
     message:
       /total steps: 24 then, 30 now\)\. The learning rate of every step depends on the total steps.*model_name_or_path: c and an output_dir/,

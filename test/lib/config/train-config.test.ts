@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { lastingDefaults, lastingSettings } from '../../../lib/config/lasting-settings.js'
 import { loadTrainConfig, parseTrainConfig, trainKeys } from '../../../lib/config/train-config.js'
 
 const parse = (values: Record<string, unknown>) => parseTrainConfig(values, 'train.yaml')
@@ -397,4 +398,22 @@ t.test('every key is described, and its default is one of its values', async (t)
     t.ok(description.length > 5, key)
     if (value !== undefined) t.doesNotThrow(() => parse({ [key]: value }), key)
   }
+})
+
+t.test('a resumed run must share every setting that does not say otherwise', (t) => {
+  const { config } = parseTrainConfig(
+    { bf16: true, lr_scheduler_type: 'cosine_with_min_lr', lr_scheduler_kwargs: { min_lr_rate: 0.1 } },
+    'x',
+  )
+  const lasting = lastingSettings(config)
+  // A key that is not here may differ after a resume.
+  t.same(Object.keys(lasting).sort(), [
+    ...['adamBeta1', 'adamBeta2', 'adamEpsilon', 'bf16', 'cutoffLen', 'dataSeed', 'defaultSystem', 'disableShuffling'],
+    ...['enableThinking', 'gradientAccumulationSteps', 'interleaveProbs', 'learningRate', 'lossReduction', 'lrSchedulerType'],
+    ...['maskHistory', 'maxGradNorm', 'minLrRate', 'mixStrategy', 'overLength', 'packing', 'perDeviceTrainBatchSize', 'template'],
+    ...['trainOnPrompt', 'valSize', 'warmupRatio', 'warmupSteps', 'weightDecay'],
+  ])
+  t.match(lasting, { bf16: true, minLrRate: 0.1, dataSeed: 42, template: null })
+  t.same(Object.keys(lastingDefaults).sort(), Object.keys(lasting).sort())
+  t.end()
 })
