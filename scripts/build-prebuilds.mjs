@@ -9,7 +9,10 @@ const builders = { 'linux-x64': buildX64, 'linux-arm64': buildArm64 }
 const named = process.argv.slice(2)
 const chosen = named.length > 0 ? named : Object.keys(builders)
 for (const platform of chosen) {
-  if (!(platform in builders)) throw new Error(`expected some of ${Object.keys(builders).join(', ')} but received "${platform}"`)
+  if (!(platform in builders)) {
+    console.error(`expected some of ${Object.keys(builders).join(', ')} but received "${platform}"`)
+    process.exit(2)
+  }
   builders[platform](platform)
 }
 copyHeaders()
