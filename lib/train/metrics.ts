@@ -20,6 +20,7 @@ export interface StepMetrics {
   /** Since the first step, without the time between a stop and its resumption. */
   elapsedMs: number
   tokensPerSecond: number
+  /** Memory of the device: on the CPU the most that the process had at once, of a GPU what the run has allocated there. */
   peakBytes: number
 }
 

@@ -94,7 +94,7 @@ export class TrainingLoop {
         tokens: batch.tokens,
         elapsedMs: this.context.metrics.keptElapsedMs + Math.round(now - this.startedAt),
         tokensPerSecond: Math.round((tokensSinceLog / (now - loggedAt)) * 1000),
-        peakBytes: process.resourceUsage().maxRSS * 1024,
+        peakBytes: this.peakBytes(),
       }
       const logged = step % run.config.loggingSteps === 0 || step === totalSteps
       if (logged) {
@@ -115,6 +115,12 @@ export class TrainingLoop {
     }
     if (!interrupted) await this.publish(step)
     yield { type: 'end', step, outputDir, interrupted }
+  }
+
+  private peakBytes(): number {
+    const { step, run } = this.context
+    // A plan is allocated as it is, before the first step.
+    return step.plan.backend === 'cuda' ? step.plan.totalBytes + run.generationBytes : process.resourceUsage().maxRSS * 1024
   }
 
   private async trainOn(batch: StepBatch): Promise<{ loss: number; gradNorm: number; learningRate: number }> {

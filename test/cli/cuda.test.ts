@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { loadTrainConfig } from '../../lib/config/train-config.js'
 import { openDevice } from '../../lib/native/device.js'
+import { readMetrics, type StepMetrics } from '../../lib/train/metrics.js'
 import { prepareRun } from '../../lib/train/prepare.js'
 import { TrainStep } from '../../lib/train/step.js'
 import { cudaPlaces, whyNoEmulator } from '../ops/run-op.js'
@@ -38,11 +39,21 @@ t.test('a plan for a CUDA device is what such a device allocates', { skip }, asy
 })
 
 t.test('a run on the emulated device resumes to the bits of one that never stopped', { skip }, async (t) => {
-  const settings = { ...(await settingsFor(t)), device: 'cuda-emulated', max_steps: 4, save_strategy: 'steps', save_steps: 2 }
+  const settings = {
+    ...(await settingsFor(t)),
+    device: 'cuda-emulated',
+    max_steps: 4,
+    save_strategy: 'steps',
+    save_steps: 2,
+    logging_steps: 1,
+  }
   const train = (more: Record<string, string | number | boolean>) => runCli(['train', ...asOptions({ ...settings, ...more })])
   const whole = await train({ output_dir: join(t.testdirName, 'whole') })
   t.equal(whole.code, 0, whole.stderr)
   t.match(whole.stdout, /on cuda-emulated/)
+  const planned = await runCli(['plan', ...asOptions(settings), '--json'])
+  const [row] = (await readMetrics(join(t.testdirName, 'whole'))) as StepMetrics[]
+  t.equal(row!.peakBytes, JSON.parse(planned.stdout).totalBytes, 'memory of the device, not of the process')
   const resumed = await train({
     output_dir: join(t.testdirName, 'resumed'),
     resume_from_checkpoint: join(t.testdirName, 'whole', 'checkpoint-2'),
