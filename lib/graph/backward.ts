@@ -1,5 +1,5 @@
 import { NativeError } from '../errors.js'
-import { type Graph, writtenTensors } from './graph.js'
+import { type Graph, readTensors, writtenTensors } from './graph.js'
 import type { GradientContext, Node } from './op.js'
 import { addOp, copyOp } from './ops/elementwise.js'
 import type { Tensor } from './tensor.js'
@@ -29,9 +29,24 @@ class BackwardContext implements GradientContext {
     return this.baseGradients.get(tensor)
   }
 
+  outputGradient(node: Node, name: string): Tensor {
+    const gradient = this.gradientOf(node.operands[name]!)
+    if (!gradient)
+      throw new NativeError(
+        'PROGRAM_INVALID',
+        `no gradient reaches ${name} of ${node.op.name} (${writtenTensors(node)[0]!.name})`,
+        { op: node.op.name },
+      )
+    return gradient
+  }
+
+  wants(tensor: Tensor): boolean {
+    return this.graph.isTrained(tensor)
+  }
+
   newGradient(tensor: Tensor): Tensor {
     const name = `d.${tensor.name}`
-    if (!tensor.base || this.gradients.has(tensor)) return this.graph.activation(name, [...tensor.shape])
+    if (!tensor.base || !this.wants(tensor) || this.gradients.has(tensor)) return this.graph.activation(name, [...tensor.shape])
     let base = this.baseGradients.get(tensor.base)
     if (!base) {
       base = this.graph.activation(`d.${tensor.base.name}`, [...tensor.base.shape])
@@ -43,6 +58,7 @@ class BackwardContext implements GradientContext {
   }
 
   flow(tensor: Tensor, gradient: Tensor): void {
+    if (!this.wants(tensor)) return
     const before = this.gradients.get(tensor)
     if (!before) {
       this.place(tensor, gradient)
@@ -58,6 +74,7 @@ class BackwardContext implements GradientContext {
   }
 
   replace(tensor: Tensor, gradient: Tensor): void {
+    if (!this.wants(tensor)) return
     const before = this.gradients.get(tensor)
     if (before && tensor.base) this.graph.append(copyOp, { out: before, x: gradient })
     else this.place(tensor, gradient)
@@ -76,8 +93,8 @@ class BackwardContext implements GradientContext {
     this.gradients.set(tensor, own)
   }
 
-  parameterGradient(parameter: Tensor): Tensor {
-    return this.graph.gradientOf(parameter)
+  parameterGradient(parameter: Tensor): Tensor | undefined {
+    return this.wants(parameter) ? this.graph.gradientOf(parameter) : undefined
   }
 
   private checkCover(base: Tensor, views: Tensor[]): void {
@@ -99,30 +116,18 @@ class BackwardContext implements GradientContext {
 }
 
 /**
- * Appends the backward graph: walks the nodes once, last to first, and lets each operation's rule carry gradients on.
- * It starts from operations that make gradients themselves (linear_cross_entropy).
+ * Appends the backward graph: walks the nodes once, last to first, and lets each operation's rule carry gradients on, as far down as
+ * there is something trained. It starts from operations that make gradients themselves (linear_cross_entropy).
  */
 export function appendBackward(graph: Graph): void {
   const context = new BackwardContext(graph)
   const forward = [...graph.nodes]
   graph.phase = 'backward'
   for (const node of forward.reverse()) {
-    if (!node.op.gradient) continue
+    if (!node.op.gradient || !readTensors(node).some((tensor) => graph.isTrained(tensor))) continue
     const emit = () => node.op.gradient!(node, context)
     if (node.layer === undefined) emit()
     else graph.layer(node.layer, emit)
   }
   graph.phase = 'forward'
-}
-
-/** The gradient that reached the operand `name` of a node, or an error: every such operation is on the way to the loss. */
-export function outputGradient(node: Node, context: GradientContext, name: string): Tensor {
-  const gradient = context.gradientOf(node.operands[name]!)
-  if (!gradient)
-    throw new NativeError(
-      'PROGRAM_INVALID',
-      `no gradient reaches ${name} of ${node.op.name} (${writtenTensors(node)[0]!.name})`,
-      { op: node.op.name },
-    )
-  return gradient
 }

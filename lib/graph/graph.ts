@@ -21,6 +21,8 @@ export class Graph {
   readonly inputs: Tensor[] = []
   readonly constants = new Map<Tensor, Float32Array>()
   readonly outputs: Tensor[] = []
+  /** Storages of trained parameters and of all that is made from them. */
+  private readonly trained = new Set<Tensor>()
   private layerNow: number | undefined
   /** The phase that appended nodes get. */
   phase: Node['phase'] = 'forward'
@@ -28,13 +30,19 @@ export class Graph {
   /** `dtype`: of parameters and activations. */
   constructor(readonly dtype: ComputeDtype = 'f32') {}
 
-  /** A trained tensor; asking twice for a name gives the same tensor. */
-  parameter(name: string, shape: Dimension[]): Tensor {
+  /** A weight of the model; asking twice for a name gives the same tensor. One that is not trainable gets no gradient. */
+  parameter(name: string, shape: readonly Dimension[], { trainable = true } = {}): Tensor {
     const known = this.parameters.get(name)
     if (known) return known
-    const tensor = new Tensor({ name, kind: 'parameter', shape, dtype: this.dtype })
+    const tensor = new Tensor({ name, kind: 'parameter', shape: [...shape], dtype: this.dtype })
     this.parameters.set(name, tensor)
+    if (trainable) this.trained.add(tensor)
     return tensor
+  }
+
+  /** Whether a tensor is a trained parameter or made from one, so that it has a gradient. */
+  isTrained(tensor: Tensor): boolean {
+    return this.trained.has(tensor.storage)
   }
 
   /** The tensor that a parameter's gradient is accumulated in, float32, of the same shape. */
@@ -122,6 +130,8 @@ export class Graph {
     }
     const node: Node = { op, operands: present, attributes, layer: this.layerNow, phase: this.phase }
     this.nodes.push(node)
+    if (op.gradient && readTensors(node).some((tensor) => this.isTrained(tensor)))
+      for (const tensor of writtenTensors(node)) this.trained.add(tensor.storage)
     return node
   }
 }

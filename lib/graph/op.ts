@@ -24,14 +24,18 @@ export interface GradientContext {
   }
   /** The gradient that has reached a tensor, if any. */
   gradientOf(tensor: Tensor): Tensor | undefined
+  /** The gradient that has reached an operand that the node writes, or an error: every such operation is on the way to the loss. */
+  outputGradient(node: Node, operand: string): Tensor
+  /** Whether the gradient of a tensor is of use: it is trained, or made from what is. */
+  wants(tensor: Tensor): boolean
   /** A new tensor for the gradient of `tensor` to be written to; for a view, the same columns of its base's gradient. */
   newGradient(tensor: Tensor): Tensor
-  /** Says that `gradient` flows into `tensor`; a second one is added to the first. */
+  /** Says that `gradient` flows into `tensor`; a second one is added to the first. Nothing happens where it is not wanted. */
   flow(tensor: Tensor, gradient: Tensor): void
   /** Says that `gradient` is all that flows into `tensor`: what `flow` gave before is already in it. */
   replace(tensor: Tensor, gradient: Tensor): void
-  /** The tensor in which a parameter's gradient is accumulated. */
-  parameterGradient(parameter: Tensor): Tensor
+  /** The tensor in which a parameter's gradient is accumulated; none for one that is not trained. */
+  parameterGradient(parameter: Tensor): Tensor | undefined
 }
 
 /** How an operation uses an operand: reads it, overwrites it, adds to it, or reads and overwrites it. */

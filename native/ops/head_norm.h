@@ -23,7 +23,7 @@ struct HeadNorm {
   static constexpr AttributeSpec<HeadNorm> kAttributes[] = {{"eps", &HeadNorm::eps}};
 };
 
-// As RmsNormBackward, head by head; d_weight[i] += Σ_t Σ_h d_out·x·rstd.
+// As RmsNormBackward, head by head; d_weight[i] += Σ_t Σ_h d_out·x·rstd. Either gradient may be absent.
 struct HeadNormBackward {
   static constexpr const char* kName = "head_norm_backward";
   Tensor d_x;       // [T, Q], written
@@ -34,8 +34,8 @@ struct HeadNormBackward {
   Tensor weight;    // [D]
 
   static constexpr OperandSpec<HeadNormBackward> kOperands[] = {
-      {"d_x", &HeadNormBackward::d_x, Access::kWrite, "T Q"},
-      {"d_weight", &HeadNormBackward::d_weight, Access::kAccumulate, "D", ElementType::kF32},
+      {"d_x", &HeadNormBackward::d_x, Access::kWrite, "T Q", ElementType::kCompute, true},
+      {"d_weight", &HeadNormBackward::d_weight, Access::kAccumulate, "D", ElementType::kF32, true},
       {"d_out", &HeadNormBackward::d_out, Access::kRead, "T Q"},
       {"x", &HeadNormBackward::x, Access::kRead, "T Q"},
       {"rstd", &HeadNormBackward::rstd, Access::kRead, "T H", ElementType::kF32},

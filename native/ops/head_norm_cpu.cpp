@@ -19,13 +19,19 @@ void norm_heads(const HeadNorm& op, const CpuContext& context) {
 template <class T>
 void norm_heads_backward(const HeadNormBackward& op, const CpuContext& context) {
   const int64_t heads = op.rstd.cols, dim = op.weight.rows;
+  const auto input_gradient = [&](int64_t t, int64_t h) {
+    norm_row_backward<T>({.d_x = op.d_x.row<T>(t) + h * dim, .d_out = op.d_out.row<T>(t) + h * dim, .d_sum = nullptr,
+                          .x = op.x.row<T>(t) + h * dim, .weight = op.weight.row<T>(0), .rstd = op.rstd.row(t)[h]},
+                         dim);
+  };
+  if (!op.d_weight)
+    return for_rows(context, op.x.rows, [&](int64_t t) {
+      for (int64_t h = 0; h < heads; ++h) input_gradient(t, h);
+    });
   for_rows_with_sums(context, op.x.rows, dim, op.d_weight.f32(), [&](int64_t t, float* sums) {
     for (int64_t h = 0; h < heads; ++h) {
-      const T *d_out = op.d_out.row<T>(t) + h * dim, *x = op.x.row<T>(t) + h * dim;
-      const float rstd = op.rstd.row(t)[h];
-      add_weight_gradient(sums, d_out, x, rstd, dim);
-      norm_row_backward<T>({.d_x = op.d_x.row<T>(t) + h * dim, .d_out = d_out, .d_sum = nullptr, .x = x, .weight = op.weight.row<T>(0), .rstd = rstd},
-                           dim);
+      add_weight_gradient(sums, op.d_out.row<T>(t) + h * dim, op.x.row<T>(t) + h * dim, op.rstd.row(t)[h], dim);
+      if (op.d_x) input_gradient(t, h);
     }
   });
 }

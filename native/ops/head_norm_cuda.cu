@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kThreads) head_norm_kernel(NormHeads<T, N> r) 
 template <class T, int N>
 struct NormHeadsBackward {
   T* d_x;
-  float* partial;  // [blocks, dim]
+  float* partial;  // [blocks, dim]; null: the weight has no gradient
   const T *d_out, *x, *weight;
   const float* rstd;
   int64_t d_x_stride, d_out_stride, x_stride, rstd_stride, rows;
@@ -82,9 +82,10 @@ __global__ void __launch_bounds__(kThreads) head_norm_backward_kernel(NormHeadsB
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         dot += d[j] * w[j] * v[j];
-        sums[i + j] += d[j] * (v[j] * rstd);
+        if (r.partial) sums[i + j] += d[j] * (v[j] * rstd);
       }
     }
+    if (!r.d_x) continue;
     const float pull = rstd * rstd * rstd * warp_sum(dot) / static_cast<float>(r.dim);
     for (uint32_t i = lane * N; i < r.dim; i += 32 * N) {
       float d[N], v[N], w[N];
@@ -96,6 +97,7 @@ __global__ void __launch_bounds__(kThreads) head_norm_backward_kernel(NormHeadsB
       store<N>(r.d_x + row * r.d_x_stride + h * r.dim + i, d);
     }
   }
+  if (!r.partial) return;
   __syncthreads();
   for (uint32_t i = threadIdx.x; i < r.dim; i += kThreads) {
     float sum = 0;
@@ -124,7 +126,7 @@ void run(const HeadNormBackward& op, CudaContext& context) {
   constexpr int64_t kMostBlocks = 1024;
   const int64_t rows_per_block = (op.x.rows + kMostBlocks - 1) / kMostBlocks;
   const int64_t blocks = rows_per_block == 0 ? 0 : (op.x.rows + rows_per_block - 1) / rows_per_block;
-  float* partial = context.partial_sums<float>(blocks * dim);
+  float* partial = op.d_weight ? context.partial_sums<float>(blocks * dim) : nullptr;
   with_pack(op.x.dtype, packs_fit, [&](auto element, auto size) {
     using T = decltype(element);
     constexpr int N = size == 1 ? 1 : 4;
@@ -134,7 +136,7 @@ void run(const HeadNormBackward& op, CudaContext& context) {
     launch(head_norm_backward_kernel<T, N>, dim3(static_cast<unsigned>(blocks)), dim3(kThreads), static_cast<size_t>(kWarps * dim) * sizeof(float),
            context.stream(), rows);
   });
-  add_partial_sums(context, op.d_weight.f32(), partial, blocks, dim);
+  if (op.d_weight) add_partial_sums(context, op.d_weight.f32(), partial, blocks, dim);
 }
 
 }  // namespace limo::cuda

@@ -34,7 +34,7 @@ struct LinearBackwardInput {
   };
 };
 
-// d_weight[n,k] += Σ_t d_y[t,n]·x[t,k],  d_bias[n] += Σ_t d_y[t,n]
+// d_weight[n,k] += Σ_t d_y[t,n]·x[t,k],  d_bias[n] += Σ_t d_y[t,n]; either may be absent.
 struct LinearBackwardWeight {
   static constexpr const char* kName = "linear_backward_weight";
   Tensor d_weight;  // [N, K], accumulated
@@ -43,7 +43,7 @@ struct LinearBackwardWeight {
   Tensor x;         // [T, K]
 
   static constexpr OperandSpec<LinearBackwardWeight> kOperands[] = {
-      {"d_weight", &LinearBackwardWeight::d_weight, Access::kAccumulate, "N K", ElementType::kF32},
+      {"d_weight", &LinearBackwardWeight::d_weight, Access::kAccumulate, "N K", ElementType::kF32, true},
       {"d_bias", &LinearBackwardWeight::d_bias, Access::kAccumulate, "N", ElementType::kF32, true},
       {"d_y", &LinearBackwardWeight::d_y, Access::kRead, "T N"},
       {"x", &LinearBackwardWeight::x, Access::kRead, "T K"},

@@ -42,11 +42,12 @@ void run(const LinearBackwardInput& op, const CpuContext& context) {
 void run(const LinearBackwardWeight& op, const CpuContext& context) {
   with_element(op.x.dtype, [&](auto element) {
     using T = decltype(element);
-    gemm(Gemm<T, float>{.m = op.d_weight.rows, .n = op.d_weight.cols, .k = op.x.rows,
-                        .a = op.d_y.row<T>(0), .a_row_stride = 1, .a_k_stride = op.d_y.row_stride,
-                        .b = op.x.row<T>(0), .b_k_stride = op.x.row_stride, .b_col_stride = 1,
-                        .c = op.d_weight.f32(), .c_stride = op.d_weight.row_stride, .accumulate = true},
-         context);
+    if (op.d_weight)
+      gemm(Gemm<T, float>{.m = op.d_weight.rows, .n = op.d_weight.cols, .k = op.x.rows,
+                          .a = op.d_y.row<T>(0), .a_row_stride = 1, .a_k_stride = op.d_y.row_stride,
+                          .b = op.x.row<T>(0), .b_k_stride = op.x.row_stride, .b_col_stride = 1,
+                          .c = op.d_weight.f32(), .c_stride = op.d_weight.row_stride, .accumulate = true},
+           context);
     if (op.d_bias) add_to_bias<T>(op, context);
   });
 }

@@ -13,14 +13,14 @@ constexpr int64_t kMaxScoredRows = 4096;
 //   loss = Σ_t loss_weights[t]·token_loss[t]
 //   d_z[v] = loss_weights[t]·(exp(z[v] − lse) − [v = labels[t]]),  d_hidden[t] = d_z·weight,  d_weight += d_zᵀ·hidden[t]
 // The rows are cut into as few chunks as R allows, of like size, by the number of scored rows alone.
-// Rows that are not scored are left out of the products; their d_hidden is 0. Without d_hidden and d_weight it only
+// Rows that are not scored are left out of the products; their d_hidden is 0. Either gradient may be absent; without both it only
 // evaluates. The loss is summed in double in the order of t.
 struct LinearCrossEntropy {
   static constexpr const char* kName = "linear_cross_entropy";
   Tensor loss;           // [1], written
   Tensor token_loss;     // [T], written
   Tensor d_hidden;       // [T, C], written
-  Tensor d_weight;       // [V, C], accumulated; present exactly when d_hidden is
+  Tensor d_weight;       // [V, C], accumulated
   Tensor logits;         // [R, V], written; working memory
   Tensor hidden_rows;    // [R, C], written; working memory
   Tensor d_hidden_rows;  // [R, C], written; working memory, present exactly when d_hidden is

@@ -72,10 +72,10 @@ void project_and_score(const LinearCrossEntropy& op, const CpuContext& context) 
   const int64_t tokens = op.hidden.rows, columns = op.hidden.cols, vocabulary = op.weight.rows, limit = op.logits.rows;
   const size_t row_bytes = static_cast<size_t>(columns) * sizeof(T);
   const int32_t* labels = op.labels.i32();
-  const bool with_gradient = static_cast<bool>(op.d_hidden);
+  const bool with_gradient = op.d_hidden || op.d_weight;
   for_rows(context, tokens, [&](int64_t t) {
     op.token_loss.f32()[t] = 0;
-    if (with_gradient && labels[t] == kNotScored) __builtin_memset(op.d_hidden.row<T>(t), 0, row_bytes);
+    if (op.d_hidden && labels[t] == kNotScored) __builtin_memset(op.d_hidden.row<T>(t), 0, row_bytes);
   });
 
   // The numbers of a chunk's rows lie in thread 0's working memory, past what a matrix product uses.
@@ -100,12 +100,15 @@ void project_and_score(const LinearCrossEntropy& op, const CpuContext& context) 
     // The gradients of the logits lie in their rows.
     const T* const d_z = reinterpret_cast<const T*>(op.logits.f32());
     const int64_t d_z_stride = op.logits.row_stride * static_cast<int64_t>(sizeof(float) / sizeof(T));
-    gemm(Gemm<T, T>{.m = rows, .n = columns, .k = vocabulary,
-                    .a = d_z, .a_row_stride = d_z_stride, .a_k_stride = 1,
-                    .b = op.weight.row<T>(0), .b_k_stride = op.weight.row_stride, .b_col_stride = 1,
-                    .c = op.d_hidden_rows.row<T>(0), .c_stride = op.d_hidden_rows.row_stride},
-         context);
-    for_rows(context, rows, [&](int64_t r) { __builtin_memcpy(op.d_hidden.row<T>(chunk[r]), op.d_hidden_rows.row<T>(r), row_bytes); });
+    if (op.d_hidden) {
+      gemm(Gemm<T, T>{.m = rows, .n = columns, .k = vocabulary,
+                      .a = d_z, .a_row_stride = d_z_stride, .a_k_stride = 1,
+                      .b = op.weight.row<T>(0), .b_k_stride = op.weight.row_stride, .b_col_stride = 1,
+                      .c = op.d_hidden_rows.row<T>(0), .c_stride = op.d_hidden_rows.row_stride},
+           context);
+      for_rows(context, rows, [&](int64_t r) { __builtin_memcpy(op.d_hidden.row<T>(chunk[r]), op.d_hidden_rows.row<T>(r), row_bytes); });
+    }
+    if (!op.d_weight) continue;
     gemm(Gemm<T, float>{.m = vocabulary, .n = columns, .k = rows,
                         .a = d_z, .a_row_stride = 1, .a_k_stride = d_z_stride,
                         .b = op.hidden_rows.row<T>(0), .b_k_stride = op.hidden_rows.row_stride, .b_col_stride = 1,

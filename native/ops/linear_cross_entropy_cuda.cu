@@ -171,9 +171,9 @@ std::vector<int32_t> scored_rows(const int32_t* labels, int64_t rows) {
 template <class T>
 void project_and_score(const LinearCrossEntropy& op, CudaContext& context) {
   const int64_t tokens = op.hidden.rows, columns = op.hidden.cols, vocabulary = op.weight.rows;
-  const bool with_gradient = static_cast<bool>(op.d_hidden);
+  const bool with_gradient = op.d_hidden || op.d_weight;
   check_cuda(cudaMemsetAsync(op.token_loss.data, 0, static_cast<size_t>(tokens) * sizeof(float), context.stream()), "losses of tokens");
-  if (with_gradient) clear_rows(context, op.d_hidden);
+  if (op.d_hidden) clear_rows(context, op.d_hidden);
   const auto [rows, count] = context.list<int32_t>(op.labels, 0, [&] { return scored_rows(context.integers(op.labels), tokens); });
   const int64_t chunks = (count + op.logits.rows - 1) / op.logits.rows;
   const int64_t most = chunks == 0 ? 1 : (count + chunks - 1) / chunks;
@@ -194,9 +194,12 @@ void project_and_score(const LinearCrossEntropy& op, CudaContext& context) {
     const Matrix d_logits{op.logits.data, kType, op.logits.row_stride * static_cast<int64_t>(sizeof(float) / sizeof(T)), false};
     Matrix d_logits_transposed = d_logits;
     d_logits_transposed.transposed = true;
-    context.products().multiply({.m = n, .n = columns, .k = vocabulary, .a = d_logits, .b = weight, .c = op.d_hidden_rows.data, .c_dtype = kType,
-                                 .c_row_stride = op.d_hidden_rows.row_stride, .accumulate = false, .bias = nullptr});
-    move_rows<true>(context, op.d_hidden, op.d_hidden_rows, rows + first, n);
+    if (op.d_hidden) {
+      context.products().multiply({.m = n, .n = columns, .k = vocabulary, .a = d_logits, .b = weight, .c = op.d_hidden_rows.data, .c_dtype = kType,
+                                   .c_row_stride = op.d_hidden_rows.row_stride, .accumulate = false, .bias = nullptr});
+      move_rows<true>(context, op.d_hidden, op.d_hidden_rows, rows + first, n);
+    }
+    if (!op.d_weight) continue;
     context.products().multiply({.m = vocabulary, .n = columns, .k = n, .a = d_logits_transposed, .b = hidden, .c = op.d_weight.data,
                                  .c_dtype = DType::kF32, .c_row_stride = op.d_weight.row_stride, .accumulate = true, .bias = nullptr});
   }

@@ -65,8 +65,9 @@ void run(const LinearBackwardInput& op, CudaContext& context) {
 }
 
 void run(const LinearBackwardWeight& op, CudaContext& context) {
-  context.products().multiply({.m = op.d_y.cols, .n = op.x.cols, .k = op.x.rows, .a = matrix(op.d_y, true), .b = matrix(op.x), .c = op.d_weight.data,
-                               .c_dtype = op.d_weight.dtype, .c_row_stride = op.d_weight.row_stride, .accumulate = true, .bias = nullptr});
+  if (op.d_weight)
+    context.products().multiply({.m = op.d_y.cols, .n = op.x.cols, .k = op.x.rows, .a = matrix(op.d_y, true), .b = matrix(op.x), .c = op.d_weight.data,
+                                 .c_dtype = op.d_weight.dtype, .c_row_stride = op.d_weight.row_stride, .accumulate = true, .bias = nullptr});
   if (op.d_bias) add_column_sums(context, op.d_bias.f32(), op.d_y);
 }
 

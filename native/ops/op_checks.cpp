@@ -99,7 +99,13 @@ void check(const RmsNorm& op) {
 
 template <>
 void check(const RmsNormBackward& op) {
+  expect(op.d_x || op.d_weight, "expected d_x, d_weight or both");
   check_summed_columns(op.x.cols);
+}
+
+template <>
+void check(const LinearBackwardWeight& op) {
+  expect(op.d_weight || op.d_bias, "expected d_weight, d_bias or both");
 }
 
 template <>
@@ -115,6 +121,7 @@ void check(const HeadNorm& op) {
 
 template <>
 void check(const HeadNormBackward& op) {
+  expect(op.d_x || op.d_weight, "expected d_x, d_weight or both");
   check_summed_columns(op.weight.rows);
   check_head_columns(op.x.cols, op.rstd.cols, op.weight.rows);
 }
@@ -132,9 +139,7 @@ void check(const AttentionBackward& op) {
 
 template <>
 void check(const LinearCrossEntropy& op) {
-  const bool gradient = static_cast<bool>(op.d_hidden);
-  expect(gradient == static_cast<bool>(op.d_weight) && gradient == static_cast<bool>(op.d_hidden_rows),
-         "expected d_hidden, d_weight and d_hidden_rows together or none of them");
+  expect(static_cast<bool>(op.d_hidden) == static_cast<bool>(op.d_hidden_rows), "expected d_hidden and d_hidden_rows together or neither");
   expect(op.logits.rows <= kMaxScoredRows, "expected at most " + std::to_string(kMaxScoredRows) + " rows of logits but received " +
                                                std::to_string(op.logits.rows));
 }

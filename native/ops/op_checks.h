@@ -9,6 +9,7 @@ template <class Op>
 void check(const Op&) {}
 template <> void check(const RmsNorm&);
 template <> void check(const RmsNormBackward&);
+template <> void check(const LinearBackwardWeight&);
 template <> void check(const Rope&);
 template <> void check(const HeadNorm&);
 template <> void check(const HeadNormBackward&);

@@ -31,6 +31,7 @@ struct RmsNorm {
 // With n[c] = x[t,c]·rstd[t] and g[c] = d_out[t,c]·weight[c], x being the sum that was normalised:
 //   d_x[t,c] = rstd[t]·(g[c] − n[c]·mean_c(g·n)) + d_sum[t,c]     (the gradient of x and of the residual alike)
 //   d_weight[c] += Σ_t d_out[t,c]·n[c]
+// d_x is absent where nothing below is trained, d_weight where the weight is not.
 struct RmsNormBackward {
   static constexpr const char* kName = "rms_norm_backward";
   Tensor d_x;       // [T, C], written
@@ -42,8 +43,8 @@ struct RmsNormBackward {
   Tensor weight;    // [C]
 
   static constexpr OperandSpec<RmsNormBackward> kOperands[] = {
-      {"d_x", &RmsNormBackward::d_x, Access::kWrite, "T C"},
-      {"d_weight", &RmsNormBackward::d_weight, Access::kAccumulate, "C", ElementType::kF32},
+      {"d_x", &RmsNormBackward::d_x, Access::kWrite, "T C", ElementType::kCompute, true},
+      {"d_weight", &RmsNormBackward::d_weight, Access::kAccumulate, "C", ElementType::kF32, true},
       {"d_out", &RmsNormBackward::d_out, Access::kRead, "T C"},
       {"d_sum", &RmsNormBackward::d_sum, Access::kRead, "T C", ElementType::kCompute, true},
       {"x", &RmsNormBackward::x, Access::kRead, "T C"},

@@ -26,14 +26,16 @@ void norm_rows(const RmsNorm& op, const CpuContext& context) {
 template <class T>
 void norm_rows_backward(const RmsNormBackward& op, const CpuContext& context) {
   const int64_t columns = op.x.cols;
-  for_rows_with_sums(context, op.x.rows, columns, op.d_weight.f32(), [&](int64_t t, float* sums) {
-    const T *d_out = op.d_out.row<T>(t), *x = op.x.row<T>(t);
-    const float rstd = op.rstd.f32()[t];
-    // The weight's gradient comes first: d_x may take the place of d_out.
-    add_weight_gradient(sums, d_out, x, rstd, columns);
-    norm_row_backward<T>({.d_x = op.d_x.row<T>(t), .d_out = d_out, .d_sum = op.d_sum ? op.d_sum.row<T>(t) : nullptr,
-                          .x = x, .weight = op.weight.row<T>(0), .rstd = rstd},
+  const auto input_gradient = [&](int64_t t) {
+    norm_row_backward<T>({.d_x = op.d_x.row<T>(t), .d_out = op.d_out.row<T>(t), .d_sum = op.d_sum ? op.d_sum.row<T>(t) : nullptr,
+                          .x = op.x.row<T>(t), .weight = op.weight.row<T>(0), .rstd = op.rstd.f32()[t]},
                          columns);
+  };
+  if (!op.d_weight) return for_rows(context, op.x.rows, input_gradient);
+  for_rows_with_sums(context, op.x.rows, columns, op.d_weight.f32(), [&](int64_t t, float* sums) {
+    // The weight's gradient comes first: d_x may take the place of d_out.
+    add_weight_gradient(sums, op.d_out.row<T>(t), op.x.row<T>(t), op.rstd.f32()[t], columns);
+    if (op.d_x) input_gradient(t);
   });
 }
 

@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(kThreads) rms_norm_kernel(NormRows<T, N> rows)
 template <class T, int N>
 struct NormRowsBackward {
   T* d_x;
-  float* partial;  // [blocks, columns]: what the rows of a block add to the gradient of the weight
+  float* partial;  // [blocks, columns]: what the rows of a block add to the gradient of the weight; null: the weight has none
   const T *d_out, *d_sum, *x, *weight;
   const float* rstd;
   int64_t d_x_stride, d_out_stride, d_sum_stride, x_stride, rows;
@@ -91,9 +91,10 @@ __global__ void __launch_bounds__(kThreads) rms_norm_backward_kernel(NormRowsBac
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         dot += d[j] * w[j] * x[j];
-        sums[column + j] += d[j] * (x[j] * rstd);
+        if (r.partial) sums[column + j] += d[j] * (x[j] * rstd);
       }
     }
+    if (!r.d_x) continue;
     dot = block_sum(dot, warps);
     const float pull = rstd * rstd * rstd * dot / static_cast<float>(r.columns);
     for (uint32_t column = threadIdx.x * N; column < r.columns; column += blockDim.x * N) {
@@ -111,6 +112,7 @@ __global__ void __launch_bounds__(kThreads) rms_norm_backward_kernel(NormRowsBac
       store<N>(r.d_x + row * r.d_x_stride + column, d);
     }
   }
+  if (!r.partial) return;
   for (uint32_t column = threadIdx.x * N; column < r.columns; column += blockDim.x * N)
 #pragma unroll
     for (int j = 0; j < N; ++j) r.partial[static_cast<int64_t>(blockIdx.x) * r.columns + column + j] = sums[column + j];
@@ -142,7 +144,7 @@ void run(const RmsNormBackward& op, CudaContext& context) {
   constexpr int64_t kMostBlocks = 512, kFewestRows = 8;
   const int64_t rows_per_block = std::max(kFewestRows, (op.x.rows + kMostBlocks - 1) / kMostBlocks);
   const int64_t blocks = (op.x.rows + rows_per_block - 1) / rows_per_block;
-  float* partial = context.partial_sums<float>(blocks * op.x.cols);
+  float* partial = op.d_weight ? context.partial_sums<float>(blocks * op.x.cols) : nullptr;
   with_pack(op.x.dtype, packs_fit, [&](auto element, auto size) {
     using T = decltype(element);
     constexpr int N = size;
@@ -152,7 +154,7 @@ void run(const RmsNormBackward& op, CudaContext& context) {
     launch(rms_norm_backward_kernel<T, N>, dim3(static_cast<unsigned>(blocks)), dim3(threads_for(op.x.cols / N)),
            (kThreads / 32 + static_cast<size_t>(op.x.cols)) * sizeof(float), context.stream(), rows);
   });
-  add_partial_sums(context, op.d_weight.f32(), partial, blocks, op.x.cols);
+  if (op.d_weight) add_partial_sums(context, op.d_weight.f32(), partial, blocks, op.x.cols);
 }
 
 }  // namespace limo::cuda

@@ -1,4 +1,3 @@
-import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
 import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
@@ -8,7 +7,7 @@ export const attentionOp: OpDefinition = {
   ...contracts.attention,
   gradient(node, context) {
     const { out, lse, q, k, v, cu_seqlens } = node.operands
-    const d_out = outputGradient(node, context, 'out')
+    const d_out = context.outputGradient(node, 'out')
     const delta = context.graph.activation(`${out!.name}.delta`, [...lse!.shape], 'f32')
     // Gradients of queries are summed in float32, block of keys by block of keys.
     const d_q_sum = context.graph.dtype === 'f32' ? undefined : context.graph.activation(`d.${q!.name}.sum`, [...q!.shape], 'f32')

@@ -35,8 +35,8 @@ export const contracts = {
   rms_norm_backward: {
     name: 'rms_norm_backward',
     operands: {
-      d_x: { access: 'write', shape: 'T C' },
-      d_weight: { access: 'accumulate', shape: 'C', dtype: 'f32' },
+      d_x: { access: 'write', shape: 'T C', optional: true },
+      d_weight: { access: 'accumulate', shape: 'C', dtype: 'f32', optional: true },
       d_out: { access: 'read', shape: 'T C' },
       d_sum: { access: 'read', shape: 'T C', optional: true },
       x: { access: 'read', shape: 'T C' },
@@ -67,7 +67,7 @@ export const contracts = {
   linear_backward_weight: {
     name: 'linear_backward_weight',
     operands: {
-      d_weight: { access: 'accumulate', shape: 'N K', dtype: 'f32' },
+      d_weight: { access: 'accumulate', shape: 'N K', dtype: 'f32', optional: true },
       d_bias: { access: 'accumulate', shape: 'N', dtype: 'f32', optional: true },
       d_y: { access: 'read', shape: 'T N' },
       x: { access: 'read', shape: 'T K' },
@@ -107,8 +107,8 @@ export const contracts = {
   head_norm_backward: {
     name: 'head_norm_backward',
     operands: {
-      d_x: { access: 'write', shape: 'T Q' },
-      d_weight: { access: 'accumulate', shape: 'D', dtype: 'f32' },
+      d_x: { access: 'write', shape: 'T Q', optional: true },
+      d_weight: { access: 'accumulate', shape: 'D', dtype: 'f32', optional: true },
       d_out: { access: 'read', shape: 'T Q' },
       x: { access: 'read', shape: 'T Q' },
       rstd: { access: 'read', shape: 'T H', dtype: 'f32' },

@@ -1,4 +1,3 @@
-import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
 import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
@@ -8,7 +7,7 @@ export const embeddingOp: OpDefinition = {
   ...contracts.embedding,
   gradient(node, context) {
     const { table, ids } = node.operands
-    const d_out = outputGradient(node, context, 'out')
+    const d_out = context.outputGradient(node, 'out')
     context.graph.append(embeddingBackwardOp, { d_table: context.parameterGradient(table!), d_out, ids })
   },
 }

@@ -1,4 +1,3 @@
-import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
 import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
@@ -8,10 +7,10 @@ export const headNormOp: OpDefinition = {
   ...contracts.head_norm,
   gradient(node, context) {
     const { x, rstd, weight } = node.operands
-    const d_out = outputGradient(node, context, 'out')
-    const d_x = context.newGradient(x!)
+    const d_out = context.outputGradient(node, 'out')
+    const d_x = context.wants(x!) ? context.newGradient(x!) : undefined
     context.graph.append(headNormBackwardOp, { d_x, d_weight: context.parameterGradient(weight!), d_out, x, rstd, weight })
-    context.flow(x!, d_x)
+    if (d_x) context.flow(x!, d_x)
   },
 }
 

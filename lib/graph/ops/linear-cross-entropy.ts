@@ -26,7 +26,7 @@ export function scoredRowsPerChunk(vocabSize: number, maxTokens: number, logitsB
 
 /**
  * loss [1] = Σ_t loss_weights[t] · cross-entropy of hidden[t]·weightᵀ with labels[t], and token_loss [T], as outputs of
- * the graph. With `train` it makes the gradients of hidden and weight in the same pass.
+ * the graph. With `train` it makes the gradients of hidden and weight, as far as these are trained, in the same pass.
  */
 export function linearCrossEntropy(
   graph: Graph,
@@ -43,6 +43,7 @@ export function linearCrossEntropy(
 ): { loss: Tensor; tokenLoss: Tensor } {
   const { hidden, weight, labels, lossWeights, train } = args
   const tokens = hidden.shape[0]!
+  const trainsHidden = train && graph.isTrained(hidden)
   const [vocabSize, hiddenSize] = weight.shape as [number, number]
   const rows = scoredRowsPerChunk(vocabSize, args.maxTokens, args.logitsBytes)
   const loss = graph.output('loss', [1])
@@ -50,11 +51,11 @@ export function linearCrossEntropy(
   graph.append(linearCrossEntropyOp, {
     loss,
     token_loss: tokenLoss,
-    d_hidden: train ? graph.activation(`d.${hidden.name}`, [...hidden.shape]) : undefined,
-    d_weight: train ? graph.gradientOf(weight) : undefined,
+    d_hidden: trainsHidden ? graph.activation(`d.${hidden.name}`, [...hidden.shape]) : undefined,
+    d_weight: train && graph.isTrained(weight) ? graph.gradientOf(weight) : undefined,
     logits: graph.activation('logits.chunk', [rows, vocabSize], 'f32'),
     hidden_rows: graph.activation('hidden.chunk', [rows, hiddenSize]),
-    d_hidden_rows: train ? graph.activation('d.hidden.chunk', [rows, hiddenSize]) : undefined,
+    d_hidden_rows: trainsHidden ? graph.activation('d.hidden.chunk', [rows, hiddenSize]) : undefined,
     hidden,
     weight,
     labels,

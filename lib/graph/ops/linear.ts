@@ -1,4 +1,3 @@
-import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
 import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
@@ -8,10 +7,11 @@ export const linearOp: OpDefinition = {
   ...contracts.linear,
   gradient(node, context) {
     const { x, weight, bias } = node.operands
-    const d_y = outputGradient(node, context, 'y')
+    const d_y = context.outputGradient(node, 'y')
     const d_weight = context.parameterGradient(weight!)
     const d_bias = bias && context.parameterGradient(bias)
-    context.graph.append(linearBackwardWeightOp, { d_weight, d_bias, d_y, x })
+    if (d_weight || d_bias) context.graph.append(linearBackwardWeightOp, { d_weight, d_bias, d_y, x })
+    if (!context.wants(x!)) return
     const d_x = context.newGradient(x!)
     context.graph.append(linearBackwardInputOp, { d_x, d_y, weight })
     context.flow(x!, d_x)

@@ -1,4 +1,3 @@
-import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
 import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
@@ -9,9 +8,9 @@ export const rmsNormOp: OpDefinition = {
   gradient(node, context) {
     const { sum, x, residual, rstd, weight } = node.operands
     const normed = sum ?? x!
-    const d_out = outputGradient(node, context, 'out')
+    const d_out = context.outputGradient(node, 'out')
     const d_sum = context.gradientOf(normed)
-    const d_x = context.graph.activation(`d.${normed.name}`, [...normed.shape])
+    const d_x = context.wants(normed) ? context.graph.activation(`d.${normed.name}`, [...normed.shape]) : undefined
     context.graph.append(rmsNormBackwardOp, {
       d_x,
       d_weight: context.parameterGradient(weight!),
@@ -21,6 +20,7 @@ export const rmsNormOp: OpDefinition = {
       rstd,
       weight,
     })
+    if (!d_x) return
     if (residual) {
       // The gradient of a sum is the gradient of both its terms.
       context.flow(x!, d_x)

@@ -1,4 +1,3 @@
-import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
 import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
@@ -11,7 +10,7 @@ export const ropeOp: OpDefinition = {
   inPlace: [['out', 'x']],
   gradient(node, context) {
     const { x, cos, sin } = node.operands
-    const d_out = outputGradient(node, context, 'out')
+    const d_out = context.outputGradient(node, 'out')
     const d_x = context.newGradient(x!)
     context.graph.append(ropeOp, { out: d_x, x: d_out, cos, sin }, { direction: -(node.attributes.direction as number) })
     context.flow(x!, d_x)

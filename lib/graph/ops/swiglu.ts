@@ -1,4 +1,3 @@
-import { outputGradient } from '../backward.js'
 import type { Graph } from '../graph.js'
 import type { OpDefinition } from '../op.js'
 import type { Tensor } from '../tensor.js'
@@ -8,7 +7,7 @@ export const swigluOp: OpDefinition = {
   ...contracts.swiglu,
   gradient(node, context) {
     const { gate, up } = node.operands
-    const d_out = outputGradient(node, context, 'out')
+    const d_out = context.outputGradient(node, 'out')
     const d_gate = context.newGradient(gate!)
     const d_up = context.newGradient(up!)
     context.graph.append(swigluBackwardOp, { d_gate, d_up, d_out, gate, up })
