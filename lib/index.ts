@@ -54,7 +54,7 @@ export { Tensor } from './graph/tensor.js'
 export { type InspectedToken, type Inspection, inspectRecord } from './inspect/inspection.js'
 export { inspectionPage } from './inspect/inspection-page.js'
 export { appendDecoder } from './model/decoder.js'
-export { layOutParameters, type ParameterLayout } from './model/parameters.js'
+export { type DecoderParameters, declareParameters, type TrainableWeights } from './model/decoder-parameters.js'
 export {
   type Dtype,
   type OpDescription,
@@ -65,6 +65,7 @@ export {
   TOKENS,
 } from './native/addon-types.js'
 export { Arena, CompiledProgram, Device, type DeviceOptions, openDevice, type RunOptions } from './native/device.js'
+export { layOutParameters, type Parameter, type ParameterLayout, type Parameters } from './plan/parameters.js'
 export { type CommonStorage, type Placement, type Plan, PlanBuilder, type PlannedProgram, type Storage } from './plan/plan.js'
 export { Session } from './plan/session.js'
 export { type ArithmeticChain, generateChains } from './quickstart/chains.js'

@@ -1,6 +1,6 @@
 import type { ModelConfig } from '../config/model-config.js'
 import type { PackedBatch } from '../data/packer.js'
-import { countParameters } from '../model/parameters.js'
+import { countParameters } from '../model/decoder-parameters.js'
 import { defaultMemoryLimit } from '../native/backend.js'
 import type { Device } from '../native/device.js'
 import { TrainStep } from '../train/step.js'

@@ -30,9 +30,15 @@ export interface TrainingState {
 export interface CheckpointContents {
   model: ModelContents
   state: TrainingState
-  /** `exp_avg.<name>` and `exp_avg_sq.<name>` for every weight, by its Hugging Face name; in bfloat16 `master.<name>` as well. */
+  /** Moments of every trained weight, and in bfloat16 its master weight, under the names below. */
   optimizer: TensorWriter[]
 }
+
+/** The names of AdamW's moments in a checkpoint, after PyTorch's, by the Hugging Face name of the weight. */
+export const firstMomentName = (name: string) => `exp_avg.${name}`
+export const secondMomentName = (name: string) => `exp_avg_sq.${name}`
+/** The float32 weight whose rounding the model has. */
+export const masterName = (name: string) => `master.${name}`
 
 /** An opened checkpoint; the bytes of weights and moments are still in their files. */
 export interface Checkpoint {

@@ -6,13 +6,13 @@ import { linearDecode, logits } from '../graph/ops/linear-decode.js'
 import { type SampleInputs, sample } from '../graph/ops/sample.js'
 import { Tensor } from '../graph/tensor.js'
 import { type AttentionInputs, appendLayers } from '../model/decoder.js'
-import type { ParameterLayout } from '../model/parameters.js'
+import type { DecoderParameters } from '../model/decoder-parameters.js'
 import { type ComputeDtype, SEQUENCE_BOUNDS, SEQUENCES, TOKENS } from '../native/addon-types.js'
 
 /** What the graphs of generation are made for. */
 export interface GenerationShape {
   config: ModelConfig
-  layout: ParameterLayout
+  parameters: DecoderParameters
   dtype: ComputeDtype
   /** Tokens of a page of the cache. */
   pageSize: number
@@ -40,7 +40,7 @@ export function buildGenerationGraph(
   step: GenerationStep,
   options: { penalty: boolean; withLogits: boolean },
 ): Graph {
-  const { config, layout } = shape
+  const { config, parameters } = shape
   const graph = new Graph(shape.dtype)
   const sequences = step === 'decode' ? TOKENS : SEQUENCES
   const inputIds = graph.input('input_ids', [TOKENS], 'i32')
@@ -60,7 +60,7 @@ export function buildGenerationGraph(
       : attentionDecode(graph, { q, cache, maxTokens: shape.maxSequences, headDim, name })
   }
   const project = step === 'decode' ? linearDecode : linear
-  const { hidden, vocabularyWeight } = appendLayers(graph, { config, layout, inputIds, positions, project, attend })
+  const { hidden, vocabularyWeight } = appendLayers(graph, { config, parameters, inputIds, positions, project, attend })
   const scores = logits(graph, { hidden, weight: vocabularyWeight, rows })
   if (options.withLogits) graph.markOutput(scores)
   sample(graph, scores, sampleInputs(graph, sequences, config.vocabSize, options.penalty))

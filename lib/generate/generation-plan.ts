@@ -2,8 +2,9 @@ import type { ModelConfig } from '../config/model-config.js'
 import { NativeError } from '../errors.js'
 import { formatBytes } from '../format-bytes.js'
 import { dtypeBytes, type Tensor } from '../graph/tensor.js'
-import { layOutParameters, type ParameterLayout } from '../model/parameters.js'
+import { declareParameters } from '../model/decoder-parameters.js'
 import type { ComputeDtype } from '../native/addon-types.js'
+import { layOutParameters, type ParameterLayout, placeParameters, weightBytes } from '../plan/parameters.js'
 import { type CommonStorage, type Placement, type Plan, PlanBuilder } from '../plan/plan.js'
 import { buildGenerationGraph, cacheName, type GenerationShape, type GenerationStep } from './generation-graph.js'
 
@@ -52,10 +53,10 @@ export function cacheBytesPerToken(config: ModelConfig, dtype: ComputeDtype): nu
 /** Throws a NativeError OUT_OF_MEMORY where weights and a cache for one sequence do not fit the limit. */
 export function planGeneration(options: GenerationPlanOptions): GenerationPlan {
   const { config, dtype, maxLength, maxSequences } = options
-  const layout = layOutParameters(config)
+  const parameters = declareParameters(config)
   const pagesPerSequence = Math.ceil(maxLength / PAGE_SIZE)
   const plan = (pages: number) =>
-    planWith({ config, layout, dtype, pageSize: PAGE_SIZE, pages, pagesPerSequence, maxSequences }, options)
+    planWith({ config, parameters, dtype, pageSize: PAGE_SIZE, pages, pagesPerSequence, maxSequences }, options)
   const pageBytes = PAGE_SIZE * cacheBytesPerToken(config, dtype)
   const least = plan(pagesPerSequence)
   const room = Math.min(
@@ -82,13 +83,14 @@ function doesNotFit({ maxLength, config, dtype, memoryLimit }: GenerationPlanOpt
 }
 
 function planWith(shape: GenerationShape, options: GenerationPlanOptions): GenerationPlan {
-  const { layout, maxSequences, dtype } = shape
+  const { maxSequences, dtype } = shape
+  const layout = layOutParameters(shape.parameters)
   const { maxLength, prefillTokens, withLogits = false } = options
   const builder = new PlanBuilder<GenerationStorage, GenerationProgram>({
-    weights: dtype === 'f32' ? layout.bytes : layout.bytes / 2,
+    weights: weightBytes(layout, dtype),
     cache: shape.pages * shape.pageSize * cacheBytesPerToken(shape.config, dtype),
   })
-  const place = placeLasting(shape)
+  const place = placeLasting(shape, layout)
   for (const step of ['prefill', 'decode'] as const) {
     const bounds = { maxTokens: step === 'prefill' ? prefillTokens : maxSequences, maxSequences }
     builder
@@ -99,19 +101,16 @@ function planWith(shape: GenerationShape, options: GenerationPlanOptions): Gener
 }
 
 /** Where weights and the cache lie. */
-function placeLasting(shape: GenerationShape): (tensor: Tensor) => Placement<GenerationStorage> {
-  const { layout, config } = shape
+function placeLasting(shape: GenerationShape, layout: ParameterLayout): (tensor: Tensor) => Placement<GenerationStorage> {
+  const { config } = shape
   const layerBytes = tensorBytesOfCache(shape)
   const caches = new Map<string, number>()
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     caches.set(cacheName(layer, 'k'), 2 * layer * layerBytes)
     caches.set(cacheName(layer, 'v'), (2 * layer + 1) * layerBytes)
   }
-  return (tensor) => {
-    if (tensor.kind === 'cache') return { storage: 'cache', offset: caches.get(tensor.name)! }
-    const { offset } = layout.parameters.get(tensor.name)!
-    return { storage: 'weights', offset: tensor.dtype === 'f32' ? offset : offset / 2 }
-  }
+  const placeWeight = placeParameters(layout, 'weights')
+  return (tensor) => (tensor.kind === 'cache' ? { storage: 'cache', offset: caches.get(tensor.name)! } : placeWeight(tensor))
 }
 
 /** Bytes of the keys, or the values, of one layer. */

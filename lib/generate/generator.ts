@@ -1,9 +1,9 @@
 import { checkTensors, type ModelFolder, openModelFolder } from '../checkpoint/model-folder.js'
-import { expectedTensors } from '../checkpoint/tensor-names.js'
 import type { Turn } from '../data/conversation.js'
 import { type ChatTemplate, loadChatTemplate } from '../data/template/chat-template.js'
 import { loadTokenizer, type TextTokenizer } from '../data/tokenizer/tokenizer.js'
 import { ConfigError, DataError } from '../errors.js'
+import { declareParameters } from '../model/decoder-parameters.js'
 import { loadRegion } from '../model/weights.js'
 import type { ComputeDtype } from '../native/addon-types.js'
 import { defaultMemoryLimit } from '../native/backend.js'
@@ -95,7 +95,7 @@ export class TextGenerator {
   /** Plans, allocates and loads. Throws what reading a model folder throws, and a NativeError OUT_OF_MEMORY. */
   static async load(model: string, options: GeneratorOptions = {}): Promise<TextGenerator> {
     const folder = await openModelFolder(model)
-    checkTensors(expectedTensors(folder.config), folder.tensors, { tied: folder.config.tieWordEmbeddings })
+    checkTensors(declareParameters(folder.config).weights, folder.tensors, { tied: folder.config.tieWordEmbeddings })
     const tokenizer = await loadTokenizer(model)
     const config = await readGenerationConfig(model, folder.config, tokenizer)
     const given = options.device ?? 'cpu'
@@ -232,6 +232,6 @@ async function loadWeights(
 ): Promise<Arena> {
   const weights = device.allocate(plan.bytes.weights)
   const region = { arena: weights, offset: 0, dtype: plan.shape.dtype }
-  await loadRegion(region, plan.layout, model.tensors, undefined, signal)
+  await loadRegion(region, plan.layout.parts.values(), model.tensors, undefined, signal)
   return weights
 }

@@ -1,6 +1,5 @@
 import { basename } from 'node:path'
 import { checkTensors, openModelFolder } from '../checkpoint/model-folder.js'
-import { expectedTensors } from '../checkpoint/tensor-names.js'
 import { readModelConfig } from '../config/model-config.js'
 import type { TrainConfig } from '../config/train-config.js'
 import type { Role } from '../data/conversation.js'
@@ -13,6 +12,7 @@ import { loadChatTemplate } from '../data/template/chat-template.js'
 import { tokenizationOptions } from '../data/tokenization.js'
 import { loadTokenizer } from '../data/tokenizer/tokenizer.js'
 import { CheckpointError, ConfigError, DataError } from '../errors.js'
+import { declareParameters } from '../model/decoder-parameters.js'
 import { defaultMemoryLimit } from '../native/backend.js'
 import { openDevice } from '../native/device.js'
 import { Evaluator } from '../train/evaluator.js'
@@ -190,7 +190,7 @@ async function lossesOf(
       { cause: error },
     )
   })
-  checkTensors(expectedTensors(model.config), model.tensors, { tied: model.config.tieWordEmbeddings })
+  checkTensors(declareParameters(model.config).weights, model.tensors, { tied: model.config.tieWordEmbeddings })
   const device = await openDevice(config.device, { threads: config.threads })
   try {
     const evaluator = await Evaluator.load(device, model, {

@@ -10,11 +10,12 @@ import { rope, rotaryTable } from '../graph/ops/rope.js'
 import { swiglu } from '../graph/ops/swiglu.js'
 import type { Tensor } from '../graph/tensor.js'
 import { SEQUENCE_BOUNDS, TOKENS } from '../native/addon-types.js'
-import type { Parameter, ParameterLayout } from './parameters.js'
+import type { Parameter } from '../plan/parameters.js'
+import type { DecoderParameters, LayerParameters, Projection } from './decoder-parameters.js'
 
 export interface DecoderOptions {
   config: ModelConfig
-  layout: ParameterLayout
+  parameters: DecoderParameters
   /** The most tokens of a run: the size of the chunks of the vocabulary projection. */
   maxTokens: number
   /** Memory that the logits of one such chunk may take; what is right for the CPU when absent. */
@@ -30,7 +31,7 @@ export interface DecoderOptions {
  * cu_seqlens [S+1] int32. Outputs: loss [1], token_loss [T].
  */
 export function appendDecoder(graph: Graph, options: DecoderOptions): void {
-  const { config, layout } = options
+  const { config, parameters } = options
   const inputIds = graph.input('input_ids', [TOKENS], 'i32')
   const labels = graph.input('labels', [TOKENS], 'i32')
   const lossWeights = graph.input('loss_weights', [TOKENS])
@@ -39,7 +40,7 @@ export function appendDecoder(graph: Graph, options: DecoderOptions): void {
   const { headDim } = config
   const { hidden, vocabularyWeight } = appendLayers(graph, {
     config,
-    layout,
+    parameters,
     inputIds,
     positions,
     project: linear,
@@ -61,7 +62,7 @@ export interface AttentionInputs {
 
 export interface LayersOptions {
   config: ModelConfig
-  layout: ParameterLayout
+  parameters: DecoderParameters
   /** [T] int32. */
   inputIds: Tensor
   /** [T] int32. */
@@ -74,27 +75,31 @@ export interface LayersOptions {
 
 /** Appends all of a decoder but what is made of its last hidden states [T, C], normalised, with `vocabularyWeight` [V, C]. */
 export function appendLayers(graph: Graph, options: LayersOptions): { hidden: Tensor; vocabularyWeight: Tensor } {
-  const { config, layout, inputIds, positions } = options
-  const parameter = (name: string) => {
-    const { shape } = layout.parameters.get(name) as Parameter
-    return graph.parameter(name, shape)
-  }
+  const { config, parameters, inputIds, positions } = options
   const inverseFrequency = graph.constant('inverse_frequency', rotaryInverseFrequencies(config))
   const rotary = rotaryTable(graph, { positions, inverseFrequency })
 
-  const table = parameter('model.embed_tokens.weight')
+  const table = tensorOf(graph, parameters.embedding)
   let stream: Stream = { branch: embedding(graph, { table, ids: inputIds, name: 'embedding' }) }
-  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-    stream = graph.layer(layer, () => appendLayer(graph, { ...options, parameter, layer, rotary }, stream))
-  }
+  for (const [layer, own] of parameters.layers.entries())
+    stream = graph.layer(layer, () => appendLayer(graph, { ...options, own, layer, rotary }, stream))
   const { out: hidden } = rmsNorm(graph, {
     x: stream.branch,
     ...(stream.residual ? { residual: stream.residual } : {}),
-    weight: parameter('model.norm.weight'),
+    weight: tensorOf(graph, parameters.norm),
     eps: config.rmsNormEps,
     name: 'final_norm',
   })
-  return { hidden, vocabularyWeight: config.tieWordEmbeddings ? table : parameter('lm_head.weight') }
+  return { hidden, vocabularyWeight: tensorOf(graph, parameters.vocabulary) }
+}
+
+function tensorOf(graph: Graph, { name, shape, trainable }: Parameter): Tensor {
+  return graph.parameter(name, shape, { trainable })
+}
+
+/** Weight and bias of a projection as operands. */
+function operandsOf(graph: Graph, { weight, bias }: Projection): { weight: Tensor; bias?: Tensor } {
+  return { weight: tensorOf(graph, weight), ...(bias && { bias: tensorOf(graph, bias) }) }
 }
 
 /** The residual stream between two layers: its value is branch + residual, and the next norm adds them. */
@@ -104,64 +109,59 @@ interface Stream {
 }
 
 interface LayerContext extends Pick<LayersOptions, 'config' | 'project' | 'attend'> {
-  parameter: (name: string) => Tensor
+  /** The parameters of this layer. */
+  own: LayerParameters
   layer: number
   rotary: { cos: Tensor; sin: Tensor }
 }
 
 function appendLayer(graph: Graph, context: LayerContext, stream: Stream): Stream {
-  const { config, layer, project } = context
+  const { config, layer, own, project } = context
   const name = `layers.${layer}`
-  const parameter = (suffix: string) => context.parameter(`model.layers.${layer}.${suffix}`)
   const eps = config.rmsNormEps
 
   const before = rmsNorm(graph, {
     x: stream.branch,
     ...(stream.residual ? { residual: stream.residual } : {}),
-    weight: parameter('input_layernorm.weight'),
+    weight: tensorOf(graph, own.inputNorm),
     eps,
     name: `${name}.input_norm`,
     // What a recomputed layer starts from.
     keepSum: true,
   })
   const attended = appendAttention(graph, context, before.out)
-  const projected = project(graph, { x: attended, weight: parameter('self_attn.o_proj.weight'), name: `${name}.o` })
+  const projected = project(graph, { x: attended, ...operandsOf(graph, own.attentionOutput), name: `${name}.o` })
   const between = rmsNorm(graph, {
     x: projected,
     residual: before.sum,
-    weight: parameter('post_attention_layernorm.weight'),
+    weight: tensorOf(graph, own.postAttentionNorm),
     eps,
     name: `${name}.post_attention_norm`,
   })
-  const gateUp = project(graph, { x: between.out, weight: parameter('mlp.gate_up_proj.weight'), name: `${name}.gate_up` })
+  const gateUp = project(graph, { x: between.out, ...operandsOf(graph, own.gateUp), name: `${name}.gate_up` })
   const width = config.intermediateSize
   const gated = swiglu(graph, {
     gate: gateUp.columns(0, width, `${name}.gate`),
     up: gateUp.columns(width, width, `${name}.up`),
     name: `${name}.gated`,
   })
-  const branch = project(graph, { x: gated, weight: parameter('mlp.down_proj.weight'), name: `${name}.down` })
+  const branch = project(graph, { x: gated, ...operandsOf(graph, own.down), name: `${name}.down` })
   return { branch, residual: between.sum }
 }
 
 function appendAttention(graph: Graph, context: LayerContext, x: Tensor): Tensor {
-  const { config, layer, rotary, project, attend } = context
+  const { config, layer, own, rotary, project, attend } = context
   const name = `layers.${layer}`
-  const parameter = (suffix: string) => context.parameter(`model.layers.${layer}.self_attn.${suffix}`)
-  const qkv = project(graph, {
-    x,
-    weight: parameter('qkv_proj.weight'),
-    ...(config.attentionBias ? { bias: parameter('qkv_proj.bias') } : {}),
-    name: `${name}.qkv`,
-  })
+  const qkv = project(graph, { x, ...operandsOf(graph, own.queryKeyValue), name: `${name}.qkv` })
   const queryWidth = config.numAttentionHeads * config.headDim
   const keyWidth = config.numKeyValueHeads * config.headDim
   let q = qkv.columns(0, queryWidth, `${name}.q`)
   let k = qkv.columns(queryWidth, keyWidth, `${name}.k`)
   const v = qkv.columns(queryWidth + keyWidth, keyWidth, `${name}.v`)
-  if (config.qkNorm) {
-    q = headNorm(graph, { x: q, weight: parameter('q_norm.weight'), eps: config.rmsNormEps, name: `${name}.q_norm` })
-    k = headNorm(graph, { x: k, weight: parameter('k_norm.weight'), eps: config.rmsNormEps, name: `${name}.k_norm` })
+  if (own.headNorms) {
+    const { query, key } = own.headNorms
+    q = headNorm(graph, { x: q, weight: tensorOf(graph, query), eps: config.rmsNormEps, name: `${name}.q_norm` })
+    k = headNorm(graph, { x: k, weight: tensorOf(graph, key), eps: config.rmsNormEps, name: `${name}.k_norm` })
   }
   return attend({
     layer,

@@ -6,11 +6,11 @@ import { CheckpointError, LimoError } from '../errors.js'
 import { dtypeBytes } from '../graph/tensor.js'
 import type { ComputeDtype, Dtype } from '../native/addon-types.js'
 import { type Arena, CHUNK_BYTES } from '../native/device.js'
-import type { ParameterLayout, ParameterPart } from './parameters.js'
+import type { PlacedWeight } from '../plan/parameters.js'
 
 const nativeDtypes: Partial<Record<string, Dtype>> = { F32: 'f32', BF16: 'bf16', F16: 'f16' }
 
-/** Where the weights of a layout come from or go to: an arena, the place of the layout in it, and the type that they have there. */
+/** Where weights come from or go to: an arena, where in it their layout begins, and the type that they have there. */
 export interface ArenaRegion {
   arena: Arena
   /** Bytes. */
@@ -20,14 +20,14 @@ export interface ArenaRegion {
 }
 
 /**
- * Reads every weight of the layout from its file straight into the arena, in the type that the region has. `entryName` maps the Hugging
+ * Reads weights from their files straight into the arena, in the type that the region has. `entryName` maps the Hugging
  * Face name of a weight to its name in the files (`exp_avg.<name>` for moments).
  *
  * @throws CheckpointError IO_FAILED naming the tensor and the file
  */
 export async function loadRegion(
   region: ArenaRegion,
-  layout: ParameterLayout,
+  weights: Iterable<PlacedWeight>,
   entries: ReadonlyMap<string, TensorEntry>,
   entryName: (name: string) => string = (name) => name,
   signal?: AbortSignal,
@@ -35,7 +35,7 @@ export async function loadRegion(
   const to = region.dtype ?? 'f32'
   const files = new OpenFiles()
   try {
-    for (const part of layout.parts.values()) {
+    for (const part of weights) {
       const entry = findEntry(entries, entryName(part.name), part)
       const elements = part.bytes / 4
       for (let first = 0; first < elements; first += READ_AT_ONCE) {
@@ -53,7 +53,7 @@ export async function loadRegion(
 /** Numbers between two looks at the signal: a second or less. */
 const READ_AT_ONCE = 64 << 20
 
-function findEntry(entries: ReadonlyMap<string, TensorEntry>, name: string, part: ParameterPart): TensorEntry {
+function findEntry(entries: ReadonlyMap<string, TensorEntry>, name: string, part: PlacedWeight): TensorEntry {
   const entry = entries.get(name)
   if (!entry) throw new CheckpointError('TENSOR_MISSING', `expected a tensor ${name} but the files have none`, { tensor: name })
   if (String(entry.shape) !== String(part.shape) || !nativeDtypes[entry.dtype]) {
@@ -98,17 +98,17 @@ class OpenFiles {
   }
 }
 
-/** Writers of every weight of a region, under the names that `entryName` gives, a chunk at a time. */
+/** Writers of weights of a region, under the names that `entryName` gives, a chunk at a time. */
 export function regionWriters(
   region: ArenaRegion,
-  layout: ParameterLayout,
+  weights: Iterable<PlacedWeight>,
   entryName: (name: string) => string = (name) => name,
 ): TensorWriter[] {
   const isHalf = region.dtype === 'bf16'
   const bytesOf = (float32Bytes: number) => (isHalf ? float32Bytes / 2 : float32Bytes)
   // One buffer for all of them: a checkpoint must not need memory that the plan does not know of.
   const buffer = new Uint8Array(CHUNK_BYTES)
-  return [...layout.parts.values()].map((part) => ({
+  return Array.from(weights, (part) => ({
     name: entryName(part.name),
     dtype: isHalf ? 'BF16' : 'F32',
     shape: part.shape,

@@ -34,9 +34,8 @@ export class Evaluator {
       throw new NativeError('OUT_OF_MEMORY', message, { bytes, limit: memoryLimit })
     }
     const session = await Session.open(plan, device)
-    await loadRegion({ arena: session.arenas.parameters, offset: 0 }, layout, model.tensors)
-    await session.run('roundWeights')
-    return new Evaluator(session as Session<string, 'evaluate'>)
+    await loadRegion({ arena: session.arenas.weights, offset: 0, dtype: options.dtype }, layout.parts.values(), model.tensors)
+    return new Evaluator(session)
   }
 
   /** [T], the loss in nats at each position, for what it must predict; 0 where that is not scored. */

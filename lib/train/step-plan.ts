@@ -9,14 +9,15 @@ import { castOp, zeroOp } from '../graph/ops/elementwise.js'
 import { recomputeLayers } from '../graph/recompute.js'
 import { Tensor } from '../graph/tensor.js'
 import { appendDecoder } from '../model/decoder.js'
-import { layOutParameters, type ParameterLayout } from '../model/parameters.js'
+import { type DecoderParameters, declareParameters, type TrainableWeights } from '../model/decoder-parameters.js'
 import type { ComputeDtype } from '../native/addon-types.js'
 import { backendOf } from '../native/backend.js'
+import { layOutParameters, type ParameterLayout, placeParameters, weightBytes } from '../plan/parameters.js'
 import { type CommonStorage, type Placement, type Plan, PlanBuilder } from '../plan/plan.js'
 
 /**
- * The storages of a training run besides its inputs and activations. `parameters` are the float32 master weights; `weights` are the same
- * rounded to bfloat16, which products read, and empty when they compute in float32.
+ * The storages of a training run besides its inputs and activations. In float32 `parameters` are all weights. In bfloat16 `weights` are
+ * all of them, as products read them, and `parameters` the float32 master weights of those that are trained.
  */
 export type TrainStorage = 'parameters' | 'weights' | 'gradients' | 'optimizer'
 export type TrainProgram = 'microStep' | 'evaluate' | 'update' | 'roundWeights'
@@ -25,6 +26,8 @@ export type Recompute = 'none' | 'full' | 'auto'
 
 export interface StepPlanOptions extends Bounds {
   config: ModelConfig
+  /** All weights when absent. */
+  isTrainable?: TrainableWeights | undefined
   /** Of weights, activations and products. */
   dtype?: ComputeDtype
   recompute: Recompute
@@ -56,26 +59,27 @@ export interface StepPlan extends Plan<TrainStorage | CommonStorage, TrainProgra
 
 /** Compiles the micro-step (forward, backward, accumulate), the evaluation and the update, and plans their memory. */
 export function planStep(options: StepPlanOptions): StepPlan {
-  const layout = layOutParameters(options.config)
+  const parameters = declareParameters(options.config, options.isTrainable)
+  const layout = layOutParameters(parameters)
   const dtype = options.dtype ?? 'f32'
   const bounds: Bounds = { maxTokens: options.maxTokens, maxSequences: options.maxSequences }
-  const place = placeTrained(layout)
+  const place = placeTrained(layout, dtype)
   const update = buildUpdate(options, layout)
   const rounding = buildRounding(layout, dtype)
-  const evaluation = buildDecoderGraph(options, layout, { train: false, recomputed: 0 })
+  const evaluation = buildDecoderGraph(options, parameters, { train: false, recomputed: 0 })
   const evaluationMemory = planMemory(evaluation, bounds)
   const planOf = ({ graph, memory }: Candidate) =>
     new PlanBuilder<TrainStorage, TrainProgram>({
-      parameters: layout.bytes,
-      weights: weightBytes(layout, dtype),
-      gradients: layout.bytes,
-      optimizer: 2 * layout.bytes,
+      parameters: dtype === 'f32' ? layout.bytes : layout.trainedBytes,
+      weights: dtype === 'f32' ? 0 : weightBytes(layout, dtype),
+      gradients: layout.trainedBytes,
+      optimizer: 2 * layout.trainedBytes,
     })
       .add('microStep', graph, { bounds, memory, place })
       .add('evaluate', evaluation, { bounds, memory: evaluationMemory, place })
       .add('update', update.graph, update)
       .add('roundWeights', rounding.graph, rounding)
-  const chosen = chooseRecomputation(options, layout, (candidate) => planOf(candidate).measure(options).totalBytes)
+  const chosen = chooseRecomputation(options, parameters, (candidate) => planOf(candidate).measure(options).totalBytes)
   const remedy =
     '(`limo-native plan` has the parts). Lower cutoff_len, set memory_limit so that `recompute: auto` fits it, take a smaller model or ' +
     'free the device.'
@@ -85,38 +89,35 @@ export function planStep(options: StepPlanOptions): StepPlan {
 /** A model and its loss, without gradients and optimizer state. */
 export function planEvaluation(
   options: Pick<StepPlanOptions, 'config' | 'dtype' | 'device' | 'threads' | 'maxTokens' | 'maxSequences'>,
-): Plan<'parameters' | 'weights' | CommonStorage, 'evaluate' | 'roundWeights'> & { layout: ParameterLayout } {
-  const layout = layOutParameters(options.config)
+): Plan<'weights' | CommonStorage, 'evaluate'> & { layout: ParameterLayout } {
+  const parameters = declareParameters(options.config)
+  const layout = layOutParameters(parameters)
   const dtype = options.dtype ?? 'f32'
-  const graph = buildDecoderGraph(options, layout, { train: false, recomputed: 0 })
-  const rounding = buildRounding(layout, dtype)
-  const plan = new PlanBuilder<'parameters' | 'weights', 'evaluate' | 'roundWeights'>({
-    parameters: layout.bytes,
-    weights: weightBytes(layout, dtype),
-  })
-    .add('evaluate', graph, { bounds: options, place: placeParameters(layout) })
-    .add('roundWeights', rounding.graph, rounding)
+  const graph = buildDecoderGraph(options, parameters, { train: false, recomputed: 0 })
+  const plan = new PlanBuilder<'weights', 'evaluate'>({ weights: weightBytes(layout, dtype) })
+    .add('evaluate', graph, { bounds: options, place: placeParameters(layout, 'weights') })
     .build(options)
   return { ...plan, layout }
 }
 
-/** Bytes of the weights as products read them, where those are not the master weights themselves. */
-function weightBytes(layout: ParameterLayout, dtype: ComputeDtype): number {
-  return dtype === 'f32' ? 0 : layout.bytes / 2
-}
-
 function buildDecoderGraph(
   options: Pick<StepPlanOptions, 'dtype' | 'config' | 'maxTokens' | 'device'>,
-  layout: ParameterLayout,
+  parameters: DecoderParameters,
   how: { train: boolean; recomputed: number },
 ): Graph {
   const graph = new Graph(options.dtype)
   const { config, maxTokens, device = 'cpu' } = options
-  appendDecoder(graph, { config, layout, maxTokens, logitsBytes: backendOf(device).logitsBytes, train: how.train })
+  appendDecoder(graph, { config, parameters, maxTokens, logitsBytes: backendOf(device).logitsBytes, train: how.train })
   if (how.train) appendBackward(graph)
   // The first layers hold their activations for the longest time.
-  recomputeLayers(graph, new Set(Array.from({ length: how.recomputed }, (_, layer) => layer)))
+  recomputeLayers(graph, new Set(layersWithBackward(graph).slice(0, how.recomputed)))
   return graph
+}
+
+/** Layers that hold activations for a backward pass: all from the first trained one on. */
+function layersWithBackward(graph: Graph): number[] {
+  const layers = new Set(graph.nodes.flatMap(({ layer, phase }) => (layer !== undefined && phase === 'backward' ? [layer] : [])))
+  return [...layers].sort((a, b) => a - b)
 }
 
 interface Candidate {
@@ -128,13 +129,13 @@ interface Candidate {
 /** `auto` takes the fewest layers with which the run fits its memory limit, and none without a limit. */
 function chooseRecomputation(
   options: StepPlanOptions,
-  layout: ParameterLayout,
+  parameters: DecoderParameters,
   totalBytes: (candidate: Candidate) => number,
 ): Candidate {
   const layers = options.config.numHiddenLayers
   const limit = options.memoryLimit
   const build = (recomputed: number): Candidate => {
-    const graph = buildDecoderGraph(options, layout, { train: true, recomputed })
+    const graph = buildDecoderGraph(options, parameters, { train: true, recomputed })
     return { graph, memory: planMemory(graph, options), recomputed }
   }
   const fits = (candidate: Candidate) => limit === undefined || totalBytes(candidate) <= limit
@@ -169,21 +170,13 @@ function doesNotFit(bytes: number, limit: number, options: StepPlanOptions): Lim
   )
 }
 
-/** Parameters lie as the layout says, in `parameters`, or rounded at half the offset in `weights`. */
-export function placeParameters(layout: ParameterLayout): (tensor: Tensor) => Placement<'parameters' | 'weights'> {
-  return (tensor) => {
-    const { offset } = layout.parameters.get(tensor.name)!
-    return tensor.dtype === 'f32' ? { storage: 'parameters', offset } : { storage: 'weights', offset: offset / 2 }
-  }
-}
-
-/** The same, and gradients in a storage of their own. */
-function placeTrained(layout: ParameterLayout): (tensor: Tensor) => Placement<TrainStorage> {
-  const place = placeParameters(layout)
+/** Parameters as products read them, and gradients, each in a storage of their own. */
+function placeTrained(layout: ParameterLayout, dtype: ComputeDtype): (tensor: Tensor) => Placement<TrainStorage> {
+  const placeWeight = placeParameters<TrainStorage>(layout, dtype === 'f32' ? 'parameters' : 'weights')
   return (tensor) =>
     tensor.kind === 'gradient'
       ? { storage: 'gradients', offset: layout.parameters.get(tensor.name.slice('d.'.length))!.offset }
-      : place(tensor)
+      : placeWeight(tensor)
 }
 
 /** A graph on ranges of whole storages, whatever lies there. */
@@ -209,18 +202,19 @@ function buildUpdate(options: StepPlanOptions, layout: ParameterLayout): FlatGra
   const flat = new FlatGraph<TrainStorage>()
   const { graph } = flat
   const range = flat.range.bind(flat)
-  const gradients = range('gradients', 0, layout.bytes)
+  const gradients = range('gradients', 0, layout.trainedBytes)
   const { clipScale } = gradNorm(graph, { gradients, maxNorm: options.maxGradNorm })
   const groups = [
     { start: 0, end: layout.decayedBytes, weightDecay: options.weightDecay },
-    { start: layout.decayedBytes, end: layout.bytes, weightDecay: 0 },
+    { start: layout.decayedBytes, end: layout.trainedBytes, weightDecay: 0 },
   ]
   for (const { start, end, weightDecay } of groups) {
+    if (start === end) continue
     const { beta1, beta2, eps } = options
     adamw(graph, {
       parameters: range('parameters', start, end),
       firstMoment: range('optimizer', start, end),
-      secondMoment: range('optimizer', layout.bytes + start, layout.bytes + end),
+      secondMoment: range('optimizer', layout.trainedBytes + start, layout.trainedBytes + end),
       gradients: range('gradients', start, end),
       clipScale,
       rounded: options.dtype === 'bf16' ? range('weights', start, end) : undefined,
@@ -237,6 +231,9 @@ function buildUpdate(options: StepPlanOptions, layout: ParameterLayout): FlatGra
 function buildRounding(layout: ParameterLayout, dtype: ComputeDtype): FlatGraph<'parameters' | 'weights'> {
   const flat = new FlatGraph<'parameters' | 'weights'>()
   if (dtype === 'bf16')
-    flat.graph.append(castOp, { out: flat.range('weights', 0, layout.bytes), x: flat.range('parameters', 0, layout.bytes) })
+    flat.graph.append(castOp, {
+      out: flat.range('weights', 0, layout.trainedBytes),
+      x: flat.range('parameters', 0, layout.trainedBytes),
+    })
   return flat
 }

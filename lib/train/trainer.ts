@@ -3,14 +3,13 @@ import { join } from 'node:path'
 import { makeFolder, removeStaleTemporaries } from '../checkpoint/atomic-folder.js'
 import { checkTensors, type ModelFolder, openModelFolder } from '../checkpoint/model-folder.js'
 import { lockOutput } from '../checkpoint/output-lock.js'
-import { expectedTensors } from '../checkpoint/tensor-names.js'
-import { type Checkpoint, checkResumable } from '../checkpoint/training-state.js'
+import { checkResumable } from '../checkpoint/training-state.js'
 import { isJsonObject } from '../config/json-object.js'
 import { lastingSettings } from '../config/lasting-settings.js'
 import type { TrainConfig } from '../config/train-config.js'
 import type { TokenizingProgress } from '../data/example-cache.js'
 import { ConfigError } from '../errors.js'
-import { loadRegion } from '../model/weights.js'
+import { declareParameters } from '../model/decoder-parameters.js'
 import { type Device, openDevice } from '../native/device.js'
 import { GenerationScorer } from './generation-score.js'
 import { MetricsWriter } from './metrics.js'
@@ -25,7 +24,8 @@ import {
   resumeNotes,
 } from './run-folder.js'
 import { TrainStep } from './step.js'
-import { firstMomentName, masterName, secondMomentName, type TrainEvent, TrainingLoop } from './training-loop.js'
+import { loadMoments, loadWeights } from './step-state.js'
+import { type TrainEvent, TrainingLoop } from './training-loop.js'
 
 export type { TrainEvent } from './training-loop.js'
 
@@ -87,7 +87,9 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     }
     if (checkpoint) checkResumable(checkpoint.state, identity, checkpoint.folder)
     const step = await TrainStep.create(device, run.step)
-    await loadState(step, model, checkpoint, options.signal)
+    const { signal } = options
+    await loadWeights(step, (checkpoint?.model ?? model).tensors, { masters: checkpoint?.optimizer, signal })
+    if (checkpoint) await loadMoments(step, checkpoint.optimizer, signal)
     const { parameters, weights } = step.arenas
     const scorer = run.generation && (await GenerationScorer.create(device, run.generation, config.bf16 ? weights : parameters))
     const resumedStep = checkpoint?.state.step ?? 0
@@ -102,7 +104,6 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     metrics = await MetricsWriter.open(outputDir, continues ? resumedStep : undefined)
     const notes = [...run.notes, ...(checkpoint ? resumeNotes(checkpoint, identity.instructionSet) : [])]
     yield { type: 'start', run, resumedFrom: checkpoint?.folder, resumedStep, notes }
-    const { signal } = options
     const loop = new TrainingLoop({
       run,
       step,
@@ -124,23 +125,6 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
 
 async function openTrainableModel(folder: string): Promise<ModelFolder> {
   const model = await openModelFolder(folder)
-  checkTensors(expectedTensors(model.config), model.tensors, { tied: model.config.tieWordEmbeddings })
+  checkTensors(declareParameters(model.config).weights, model.tensors, { tied: model.config.tieWordEmbeddings })
   return model
-}
-
-async function loadState(
-  step: TrainStep,
-  model: ModelFolder,
-  checkpoint: Checkpoint | undefined,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const { layout, dtype } = step.plan
-  const { parameters, optimizer: arena } = step.arenas
-  if (checkpoint && dtype === 'bf16')
-    await loadRegion({ arena: parameters, offset: 0 }, layout, checkpoint.optimizer, masterName, signal)
-  else await loadRegion({ arena: parameters, offset: 0 }, layout, (checkpoint?.model ?? model).tensors, undefined, signal)
-  await step.roundWeights()
-  if (!checkpoint) return
-  await loadRegion({ arena, offset: 0 }, layout, checkpoint.optimizer, firstMomentName, signal)
-  await loadRegion({ arena, offset: layout.bytes }, layout, checkpoint.optimizer, secondMomentName, signal)
 }

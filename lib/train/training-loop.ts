@@ -5,12 +5,12 @@ import { pruneCheckpoints, type TrainingState, writeCheckpoint } from '../checkp
 import type { StepBatch } from '../data/batch-stream.js'
 import { NativeError } from '../errors.js'
 import { failpoint } from '../failpoint.js'
-import { regionWriters } from '../model/weights.js'
 import type { GenerationScorer } from './generation-score.js'
 import { type LrSchedule, learningRateAt, warmupStepsOf } from './lr-schedule.js'
 import type { EvalMetrics, MetricsWriter, StepMetrics } from './metrics.js'
 import type { PreparedRun } from './prepare.js'
 import type { TrainStep } from './step.js'
+import { modelWriters, optimizerWriters } from './step-state.js'
 
 /** What a training run tells, in this order: `start`, then steps, evaluations and checkpoints as they come, then `end`. */
 export type TrainEvent =
@@ -168,21 +168,14 @@ export class TrainingLoop {
     const { step: program, run, model, outputDir, identity, metrics } = this.context
     // A resumed run finds the rows up to its checkpoint.
     await metrics.sync()
-    const { layout, dtype } = program.plan
-    const isHalf = dtype === 'bf16'
-    const moments = program.arenas.optimizer
     const folder = await writeCheckpoint(outputDir, step, {
       model: {
         configText: model.configText,
-        tensors: regionWriters({ arena: isHalf ? program.arenas.weights : program.arenas.parameters, offset: 0, dtype }, layout),
+        tensors: modelWriters(program),
         tokenizer: { folder: run.modelFolder },
       },
       state: { step, epoch, ...identity },
-      optimizer: [
-        ...regionWriters({ arena: moments, offset: 0 }, layout, firstMomentName),
-        ...regionWriters({ arena: moments, offset: layout.bytes }, layout, secondMomentName),
-        ...(isHalf ? regionWriters({ arena: program.arenas.parameters, offset: 0 }, layout, masterName) : []),
-      ],
+      optimizer: optimizerWriters(program),
     })
     this.savedStep = step
     this.savedFolder = folder
@@ -197,9 +190,3 @@ export class TrainingLoop {
     if (run.config.saveStrategy === 'no' && this.savedStep === step) await rm(this.savedFolder!, { recursive: true, force: true })
   }
 }
-
-/** The names of AdamW's moments in a checkpoint, after PyTorch's. */
-export const firstMomentName = (name: string) => `exp_avg.${name}`
-export const secondMomentName = (name: string) => `exp_avg_sq.${name}`
-/** The float32 weight whose rounding the model has. */
-export const masterName = (name: string) => `master.${name}`

@@ -4,7 +4,7 @@ import { type SafetensorsDtype, tensorBytes } from '../../lib/checkpoint/safeten
 import { writeSafetensors } from '../../lib/checkpoint/safetensors-writer.js'
 import { parseModelConfig } from '../../lib/config/model-config.js'
 import { Random } from '../../lib/data/random.js'
-import { layOutParameters } from '../../lib/model/parameters.js'
+import { declareParameters } from '../../lib/model/decoder-parameters.js'
 import type { ConfigJson } from '../../lib/model/presets.js'
 import { learningRateAt } from '../../lib/train/lr-schedule.js'
 import { countScored, type GoldenBatch, type GoldenTraining } from '../lib/train/golden-files.js'
@@ -126,9 +126,10 @@ function weighted(batch: GoldenBatch, reduction: 'token' | 'sample') {
 function makeWeights(config: ReturnType<typeof parseModelConfig>): Map<string, Float32Array> {
   let seed = 100
   return new Map(
-    [...layOutParameters(config).parts.values()].map(({ name, shape, bytes }) => {
+    declareParameters(config).weights.map(({ name, shape }) => {
+      const count = shape.reduce((product, size) => product * size, 1)
       const isNorm = name.endsWith('norm.weight')
-      const values = normalValues(++seed, bytes / 4, isNorm ? 0.1 : shape.length === 1 ? 0.3 : 0.15)
+      const values = normalValues(++seed, count, isNorm ? 0.1 : shape.length === 1 ? 0.3 : 0.15)
       return [name, isNorm ? values.map((value) => 1 + value) : values]
     }),
   )

@@ -7,7 +7,7 @@ import { add } from '../../lib/graph/ops/elementwise.js'
 import { rope } from '../../lib/graph/ops/rope.js'
 import { recomputeLayers } from '../../lib/graph/recompute.js'
 import { appendDecoder } from '../../lib/model/decoder.js'
-import { layOutParameters } from '../../lib/model/parameters.js'
+import { declareParameters } from '../../lib/model/decoder-parameters.js'
 import { TOKENS } from '../../lib/native/addon-types.js'
 import { interpret } from './memory-interpreter.js'
 import { microConfigs } from './micro-configs.js'
@@ -34,7 +34,7 @@ t.test('training steps of every family do, whatever is recomputed', async (t) =>
     for (const layers of [[], [0], [0, 1], [0, 1, 2]]) {
       const config = parseModelConfig(configJson, family)
       const graph = new Graph()
-      appendDecoder(graph, { config, layout: layOutParameters(config), maxTokens: bounds.maxTokens, train: true })
+      appendDecoder(graph, { config, parameters: declareParameters(config), maxTokens: bounds.maxTokens, train: true })
       appendBackward(graph)
       recomputeLayers(graph, new Set(layers))
       t.equal(interpret(graph, planMemory(graph, bounds)), undefined, `${family}, layers ${layers} recomputed`)

@@ -1,5 +1,5 @@
 import type { Argv, CommandModule } from 'yargs'
-import { countParameters } from '../../model/parameters.js'
+import { countParameters } from '../../model/decoder-parameters.js'
 import { prepareRun } from '../../train/prepare.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { deviceText, formatBytes, formatCount, formatTable } from '../format.js'

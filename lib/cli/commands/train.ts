@@ -1,6 +1,6 @@
 import type { Argv, CommandModule } from 'yargs'
 import type { LoadedTrainConfig, TrainConfig } from '../../config/train-config.js'
-import { countParameters } from '../../model/parameters.js'
+import { countParameters } from '../../model/decoder-parameters.js'
 import type { Quickstart } from '../../quickstart/quickstart.js'
 import { type QuickstartScore, scoreQuickstart } from '../../quickstart/quickstart-score.js'
 import { type TrainEvent, train } from '../../train/trainer.js'

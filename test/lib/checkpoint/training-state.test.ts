@@ -8,7 +8,6 @@ import t, { type Test } from 'tap'
 import { removeStaleTemporaries } from '../../../lib/checkpoint/atomic-folder.js'
 import { publishFinalModel } from '../../../lib/checkpoint/final-model.js'
 import { openModelFolder } from '../../../lib/checkpoint/model-folder.js'
-import { expectedTensors } from '../../../lib/checkpoint/tensor-names.js'
 import {
   type CheckpointContents,
   checkResumable,
@@ -19,9 +18,10 @@ import {
   writeCheckpoint,
 } from '../../../lib/checkpoint/training-state.js'
 import { parseModelConfig } from '../../../lib/config/model-config.js'
+import { declareParameters } from '../../../lib/model/decoder-parameters.js'
 import { configText, countingTensor, failingTensor } from './writers.js'
 
-const tensors = expectedTensors(parseModelConfig(JSON.parse(configText), 'config.json')).map(({ name, shape }) =>
+const tensors = declareParameters(parseModelConfig(JSON.parse(configText), 'config.json')).weights.map(({ name, shape }) =>
   countingTensor(name, shape),
 )
 const state = (step: number): TrainingState => ({

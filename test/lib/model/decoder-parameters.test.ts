@@ -1,6 +1,6 @@
 import t from 'tap'
-import { expectedTensors } from '../../../lib/checkpoint/tensor-names.js'
 import { parseModelConfig } from '../../../lib/config/model-config.js'
+import { declareParameters } from '../../../lib/model/decoder-parameters.js'
 
 const base = {
   vocab_size: 10,
@@ -12,7 +12,9 @@ const base = {
   head_dim: 4,
 }
 const namesOf = (json: Record<string, unknown>) =>
-  Object.fromEntries(expectedTensors(parseModelConfig({ ...base, ...json }, 'test')).map(({ name, shape }) => [name, shape]))
+  Object.fromEntries(
+    declareParameters(parseModelConfig({ ...base, ...json }, 'test')).weights.map(({ name, shape }) => [name, shape]),
+  )
 
 t.test('the families have the tensors that Hugging Face gives them', async (t) => {
   const qwen2 = namesOf({ model_type: 'qwen2', tie_word_embeddings: true })

@@ -2,13 +2,13 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openModelFolder } from '../../../lib/checkpoint/model-folder.js'
 import type { PackedBatch } from '../../../lib/data/packer.js'
-import type { ParameterLayout } from '../../../lib/model/parameters.js'
-import { loadRegion } from '../../../lib/model/weights.js'
 import type { ComputeDtype } from '../../../lib/native/addon-types.js'
 import type { Device } from '../../../lib/native/device.js'
+import type { ParameterLayout } from '../../../lib/plan/parameters.js'
 import { learningRateAt } from '../../../lib/train/lr-schedule.js'
 import { TrainStep } from '../../../lib/train/step.js'
 import { planStep, type Recompute } from '../../../lib/train/step-plan.js'
+import { loadWeights } from '../../../lib/train/step-state.js'
 import { allTests } from '../../command-line.js'
 import { repositoryRoot, sharedPath } from '../../shared-files.js'
 import { readTensors } from '../../tensor-files.js'
@@ -144,8 +144,7 @@ export async function openGoldenStep(
     maxGradNorm: training.max_grad_norm,
   })
   const step = await TrainStep.create(device, plan)
-  await loadRegion({ arena: step.arenas.parameters, offset: 0 }, plan.layout, model.tensors)
-  await step.roundWeights()
+  await loadWeights(step, model.tensors)
   return step
 }
 

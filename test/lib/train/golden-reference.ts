@@ -4,8 +4,9 @@ import type { ModelConfig } from '../../../lib/config/model-config.js'
 import { appendBackward } from '../../../lib/graph/backward.js'
 import { Graph } from '../../../lib/graph/graph.js'
 import { appendDecoder } from '../../../lib/model/decoder.js'
-import { layOutParameters, type ParameterLayout } from '../../../lib/model/parameters.js'
+import { declareParameters, type TrainableWeights } from '../../../lib/model/decoder-parameters.js'
 import type { ComputeDtype } from '../../../lib/native/addon-types.js'
+import { layOutParameters, type ParameterLayout } from '../../../lib/plan/parameters.js'
 import { interpretReference } from '../../graph/reference-interpreter.js'
 import { adamw, clipScale, type Settings } from '../../ops/adamw-reference.js'
 import { rotaryFrequencies } from '../../ops/rope-reference.js'
@@ -52,16 +53,18 @@ export class ReferenceStep {
     private readonly config: ModelConfig,
     weights: ReadonlyMap<string, Float32Array>,
     dtype: ComputeDtype,
+    isTrainable?: TrainableWeights,
   ) {
-    this.layout = layOutParameters(config)
-    const zeros = () => new Float64Array(this.layout.bytes / 4)
+    const parameters = declareParameters(config, isTrainable)
+    this.layout = layOutParameters(parameters)
+    const zeros = () => new Float64Array(this.layout.trainedBytes / 4)
     this.gradients = zeros()
     this.firstMoment = zeros()
     this.secondMoment = zeros()
-    this.parameters = zeros()
+    this.parameters = new Float64Array(this.layout.bytes / 4)
     for (const { name, offset } of this.layout.parts.values()) this.parameters.set(weights.get(name)!, offset / 4)
     this.graph = new Graph(dtype)
-    appendDecoder(this.graph, { config, layout: this.layout, maxTokens: 128, train: true })
+    appendDecoder(this.graph, { config, parameters, maxTokens: 128, train: true })
     appendBackward(this.graph)
   }
 
@@ -97,7 +100,7 @@ export class ReferenceStep {
     }
     const decayed = this.layout.decayedBytes / 4
     this.updateRange(0, decayed, clip, step, { ...settings, weight_decay: training.weight_decay })
-    this.updateRange(decayed, this.parameters.length, clip, step, { ...settings, weight_decay: 0 })
+    this.updateRange(decayed, this.gradients.length, clip, step, { ...settings, weight_decay: 0 })
     this.gradients.fill(0)
     return norm
   }

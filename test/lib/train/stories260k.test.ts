@@ -4,12 +4,12 @@ import t, { type Test } from 'tap'
 import { openModelFolder } from '../../../lib/checkpoint/model-folder.js'
 import { makeExample } from '../../../lib/data/example.js'
 import { type PackedBatch, packStep } from '../../../lib/data/packer.js'
-import type { ParameterLayout } from '../../../lib/model/parameters.js'
-import { loadRegion } from '../../../lib/model/weights.js'
 import type { ComputeDtype } from '../../../lib/native/addon-types.js'
 import type { Device } from '../../../lib/native/device.js'
+import type { ParameterLayout } from '../../../lib/plan/parameters.js'
 import { TrainStep } from '../../../lib/train/step.js'
 import { planStep } from '../../../lib/train/step-plan.js'
+import { loadWeights } from '../../../lib/train/step-state.js'
 import { closeDevices, deviceAt, type Place, stepPlaces, trainingPlaces } from '../../ops/run-op.js'
 import { sharedPath } from '../../shared-files.js'
 import { readTensors } from '../../tensor-files.js'
@@ -60,8 +60,7 @@ async function openStep(device: Device, dtype: ComputeDtype): Promise<TrainStep>
     ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 0 },
   })
   const step = await TrainStep.create(device, plan)
-  await loadRegion({ arena: step.arenas.parameters, offset: 0 }, plan.layout, model.tensors)
-  await step.roundWeights()
+  await loadWeights(step, model.tensors)
   return step
 }
 
