@@ -1,104 +1,19 @@
 import { availableParallelism } from 'node:os'
 import * as v from 'valibot'
-
-/** One key of the training config: what it takes, what it is when left out, and what it does. */
-export interface TrainKey<T, D> {
-  type: 'string' | 'number' | 'integer' | 'boolean' | 'choice' | 'object'
-  /** What a value must be, as error messages say it. */
-  expected: string
-  choices?: readonly string[]
-  /** From YAML, JSON or the command line (where every value may be a string) to the value used. */
-  schema: v.GenericSchema<unknown, T>
-  default: D
-  description: string
-  /**
-   * A resumed run may have another value: it changes no number of the run, or what it changes is compared in another way (the model, the
-   * examples, the number of steps). Every other key must be as it was.
-   */
-  mayChange?: true
-}
-
-interface Range {
-  min?: number
-  above?: number
-  below?: number
-  /** An integer outside of the range that is allowed as well, with its own meaning. */
-  or?: number
-}
-
-/** Python and YAML 1.1 spellings that YAML 1.2 leaves as strings, and those of a command line. */
-const booleanWords: Record<string, boolean> = { true: true, yes: true, on: true, false: false, no: false, off: false }
-
-function toBoolean(value: unknown): unknown {
-  return typeof value === 'string' ? (booleanWords[value.trim().toLowerCase()] ?? value) : value
-}
-
-function toNumber(value: unknown): unknown {
-  return typeof value === 'string' && /^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(value) ? Number(value) : value
-}
-
-function text<D>(defaultValue: D, description: string, { mayBeEmpty } = { mayBeEmpty: false }): TrainKey<string, D> {
-  // The command line may have turned a path such as 2024 into a number.
-  const toText = (value: unknown) => (typeof value === 'number' ? String(value) : value)
-  const check = v.check((value: string) => mayBeEmpty || value.trim() !== '')
-  const schema = v.pipe(v.unknown(), v.transform(toText), v.string(), check)
-  const expected = mayBeEmpty ? 'a string' : 'a string that is not empty'
-  return { type: 'string', expected, schema, default: defaultValue, description }
-}
-
-function flag<D>(defaultValue: D, description: string): TrainKey<boolean, D> {
-  const schema = v.pipe(v.unknown(), v.transform(toBoolean), v.boolean())
-  return { type: 'boolean', expected: 'true or false', schema, default: defaultValue, description }
-}
-
-function inRange(value: number, { min = -Infinity, above = -Infinity, below = Infinity, or }: Range): boolean {
-  return Number.isFinite(value) && (value === or || (value >= min && value > above && value < below))
-}
-
-function rangeWords({ min, above, below, or }: Range): string {
-  const bounds = [
-    min === undefined ? '' : `of at least ${min}`,
-    above === undefined ? '' : `above ${above}`,
-    below === undefined ? '' : `below ${below}`,
-  ].filter((bound) => bound !== '')
-  return `${bounds.length > 0 ? ` ${bounds.join(' and ')}` : ''}${or === undefined ? '' : `, or ${or}`}`
-}
-
-function number<D>(range: Range, defaultValue: D, description: string): TrainKey<number, D> {
-  const check = v.check((value: number) => inRange(value, range))
-  const schema = v.pipe(v.unknown(), v.transform(toNumber), v.number(), check)
-  return { type: 'number', expected: `a number${rangeWords(range)}`, schema, default: defaultValue, description }
-}
-
-function integer<D>(range: Range, defaultValue: D, description: string): TrainKey<number, D> {
-  const check = v.check((value: number) => Number.isSafeInteger(value) && inRange(value, range))
-  const schema = v.pipe(v.unknown(), v.transform(toNumber), v.number(), check)
-  return { type: 'integer', expected: `an integer${rangeWords(range)}`, schema, default: defaultValue, description }
-}
-
-function choice<const C extends string, D>(choices: readonly C[], defaultValue: D, description: string): TrainKey<C, D> {
-  // YAML 1.1 and JSON users write false for the choice "no".
-  const toChoice = (value: unknown) => (value === false && (choices as readonly string[]).includes('no') ? 'no' : value)
-  const schema = v.pipe(v.unknown(), v.transform(toChoice), v.picklist(choices))
-  return { type: 'choice', expected: choices.join(' or '), choices, schema, default: defaultValue, description }
-}
-
-function custom<T, D>(
-  expected: string,
-  read: (value: unknown) => T | undefined,
-  defaultValue: D,
-  description: string,
-  type: TrainKey<T, D>['type'] = 'string',
-): TrainKey<T, D> {
-  const isRead = (value: T | undefined): value is T => value !== undefined
-  const schema = v.pipe(
-    v.unknown(),
-    v.transform(read),
-    v.check(isRead),
-    v.transform((value) => value as T),
-  )
-  return { type, expected, schema, default: defaultValue, description }
-}
+import {
+  type ConfigKeys,
+  choice,
+  custom,
+  flag,
+  integer,
+  mayChange,
+  number,
+  text,
+  toBoolean,
+  toNumber,
+  withoutSetting,
+  withSetting,
+} from './config-key.js'
 
 function readNames(value: unknown): string | undefined {
   const list = typeof value === 'string' ? value.split(',') : value
@@ -170,23 +85,19 @@ function readSchedulerSettings(value: unknown): { min_lr?: number; min_lr_rate?:
   return result.success ? result.output : undefined
 }
 
-function mayChange<T, D>(key: TrainKey<T, D>): TrainKey<T, D> {
-  return { ...key, mayChange: true }
-}
-
 const limoPrompt = 'Please reason step by step, and put your final answer within \\boxed{}.'
 
 /**
  * Every key that has an effect, in the order of `--help`, with LLaMA-Factory's name and LIMO's default.
- * What a default depends on is resolved by `parseTrainConfig`; it is `undefined` here.
+ * A default that depends on other keys is `undefined` here and resolved in train-settings.ts.
  */
 export const keys = {
   model_name_or_path: mayChange(text(undefined, 'folder of the model to start from, in Hugging Face layout')),
-  stage: mayChange(choice(['sft'], 'sft', 'training stage')),
-  do_train: mayChange(
+  stage: withoutSetting(choice(['sft'], 'sft', 'training stage')),
+  do_train: withoutSetting(
     custom('true', (value) => (toBoolean(value) === true ? true : undefined), true, 'whether to train', 'boolean'),
   ),
-  finetuning_type: mayChange(choice(['full'], 'full', 'which weights are trained: all of them')),
+  finetuning_type: withoutSetting(choice(['full'], 'full', 'which weights are trained: all of them')),
 
   dataset: mayChange(
     custom('a name or path, or a list of them', readNames, undefined, 'names in dataset_info.json or paths of files'),
@@ -243,12 +154,9 @@ export const keys = {
     'cosine',
     'how the learning rate changes',
   ),
-  lr_scheduler_kwargs: custom(
-    'an object with min_lr or min_lr_rate',
-    readSchedulerSettings,
-    undefined,
-    'min_lr or min_lr_rate, as JSON',
-    'object',
+  lr_scheduler_kwargs: withSetting(
+    'minLrRate',
+    custom('an object with min_lr or min_lr_rate', readSchedulerSettings, undefined, 'min_lr or min_lr_rate, as JSON', 'object'),
   ),
   warmup_ratio: number({ min: 0, below: 1 }, 0, 'share of the steps in which the learning rate rises from 0'),
   warmup_steps: integer({ min: 0 }, undefined, 'steps in which it rises; wins over warmup_ratio'),
@@ -256,7 +164,7 @@ export const keys = {
   max_steps: mayChange(
     integer({ min: 1, or: -1 }, undefined, 'stop after so many steps, whatever num_train_epochs says; -1 for no limit'),
   ),
-  optim: mayChange(custom('adamw_torch', readOptimizer, 'adamw_torch', 'optimizer: AdamW')),
+  optim: withoutSetting(custom('adamw_torch', readOptimizer, 'adamw_torch', 'optimizer: AdamW')),
   weight_decay: number({ min: 0 }, 0, 'decay of weights with two or more dimensions'),
   adam_beta1: number({ min: 0, below: 1 }, 0.9, "decay of AdamW's first moment"),
   adam_beta2: number({ min: 0, below: 1 }, 0.999, "decay of AdamW's second moment"),
@@ -269,13 +177,13 @@ export const keys = {
   recompute: mayChange(
     choice(['none', 'full', 'auto'], 'auto', 'layers whose activations are computed again in the backward pass'),
   ),
-  gradient_checkpointing: mayChange(flag(undefined, 'true is recompute: full')),
-  disable_gradient_checkpointing: mayChange(flag(undefined, 'true is recompute: none')),
+  gradient_checkpointing: withoutSetting(flag(undefined, 'true is recompute: full')),
+  disable_gradient_checkpointing: withoutSetting(flag(undefined, 'true is recompute: none')),
   memory_limit: mayChange(
     custom('a number of bytes such as 8GB or 8GiB', readBytes, undefined, 'most memory to allocate [what is free]'),
   ),
   bf16: flag(false, 'weights, activations and products in bfloat16, with float32 master weights [float32]'),
-  fp16: mayChange(
+  fp16: withoutSetting(
     custom('false (float16 needs loss scaling)', (value) => (toBoolean(value) === false ? false : undefined), false, 'refused'),
   ),
   device: mayChange(custom('cpu, cuda or cuda:N', readDevice, 'cpu', 'where to train: cpu, cuda or cuda:N')),
@@ -305,14 +213,9 @@ export const keys = {
       'true for the newest checkpoint in output_dir, or its folder',
     ),
   ),
-} as const satisfies Record<string, TrainKey<unknown, unknown>>
+} as const satisfies ConfigKeys
 
-type Keys = typeof keys
-export type TrainKeyName = keyof Keys
-/** What each key holds once read. */
-export type TrainValues = {
-  [K in TrainKeyName]: v.InferOutput<Keys[K]['schema']> | (Keys[K]['default'] extends undefined ? undefined : never)
-}
+export type TrainKeyName = keyof typeof keys
 
 /** Other spellings of a key. */
 export const aliases: Readonly<Record<string, TrainKeyName>> = { evaluation_strategy: 'eval_strategy' }

@@ -1,77 +1,20 @@
-/** The settings of a training run with every default resolved. Plain JSON; `trainKeys` says what each means. */
-export interface TrainConfig {
-  modelNameOrPath?: string
-  /** Names or paths, joined by commas. */
-  dataset?: string
-  /** Names or paths, joined by commas, of what is evaluated on instead of a part of `dataset`. */
-  evalDataset?: string
-  datasetDir: string
-  template?: string
-  /** Empty for none. */
-  defaultSystem: string
-  /** Learn the last response of a conversation only. */
-  maskHistory: boolean
-  /** Learn all text, prompts too. */
-  trainOnPrompt: boolean
-  /** Given to the chat template; absent for its own default. */
-  enableThinking?: boolean
-  cutoffLen: number
-  overLength: 'error' | 'drop' | 'truncate'
-  maxSamples?: number
-  mixStrategy: 'concat' | 'interleave_under' | 'interleave_over'
-  /** One for each data set; absent for turns. */
-  interleaveProbs?: readonly number[]
-  /** Absent for the user's own cache folder. */
-  tokenizedPath?: string
-  preprocessingNumWorkers: number
-  packing: boolean
-  /** A fraction below 1, or a number of records. */
-  valSize: number
-  disableShuffling: boolean
+import { invalidValue } from './read-keys.js'
+import { type SettingsOf, settingsOf, type ValuesOf } from './settings.js'
+import { keys, type TrainKeyName } from './train-keys.js'
+
+/** Settings that follow from more than one key. */
+interface ResolvedSettings {
   perDeviceTrainBatchSize: number
   gradientAccumulationSteps: number
-  learningRate: number
-  lrSchedulerType: 'cosine' | 'linear' | 'constant' | 'constant_with_warmup' | 'cosine_with_min_lr'
   /** Lowest learning rate as a share of the highest; 0 but for cosine_with_min_lr. */
   minLrRate: number
-  warmupRatio: number
-  /** Wins over `warmupRatio`; absent for 0, as in Transformers. */
-  warmupSteps?: number
-  numTrainEpochs: number
-  maxSteps?: number
-  weightDecay: number
-  adamBeta1: number
-  adamBeta2: number
-  adamEpsilon: number
-  /** 0 for no clipping. */
-  maxGradNorm: number
-  lossReduction: 'token' | 'sample'
-  seed: number
   dataSeed: number
-  recompute: 'none' | 'full' | 'auto'
-  /** Bytes; absent where the trainer is to decide from what is free. */
-  memoryLimit?: number
-  /** Weights, activations and matrix products in bfloat16, the rest in float32; all in float32 without. */
-  bf16: boolean
-  device: string
-  threads: number
-  outputDir?: string
-  overwriteOutputDir: boolean
-  loggingSteps: number
-  saveStrategy: 'steps' | 'epoch' | 'no'
-  saveSteps: number
-  saveTotalLimit?: number
   evalStrategy: 'no' | 'steps' | 'epoch'
   evalSteps: number
-  perDeviceEvalBatchSize: number
-  /** Let the model answer held out records at each evaluation. */
-  predictWithGenerate: boolean
-  /** How many of them. */
-  predictSamples: number
-  /** Most tokens of such an answer. */
-  maxNewTokens: number
-  resumeFromCheckpoint: boolean | string
 }
+
+/** The settings of a training run with every default resolved. Plain JSON; `trainKeys` says what each means. */
+export interface TrainConfig extends Omit<SettingsOf<typeof keys>, keyof ResolvedSettings>, ResolvedSettings {}
 
 export interface LoadedTrainConfig {
   config: TrainConfig
@@ -79,4 +22,83 @@ export interface LoadedTrainConfig {
   notes: string[]
   /** The keys that were set, in snake_case. */
   given: Set<string>
+}
+
+type TrainValues = ValuesOf<typeof keys>
+type PlaceOf = (key: TrainKeyName) => string
+
+/** Settles what depends on more than one key; every other setting is its key's value. Throws CONFIG_INVALID_VALUE. */
+export function resolveSettings(values: TrainValues, given: Set<string>, placeOf: PlaceOf): TrainConfig {
+  checkMaskHistory(values, placeOf)
+  checkInterleaveProbs(values, placeOf)
+  const { per_device_train_batch_size: batchSize, gradient_accumulation_steps: accumulation } = values
+  const isLimoBatch = batchSize === undefined && accumulation === undefined
+  const settings = settingsOf(keys, {
+    ...values,
+    // 0 leaves it to the ratio, as in Transformers.
+    warmup_steps: values.warmup_steps === 0 ? undefined : values.warmup_steps,
+    max_steps: values.max_steps === -1 ? undefined : values.max_steps,
+    recompute: resolveRecompute(values, given),
+  })
+  return {
+    ...settings,
+    perDeviceTrainBatchSize: batchSize ?? 1,
+    gradientAccumulationSteps: accumulation ?? (isLimoBatch ? 64 : 1),
+    minLrRate: resolveMinLrRate(values, placeOf),
+    dataSeed: values.data_seed ?? values.seed,
+    evalStrategy: resolveEvalStrategy(values, placeOf),
+    evalSteps: values.eval_steps ?? values.logging_steps,
+  }
+}
+
+/** LLaMA-Factory refuses both together too: one leaves out what the other asks for. */
+function checkMaskHistory(values: TrainValues, placeOf: PlaceOf): void {
+  if (!values.mask_history || !values.train_on_prompt) return
+  throw invalidValue('mask_history', 'false with train_on_prompt true', true, placeOf('mask_history'))
+}
+
+function checkInterleaveProbs(
+  { mix_strategy: strategy, interleave_probs: probabilities, dataset }: TrainValues,
+  placeOf: PlaceOf,
+): void {
+  if (probabilities === undefined) return
+  const wrong = (expected: string) => invalidValue('interleave_probs', expected, probabilities, placeOf('interleave_probs'))
+  if (strategy === 'concat') throw wrong('none with mix_strategy concat (interleave_under and interleave_over take them)')
+  const count = dataset?.split(',').length ?? 0
+  if (probabilities.length !== count) throw wrong(`a number for each dataset, ${count} in all,`)
+}
+
+/** Transformers' `get_cosine_with_min_lr_schedule_with_warmup`: exactly one of min_lr and min_lr_rate. */
+function resolveMinLrRate(values: TrainValues, placeOf: PlaceOf): number {
+  const { lr_scheduler_type: type, lr_scheduler_kwargs: settings, learning_rate: learningRate } = values
+  const place = placeOf(settings === undefined ? 'lr_scheduler_type' : 'lr_scheduler_kwargs')
+  const wrong = (expected: string) => invalidValue('lr_scheduler_kwargs', expected, settings, place)
+  const count = Object.keys(settings ?? {}).length
+  if (type !== 'cosine_with_min_lr') {
+    if (count > 0) throw wrong(`no settings with lr_scheduler_type ${type} (cosine_with_min_lr takes them)`)
+    return 0
+  }
+  if (count !== 1) throw wrong('exactly one of min_lr and min_lr_rate with lr_scheduler_type cosine_with_min_lr')
+  if (settings?.min_lr === undefined) return settings?.min_lr_rate ?? 0
+  if (settings.min_lr > learningRate) throw wrong(`a min_lr of at most learning_rate (${learningRate})`)
+  return learningRate === 0 ? 0 : settings.min_lr / learningRate
+}
+
+function resolveRecompute(values: TrainValues, given: Set<string>): TrainConfig['recompute'] {
+  if (given.has('recompute')) return values.recompute
+  if (values.disable_gradient_checkpointing === true) return 'none'
+  return values.gradient_checkpointing === true ? 'full' : values.recompute
+}
+
+function resolveEvalStrategy(values: TrainValues, placeOf: PlaceOf): TrainConfig['evalStrategy'] {
+  if (values.eval_dataset !== undefined && values.val_size > 0) {
+    throw invalidValue('val_size', 'no val_size with eval_dataset', values.val_size, placeOf('val_size'))
+  }
+  const hasNone = values.val_size === 0 && values.eval_dataset === undefined
+  const strategy = values.eval_strategy ?? (values.eval_steps === undefined || hasNone ? 'no' : 'steps')
+  if (strategy !== 'no' && hasNone) {
+    const expected = `a val_size above 0, or an eval_dataset, with eval_strategy ${strategy}`
+    throw invalidValue('val_size', expected, 0, placeOf('eval_strategy'))
+  }
+  return strategy
 }

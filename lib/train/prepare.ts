@@ -1,4 +1,5 @@
 import { type ModelConfig, readModelConfig } from '../config/model-config.js'
+import { missingKey } from '../config/read-keys.js'
 import type { TrainConfig } from '../config/train-config.js'
 import { type BatchPlan, planBatches } from '../data/batch-stream.js'
 import type { Examples } from '../data/examples.js'
@@ -38,13 +39,7 @@ export interface PreparedRun {
 }
 
 export function required<T>(value: T | undefined, key: string, example: string): T {
-  if (value === undefined) {
-    throw new ConfigError(
-      'CONFIG_INVALID_VALUE',
-      `expected ${key} but it is not set. Add \`${key}: ${example}\` to the config or --${key} ${example}.`,
-      { key },
-    )
-  }
+  if (value === undefined) throw missingKey(key, example)
   return value
 }
 

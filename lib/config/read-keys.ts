@@ -1,0 +1,103 @@
+import { closest } from 'fastest-levenshtein'
+import { ConfigError } from '../errors.js'
+import type { Written } from './config-file.js'
+import { type ConfigKeys, WrongPart } from './config-key.js'
+import { isJsonObject } from './json-object.js'
+import type { ValuesOf } from './settings.js'
+import { showValue } from './show-value.js'
+
+export interface ReadKeysOptions {
+  /** Told of a key that the table does not have, which it lets pass or throws an error for; unknown when absent. */
+  onOther?: (key: string, value: unknown, place: string) => void
+  /** A key as messages name it: `--top-p`. */
+  shown?: (key: string) => string
+}
+
+export interface KeyValues<Keys extends ConfigKeys> {
+  values: ValuesOf<Keys>
+  /** Those that were set. */
+  given: Set<string>
+}
+
+/**
+ * The values of a table's keys, checked, over their defaults. Throws a ConfigError: `CONFIG_UNKNOWN_KEY` naming the nearest known key,
+ * `CONFIG_INVALID_VALUE`.
+ */
+export function readKeys<Keys extends ConfigKeys>(
+  keys: Keys,
+  written: Written,
+  { onOther, shown = (key) => key }: ReadKeysOptions = {},
+): KeyValues<Keys> {
+  const values: Record<string, unknown> = Object.fromEntries(Object.entries(keys).map(([key, row]) => [key, row.default]))
+  const given = new Set<string>()
+  for (const [key, { value, place }] of written) {
+    if (!Object.hasOwn(keys, key)) {
+      if (onOther === undefined) throw unknownKey(key, place, [...Object.keys(keys), ...sectionsOf(keys)])
+      onOther(key, value, place)
+    } else if (value !== null && value !== undefined) {
+      const read = keys[key]!.read(value)
+      if (read === undefined) throw invalidValue(shown(key), keys[key]!.expected, value, place)
+      if (read instanceof WrongPart) throw invalidValue(shown(key), read.expected, read.received, place)
+      values[key] = read
+      given.add(key)
+    }
+  }
+  return { values: values as ValuesOf<Keys>, given }
+}
+
+/** Values as if a file had them, all at one place. */
+export function writtenAt(values: Record<string, unknown>, place: string): Written {
+  return new Map(Object.entries(values).map(([key, value]) => [key, { value, place }]))
+}
+
+/** A file's values with those of the command line over them, where undefined is nothing; by the names that `canonical` gives keys. */
+export function withOverrides(
+  written: Written,
+  overrides: Record<string, unknown>,
+  canonical: (key: string) => string = (key) => key,
+): Written {
+  const given = Object.entries(overrides).filter(([, value]) => value !== undefined)
+  return new Map(
+    [...written, ...writtenAt(Object.fromEntries(given), 'command line')].map(([key, entry]) => [canonical(key), entry]),
+  )
+}
+
+/** `pool: {similarity: 0.8}` as `pool.similarity`, for the sections that the keys' names have, and which of them are there. */
+export function flattenSections(keys: ConfigKeys, written: Written): { written: Written; sections: Set<string> } {
+  const known = sectionsOf(keys)
+  const flat: Written = new Map()
+  const sections = new Set<string>()
+  for (const [key, { value, place }] of written) {
+    if (known.includes(key)) {
+      sections.add(key)
+      if (value === null || value === undefined) continue
+      if (!isJsonObject(value)) throw invalidValue(key, 'keys of its own', value, place)
+      for (const [inner, innerValue] of Object.entries(value)) flat.set(`${key}.${inner}`, { value: innerValue, place })
+    } else {
+      if (key.includes('.')) sections.add(key.split('.', 1)[0]!)
+      flat.set(key, { value, place })
+    }
+  }
+  return { written: flat, sections }
+}
+
+export function sectionsOf(keys: ConfigKeys): string[] {
+  const sections = Object.keys(keys).flatMap((key) => (key.includes('.') ? [key.split('.', 1)[0]!] : []))
+  return [...new Set(sections)]
+}
+
+export function unknownKey(key: string, place: string, names: readonly string[]): ConfigError {
+  const nearest = closest(key, names)
+  return new ConfigError('CONFIG_UNKNOWN_KEY', `unknown key ${key} (${place}): did you mean ${nearest}?`, { key, place, nearest })
+}
+
+export function invalidValue(key: string, expected: string, received: unknown, place: string): ConfigError {
+  const message = `expected ${expected} for ${key} but received ${showValue(received)} (${place})`
+  return new ConfigError('CONFIG_INVALID_VALUE', message, { key, place, expected, received })
+}
+
+/** For a key without which a command has nothing to do. */
+export function missingKey(key: string, example: string): ConfigError {
+  const message = `expected ${key} but it is not set. Add \`${key}: ${example}\` to the config or --${key} ${example}.`
+  return new ConfigError('CONFIG_INVALID_VALUE', message, { key })
+}

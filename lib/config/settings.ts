@@ -1,0 +1,61 @@
+import type { ConfigKey, ConfigKeys, WrongPart } from './config-key.js'
+
+type ValueOf<K extends ConfigKey> = Exclude<ReturnType<K['read']>, undefined | WrongPart>
+
+/** What the keys of a table hold once read. */
+export type ValuesOf<Keys extends ConfigKeys> = {
+  [N in keyof Keys]: ValueOf<Keys[N]> | (Keys[N]['default'] extends undefined ? undefined : never)
+}
+
+/** `weight_decay` as code has it: `weightDecay`. */
+type CamelCase<Name> = Name extends `${infer Head}_${infer Rest}` ? `${Head}${Capitalize<CamelCase<Rest>>}` : Name
+
+type NameOf<Key extends ConfigKey, Name> = Key extends { setting: false }
+  ? never
+  : Key extends { setting: infer Setting extends string }
+    ? Setting
+    : CamelCase<Name>
+
+/** The settings of a table of keys, by their names in code; those without a default may be absent, and are never undefined. */
+export type SettingsOf<Keys extends ConfigKeys> = Flat<
+  { [N in keyof Keys as Keys[N]['default'] extends undefined ? never : NameOf<Keys[N], N>]: ValueOf<Keys[N]> } & {
+    [N in keyof Keys as Keys[N]['default'] extends undefined ? NameOf<Keys[N], N> : never]?: ValueOf<Keys[N]>
+  }
+>
+type Flat<T> = { [N in keyof T]: T[N] }
+
+/** The keys of one section, `pool.similarity` as `similarity`. */
+type SectionOf<Keys extends ConfigKeys, Section extends string> = {
+  [N in keyof Keys as N extends `${Section}.${infer Inner}` ? Inner : never]: Keys[N]
+}
+
+/** The name of a key's setting in code, undefined where it has none. */
+export function settingOf(name: string, { setting }: ConfigKey): string | undefined {
+  if (setting === false) return undefined
+  return setting ?? name.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase())
+}
+
+/** Values as settings. */
+export function settingsOf<Keys extends ConfigKeys>(keys: Keys, values: ValuesOf<Keys>): SettingsOf<Keys> {
+  const settings: Record<string, unknown> = {}
+  for (const [name, key] of Object.entries(keys)) {
+    const setting = settingOf(name, key)
+    if (setting !== undefined && values[name] !== undefined) settings[setting] = values[name]
+  }
+  return settings as SettingsOf<Keys>
+}
+
+/** Values of the keys of one section as settings. */
+export function sectionSettings<Keys extends ConfigKeys, const Section extends string>(
+  keys: Keys,
+  values: ValuesOf<Keys>,
+  section: Section,
+): SettingsOf<SectionOf<Keys, Section>> {
+  const inner = (table: object) =>
+    Object.fromEntries(
+      Object.entries(table)
+        .filter(([name]) => name.startsWith(`${section}.`))
+        .map(([name, entry]) => [name.slice(section.length + 1), entry]),
+    )
+  return settingsOf(inner(keys), inner(values)) as SettingsOf<SectionOf<Keys, Section>>
+}
