@@ -1,24 +1,17 @@
 import type { Argv } from 'yargs'
-import { type LoadedTrainConfig, loadTrainConfig, trainKeys } from '../config/train-config.js'
+import { type LoadedTrainConfig, loadTrainConfig } from '../config/train-config.js'
+import { keys } from '../config/train-keys.js'
 import { prepareQuickstart, type Quickstart } from '../quickstart/quickstart.js'
+import { asInFile, withKeys } from './key-options.js'
 
 /** Options of every command that are not keys of the training config. */
 const ownOptions = new Set(['_', '$0', 'config', 'debug', 'help', 'version', 'h'])
 
 /** Declares the config file and every key of the training config as an option, for `--help`. */
 export function withTrainOptions(yargs: Argv): Argv<{ config: string | undefined }> {
-  let declared = yargs.positional('config', { type: 'string', describe: 'YAML or JSON file with LLaMA-Factory’s key names' })
-  for (const { key, type, description, default: value, choices } of trainKeys) {
-    const defaultText = value === undefined || value === '' ? undefined : String(value)
-    declared = declared.option(key, {
-      describe: choices ? `${description} [${choices.join(', ')}]` : description,
-      group: 'Settings (each can be in the config file):',
-      ...(defaultText !== undefined && { defaultDescription: defaultText }),
-      // As it was typed: a folder named 1e3 is not 1000. (And yargs counts: after `--x 4`, `--x 1` would be 5.)
-      ...(type !== 'boolean' && type !== 'object' && { string: true }),
-    })
-  }
-  return declared as Argv<{ config: string | undefined }>
+  const declared = yargs.positional('config', { type: 'string', describe: 'YAML or JSON file with LLaMA-Factory’s key names' })
+  const group = 'Settings (each can be in the config file):'
+  return withKeys(declared, keys, { spelling: asInFile, group, asTyped: true }) as Argv<{ config: string | undefined }>
 }
 
 /** What was given on the command line for the config: every option that is not the command's own, the last of each. */

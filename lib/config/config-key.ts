@@ -5,6 +5,7 @@
 
 /** One key: what it takes, what it is when left out, and what it does. */
 export interface ConfigKey<T = unknown, D = unknown> {
+  /** `list`: an option that may be given several times; of others the last counts. */
   type: 'string' | 'number' | 'integer' | 'boolean' | 'choice' | 'list' | 'object'
   /** What a value must be, as error messages say it. */
   expected: string
@@ -139,7 +140,7 @@ export function choices<const C extends string, D>(words: readonly C[], defaultV
     return Array.isArray(list) && list.every((word) => words.includes(word)) ? (list as C[]) : undefined
   }
   const expected = `a list of ${words.slice(0, -1).join(', ')} and ${words.at(-1)}`
-  return { type: 'list', expected, read, default: defaultValue, description }
+  return { type: 'string', expected, read, default: defaultValue, description }
 }
 
 export function paths<D>(defaultValue: D, description: string): ConfigKey<string[], D> {
@@ -147,7 +148,7 @@ export function paths<D>(defaultValue: D, description: string): ConfigKey<string
     const list = toList(value)
     return Array.isArray(list) && list.every((path) => typeof path === 'string' && path !== '') ? (list as string[]) : undefined
   }
-  return { type: 'list', expected: 'a path or a list of them', read, default: defaultValue, description }
+  return { type: 'string', expected: 'a path or a list of them', read, default: defaultValue, description }
 }
 
 export function custom<T, D>(

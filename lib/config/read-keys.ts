@@ -62,23 +62,19 @@ export function withOverrides(
   )
 }
 
-/** `pool: {similarity: 0.8}` as `pool.similarity`, for the sections that the keys' names have, and which of them are there. */
-export function flattenSections(keys: ConfigKeys, written: Written): { written: Written; sections: Set<string> } {
-  const known = sectionsOf(keys)
+/** `pool: {similarity: 0.8}` as `pool.similarity`, for the sections that the keys' names have; those that are there go into `found`. */
+export function flattenSections(keys: ConfigKeys, written: Written, found?: Set<string>): Written {
+  const sections = sectionsOf(keys)
   const flat: Written = new Map()
-  const sections = new Set<string>()
   for (const [key, { value, place }] of written) {
-    if (known.includes(key)) {
-      sections.add(key)
-      if (value === null || value === undefined) continue
-      if (!isJsonObject(value)) throw invalidValue(key, 'keys of its own', value, place)
+    const section = key.split('.', 1)[0]!
+    if (sections.includes(section)) found?.add(section)
+    if (!sections.includes(key)) flat.set(key, { value, place })
+    else if (isJsonObject(value)) {
       for (const [inner, innerValue] of Object.entries(value)) flat.set(`${key}.${inner}`, { value: innerValue, place })
-    } else {
-      if (key.includes('.')) sections.add(key.split('.', 1)[0]!)
-      flat.set(key, { value, place })
-    }
+    } else if (value !== null && value !== undefined) throw invalidValue(key, 'keys of its own', value, place)
   }
-  return { written: flat, sections }
+  return flat
 }
 
 export function sectionsOf(keys: ConfigKeys): string[] {

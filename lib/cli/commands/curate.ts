@@ -1,44 +1,35 @@
 import { relative } from 'node:path'
 import pc from 'picocolors'
 import type { Argv, CommandModule } from 'yargs'
+import type { ConfigKey } from '../../config/config-key.js'
 import { type CurateReport, curate, folderOf } from '../../curate/curate.js'
 import { type CurateConfig, loadCurateConfig } from '../../curate/curate-config.js'
+import { curateKeys } from '../../curate/curate-keys.js'
 import { qualityParts } from '../../curate/quality-words.js'
-import { type StageSummary, stageNames } from '../../curate/stage.js'
+import type { StageSummary } from '../../curate/stage.js'
 import { formatCount, formatTable } from '../format.js'
 import { INTERRUPTED, listenForInterrupt } from '../interruption.js'
+import { asInFile, givenValues, withKeys } from '../key-options.js'
 
 interface CurateArguments {
   config: string | undefined
-  input: string | undefined
-  output_dir: string | undefined
-  against: string | undefined
-  attempts: string | undefined
-  count: number | undefined
-  levels: number | undefined
-  spread: string | undefined
-  stages: string | undefined
-  seed: number | undefined
-  strict: boolean | undefined
   print_words: boolean
 }
+
+/** The keys that are options too. */
+const optionKeys = Object.fromEntries(
+  Object.entries<ConfigKey>(curateKeys).filter(([name, { option }]) => !name.includes('.') || option !== undefined),
+)
 
 export const curateCommand: CommandModule<object, CurateArguments> = {
   command: 'curate [config]',
   describe: 'choose chains: duplicates, difficulty, contamination, quality, selection, with the reason for every row',
   builder: (yargs: Argv) =>
-    yargs
-      .positional('config', { type: 'string', describe: 'YAML or JSON file; docs/curation.md has its keys' })
-      .option('input', { type: 'string', describe: 'files, globs or folders of rows, separated by commas' })
-      .option('output_dir', { type: 'string', describe: 'folder for what is chosen, what is dropped and why, and the report' })
-      .option('against', { type: 'string', describe: 'evaluation files whose questions must not be in the rows' })
-      .option('attempts', { type: 'string', describe: 'files of recorded attempts: {question, attempts: [{correct}]}' })
-      .option('count', { type: 'number', describe: 'how many problems to take [all]' })
-      .option('spread', { type: 'string', describe: 'spread them over topics, difficulty or topics,difficulty' })
-      .option('levels', { type: 'number', describe: 'also write five levels of quality, of so many chains each' })
-      .option('stages', { type: 'string', describe: `only these, of ${stageNames.join(', ')}` })
-      .option('seed', { type: 'number', describe: 'seed of everything random [42]' })
-      .option('strict', { type: 'boolean', describe: 'end with the first malformed row' })
+    withKeys(
+      yargs.positional('config', { type: 'string', describe: 'YAML or JSON file; docs/curation.md has its keys' }),
+      optionKeys,
+      { spelling: asInFile },
+    )
       .option('print_words', {
         type: 'boolean',
         default: false,
@@ -51,7 +42,7 @@ export const curateCommand: CommandModule<object, CurateArguments> = {
       )
       .example('$0 curate --stages quality --input chains.jsonl --output_dir scored', 'one stage alone') as Argv<CurateArguments>,
   handler: async (args) => {
-    const overrides = overridesOf(withLastValues(args))
+    const overrides = givenValues(optionKeys, args, asInFile)
     const config = await loadCurateConfig(
       args.config,
       args.print_words ? { ...overrides, input: '-', output_dir: '-' } : overrides,
@@ -59,28 +50,6 @@ export const curateCommand: CommandModule<object, CurateArguments> = {
     if (args.print_words) printWords(config)
     else await run(config)
   },
-}
-
-/** An option that is given twice has its last value. */
-function withLastValues(args: CurateArguments): CurateArguments {
-  const last = (value: unknown) => (Array.isArray(value) ? value.at(-1) : value)
-  return Object.fromEntries(Object.entries(args).map(([name, value]) => [name, last(value)])) as unknown as CurateArguments
-}
-
-function overridesOf(args: CurateArguments): Record<string, unknown> {
-  const list = (text: string | undefined) => text?.split(',').map((part) => part.trim())
-  return {
-    input: args.input,
-    output_dir: args.output_dir,
-    seed: args.seed,
-    strict: args.strict,
-    stages: list(args.stages),
-    'decontamination.against': args.against,
-    'difficulty.attempts_files': args.attempts,
-    'selection.count': args.count,
-    'selection.spread': list(args.spread),
-    'selection.levels': args.levels,
-  }
 }
 
 async function run(config: CurateConfig): Promise<void> {
