@@ -87,8 +87,9 @@ export function unknownKey(key: string, place: string, names: readonly string[])
   return new ConfigError('CONFIG_UNKNOWN_KEY', `unknown key ${key} (${place}): did you mean ${nearest}?`, { key, place, nearest })
 }
 
+/** `place` is empty where a program gave the value. */
 export function invalidValue(key: string, expected: string, received: unknown, place: string): ConfigError {
-  const message = `expected ${expected} for ${key} but received ${showValue(received)} (${place})`
+  const message = `expected ${expected} for ${key} but received ${showValue(received)}${place === '' ? '' : ` (${place})`}`
   return new ConfigError('CONFIG_INVALID_VALUE', message, { key, place, expected, received })
 }
 

@@ -18,8 +18,8 @@ type NameOf<Key extends ConfigKey, Name> = Key extends { setting: false }
 
 /** The settings of a table of keys, by their names in code; those without a default may be absent, and are never undefined. */
 export type SettingsOf<Keys extends ConfigKeys> = Flat<
-  { [N in keyof Keys as Keys[N]['default'] extends undefined ? never : NameOf<Keys[N], N>]: ValueOf<Keys[N]> } & {
-    [N in keyof Keys as Keys[N]['default'] extends undefined ? NameOf<Keys[N], N> : never]?: ValueOf<Keys[N]>
+  { -readonly [N in keyof Keys as Keys[N]['default'] extends undefined ? never : NameOf<Keys[N], N>]: ValueOf<Keys[N]> } & {
+    -readonly [N in keyof Keys as Keys[N]['default'] extends undefined ? NameOf<Keys[N], N> : never]?: ValueOf<Keys[N]>
   }
 >
 type Flat<T> = { [N in keyof T]: T[N] }
@@ -58,4 +58,12 @@ export function sectionSettings<Keys extends ConfigKeys, const Section extends s
         .map(([name, entry]) => [name.slice(section.length + 1), entry]),
     )
   return settingsOf(inner(keys), inner(values)) as SettingsOf<SectionOf<Keys, Section>>
+}
+
+/** The same keys where what is left out is decided elsewhere. */
+export function withoutDefaults<Keys extends ConfigKeys>(
+  keys: Keys,
+): { [N in keyof Keys]: Omit<Keys[N], 'default'> & { default: undefined } } {
+  const rows = Object.entries(keys).map(([name, key]) => [name, { ...key, default: undefined }])
+  return Object.fromEntries(rows)
 }

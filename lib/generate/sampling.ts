@@ -1,65 +1,48 @@
-import * as v from 'valibot'
-import { showValue } from '../config/show-value.js'
+import { type ConfigKeys, custom, integer, number, whole } from '../config/config-key.js'
+import { readKeys, writtenAt } from '../config/read-keys.js'
+import { type SettingsOf, settingOf, settingsOf } from '../config/settings.js'
 import { Random } from '../data/random.js'
 import { ConfigError } from '../errors.js'
 
-/** How tokens are chosen, and when an answer ends. */
-export interface SamplingOptions {
-  /** 0: always the most probable token. */
-  temperature: number
-  /** Chooses among so many of the most probable tokens; 0: among all. */
-  topK: number
-  /** Chooses among the most probable tokens that together have this probability. */
-  topP: number
-  /** Leaves out tokens with less than this share of the probability of the most probable one. */
-  minP: number
-  /** Divides the scores of tokens that the prompt or the answer has by this, or multiplies them where they are negative; 1: does not. */
-  repetitionPenalty: number
-  /** The most tokens of an answer. */
-  maxNewTokens: number
-  /** The answer ends before the first of these. */
-  stop: string[]
-  /** The same seed gives the same answer to a prompt, whatever else is being generated. */
-  seed: number
+/** The keys of sampling. The same seed gives the same answer to a prompt, whatever else is being generated. */
+export const samplingKeys = {
+  temperature: number({ min: 0 }, 0, '0: always the most probable token'),
+  top_k: whole({}, 0, 'choose among so many of the most probable tokens; 0: all'),
+  top_p: number({ above: 0, max: 1 }, 1, 'choose among the most probable tokens with so much probability together'),
+  min_p: number({ min: 0, max: 1 }, 0, 'leave out tokens below this share of the most probable one’s'),
+  repetition_penalty: number({ above: 0 }, 1, 'makes tokens that are there already less probable; 1: no'),
+  max_new_tokens: whole({ min: 1 }, 1024, 'most tokens of an answer [1024; of eval the preset’s]'),
+  stop: custom(
+    'a list of texts, none of them empty',
+    readTexts,
+    [] as string[],
+    'text that ends an answer; can be given several times',
+    'list',
+  ),
+  seed: integer({}, 42, 'the same seed gives the same answers [42]'),
+} as const satisfies ConfigKeys
+
+/** How tokens are chosen, and when an answer ends; `samplingKeys` says what each means. */
+export type SamplingOptions = SettingsOf<typeof samplingKeys>
+
+function readTexts(value: unknown): string[] | undefined {
+  const texts = typeof value === 'string' ? [value] : value
+  return Array.isArray(texts) && texts.every((text) => typeof text === 'string' && text !== '') ? texts : undefined
 }
 
-const rules = {
-  temperature: { schema: v.pipe(v.number(), v.finite(), v.minValue(0)), expected: 'a number of at least 0' },
-  topK: { schema: v.pipe(v.number(), v.safeInteger(), v.minValue(0)), expected: 'a whole number of at least 0' },
-  topP: { schema: v.pipe(v.number(), v.gtValue(0), v.maxValue(1)), expected: 'a number above 0 and at most 1' },
-  minP: { schema: v.pipe(v.number(), v.minValue(0), v.maxValue(1)), expected: 'a number from 0 to 1' },
-  repetitionPenalty: { schema: v.pipe(v.number(), v.finite(), v.gtValue(0)), expected: 'a number above 0' },
-  maxNewTokens: { schema: v.pipe(v.number(), v.safeInteger(), v.minValue(1)), expected: 'a whole number of at least 1' },
-  stop: { schema: v.array(v.pipe(v.string(), v.minLength(1))), expected: 'a list of texts, none of them empty' },
-  seed: { schema: v.pipe(v.number(), v.safeInteger()), expected: 'a whole number' },
-} as const satisfies Record<keyof SamplingOptions, unknown>
+/** The same rows by the names that code has for them. */
+const samplingSettings = Object.fromEntries(Object.entries(samplingKeys).map(([name, key]) => [settingOf(name, key), key]))
 
-export const defaultSampling: SamplingOptions = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  maxNewTokens: 1024,
-  stop: [],
-  seed: 42,
-}
+export const defaultSampling: SamplingOptions = settingsOf(samplingKeys, readKeys(samplingKeys, new Map()).values)
 
 /** What is given over what a model recommends over the defaults. Throws a ConfigError CONFIG_INVALID_VALUE naming the option. */
-export function samplingOf(
-  given: Partial<SamplingOptions>,
-  recommended: Partial<SamplingOptions> = {},
-  name: (key: keyof SamplingOptions) => string = (key) => key,
-): SamplingOptions {
-  const options = { ...defaultSampling, ...withoutUndefined(recommended), ...withoutUndefined(given) }
-  for (const key of Object.keys(options) as (keyof SamplingOptions)[]) {
-    const rule = Object.hasOwn(rules, key) ? rules[key] : undefined
-    const problem = rule === undefined ? `one of ${Object.keys(rules).join(', ')}` : rule.expected
-    if (rule !== undefined && v.is(rule.schema, options[key])) continue
-    const received = rule === undefined ? key : showValue(options[key])
-    throw new ConfigError('CONFIG_INVALID_VALUE', `expected ${problem} for ${name(key)} but received ${received}`, { key })
+export function samplingOf(given: Partial<SamplingOptions>, recommended: Partial<SamplingOptions> = {}): SamplingOptions {
+  const options = { ...withoutUndefined(recommended), ...withoutUndefined(given) }
+  const onOther = (key: string) => {
+    const message = `expected one of ${Object.keys(samplingSettings).join(', ')} for ${key} but received ${key}`
+    throw new ConfigError('CONFIG_INVALID_VALUE', message, { key })
   }
-  return options
+  return readKeys(samplingSettings, writtenAt(options, ''), { onOther }).values as unknown as SamplingOptions
 }
 
 function withoutUndefined<T extends object>(options: T): Partial<T> {

@@ -1,5 +1,7 @@
 import pc from 'picocolors'
 import type { Argv, CommandModule } from 'yargs'
+import { type ConfigKeys, custom, flag, text, whole } from '../../config/config-key.js'
+import type { SettingsOf } from '../../config/settings.js'
 import { ConfigError } from '../../errors.js'
 import { readBenchmarks } from '../../eval/benchmark.js'
 import { evaluate } from '../../eval/evaluate.js'
@@ -8,79 +10,64 @@ import { gradeCompletions } from '../../eval/grade-completions.js'
 import type { Judge } from '../../eval/judge.js'
 import { openaiJudge } from '../../eval/openai-judge.js'
 import { presets, protocolFor } from '../../eval/protocol.js'
+import type { SamplingOptions } from '../../generate/sampling.js'
 import { formatCount, formatDuration } from '../format.js'
-import {
-  lastValues,
-  loadGenerator,
-  type ModelArguments,
-  samplingArguments,
-  withModelOptions,
-  withSamplingOptions,
-} from '../generation-options.js'
+import { loadGenerator, modelKeys, samplingOptionKeys, withGenerationOptions } from '../generation-options.js'
 import { INTERRUPTED, listenForInterrupt } from '../interruption.js'
+import { readOptions } from '../key-options.js'
 
-interface EvalArguments extends Omit<ModelArguments, 'model'> {
-  model: string | undefined
-  data: string[] | undefined
-  completions: string | undefined
-  output: string | undefined
-  preset: string
-  system: string | undefined
-  samples: number | undefined
-  limit: number | undefined
-  'batch-size': number
-  'judge-url': string | undefined
-  'judge-model': string | undefined
-  json: boolean
+const evalKeys = {
+  data: custom(
+    'files, globs or folders',
+    (value) => [value].flat().map(String),
+    undefined,
+    'benchmarks: files, globs or folders of rows with question and answer',
+    'list',
+  ),
+  preset: text('limo', `protocol: ${Object.keys(presets).join(', ')}; other options go before it`),
+  system: text(undefined, 'system prompt [the preset’s]', { mayBeEmpty: true }),
+  samples: whole({ min: 1 }, undefined, 'answers to each problem [the preset’s]'),
+  limit: whole({ min: 1 }, undefined, 'only the first so many problems of each benchmark'),
+  batch_size: whole({ min: 1 }, 16, 'answers in flight'),
+  output: text(undefined, 'folder for results.jsonl, summary.json and report.html; of --completions, the graded file'),
+  completions: text(undefined, 'grade these rows {answer, completion} instead of asking a model'),
+  judge_url: text(undefined, 'an endpoint of OpenAI’s protocol that judges answers [the grader]', { mayBeEmpty: true }),
+  judge_model: text(undefined, 'the model that judges there', { mayBeEmpty: true }),
+  json: flag(false, 'print the summaries as one JSON object'),
+} as const satisfies ConfigKeys
+
+type EvalSettings = SettingsOf<typeof evalKeys> & {
+  generation: SettingsOf<typeof modelKeys>
+  sampling: Partial<SamplingOptions>
 }
 
-export const evalCommand: CommandModule<object, EvalArguments> = {
+export const evalCommand: CommandModule = {
   command: 'eval',
   describe: 'how well a model reasons: benchmarks by LIMO’s protocol, or completions made elsewhere',
   builder: (yargs: Argv) =>
-    withSamplingOptions(withModelOptions(yargs, { isModelRequired: false }))
-      .option('data', {
-        type: 'string',
-        array: true,
-        describe: 'benchmarks: files, globs or folders of rows with question and answer',
-      })
-      .option('preset', {
-        type: 'string',
-        default: 'limo',
-        describe: `protocol: ${Object.keys(presets).join(', ')}; other options go before it`,
-      })
-      .option('system', { type: 'string', describe: 'system prompt [the preset’s]' })
-      .option('samples', { type: 'number', describe: 'answers to each problem [the preset’s]' })
-      .option('limit', { type: 'number', describe: 'only the first so many problems of each benchmark' })
-      .option('batch-size', { type: 'number', default: 16, describe: 'answers in flight' })
-      .option('output', {
-        type: 'string',
-        describe: 'folder for results.jsonl, summary.json and report.html; of --completions, the graded file',
-      })
-      .option('completions', { type: 'string', describe: 'grade these rows {answer, completion} instead of asking a model' })
-      .option('judge-url', { type: 'string', describe: 'an endpoint of OpenAI’s protocol that judges answers [the grader]' })
-      .option('judge-model', { type: 'string', describe: 'the model that judges there' })
-      .option('json', { type: 'boolean', default: false, describe: 'print the summaries as one JSON object' })
+    withGenerationOptions(yargs, evalKeys)
+      .array('data')
       .strictOptions()
       .example('$0 eval --model trained --data aime.jsonl math.jsonl --output scores', 'LIMO’s protocol')
-      .example('$0 eval --completions vllm.jsonl --output graded.jsonl', 'the grader alone') as unknown as Argv<EvalArguments>,
-  handler: async (given) => {
-    const args = lastValues(given)
-    if (args.completions !== undefined) return gradeFile(args)
-    if (args.model === undefined || args.data === undefined || args.data.length === 0)
+      .example('$0 eval --completions vllm.jsonl --output graded.jsonl', 'the grader alone'),
+  handler: async (args) => {
+    const generation = readOptions(modelKeys, args)
+    const settings = { ...readOptions(evalKeys, args), generation, sampling: readOptions(samplingOptionKeys, args) }
+    if (settings.completions !== undefined) return gradeFile(settings)
+    const { data } = settings
+    if (generation.model === undefined || data === undefined || data.length === 0)
       throw new ConfigError('CONFIG_INVALID_VALUE', 'expected --model DIR and --data FILES, or --completions FILE')
-    await evaluateModel(args, args.model, args.data)
+    await evaluateModel(settings, generation.model, data)
   },
 }
 
-async function evaluateModel(args: EvalArguments, model: string, data: string[]): Promise<void> {
+async function evaluateModel(settings: EvalSettings, model: string, data: string[]): Promise<void> {
   const interruption = listenForInterrupt()
-  const protocol = { preset: args.preset, system: args.system, samples: args.samples, sampling: samplingArguments(args) }
-  checkCount(args.limit, '--limit')
-  checkCount(args['batch-size'], '--batch-size')
-  const benchmarks = await readBenchmarks(data, { limit: args.limit })
+  const { preset, system, samples, sampling, limit, batchSize, output, json, generation } = settings
+  const protocol = { preset, system, samples, sampling }
+  const benchmarks = await readBenchmarks(data, { limit })
   for (const { problems } of benchmarks) protocolFor(problems.length, protocol)
-  const generator = await loadGenerator(model, args, { maxSequences: args['batch-size'], signal: interruption.signal })
+  const generator = await loadGenerator(model, generation, { maxSequences: batchSize, signal: interruption.signal })
   const start = performance.now()
   let tokens = 0
   let fresh = 0
@@ -90,8 +77,8 @@ async function evaluateModel(args: EvalArguments, model: string, data: string[])
       generator,
       benchmarks,
       protocol,
-      ...judgeOf(args),
-      output: args.output,
+      ...judgeOf(settings),
+      output,
       signal: interruption.signal,
     })
     for await (const event of run) {
@@ -108,17 +95,15 @@ async function evaluateModel(args: EvalArguments, model: string, data: string[])
       }
       if (event.type === 'end') {
         progress('')
-        if (args.json) console.log(JSON.stringify(event.summaries))
+        if (json) console.log(JSON.stringify(event.summaries))
         else printTable(summaryRows(event.summaries))
-        if (args.output !== undefined && !args.json)
-          console.log(`\nwritten  ${args.output}: results.jsonl, summary.json, report.html`)
+        if (output !== undefined && !json) console.log(`\nwritten  ${output}: results.jsonl, summary.json, report.html`)
       }
     }
   } catch (error) {
     progress('')
     if (!interruption.signal.aborted) throw error
-    const where =
-      args.output === undefined ? 'nothing was kept: name a folder with --output' : 'the same command goes on from here'
+    const where = output === undefined ? 'nothing was kept: name a folder with --output' : 'the same command goes on from here'
     console.error(`interrupted: ${where}`)
     process.exitCode = INTERRUPTED
   } finally {
@@ -127,15 +112,16 @@ async function evaluateModel(args: EvalArguments, model: string, data: string[])
   }
 }
 
-async function gradeFile(args: EvalArguments): Promise<void> {
-  const { completions, output, json, model, data } = args
+async function gradeFile(settings: EvalSettings): Promise<void> {
+  const { completions, output, json, data } = settings
+  const { model } = settings.generation
   if (model !== undefined || data !== undefined)
     throw new ConfigError(
       'CONFIG_INVALID_VALUE',
       'expected --completions without --model and --data: its rows have answers and completions',
     )
   if (output === undefined) throw new ConfigError('CONFIG_INVALID_VALUE', 'expected --output FILE for the graded rows')
-  const { rows, correct, unanswered } = await gradeCompletions(completions!, output, judgeOf(args))
+  const { rows, correct, unanswered } = await gradeCompletions(completions!, output, judgeOf(settings))
   const percent = rows === 0 ? 0 : (100 * correct) / rows
   if (json) console.log(JSON.stringify({ rows, correct, unanswered }))
   else
@@ -144,8 +130,7 @@ async function gradeFile(args: EvalArguments): Promise<void> {
     )
 }
 
-function judgeOf(args: EvalArguments): { judge?: Judge; judgeName?: string } {
-  const [url, model] = [args['judge-url'], args['judge-model']]
+function judgeOf({ judgeUrl: url, judgeModel: model }: EvalSettings): { judge?: Judge; judgeName?: string } {
   if (url === undefined && model === undefined) return {}
   if (url === undefined || model === undefined || !URL.canParse(url))
     throw new ConfigError(
@@ -153,11 +138,6 @@ function judgeOf(args: EvalArguments): { judge?: Judge; judgeName?: string } {
       `expected --judge-url URL and --judge-model NAME together but received ${url} and ${model}`,
     )
   return { judge: openaiJudge({ url, model }), judgeName: `${model} at ${url}` }
-}
-
-function checkCount(value: number | undefined, name: string): void {
-  if (value === undefined || (Number.isInteger(value) && value >= 1)) return
-  throw new ConfigError('CONFIG_INVALID_VALUE', `expected a whole number of at least 1 for ${name} but received ${value}`)
 }
 
 /** A line that is written over, on a terminal alone. */

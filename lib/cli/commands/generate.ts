@@ -1,57 +1,47 @@
 import { setMaxListeners } from 'node:events'
 import pc from 'picocolors'
 import type { Argv, CommandModule } from 'yargs'
+import { type ConfigKeys, flag, text, whole } from '../../config/config-key.js'
+import type { SettingsOf } from '../../config/settings.js'
 import { ConfigError } from '../../errors.js'
 import type { Prompt, TextGenerator } from '../../generate/generator.js'
 import { readMessages } from '../../generate/messages.js'
 import type { SamplingOptions } from '../../generate/sampling.js'
 import { formatCount } from '../format.js'
-import {
-  lastValues,
-  loadGenerator,
-  type ModelArguments,
-  samplingArguments,
-  withModelOptions,
-  withSamplingOptions,
-} from '../generation-options.js'
+import { loadGenerator, modelKeys, samplingOptionKeys, withGenerationOptions } from '../generation-options.js'
 import { INTERRUPTED, listenForInterrupt } from '../interruption.js'
+import { readOptions } from '../key-options.js'
 
-interface GenerateArguments extends ModelArguments {
-  prompt: string | undefined
-  messages: string | undefined
-  question: string | undefined
-  system: string | undefined
-  samples: number
-  json: boolean
-}
+const generateKeys = {
+  prompt: text(undefined, 'text that is continued as it stands; "" begins a new one', { mayBeEmpty: true }),
+  question: text(undefined, 'one message of a user, which the chat template puts into form', { mayBeEmpty: true }),
+  system: text(undefined, 'system prompt of --question', { mayBeEmpty: true }),
+  messages: text(undefined, 'JSON file with a conversation: [{"role": "user", "content": "…"}]'),
+  samples: whole({ min: 1 }, 1, 'answers to give, one after the other'),
+  json: flag(false, 'print one JSON object for each answer, at its end'),
+} as const satisfies ConfigKeys
 
-export const generateCommand: CommandModule<object, GenerateArguments> = {
+type GenerateSettings = SettingsOf<typeof generateKeys>
+
+export const generateCommand: CommandModule = {
   command: 'generate',
   describe: 'continue a text, or answer a conversation, token by token',
   builder: (yargs: Argv) =>
-    withSamplingOptions(withModelOptions(yargs))
-      .option('prompt', { type: 'string', describe: 'text that is continued as it stands; "" begins a new one' })
-      .option('question', { type: 'string', describe: 'one message of a user, which the chat template puts into form' })
-      .option('system', { type: 'string', describe: 'system prompt of --question' })
-      .option('messages', { type: 'string', describe: 'JSON file with a conversation: [{"role": "user", "content": "…"}]' })
-      .option('samples', { type: 'number', default: 1, describe: 'answers to give, one after the other' })
-      .option('json', { type: 'boolean', default: false, describe: 'print one JSON object for each answer, at its end' })
+    withGenerationOptions(yargs, generateKeys)
+      .demandOption('model')
       .strictOptions()
       .example('$0 generate --model trained --question "What is 17+25?"', 'ask a chat model')
-      .example('$0 generate --model base --prompt "Once upon" --temperature 0.8', 'continue a text') as Argv<GenerateArguments>,
-  handler: async (given) => {
-    const args = lastValues(given)
-    const prompt = await promptOf(args)
-    const sampling = samplingArguments(args)
-    if (!(Number.isInteger(args.samples) && args.samples >= 1))
-      throw new ConfigError(
-        'CONFIG_INVALID_VALUE',
-        `expected a whole number of at least 1 for --samples but received ${args.samples}`,
-      )
+      .example('$0 generate --model base --prompt "Once upon" --temperature 0.8', 'continue a text'),
+  handler: async (args) => {
+    const settings = readOptions(generateKeys, args)
+    const prompt = await promptOf(settings)
+    const sampling = readOptions(samplingOptionKeys, args)
+    const { samples, json } = settings
+    const model = readOptions(modelKeys, args)
     const interruption = listenForInterrupt()
-    const generator = await loadGenerator(args.model, args, { maxSequences: args.samples, signal: interruption.signal })
+    const generator = await loadGenerator(model.model!, model, { maxSequences: samples, signal: interruption.signal })
     try {
-      await answer(generator, prompt, { samples: args.samples, sampling, json: args.json, signal: interruption.signal })
+      await answer(generator, prompt, { samples, sampling, json, signal: interruption.signal })
     } catch (error) {
       if (!interruption.signal.aborted) throw error
       process.exitCode = INTERRUPTED
@@ -62,7 +52,7 @@ export const generateCommand: CommandModule<object, GenerateArguments> = {
   },
 }
 
-async function promptOf({ prompt, question, messages, system }: GenerateArguments): Promise<Prompt> {
+async function promptOf({ prompt, question, messages, system }: GenerateSettings): Promise<Prompt> {
   const given = [prompt, question, messages].filter((value) => value !== undefined)
   if (given.length !== 1)
     throw new ConfigError(
