@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
+import { digestOfCode, digestOfFile } from '../cache/file-digest.js'
 import { lockOutput } from '../checkpoint/output-lock.js'
 import { isJsonObject } from '../config/json-object.js'
-import { digestOfCode, digestOfFile } from '../data/file-digest.js'
 import { CheckpointError } from '../errors.js'
 import { failpoint } from '../failpoint.js'
 import type { CurateConfig } from './curate-config.js'
@@ -103,8 +103,11 @@ const temporaryEnding = '.limo-tmp'
 
 const digest = (value: unknown) => createHash('sha256').update(JSON.stringify(value)).digest('hex')
 
+/** The code that a row goes through in the stages. */
+const codeFolders = ['./', '../answer/', '../cache/', '../data/', '../grader/', '../random/']
+
 async function firstKey(inputs: readonly InputFile[]): Promise<string> {
-  const code = await digestOfCode(...['./', '../data/', '../grader/'].map((folder) => new URL(folder, import.meta.url)))
+  const code = await digestOfCode(...codeFolders.map((folder) => new URL(folder, import.meta.url)))
   const files = await Promise.all(inputs.map(async ({ path, columns }) => [basename(path), columns, await digestOfFile(path)]))
   return digest([code, files])
 }

@@ -1,4 +1,4 @@
-import { UniformBits } from '../data/random.js'
+import { UniformBits } from '../random/random.js'
 
 /**
  * MinHash (Broder, 1997) over shingles of words. Two texts share the least of a random hash over their shingles with a chance

@@ -1,4 +1,4 @@
-import { lastBoxed } from '../data/boxed.js'
+import { lastBoxed } from '../answer/boxed.js'
 import { markedAnswer } from '../data/problem-row.js'
 import { compareAnswers } from '../grader/compare-answers.js'
 import type { CurateRow } from './curate-row.js'

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { Random } from '../data/random.js'
+import { Random } from '../random/random.js'
 import type { CurateRow } from './curate-row.js'
 import { groupBy } from './group-by.js'
 import { KeyedRows, RowSet } from './partitions.js'

@@ -1,4 +1,4 @@
-import { Random } from '../data/random.js'
+import { Random } from '../random/random.js'
 import { hashWord } from './min-hash.js'
 import { wordsOf } from './text.js'
 

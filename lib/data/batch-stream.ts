@@ -1,7 +1,7 @@
 import { DataError } from '../errors.js'
+import { Random } from '../random/random.js'
 import type { Examples } from './examples.js'
 import { type PackedBatch, type PackOptions, packStep } from './packer.js'
-import { Random } from './random.js'
 
 export interface BatchPlanOptions {
   examplesPerStep: number

@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { rename, rm, stat, utimes } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { removeUnused, temporaryPrefix, userCacheFolder, writableFolder } from '../cache/cache-folder.js'
+import { digestOfCode, digestOfFile } from '../cache/file-digest.js'
 import { DataError, type ErrorCode } from '../errors.js'
-import { removeUnused, temporaryPrefix, userCacheFolder, writableFolder } from './cache-folder.js'
-import { digestOfCode, digestOfFile } from './file-digest.js'
 import type { RowUnit } from './rows/row.js'
 import { readBatches } from './rows/rows.js'
 import { tokenize, workersFor } from './tokenize.js'
@@ -136,9 +136,11 @@ async function publish(temporary: string, entry: string): Promise<void> {
 
 let codeDigest: Promise<string> | undefined
 
-/** Of the modules that turn rows into examples, which stand beside this one. */
+/** The code that turns rows into examples. */
+const codeFolders = ['./', '../answer/', '../cache/', '../random/']
+
 function digestOfDataCode(): Promise<string> {
-  codeDigest ??= digestOfCode(new URL('./', import.meta.url))
+  codeDigest ??= digestOfCode(...codeFolders.map((folder) => new URL(folder, import.meta.url)))
   return codeDigest
 }
 

@@ -1,5 +1,5 @@
+import { lastBoxed } from '../answer/boxed.js'
 import { DataError } from '../errors.js'
-import { lastBoxed } from './boxed.js'
 import type { Turn } from './conversation.js'
 import type { ChatRecord, TrainingRecord } from './records.js'
 import type { ChatTemplate, RenderedChat } from './template/chat-template.js'

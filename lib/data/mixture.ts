@@ -1,6 +1,6 @@
 import { ConfigError, DataError } from '../errors.js'
+import { Random } from '../random/random.js'
 import { shuffledOrder } from './batch-stream.js'
-import { Random } from './random.js'
 
 /** How several data sets become one; LLaMA-Factory's names, and the meaning of `interleave_datasets` in Hugging Face's library. */
 export type MixStrategy = 'concat' | 'interleave_under' | 'interleave_over'

@@ -1,5 +1,5 @@
-import { areDifferentNumbers } from './answer.js'
-import { lastBoxed } from './boxed.js'
+import { areDifferentNumbers } from '../answer/answer.js'
+import { lastBoxed } from '../answer/boxed.js'
 import type { TrainingRecord } from './records.js'
 import type { SpelledTokens } from './tokenizer/spelled-tokens.js'
 

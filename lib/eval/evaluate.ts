@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import { digestOfCode } from '../data/file-digest.js'
+import { digestOfCode } from '../cache/file-digest.js'
 import type { TextGenerator } from '../generate/generator.js'
 import type { Benchmark, Problem } from './benchmark.js'
 import { EvaluationRecord } from './evaluation-record.js'
@@ -141,6 +141,9 @@ async function answer(
   }
 }
 
+/** The code that a verdict depends on. */
+const codeFolders = ['./', '../answer/', '../cache/', '../data/', '../grader/', '../random/']
+
 /** What two runs must have in common for one to go on with the results of the other. */
 async function settingsOf(
   { model, benchmarks, judge, judgeName, generator }: EvaluateOptions,
@@ -155,7 +158,7 @@ async function settingsOf(
       maxLength: generator.plan.maxLength,
       judge: judge === undefined ? 'boxed' : (judgeName ?? 'custom'),
       // Verdicts of another release may differ: one file must not mix them.
-      grader: await digestOfCode(...['./', '../data/', '../grader/'].map((folder) => new URL(folder, import.meta.url))),
+      grader: await digestOfCode(...codeFolders.map((folder) => new URL(folder, import.meta.url))),
       problems: problems.digest('hex'),
       benchmarks: benchmarks.map(({ name }, b) => ({ name, ...protocols[b]! })),
     },

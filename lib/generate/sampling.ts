@@ -1,8 +1,8 @@
 import { type ConfigKeys, custom, integer, number, whole } from '../config/config-key.js'
 import { readKeys, writtenAt } from '../config/read-keys.js'
 import { type SettingsOf, settingOf, settingsOf } from '../config/settings.js'
-import { Random } from '../data/random.js'
 import { ConfigError } from '../errors.js'
+import { Random } from '../random/random.js'
 
 /** The keys of sampling. The same seed gives the same answer to a prompt, whatever else is being generated. */
 export const samplingKeys = {

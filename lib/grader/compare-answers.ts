@@ -1,4 +1,4 @@
-import { tidyAnswer } from '../data/answer-text.js'
+import { tidyAnswer } from '../answer/answer-text.js'
 import { ExpressionComparison } from './compare-expressions.js'
 import { hasVariables, type Verdict, variablesIn } from './compare-values.js'
 import { type Expression, nameOf, some } from './expression.js'

@@ -1,4 +1,4 @@
-import { areEqual, type Rational, toDouble } from '../data/rational.js'
+import { areEqual, type Rational, toDouble } from '../answer/rational.js'
 import { type Complex, complexNumbers, divided } from './complex.js'
 import { evaluate } from './evaluate.js'
 import { ExactValues } from './exact.js'

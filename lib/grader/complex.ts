@@ -1,4 +1,4 @@
-import { type Rational, toDouble } from '../data/rational.js'
+import { type Rational, toDouble } from '../answer/rational.js'
 import type { Arithmetic } from './evaluate.js'
 
 /** A complex number of two doubles. */

@@ -1,4 +1,4 @@
-import type { Rational } from '../data/rational.js'
+import type { Rational } from '../answer/rational.js'
 import type { Expression } from './expression.js'
 
 /** Numbers of one kind, and what can be done with them; undefined for what cannot. */

@@ -1,4 +1,4 @@
-import { gcd, negative, power, product, quotient, type Rational, rational, sum } from '../data/rational.js'
+import { gcd, negative, power, product, quotient, type Rational, rational, sum } from '../answer/rational.js'
 import { type Arithmetic, evaluate } from './evaluate.js'
 import type { Expression } from './expression.js'
 

@@ -1,4 +1,4 @@
-import type { Rational } from '../data/rational.js'
+import type { Rational } from '../answer/rational.js'
 
 /** An answer as it was read. What has a value is a number, a name, or a call whose arguments have values. */
 export type Expression = NumberNode | NameNode | CallNode | ListNode | RelationNode | MatrixNode

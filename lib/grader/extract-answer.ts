@@ -1,4 +1,4 @@
-import { lastBoxed } from '../data/boxed.js'
+import { lastBoxed } from '../answer/boxed.js'
 
 export interface ExtractOptions {
   /**

@@ -1,4 +1,4 @@
-import { unitWords } from '../data/answer.js'
+import { unitWords } from '../answer/answer.js'
 
 /** Commands of LaTeX's that are operators, brackets or constants, and the sign that each becomes. */
 const signs = new Map(

@@ -1,4 +1,4 @@
-import { type Rational, sum } from '../data/rational.js'
+import { type Rational, sum } from '../answer/rational.js'
 import type { NumberNode } from './expression.js'
 import type { TokenReader } from './token-reader.js'
 import type { Token } from './tokens.js'

@@ -1,4 +1,4 @@
-import type { Rational } from '../data/rational.js'
+import type { Rational } from '../answer/rational.js'
 import type { Arithmetic } from './evaluate.js'
 
 /** The largest prime below 2⁶¹ that leaves 1 modulo 4: −1 has a square root. */

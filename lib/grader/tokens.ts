@@ -1,4 +1,4 @@
-import { parseDecimal, type Rational, rational } from '../data/rational.js'
+import { parseDecimal, type Rational, rational } from '../answer/rational.js'
 import { commandNamed, wordNamed } from './latex-names.js'
 
 export interface Token {

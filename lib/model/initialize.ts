@@ -2,9 +2,9 @@ import { writeModelFolder } from '../checkpoint/model-folder.js'
 import type { TensorWriter } from '../checkpoint/safetensors-writer.js'
 import { type ModelConfig, parseModelConfig } from '../config/model-config.js'
 import type { Parameter, Weight } from '../plan/parameters.js'
+import { NormalNumbers } from '../random/normal-numbers.js'
 import { declareParameters } from './decoder-parameters.js'
 import { lookingBack } from './heads-looking-back.js'
-import { NormalNumbers } from './normal-numbers.js'
 import type { ConfigJson } from './presets.js'
 
 /**

@@ -1,4 +1,4 @@
-import { Random } from '../data/random.js'
+import { Random } from '../random/random.js'
 
 export { checkChain } from './check-chain.js'
 

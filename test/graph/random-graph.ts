@@ -1,8 +1,8 @@
-import { Random } from '../../lib/data/random.js'
 import { Graph } from '../../lib/graph/graph.js'
 import type { OpDefinition } from '../../lib/graph/op.js'
 import type { Tensor } from '../../lib/graph/tensor.js'
 import { TOKENS } from '../../lib/native/addon-types.js'
+import { Random } from '../../lib/random/random.js'
 import { read, write } from './operand-rules.js'
 
 // Operations as the real ones are, as far as memory goes: one written over one read, over either of two, two over two, none.

@@ -1,4 +1,4 @@
-import { Random } from '../../lib/data/random.js'
+import { Random } from '../../lib/random/random.js'
 import type { AttentionCase } from './attention-reference.js'
 import type { ComputeType } from './compute-types.js'
 

@@ -1,4 +1,4 @@
-import { NormalNumbers } from '../../lib/model/normal-numbers.js'
+import { NormalNumbers } from '../../lib/random/normal-numbers.js'
 
 /** `count` numbers of N(0, scale²), the same for a seed. */
 export function normalValues(seed: number, count: number, scale = 1): Float32Array {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Random } from '../../lib/data/random.js'
+import { Random } from '../../lib/random/random.js'
 import { checkOp, checkRefused, type Expected } from './check-op.js'
 import { normalValues } from './random-values.js'
 import { accumulated, closeDevices, given, type OpCall, opPlaces, runOp, written } from './run-op.js'

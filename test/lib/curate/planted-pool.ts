@@ -1,6 +1,6 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { Random } from '../../../lib/data/random.js'
+import { Random } from '../../../lib/random/random.js'
 
 /** What a row of the pool was made to be. */
 export type Plant = 'base' | 'duplicate' | 'near-duplicate' | 'contaminated' | 'wrong answer' | 'malformed'

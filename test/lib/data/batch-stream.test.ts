@@ -5,7 +5,7 @@ import { type BatchPlanOptions, planBatches, shuffledOrder } from '../../../lib/
 import type { Example } from '../../../lib/data/example.js'
 import { examplesOf as inMemory } from '../../../lib/data/examples.js'
 import type { PackOptions } from '../../../lib/data/packer.js'
-import { Random } from '../../../lib/data/random.js'
+import { Random } from '../../../lib/random/random.js'
 import { makeExamples, readRecords } from '../../records.js'
 import { sharedPath } from '../../shared-files.js'
 

@@ -1,9 +1,9 @@
 import t from 'tap'
 import type { Example } from '../../../lib/data/example.js'
 import { type PackedBatch, type PackOptions, packStep } from '../../../lib/data/packer.js'
-import { Random } from '../../../lib/data/random.js'
 import { loadChatTemplate } from '../../../lib/data/template/chat-template.js'
 import { loadTokenizer } from '../../../lib/data/tokenizer/tokenizer.js'
+import { Random } from '../../../lib/random/random.js'
 import { makeExamples, readRecords } from '../../records.js'
 import { sharedPath, tokenizerFolder } from '../../shared-files.js'
 

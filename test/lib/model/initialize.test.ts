@@ -6,8 +6,8 @@ import { parseModelConfig } from '../../../lib/config/model-config.js'
 import { byteLevelTokenizerFiles } from '../../../lib/model/byte-tokenizer.js'
 import { declareParameters } from '../../../lib/model/decoder-parameters.js'
 import { initialWeights, writeInitialModel } from '../../../lib/model/initialize.js'
-import { NormalNumbers } from '../../../lib/model/normal-numbers.js'
 import { presets } from '../../../lib/model/presets.js'
+import { NormalNumbers } from '../../../lib/random/normal-numbers.js'
 
 const tiny = parseModelConfig(presets.tiny, 'tiny')
 const weightsOf = (seed: number, scheme?: 'huggingface') =>

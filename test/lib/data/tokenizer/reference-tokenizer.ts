@@ -1,5 +1,5 @@
 import { Tokenizer } from 'tokenizers'
-import { Random } from '../../../../lib/data/random.js'
+import { Random } from '../../../../lib/random/random.js'
 
 /** The ids of texts as Hugging Face's tokenizers makes them, in Rust: the reference that ours are held against. */
 export async function referenceIds(tokenizer: Tokenizer, texts: readonly string[]): Promise<number[][]> {

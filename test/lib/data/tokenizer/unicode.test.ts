@@ -1,8 +1,8 @@
 import t from 'tap'
 import { nfcNormalizer, Tokenizer } from 'tokenizers'
-import { Random } from '../../../../lib/data/random.js'
 import { compose } from '../../../../lib/data/tokenizer/byte-level/compose.js'
 import { classOf, letter, lineBreak, number, space } from '../../../../lib/data/tokenizer/byte-level/unicode.js'
+import { Random } from '../../../../lib/random/random.js'
 
 const codePoints = Array.from({ length: 0x110000 }, (_, code) => code).filter((code) => code < 0xd800 || code > 0xdfff)
 const show = (codes: Iterable<number>) => Array.from(codes, (code) => code.toString(16)).join(' ')

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { areDifferentNumbers, readNumber } from '../../../lib/data/answer.js'
-import { tidyAnswer } from '../../../lib/data/answer-text.js'
-import { lastBoxed } from '../../../lib/data/boxed.js'
-import { parseDecimal, power, rational, toDouble } from '../../../lib/data/rational.js'
+import { areDifferentNumbers, readNumber } from '../../../lib/answer/answer.js'
+import { tidyAnswer } from '../../../lib/answer/answer-text.js'
+import { lastBoxed } from '../../../lib/answer/boxed.js'
+import { parseDecimal, power, rational, toDouble } from '../../../lib/answer/rational.js'
 
 t.test('one alphabet for what says the same', async (t) => {
   const tidied = [

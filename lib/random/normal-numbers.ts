@@ -1,4 +1,4 @@
-import { UniformBits } from '../data/random.js'
+import { UniformBits } from './random.js'
 
 /** Seeded normally distributed numbers; the same everywhere, because V8 computes log, cos and sin itself. */
 export class NormalNumbers {

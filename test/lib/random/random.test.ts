@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Random } from '../../../lib/data/random.js'
+import { Random } from '../../../lib/random/random.js'
 
 const draw = (random: Random, count: number) => Array.from({ length: count }, () => random.uint32())
 
