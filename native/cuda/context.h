@@ -8,7 +8,7 @@
 
 #include "core/tensor.h"
 #include "cuda/api.h"
-#include "cuda/products.h"
+#include "cuda/products/products.h"
 #include "cuda/runtime.h"
 
 namespace limo {

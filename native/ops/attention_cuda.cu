@@ -1,5 +1,5 @@
-#include "cuda/attention_sm80.h"
-#include "cuda/attention_sm90.h"
+#include "cuda/attention/sm80.h"
+#include "cuda/attention/sm90.h"
 #include "cuda/context.h"
 #include "cuda/operations.h"
 #include "ops/attention.h"

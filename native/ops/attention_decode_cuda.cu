@@ -2,7 +2,7 @@
 #include <bit>
 #include <vector>
 
-#include "cuda/attention_prefill.h"
+#include "cuda/attention/prefill.h"
 #include "cuda/elements.h"
 #include "cuda/operations.h"
 #include "ops/attention_decode.h"

@@ -5,7 +5,7 @@
 #include "attention-faults.h"
 #include "attention-reference.h"
 #include "core/error.h"
-#include "cuda/attention_sm90.h"
+#include "cuda/attention/sm90.h"
 
 namespace {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cuda/attention_sm90_softmax.h"
+#include "cuda/attention/sm90_softmax.h"
 
 // What the two kernels of the backward pass share. Both have a warp that loads and two warpgroups that compute 64 rows each; a thread
 // block owns a tile of keys (or queries) and goes through a ring of tiles of the others.

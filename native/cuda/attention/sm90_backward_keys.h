@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cuda/attention_sm90_backward_parts.h"
+#include "cuda/attention/sm90_backward_parts.h"
 
 // d_k and d_v on sm_90a. A thread block owns 128 keys of a key/value head and goes through the queries that see them, of each query
 // head of the group in turn. With keys as rows,

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cuda/attention_sm90_backward_parts.h"
+#include "cuda/attention/sm90_backward_parts.h"
 
 // d_q on sm_90a. A thread block owns 128 queries of a head and goes through the keys they see:
 //   S = Q·Kᵀ → P = exp(S − lse),  dP = dO·Vᵀ → dS = P ∘ (dP − delta),  dQ += dS·K
@@ -75,7 +75,7 @@ LIMO_DEVICE void compute_queries(int consumer, const BackwardParameters& p,
   }
 
   mbarrier_wait(shared.owned_full(), 0);
-  int n = 0;  // a loop like that over queries in attention_sm90_backward_keys.h
+  int n = 0;  // a loop like that over queries in sm90_backward_keys.h
 #pragma unroll 1
   do {
     const int stage = ring.stage;

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "cuda/attention_arguments.h"
-#include "cuda/attention_sm80_tiles.h"
+#include "cuda/attention/arguments.h"
+#include "cuda/attention/sm80_tiles.h"
 
 // The backward pass for sm_80 and later, without atomic additions: one kernel walks over queries and keeps the gradients of its
 // keys and values in registers, another walks over keys and keeps those of its queries, and both compute the probabilities

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cuda/attention_arguments.h"
+#include "cuda/attention/arguments.h"
 #include "cuda/device.h"
 
 // Attention for what the matrix units are not used for: float32, and heads of more than 128 channels. All sums are float32 and

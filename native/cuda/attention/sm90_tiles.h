@@ -1,7 +1,7 @@
 #pragma once
 
 #include "core/tensor.h"
-#include "cuda/attention_blocks.h"
+#include "cuda/attention/blocks.h"
 #include "cuda/hopper.h"
 
 // What the attention kernels for sm_90a share: tiles in shared memory, their products, the ring of stages between the warps

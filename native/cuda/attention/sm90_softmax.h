@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cuda/attention_sm90_tiles.h"
+#include "cuda/attention/sm90_tiles.h"
 
 namespace limo::cuda::sm90 {
 

@@ -1,4 +1,4 @@
-#include "cuda/cublaslt_library.h"
+#include "cuda/products/cublaslt_library.h"
 
 #include <dlfcn.h>
 #include <glob.h>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "cuda/attention_arguments.h"
-#include "cuda/attention_sm80_tiles.h"
+#include "cuda/attention/arguments.h"
+#include "cuda/attention/sm80_tiles.h"
 
 // The forward pass for sm_80 and later. A block has kQueries rows of one head and walks over the keys before them, 64 at a time;
 // a warp has 16 · kRowTiles of the rows and keeps their sums in registers. While scores are computed the values are on

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cuda/attention_sm90_softmax.h"
+#include "cuda/attention/sm90_softmax.h"
 
 // The forward pass of native/ops/attention.h on sm_90a. A persistent grid; a thread block has one warp that loads by TMA and two or
 // three warpgroups that compute, 64 query rows each:

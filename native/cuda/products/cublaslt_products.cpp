@@ -7,9 +7,9 @@
 
 #include "core/error.h"
 #include "cuda/context.h"
-#include "cuda/cublaslt_library.h"
-#include "cuda/plain_products.h"
-#include "cuda/products.h"
+#include "cuda/products/cublaslt_library.h"
+#include "cuda/products/plain_products.h"
+#include "cuda/products/products.h"
 
 namespace limo {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "core/tensor.h"
-#include "cuda/attention_blocks.h"
+#include "cuda/attention/blocks.h"
 
 // What the kernels of attention are given (ops/attention.h says what they compute). Pointers are the device's; strides are
 // elements between rows; head h of a row begins at element h · head_dim. lse and delta have one number for each head of a row.

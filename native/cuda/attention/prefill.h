@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "cuda/paged_keys.h"
+#include "cuda/attention/paged_keys.h"
 
 // Attention of some tokens of a sequence to all before them, whose keys lie in pages. All sums are float32 and in an order that
 // depends on the place of a key in its sequence alone, so that it does not matter how a sequence is cut into runs.

@@ -1,4 +1,4 @@
-#include "cuda/attention_blocks.h"
+#include "cuda/attention/blocks.h"
 
 #include <algorithm>
 

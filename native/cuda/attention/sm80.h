@@ -2,9 +2,9 @@
 
 #include <initializer_list>
 
-#include "cuda/attention_generic.h"
-#include "cuda/attention_sm80_backward.h"
-#include "cuda/attention_sm80_forward.h"
+#include "cuda/attention/generic.h"
+#include "cuda/attention/sm80_backward.h"
+#include "cuda/attention/sm80_forward.h"
 #include "cuda/runtime.h"
 
 // Launches of attention on any device since sm_80. Lists of blocks lie on the device and are cut into the rows that a function

@@ -1,4 +1,4 @@
-#include "cuda/plain_products.h"
+#include "cuda/products/plain_products.h"
 
 #include "cuda/elements.h"
 

@@ -2,11 +2,11 @@
 
 #include <cmath>
 
-#include "cuda/attention_arguments.h"
-#include "cuda/attention_sm80.h"
-#include "cuda/attention_sm90_backward_keys.h"
-#include "cuda/attention_sm90_backward_queries.h"
-#include "cuda/attention_sm90_forward.h"
+#include "cuda/attention/arguments.h"
+#include "cuda/attention/sm80.h"
+#include "cuda/attention/sm90_backward_keys.h"
+#include "cuda/attention/sm90_backward_queries.h"
+#include "cuda/attention/sm90_forward.h"
 #include "cuda/runtime.h"
 
 // Launches of attention on sm_90, for heads of at most 128 channels whose rows are aligned (heads_are_aligned) and a scale > 0.

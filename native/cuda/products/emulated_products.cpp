@@ -1,6 +1,6 @@
 #include "cuda/context.h"
-#include "cuda/plain_products.h"
-#include "cuda/products.h"
+#include "cuda/products/plain_products.h"
+#include "cuda/products/products.h"
 
 namespace limo {
 namespace {
