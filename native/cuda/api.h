@@ -6,6 +6,7 @@
 #include "core/ceiling.h"
 #include "core/error.h"
 #include "core/tensor.h"
+#include "cuda/description.h"
 
 // The border between the addon and liblimo_cuda.so, which the addon opens at run time: a table of plain functions, so that no
 // exception and no symbol of CUDA crosses it. liblimo_cuda_emulated.so has the same table, for the emulator.
@@ -18,19 +19,6 @@ struct CudaFailure {
   ErrorCode code = ErrorCode::kDeviceFailed;
   char message[2048] = "";
 };
-
-struct CudaDescription {
-  char name[256] = "";
-  int capability = 0;       // 80, 90, …
-  uint64_t bytes = 0;       // of the device's memory
-  uint64_t free_bytes = 0;  // when it was opened
-  int multiprocessors = 0;
-  char products[512] = "";  // what multiplies matrices, with its version and path
-};
-
-// Working memory of a device besides the arenas: of matrix products, partial sums and lists of indices.
-// lib/native/device.ts has the same number, so that a plan is exact on a machine without the addon.
-constexpr size_t kCudaScratchBytes = 80 << 20;
 
 constexpr uint32_t kCudaApiVersion = 1;
 

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <string>
 
+#include "core/error.h"
+
 namespace limo {
 
 using cuda::check_cuda;

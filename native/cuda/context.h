@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/tensor.h"
-#include "cuda/api.h"
+#include "cuda/description.h"
 #include "cuda/products/products.h"
 #include "cuda/runtime.h"
 

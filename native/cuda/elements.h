@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/error.h"
 #include "core/tensor.h"
 #include "cuda/context.h"
 #include "cuda/device.h"

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// A CUDA device as the addon knows it: plain data that crosses the border (cuda/api.h).
+namespace limo {
+
+struct CudaDescription {
+  char name[256] = "";
+  int capability = 0;       // 80, 90, …
+  uint64_t bytes = 0;       // of the device's memory
+  uint64_t free_bytes = 0;  // when it was opened
+  int multiprocessors = 0;
+  char products[512] = "";  // what multiplies matrices, with its version and path
+};
+
+// Working memory of a device besides the arenas: of matrix products, partial sums and lists of indices.
+// lib/native/device.ts has the same number, so that a plan is exact on a machine without the addon.
+constexpr size_t kCudaScratchBytes = 80 << 20;
+
+}  // namespace limo
