@@ -7,7 +7,7 @@ import { invalid, malformed, unsupported } from './model-error.js'
 import { type RopeScaling, readRope } from './rope.js'
 import { showValue } from './show-value.js'
 
-export { type RopeScaling, rotaryInverseFrequencies } from './rope.js'
+export { attentionScale, type RopeScaling, rotaryInverseFrequencies } from './rope.js'
 
 /** What a model's `config.json` says about its shape. The families differ by these fields alone. */
 export interface ModelConfig {
@@ -82,7 +82,8 @@ export function parseModelConfig(json: unknown, place: string): ModelConfig {
   refuseUnsupported(json, values, place)
   const numAttentionHeads = required(values, 'num_attention_heads', place)
   const hiddenSize = required(values, 'hidden_size', place)
-  const rope = readRope(json, values.rope_theta, place)
+  const maxPositionEmbeddings = values.max_position_embeddings ?? family.maxPositions
+  const rope = readRope(json, { ropeTheta: values.rope_theta, maxPositionEmbeddings }, place)
   const eosTokenId = values.eos_token_id
   const config: ModelConfig = {
     modelType: values.model_type as ModelConfig['modelType'],
@@ -102,7 +103,7 @@ export function parseModelConfig(json: unknown, place: string): ModelConfig {
     tieWordEmbeddings: values.tie_word_embeddings ?? false,
     attentionBias: family.attentionBias,
     qkNorm: family.qkNorm,
-    maxPositionEmbeddings: values.max_position_embeddings ?? family.maxPositions,
+    maxPositionEmbeddings,
     initializerRange: values.initializer_range ?? 0.02,
     ...(values.bos_token_id !== undefined && { bosTokenId: values.bos_token_id }),
     ...(eosTokenId !== undefined && { eosTokenId: Array.isArray(eosTokenId) ? eosTokenId : [eosTokenId] }),

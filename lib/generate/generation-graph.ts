@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../config/model-config.js'
+import { attentionScale, type ModelConfig } from '../config/model-config.js'
 import { Graph } from '../graph/graph.js'
 import { attentionDecode, attentionPrefill, cacheAppend, type PagedCache } from '../graph/ops/attention-decode.js'
 import { linear } from '../graph/ops/linear.js'
@@ -54,10 +54,10 @@ export function buildGenerationGraph(
     const [keys, values] = cacheTensors(shape, layer)
     const cache: PagedCache = { k: keys, v: values, pageSize: shape.pageSize, pageTable, lengths }
     cacheAppend(graph, { cache, k, v, slots })
-    const { headDim } = config
+    const args = { q, cache, headDim: config.headDim, scale: attentionScale(config), name }
     return cuSeqlens
-      ? attentionPrefill(graph, { q, cache, cuSeqlens, headDim, name })
-      : attentionDecode(graph, { q, cache, maxTokens: shape.maxSequences, headDim, name })
+      ? attentionPrefill(graph, { ...args, cuSeqlens })
+      : attentionDecode(graph, { ...args, maxTokens: shape.maxSequences })
   }
   const project = step === 'decode' ? linearDecode : linear
   const { hidden, vocabularyWeight } = appendLayers(graph, { config, parameters, inputIds, positions, project, attend })

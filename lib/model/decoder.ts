@@ -1,4 +1,4 @@
-import { type ModelConfig, rotaryInverseFrequencies } from '../config/model-config.js'
+import { attentionScale, type ModelConfig, rotaryInverseFrequencies } from '../config/model-config.js'
 import type { Graph } from '../graph/graph.js'
 import { attention } from '../graph/ops/attention.js'
 import { embedding } from '../graph/ops/embedding.js'
@@ -38,13 +38,14 @@ export function appendDecoder(graph: Graph, options: DecoderOptions): void {
   const positions = graph.input('positions', [TOKENS], 'i32')
   const cuSeqlens = graph.input('cu_seqlens', [SEQUENCE_BOUNDS], 'i32')
   const { headDim } = config
+  const scale = attentionScale(config)
   const { hidden, vocabularyWeight } = appendLayers(graph, {
     config,
     parameters,
     inputIds,
     positions,
     project: linear,
-    attend: ({ q, k, v, name }) => attention(graph, { q, k, v, cuSeqlens, headDim, name }),
+    attend: ({ q, k, v, name }) => attention(graph, { q, k, v, cuSeqlens, headDim, scale, name }),
   })
   const { maxTokens, logitsBytes, train } = options
   linearCrossEntropy(graph, { hidden, weight: vocabularyWeight, labels, lossWeights, maxTokens, logitsBytes, train })

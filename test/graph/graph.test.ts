@@ -56,7 +56,7 @@ t.test('a wrong shape is an error that names operation, operand and shapes', asy
   )
   refuses(
     'k and v',
-    () => attention(graph, { q: x, k: x, v: y, cuSeqlens, headDim: 4, name: 'a' }),
+    () => attention(graph, { q: x, k: x, v: y, cuSeqlens, headDim: 4, scale: 0.5, name: 'a' }),
     /\[T=T, W=8\] for v of attention/,
   )
   refuses(

@@ -29,27 +29,30 @@ export function cacheAppend(graph: Graph, args: { cache: PagedCache; k: Tensor; 
   graph.append(cacheAppendOp, { k_cache: cache.k, v_cache: cache.v, k, v, slots })
 }
 
+interface AttentionArguments {
+  q: Tensor
+  cache: PagedCache
+  headDim: number
+  /** What scores are multiplied by. */
+  scale: number
+  name: string
+}
+
 /** out [T, H·D]: the tokens of each sequence attend to all of its tokens up to themselves, which are in the cache. */
-export function attentionPrefill(
-  graph: Graph,
-  args: { q: Tensor; cache: PagedCache; cuSeqlens: Tensor; headDim: number; name: string },
-): Tensor {
-  const { q, cuSeqlens, headDim, name } = args
-  const { k, v, pageSize, pageTable, lengths } = args.cache
+export function attentionPrefill(graph: Graph, args: AttentionArguments & { cuSeqlens: Tensor }): Tensor {
+  const { q, cuSeqlens, name } = args
+  const { k, v, pageTable, lengths } = args.cache
   const out = graph.activation(name, [...q.shape])
   graph.append(
     attentionPrefillOp,
     { out, q, k_cache: k, v_cache: v, page_table: pageTable, lengths, cu_seqlens: cuSeqlens },
-    attributes(headDim, pageSize),
+    attributes(args),
   )
   return out
 }
 
 /** out [T, H·D]: one token of each sequence attends to all of its tokens; at most `maxTokens` sequences. */
-export function attentionDecode(
-  graph: Graph,
-  args: { q: Tensor; cache: PagedCache; maxTokens: number; headDim: number; name: string },
-): Tensor {
+export function attentionDecode(graph: Graph, args: AttentionArguments & { maxTokens: number }): Tensor {
   const { q, maxTokens, headDim, name } = args
   const { k, v, pageSize, pageTable, lengths } = args.cache
   const [tokens, columns] = q.shape as [number, number]
@@ -57,14 +60,10 @@ export function attentionDecode(
   const splits = Math.ceil((pageTable.shape[1]! * pageSize) / SPLIT_KEYS)
   const rows = (isDynamic(tokens) ? maxTokens : tokens) * splits
   const partial = graph.activation(`${name}.partial`, [rows, columns + (2 * columns) / headDim], 'f32')
-  graph.append(
-    attentionDecodeOp,
-    { out, partial, q, k_cache: k, v_cache: v, page_table: pageTable, lengths },
-    attributes(headDim, pageSize),
-  )
+  graph.append(attentionDecodeOp, { out, partial, q, k_cache: k, v_cache: v, page_table: pageTable, lengths }, attributes(args))
   return out
 }
 
-function attributes(headDim: number, pageSize: number) {
-  return { head_dim: headDim, scale: 1 / Math.sqrt(headDim), page_size: pageSize }
+function attributes({ headDim, scale, cache }: AttentionArguments) {
+  return { head_dim: headDim, scale, page_size: cache.pageSize }
 }

@@ -28,18 +28,19 @@ export const attentionOp: OpDefinition = {
 export const attentionBackwardOp: OpDefinition = contracts.attention_backward
 
 /**
- * Causal attention of packed sequences: out [T, H·D] from q [T, H·D] and k, v [T, K·D], within the bounds of cu_seqlens.
+ * Causal attention of packed sequences: out [T, H·D] from q [T, H·D] and k, v [T, K·D], within the bounds of cu_seqlens;
+ * scores are multiplied by `scale`.
  * Its output and log-sum-exp are kept where the layer is recomputed: they are small and dear.
  */
 export function attention(
   graph: Graph,
-  args: { q: Tensor; k: Tensor; v: Tensor; cuSeqlens: Tensor; headDim: number; name: string },
+  args: { q: Tensor; k: Tensor; v: Tensor; cuSeqlens: Tensor; headDim: number; scale: number; name: string },
 ): Tensor {
-  const { q, k, v, cuSeqlens, headDim, name } = args
+  const { q, k, v, cuSeqlens, headDim, scale, name } = args
   const out = graph.activation(name, [...q.shape])
   const lse = graph.activation(`${name}.lse`, [q.shape[0]!, q.shape[1]! / headDim], 'f32')
   out.keep = true
   lse.keep = true
-  graph.append(attentionOp, { out, lse, q, k, v, cu_seqlens: cuSeqlens }, { head_dim: headDim, scale: 1 / Math.sqrt(headDim) })
+  graph.append(attentionOp, { out, lse, q, k, v, cu_seqlens: cuSeqlens }, { head_dim: headDim, scale })
   return out
 }
