@@ -122,7 +122,7 @@ async function forwardTimes(on: Device): Promise<number[]> {
     on,
     planStep({
       ...{ config, dtype, recompute: 'none', threads, maxTokens: 1024, maxSequences: 1, device: on.name },
-      ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 1 },
+      ...{ adamw: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }, maxGradNorm: 1 },
     }),
   )
   const ids = Int32Array.from(prompt(1024, 1))

@@ -1,15 +1,16 @@
 import { readFile } from 'node:fs/promises'
 import { readHeader, type TensorEntry } from '../lib/checkpoint/safetensors.js'
+import { fromBf16 } from './ops/bf16.js'
 
-/** The numbers of a float32 tensor of a safetensors file. */
+/** The numbers of a float32 or bfloat16 tensor of a safetensors file. */
 export async function readTensor(entry: TensorEntry): Promise<Float32Array> {
   const bytes = await readFile(entry.file)
-  return new Float32Array(
-    bytes.buffer.slice(bytes.byteOffset + entry.byteOffset, bytes.byteOffset + entry.byteOffset + entry.byteLength),
-  )
+  const start = bytes.byteOffset + entry.byteOffset
+  const buffer = bytes.buffer.slice(start, start + entry.byteLength)
+  return entry.dtype === 'BF16' ? fromBf16(new Uint16Array(buffer)) : new Float32Array(buffer)
 }
 
-/** Every tensor of a float32 safetensors file, by name. */
+/** Every tensor of a safetensors file, by name. */
 export async function readTensors(path: string): Promise<Map<string, Float32Array>> {
   const tensors = new Map<string, Float32Array>()
   for (const entry of (await readHeader(path)).entries.values()) tensors.set(entry.name, await readTensor(entry))

@@ -112,7 +112,7 @@ export async function prepareStep(device: Device, type: ComputeType, { config, t
   const plan = planStep({
     ...{ config, dtype: type.dtype, recompute: 'auto', threads: device.info.threads, maxTokens: tokens, maxSequences: 1 },
     ...{ device: device.name, memoryLimit: memoryLimitOf(device) },
-    ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 1 },
+    ...{ adamw: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }, maxGradNorm: 1 },
   })
   const step = await TrainStep.create(device, plan)
   const { parts } = plan.layout

@@ -1,3 +1,5 @@
+import { countNumbers, type ParameterLayout, trainedWeights } from '../plan/parameters.js'
+
 export { formatBytes } from '../format-bytes.js'
 
 /** A whole number with separators: `151,936`. */
@@ -17,6 +19,13 @@ export function formatDuration(ms: number): string {
 /** A device as users know it: `cpu with 2 threads`, `cuda:1`. */
 export function deviceText({ device, threads }: { device: string; threads: number }): string {
   return device === 'cpu' ? `cpu with ${threads} ${threads === 1 ? 'thread' : 'threads'}` : device
+}
+
+/** How many parameters a model has, and how many of them are trained where it is not all. */
+export function parametersText(layout: ParameterLayout): string {
+  const all = countNumbers(layout.parts.values())
+  const trained = countNumbers(trainedWeights(layout))
+  return `${formatCount(all)} parameters${trained === all ? '' : `, ${formatCount(trained)} of them trained`}`
 }
 
 /** Two columns, the first as wide as its widest entry. */

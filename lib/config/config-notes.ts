@@ -12,6 +12,9 @@ export function configNotes(config: TrainConfig, given: Set<string>, ignored: st
   }
   const others = ignored.filter((key) => key !== 'deepspeed').sort()
   if (others.length > 0) notes.push(`ignored, without effect here: ${others.join(', ')}`)
+  const freezing = [...given].filter((key) => key.startsWith('freeze_')).sort()
+  if (config.freeze === undefined && freezing.length > 0)
+    notes.push(`${freezing.join(', ')}: without effect, as everything is trained; set finetuning_type: freeze`)
   if (config.lrSchedulerType === 'constant' && (config.warmupSteps ?? config.warmupRatio) > 0) {
     notes.push('lr_scheduler_type constant: the warm-up is done, as with constant_with_warmup')
   }

@@ -97,7 +97,20 @@ export const keys = {
   do_train: withoutSetting(
     custom('true', (value) => (toBoolean(value) === true ? true : undefined), true, 'whether to train', 'boolean'),
   ),
-  finetuning_type: withoutSetting(choice(['full'], 'full', 'which weights are trained: all of them')),
+  finetuning_type: withoutSetting(choice(['full', 'freeze'], 'full', 'which weights are trained: all, or those of some layers')),
+  freeze_trainable_layers: withoutSetting(integer({}, 2, 'with freeze: train so many of the last layers; −2: the first two')),
+  freeze_trainable_modules: withoutSetting(
+    custom('names of modules', readNames, 'all', 'with freeze: modules of these layers to train: self_attn,mlp'),
+  ),
+  freeze_extra_modules: withSetting(
+    'freeze',
+    custom(
+      'names of modules',
+      readNames,
+      undefined,
+      'with freeze: modules outside of the layers to train: embed_tokens,norm,lm_head',
+    ),
+  ),
 
   dataset: mayChange(
     custom('a name or path, or a list of them', readNames, undefined, 'names in dataset_info.json or paths of files'),

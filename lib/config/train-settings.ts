@@ -9,6 +9,8 @@ interface ResolvedSettings {
   /** Lowest learning rate as a share of the highest; 0 but for cosine_with_min_lr. */
   minLrRate: number
   dataSeed: number
+  /** What is trained while the rest of the model is frozen; absent where everything is trained. */
+  freeze?: { layers: number; modules: string[]; extraModules: string[] }
   evalStrategy: 'no' | 'steps' | 'epoch'
   evalSteps: number
 }
@@ -40,14 +42,24 @@ export function resolveSettings(values: TrainValues, given: Set<string>, placeOf
     max_steps: values.max_steps === -1 ? undefined : values.max_steps,
     recompute: resolveRecompute(values, given),
   })
+  const { freeze: _, ...whole } = settings
   return {
-    ...settings,
+    ...whole,
+    ...(values.finetuning_type === 'freeze' && { freeze: resolveFreeze(values) }),
     perDeviceTrainBatchSize: batchSize ?? 1,
     gradientAccumulationSteps: accumulation ?? (isLimoBatch ? 64 : 1),
     minLrRate: resolveMinLrRate(values, placeOf),
     dataSeed: values.data_seed ?? values.seed,
     evalStrategy: resolveEvalStrategy(values, placeOf),
     evalSteps: values.eval_steps ?? values.logging_steps,
+  }
+}
+
+function resolveFreeze(values: TrainValues): NonNullable<TrainConfig['freeze']> {
+  return {
+    layers: values.freeze_trainable_layers,
+    modules: values.freeze_trainable_modules.split(','),
+    extraModules: values.freeze_extra_modules?.split(',') ?? [],
   }
 }
 

@@ -2,7 +2,7 @@ import type { ModelConfig } from '../config/model-config.js'
 import { NativeError } from '../errors.js'
 import { formatBytes } from '../format-bytes.js'
 import { dtypeBytes, type Tensor } from '../graph/tensor.js'
-import { declareParameters } from '../model/decoder-parameters.js'
+import { declareParameters, type TrainableWeights } from '../model/decoder-parameters.js'
 import type { ComputeDtype } from '../native/addon-types.js'
 import { layOutParameters, type ParameterLayout, placeParameters, weightBytes } from '../plan/parameters.js'
 import { type CommonStorage, type Placement, type Plan, PlanBuilder } from '../plan/plan.js'
@@ -30,6 +30,8 @@ export interface GenerationPlanOptions {
   cacheBytes?: number | undefined
   /** Bytes that all arenas and working memory must stay within. */
   memoryLimit?: number | undefined
+  /** As in a training run whose weights are used, where they lie by what is trained. */
+  isTrainable?: TrainableWeights | undefined
   /** Give the logits of every step back: for tests and for looking at a model. */
   withLogits?: boolean | undefined
 }
@@ -53,7 +55,7 @@ export function cacheBytesPerToken(config: ModelConfig, dtype: ComputeDtype): nu
 /** Throws a NativeError OUT_OF_MEMORY where weights and a cache for one sequence do not fit the limit. */
 export function planGeneration(options: GenerationPlanOptions): GenerationPlan {
   const { config, dtype, maxLength, maxSequences } = options
-  const parameters = declareParameters(config)
+  const parameters = declareParameters(config, options.isTrainable)
   const pagesPerSequence = Math.ceil(maxLength / PAGE_SIZE)
   const plan = (pages: number) =>
     planWith({ config, parameters, dtype, pageSize: PAGE_SIZE, pages, pagesPerSequence, maxSequences }, options)

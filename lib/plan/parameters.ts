@@ -98,6 +98,10 @@ export function countNumbers(weights: Iterable<Weight>): number {
   return sum
 }
 
+export function trainedWeights({ parts }: ParameterLayout): PlacedWeight[] {
+  return [...parts.values()].filter(({ trainable }) => trainable)
+}
+
 function count({ shape }: Weight): number {
   return shape.reduce((size, dimension) => size * dimension, 1)
 }

@@ -11,6 +11,8 @@ import { planValidation, type ValidationPlan } from '../data/validation-plan.js'
 import { ConfigError } from '../errors.js'
 import { readGenerationConfig } from '../generate/generation-config.js'
 import { type GenerationPlan, planGeneration } from '../generate/generation-plan.js'
+import type { TrainableWeights } from '../model/decoder-parameters.js'
+import { trainableBy } from '../model/freeze.js'
 import { backendOf, defaultMemoryLimit } from '../native/backend.js'
 import { cudaMemoryBytes } from '../native/device.js'
 import { type GenerationScorePlan, heldOutProblemsOf } from './generation-score.js'
@@ -98,13 +100,15 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
     examplesPerMicroBatch: config.perDeviceEvalBatchSize,
     lossReduction: 'token',
   })
+  const isTrainable = config.freeze && trainableBy(config.freeze, model)
   const memoryLimit = config.memoryLimit ?? defaultMemoryLimit(config.device, options.availableBytes)
   const generation = config.predictWithGenerate
-    ? await planScore(config, { modelFolder, model, validation: loaded.validation, memoryLimit })
+    ? await planScore(config, { modelFolder, model, validation: loaded.validation, memoryLimit, isTrainable })
     : undefined
   const generationBytes = generation === undefined ? 0 : bytesBesideWeights(generation.plan)
   const step = planStep({
     config: model,
+    isTrainable,
     dtype: config.bf16 ? 'bf16' : 'f32',
     recompute: config.recompute,
     device: config.device,
@@ -112,10 +116,12 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
     threads: config.threads,
     maxTokens: Math.max(batches.maxTokens, validation.maxTokens),
     maxSequences: Math.max(batches.maxSequences, validation.maxSequences),
-    beta1: config.adamBeta1,
-    beta2: config.adamBeta2,
-    eps: config.adamEpsilon,
-    weightDecay: config.weightDecay,
+    adamw: {
+      beta1: config.adamBeta1,
+      beta2: config.adamBeta2,
+      eps: config.adamEpsilon,
+      weightDecay: config.weightDecay,
+    },
     maxGradNorm: config.maxGradNorm,
   })
   return {
@@ -137,7 +143,13 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
 /** How the model answers held out records while it is trained. Throws CONFIG_INVALID_VALUE where there are none. */
 async function planScore(
   config: TrainConfig,
-  run: { modelFolder: string; model: ModelConfig; validation: Examples; memoryLimit: number | undefined },
+  run: {
+    modelFolder: string
+    model: ModelConfig
+    validation: Examples
+    memoryLimit: number | undefined
+    isTrainable: TrainableWeights | undefined
+  },
 ): Promise<GenerationScorePlan> {
   const { modelFolder, model, validation } = run
   if (validation.count === 0) {
@@ -157,6 +169,7 @@ async function planScore(
     maxLength,
     prefillTokens: Math.min(1024, maxLength),
     memoryLimit: run.memoryLimit,
+    isTrainable: run.isTrainable,
   })
   const generationConfig = await readGenerationConfig(modelFolder, model, tokenizer)
   return { plan, problems, tokenizer, config: generationConfig, maxNewTokens: config.maxNewTokens }

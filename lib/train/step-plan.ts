@@ -4,7 +4,7 @@ import { formatBytes } from '../format-bytes.js'
 import { appendBackward } from '../graph/backward.js'
 import { Graph } from '../graph/graph.js'
 import { type Bounds, type MemoryPlan, planMemory } from '../graph/memory-plan.js'
-import { adamw, gradNorm } from '../graph/ops/adamw.js'
+import { type AdamwSettings, adamw, gradNorm } from '../graph/ops/adamw.js'
 import { castOp, zeroOp } from '../graph/ops/elementwise.js'
 import { recomputeLayers } from '../graph/recompute.js'
 import { Tensor } from '../graph/tensor.js'
@@ -37,10 +37,8 @@ export interface StepPlanOptions extends Bounds {
   device?: string
   /** Threads of the device: each has working memory on the CPU. */
   threads: number
-  beta1: number
-  beta2: number
-  eps: number
-  weightDecay: number
+  /** Its weight decay acts on matrices alone. */
+  adamw: AdamwSettings
   /** 0: no clipping. */
   maxGradNorm: number
 }
@@ -205,12 +203,11 @@ function buildUpdate(options: StepPlanOptions, layout: ParameterLayout): FlatGra
   const gradients = range('gradients', 0, layout.trainedBytes)
   const { clipScale } = gradNorm(graph, { gradients, maxNorm: options.maxGradNorm })
   const groups = [
-    { start: 0, end: layout.decayedBytes, weightDecay: options.weightDecay },
-    { start: layout.decayedBytes, end: layout.trainedBytes, weightDecay: 0 },
+    { start: 0, end: layout.decayedBytes, settings: options.adamw },
+    { start: layout.decayedBytes, end: layout.trainedBytes, settings: { ...options.adamw, weightDecay: 0 } },
   ]
-  for (const { start, end, weightDecay } of groups) {
+  for (const { start, end, settings } of groups) {
     if (start === end) continue
-    const { beta1, beta2, eps } = options
     adamw(graph, {
       parameters: range('parameters', start, end),
       firstMoment: range('optimizer', start, end),
@@ -219,7 +216,7 @@ function buildUpdate(options: StepPlanOptions, layout: ParameterLayout): FlatGra
       clipScale,
       rounded: options.dtype === 'bf16' ? range('weights', start, end) : undefined,
       learningRate: { scalar: 'learning_rate' },
-      ...{ beta1, beta2, eps, weightDecay },
+      settings,
       step: { scalar: 'step' },
     })
   }

@@ -2,7 +2,7 @@ import type { TensorEntry } from '../checkpoint/safetensors.js'
 import type { TensorWriter } from '../checkpoint/safetensors-writer.js'
 import { firstMomentName, masterName, secondMomentName } from '../checkpoint/training-state.js'
 import { type ArenaRegion, loadRegion, regionWriters } from '../model/weights.js'
-import type { PlacedWeight } from '../plan/parameters.js'
+import { type PlacedWeight, trainedWeights } from '../plan/parameters.js'
 import type { TrainStep } from './step.js'
 
 type Tensors = ReadonlyMap<string, TensorEntry>
@@ -51,8 +51,8 @@ function weightsOf({ plan }: TrainStep): PlacedWeight[] {
   return [...plan.layout.parts.values()]
 }
 
-function trainedOf(step: TrainStep): PlacedWeight[] {
-  return weightsOf(step).filter(({ trainable }) => trainable)
+function trainedOf({ plan }: TrainStep): PlacedWeight[] {
+  return trainedWeights(plan.layout)
 }
 
 function masterRegion({ arenas }: TrainStep): ArenaRegion {

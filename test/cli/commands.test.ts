@@ -47,7 +47,7 @@ t.test('wrong usage exits with 2 and one line', async (t) => {
     [['train', 'train.yaml'], /unknown key learning_rat \(train\.yaml:2\): did you mean learning_rate\? \[CONFIG_UNKNOWN_KEY\]/],
     [['train', '--learning-rat', '1'], /unknown key learning_rat \(command line\): did you mean learning_rate\?/],
     [['train', '--learning_rate', 'fast'], /expected a number of at least 0 for learning_rate but received "fast"/],
-    [['train', '--finetuning_type', 'lora'], /expected full for finetuning_type but received "lora"/],
+    [['train', '--finetuning_type', 'lora'], /expected full or freeze for finetuning_type but received "lora"/],
     [['train', '--model_name_or_path', 'm'], /expected output_dir but it is not set\. Add/],
     [['inspect', '--output_dir', 'q', '--row', '99999'], /expected --row from 1 to \d+ but received "99999"/],
     [['inspect', '--output_dir', 'q', '--row', 'x'], /expected --row from 1 to \d+ but received "x"/],

@@ -31,7 +31,7 @@ const optionsOf = (family: string): StepPlanOptions => ({
   threads: 2,
   maxTokens: 250,
   maxSequences: 5,
-  ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 1 },
+  ...{ adamw: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }, maxGradNorm: 1 },
 })
 
 /** Loss, losses of tokens and all gradients of two micro-steps. */

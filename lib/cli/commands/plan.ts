@@ -1,8 +1,9 @@
 import type { Argv, CommandModule } from 'yargs'
 import { countParameters } from '../../model/decoder-parameters.js'
+import { countNumbers, trainedWeights } from '../../plan/parameters.js'
 import { prepareRun } from '../../train/prepare.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
-import { deviceText, formatBytes, formatCount, formatTable } from '../format.js'
+import { deviceText, formatBytes, formatCount, formatTable, parametersText } from '../format.js'
 
 interface PlanArguments {
   config: string | undefined
@@ -31,7 +32,16 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       const { bytes, bounds, recomputedLayers, dtype } = step
       console.log(
         JSON.stringify({
-          ...{ parameters: countParameters(model), bytes, generationBytes, totalBytes, ...bounds, recomputedLayers, dtype },
+          ...{
+            parameters: countParameters(model),
+            trainedParameters: countNumbers(trainedWeights(step.layout)),
+            bytes,
+            generationBytes,
+            totalBytes,
+            ...bounds,
+            recomputedLayers,
+            dtype,
+          },
           ...{ examples: examples.count, tokens: report.tokens, scoredTokens: report.scoredTokens, longest: report.longest },
           ...{ totalSteps: batches.totalSteps, stepsPerEpoch: batches.stepsPerEpoch, tokensPerStep },
         }),
@@ -45,7 +55,7 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       formatTable([
         [
           'model',
-          `${model.modelType}, ${formatCount(countParameters(model))} parameters, ${model.numHiddenLayers} layers (${step.recomputedLayers} recomputed)`,
+          `${model.modelType}, ${parametersText(step.layout)}, ${model.numHiddenLayers} layers (${step.recomputedLayers} recomputed)`,
         ],
         [
           'data',

@@ -1,11 +1,10 @@
 import type { Argv, CommandModule } from 'yargs'
 import type { LoadedTrainConfig, TrainConfig } from '../../config/train-config.js'
-import { countParameters } from '../../model/decoder-parameters.js'
 import type { Quickstart } from '../../quickstart/quickstart.js'
 import { type QuickstartScore, scoreQuickstart } from '../../quickstart/quickstart-score.js'
 import { type TrainEvent, train } from '../../train/trainer.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
-import { deviceText, formatBytes, formatCount, formatDuration, formatTable } from '../format.js'
+import { deviceText, formatBytes, formatCount, formatDuration, formatTable, parametersText } from '../format.js'
 import { INTERRUPTED, listenForInterrupt } from '../interruption.js'
 import { overLengthLines } from '../over-length-lines.js'
 import { StepProgress, tokenizingLine } from '../progress.js'
@@ -75,7 +74,7 @@ function evaluationLine({ step, evalLoss, evalAccuracy }: Extract<TrainEvent, { 
 
 function printStart({ run, resumedFrom, resumedStep }: Extract<TrainEvent, { type: 'start' }>): void {
   const { report, batches, step, model, config } = run
-  console.log(`model      ${run.modelFolder}: ${model.modelType}, ${formatCount(countParameters(model))} parameters`)
+  console.log(`model      ${run.modelFolder}: ${model.modelType}, ${parametersText(step.layout)}`)
   console.log(
     `data       ${formatCount(run.examples.count)} examples, ${formatCount(report.tokens)} tokens (${formatCount(report.scoredTokens)} scored), longest ${formatCount(report.longest)}`,
   )

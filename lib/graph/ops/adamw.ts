@@ -15,6 +15,13 @@ export function gradNorm(graph: Graph, args: { gradients: Tensor; maxNorm: numbe
   return { norm, clipScale }
 }
 
+export interface AdamwSettings {
+  beta1: number
+  beta2: number
+  eps: number
+  weightDecay: number
+}
+
 export interface AdamwArguments {
   parameters: Tensor
   firstMoment: Tensor
@@ -24,10 +31,7 @@ export interface AdamwArguments {
   /** [N] bfloat16, written: the new parameters rounded. */
   rounded?: Tensor | undefined
   learningRate: AttributeValue
-  beta1: number
-  beta2: number
-  eps: number
-  weightDecay: number
+  settings: AdamwSettings
   /** Counts from 1. */
   step: AttributeValue
 }
@@ -42,15 +46,12 @@ export function adamw(graph: Graph, args: AdamwArguments): void {
     clipScale,
     rounded,
     learningRate,
-    beta1,
-    beta2,
-    eps,
-    weightDecay,
+    settings: { weightDecay, ...settings },
     step,
   } = args
   graph.append(
     adamwOp,
     { parameters, first_moment: firstMoment, second_moment: secondMoment, gradients, clip_scale: clipScale, rounded },
-    { learning_rate: learningRate, beta1, beta2, eps, weight_decay: weightDecay, step },
+    { learning_rate: learningRate, ...settings, weight_decay: weightDecay, step },
   )
 }

@@ -192,7 +192,6 @@ t.test('keys that would change the result are refused, unless they are off', asy
     ['lora_rank', 8],
     ['quantization_bit', 4],
     ['neftune_noise_alpha', 5],
-    ['freeze_trainable_layers', 2],
     ['label_smoothing_factor', 0.1],
     ['use_galore', true],
     ['pure_bf16', true],
@@ -409,11 +408,42 @@ t.test('a resumed run must share every setting that does not say otherwise', (t)
   // A key that is not here may differ after a resume.
   t.same(Object.keys(lasting).sort(), [
     ...['adamBeta1', 'adamBeta2', 'adamEpsilon', 'bf16', 'cutoffLen', 'dataSeed', 'defaultSystem', 'disableShuffling'],
-    ...['enableThinking', 'gradientAccumulationSteps', 'interleaveProbs', 'learningRate', 'lossReduction', 'lrSchedulerType'],
+    ...[
+      'enableThinking',
+      'freeze',
+      'gradientAccumulationSteps',
+      'interleaveProbs',
+      'learningRate',
+      'lossReduction',
+      'lrSchedulerType',
+    ],
     ...['maskHistory', 'maxGradNorm', 'minLrRate', 'mixStrategy', 'overLength', 'packing', 'perDeviceTrainBatchSize', 'template'],
     ...['trainOnPrompt', 'valSize', 'warmupRatio', 'warmupSteps', 'weightDecay'],
   ])
   t.match(lasting, { bf16: true, minLrRate: 0.1, dataSeed: 42, template: null })
   t.same(Object.keys(lastingDefaults).sort(), Object.keys(lasting).sort())
   t.end()
+})
+
+t.test('freeze: LLaMA-Factory’s keys and defaults', async (t) => {
+  const { config, notes } = parse({ finetuning_type: 'freeze' })
+  t.same(config.freeze, { layers: 2, modules: ['all'], extraModules: [] })
+  t.same(notes, [])
+  const named = {
+    freeze_trainable_layers: '-3',
+    freeze_trainable_modules: 'mlp, self_attn',
+    freeze_extra_modules: ['norm', 'lm_head'],
+  }
+  t.same(parse({ finetuning_type: 'freeze', ...named }).config.freeze, {
+    layers: -3,
+    modules: ['mlp', 'self_attn'],
+    extraModules: ['norm', 'lm_head'],
+  })
+  const full = parse(named)
+  t.notOk('freeze' in full.config)
+  t.match(full.notes, [
+    /^freeze_extra_modules, freeze_trainable_layers, freeze_trainable_modules: without effect, as everything is trained/,
+  ])
+  for (const value of [1.5, 'two', ''])
+    t.throws(() => parse({ finetuning_type: 'freeze', freeze_trainable_layers: value }), { code: 'CONFIG_INVALID_VALUE' })
 })

@@ -3,7 +3,7 @@ import { attentionScale, parseModelConfig, rotaryInverseFrequencies } from '../.
 import { buildGenerationGraph } from '../../../lib/generate/generation-graph.js'
 import { Graph } from '../../../lib/graph/graph.js'
 import { appendDecoder } from '../../../lib/model/decoder.js'
-import { layOutParameters } from '../../../lib/model/parameters.js'
+import { declareParameters } from '../../../lib/model/decoder-parameters.js'
 
 /** Qwen2.5-7B-Instruct's shape, with the settings that its authors give for contexts longer than 32,768 tokens. */
 const base = {
@@ -64,10 +64,10 @@ t.test('the attention factor scales the scores, by its square', async (t) => {
 
 t.test('training and both steps of generation have the scale', async (t) => {
   const config = parse(qwen)
-  const layout = layOutParameters(config)
+  const parameters = declareParameters(config)
   const training = new Graph('f32')
-  appendDecoder(training, { config, layout, maxTokens: 64, train: false })
-  const shape = { config, layout, dtype: 'f32', pageSize: 64, pages: 4, pagesPerSequence: 2, maxSequences: 2 } as const
+  appendDecoder(training, { config, parameters, maxTokens: 64, train: false })
+  const shape = { config, parameters, dtype: 'f32', pageSize: 64, pages: 4, pagesPerSequence: 2, maxSequences: 2 } as const
   const graphs = [training]
   for (const step of ['prefill', 'decode'] as const)
     graphs.push(buildGenerationGraph(shape, step, { penalty: false, withLogits: false }))

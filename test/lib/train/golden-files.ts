@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openModelFolder } from '../../../lib/checkpoint/model-folder.js'
 import type { PackedBatch } from '../../../lib/data/packer.js'
+import type { TrainableWeights } from '../../../lib/model/decoder-parameters.js'
 import type { ComputeDtype } from '../../../lib/native/addon-types.js'
 import type { Device } from '../../../lib/native/device.js'
 import type { ParameterLayout } from '../../../lib/plan/parameters.js'
@@ -127,7 +128,7 @@ export function* trainingSteps({ batches, training }: Golden) {
 export async function openGoldenStep(
   { folder, training }: Golden,
   device: Device,
-  options: { dtype: ComputeDtype; recompute: Recompute },
+  options: { dtype: ComputeDtype; recompute: Recompute; isTrainable?: TrainableWeights },
 ): Promise<TrainStep> {
   const model = await openModelFolder(folder)
   const plan = planStep({
@@ -137,10 +138,12 @@ export async function openGoldenStep(
     threads: device.info.threads,
     maxTokens: 128,
     maxSequences: 16,
-    beta1: training.adam_beta1,
-    beta2: training.adam_beta2,
-    eps: training.adam_epsilon,
-    weightDecay: training.weight_decay,
+    adamw: {
+      beta1: training.adam_beta1,
+      beta2: training.adam_beta2,
+      eps: training.adam_epsilon,
+      weightDecay: training.weight_decay,
+    },
     maxGradNorm: training.max_grad_norm,
   })
   const step = await TrainStep.create(device, plan)

@@ -57,7 +57,7 @@ async function openStep(device: Device, dtype: ComputeDtype): Promise<TrainStep>
       maxTokens: 128,
       maxSequences: 1,
     },
-    ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 0 },
+    ...{ adamw: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }, maxGradNorm: 0 },
   })
   const step = await TrainStep.create(device, plan)
   await loadWeights(step, model.tensors)

@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
@@ -9,6 +19,7 @@ import { presets } from '../../../lib/model/presets.js'
 import { openDevice } from '../../../lib/native/device.js'
 import { readMetrics, type StepMetrics } from '../../../lib/train/metrics.js'
 import { type TrainEvent, train } from '../../../lib/train/trainer.js'
+import { roundToBf16 } from '../../ops/bf16.js'
 import { readTensors, relativeL2 } from '../../tensor-files.js'
 import { microConfig, type TinyInputs, tinySettings, writeTinyInputs } from '../../tiny-inputs.js'
 
@@ -182,6 +193,41 @@ t.test('examples beyond the positions of the model are noted', async (t) => {
   const note =
     /^\d+ examples are longer than the model's max_position_embeddings of 300 \(the longest has \d+ tokens, chains\.jsonl:\d+ is/
   t.match(start, { notes: [note], run: { notes: [note] } })
+})
+
+t.test('with freeze only what is named is trained and kept, and a resumed run has the same bits', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  for (const bf16 of [false, true]) {
+    const settings = {
+      ...{ bf16, learning_rate: 0.01, finetuning_type: 'freeze', freeze_trainable_layers: 1 },
+      ...{ freeze_trainable_modules: 'mlp', freeze_extra_modules: 'norm', max_steps: 4, save_strategy: 'steps', save_steps: 2 },
+      ...{ val_size: 2, eval_steps: 2, predict_with_generate: true, predict_samples: 1, max_new_tokens: 3 },
+    }
+    const outputDir = join(folder, `straight-${bf16}`)
+    await eventsOf(train(await configOf(inputs, outputDir, settings)))
+    const before = await readTensors(join(inputs.modelFolder, 'model.safetensors'))
+    const after = await readTensors(join(outputDir, 'model.safetensors'))
+    const rounded = (values: Float32Array) => (bf16 ? roundToBf16(values) : values)
+    const changed = [...after].filter(([name, values]) => values.some((value, i) => value !== rounded(before.get(name)!)[i]))
+    const last = Math.max(...[...after.keys()].map((name) => Number(/layers\.(\d+)/.exec(name)?.[1] ?? 0)))
+    const named = ['gate', 'up', 'down'].map((part) => `model.layers.${last}.mlp.${part}_proj.weight`)
+    t.same(new Set(changed.map(([name]) => name)), new Set([...named, 'model.norm.weight']))
+    const { entries } = await readHeader(join(outputDir, 'checkpoint-2', 'training-state', 'optimizer.safetensors'))
+    t.equal(entries.size, 4 * (bf16 ? 3 : 2), 'moments, and in bfloat16 master weights, of the four weights')
+
+    const stopped = join(folder, `stopped-${bf16}`)
+    mkdirSync(stopped)
+    cpSync(join(outputDir, 'checkpoint-2'), join(stopped, 'checkpoint-2'), { recursive: true })
+    const resume = { ...settings, resume_from_checkpoint: true }
+    await eventsOf(train(await configOf(inputs, stopped, resume)))
+    t.ok(weightsOf(stopped).equals(weightsOf(outputDir)), 'the same bits')
+    const other = { ...resume, freeze_trainable_layers: 2, max_steps: 4, output_dir: stopped }
+    await t.rejects(eventsOf(train(await configOf(inputs, stopped, other))), {
+      code: 'CHECKPOINT_MISMATCH',
+      message: /freeze: \{"extraModules":\["norm"\],"layers":1,"modules":\["mlp"\]\} then/,
+    })
+  }
 })
 
 t.test('a run without a checkpoint is not proposed to be resumed', async (t) => {
