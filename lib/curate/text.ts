@@ -94,7 +94,10 @@ export function signatureOf(text: string): string {
   return (normalized(text).match(signPattern) ?? []).sort().join(' ')
 }
 
-/** 38 bits of a hash of a text: a partition and a key in it. Texts that share them are compared before they are taken for one. */
+/**
+ * 38 bits of a text's hash: 6 choose the partition, 32 are the key in it. Texts whose hashes collide are compared before they
+ * count as one.
+ */
 export function partitionKey(text: string): { partition: number; key: number } {
   const digest = createHash('sha1').update(text).digest()
   return { partition: digest[4]! & 63, key: digest.readUInt32LE(0) }

@@ -27,7 +27,10 @@ export interface PackOptions {
   /** The sequences of a micro-batch, when not packing. */
   examplesPerMicroBatch: number
   lossReduction: LossReduction
-  /** Scored tokens of everything that one loss is taken over, where that is more than the examples given. */
+  /**
+   * Denominator of the mean loss. Default: the scored tokens of the examples given; an evaluation passes those of its whole
+   * set.
+   */
   scoredTokens?: number | undefined
 }
 

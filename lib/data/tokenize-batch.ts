@@ -28,13 +28,16 @@ export interface TokenizeWork extends TokenizationOptions {
 export interface TokenizedBatch {
   /** The ids of all examples, one after another. */
   ids: Int32Array<ArrayBuffer>
-  /** Of each example how many tokens are not scored, how many are, not, …; its labels instead where they are not its ids. */
+  /**
+   * Run lengths of each example's labels: unscored, scored, unscored, … tokens. Raw labels instead where a scored label is not
+   * the token's own id.
+   */
   runs: Int32Array<ArrayBuffer>
   /** `exampleFields` numbers for each example. */
   fields: Uint32Array<ArrayBuffer>
   /** In the order of the rows; all of them errors unless the work was a check. */
   problems: RowProblem[]
-  /** Of a check: a number for each example that those with the same turns share, 53 bits of a hash. */
+  /** Only with `check`: 53 bits of a hash of each example's turns. */
   fingerprints?: Float64Array<ArrayBuffer>
 }
 
@@ -48,7 +51,10 @@ export interface RowProblem {
   after: number
 }
 
-/** In this order: tokens, runs (labels where the highest bit is set), scored tokens, answer end, number of the row. */
+/**
+ * The columns of `fields`: number of tokens; number of label runs (`labelsBit` set: number of raw labels, which stand in `runs`
+ * instead); number of scored tokens; `answerEnd`; number of the row.
+ */
 export const exampleFields = 5
 export const labelsBit = 2 ** 31
 

@@ -53,7 +53,7 @@ export async function readGenerationConfig(
   }
   const eosOfTokenizer = tokenId('eos_token')
   const endIds = new Set(ends !== undefined ? [ends].flat() : [...(model.eosTokenId ?? [])])
-  // A chat model's tokenizer knows its end of turn, which config.json of the base model that it came from may not.
+  // A chat model's tokenizer names the end-of-turn token; its config.json, copied from the base model, may not.
   if (eosOfTokenizer !== undefined) endIds.add(eosOfTokenizer)
   const temperature = number('temperature', 0)
   return {

@@ -112,7 +112,8 @@ interface Use {
 function findAliases(graph: Graph): Map<Tensor, Tensor> {
   const aliases = new Map<Tensor, Tensor>()
   const uses = usesByStorage(graph)
-  // A storage is taken over once as a whole, or in disjoint parts, never both: the takers live on independently.
+  // A buffer may be reused either by one whole tensor or by several disjoint column views. Never both: the tensors that reuse
+  // it have different lifetimes.
   const taken = new Map<Tensor, 'whole' | 'part'>()
 
   /** The memory that the storage of `written` may take over from `source`, if it is the last to read it. */

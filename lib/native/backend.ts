@@ -19,8 +19,8 @@ export const cpuBackend: Backend = {
 const cudaBackend: Backend = {
   name: 'cuda',
   scratchBytes: () => CUDA_SCRATCH_BYTES,
-  // 2,200 rows of that vocabulary. Each chunk reads and writes the gradient of the whole projection, which takes as long as the
-  // products of some 600 rows do.
+  // 2,200 rows of that vocabulary. Each chunk costs one pass over dW [V, C], about as long as the matrix products of 600 rows,
+  // so a chunk should be several times that.
   logitsBytes: 1280 * 2 ** 20,
 }
 

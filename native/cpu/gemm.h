@@ -42,8 +42,8 @@ struct BlockOfA {
   int64_t row_stride, k_stride;
 };
 
-// Whether rows of k numbers can be read as units where they lie: float32 always; bfloat16 as pairs, if none of those that are multiplied
-// together is cut.
+// Whether A can be used without packing. float32: always. bfloat16 as pairs: if k is a multiple of 2 · kUnitsTogether and row_stride is
+// even, so that no pair, and no row of units of one instruction, straddles the end of a row.
 template <class T>
 LIMO_INLINE bool reads_in_place(int64_t row_stride, int64_t k) {
   if constexpr (std::is_same_v<Unit<T>, Pair>) return k % (2 * kUnitsTogether<Pair>) == 0 && row_stride % 2 == 0;

@@ -74,8 +74,8 @@ LIMO_INLINE int64_t blocks_of(int64_t total, int64_t block) { return (total + bl
 // The size of the next piece when `left` is cut into as few pieces of at most `most` as it takes, all of like size.
 LIMO_INLINE int64_t even_piece(int64_t left, int64_t most) { return blocks_of(left, blocks_of(left, most)); }
 
-// Columns of the next panel when `left` are left, in whole vectors. A panel of one vector is bound by loads: 64 columns are
-// 2 + 2 vectors rather than 3 + 1.
+// Columns of the next panel when `left` are left, in whole vectors. Panels of one vector are load-bound, so columns are split evenly: with
+// 16 lanes 64 columns are 2 + 2 vectors, not 3 + 1.
 template <class U>
 LIMO_INLINE int64_t panel_width(int64_t left) {
   return even_piece(blocks_of(left, kLanes), Tile<U>::kVectors) * kLanes;

@@ -50,7 +50,7 @@ struct CudaApi {
   bool (*download)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);  // `to` is filled by finish_run
   bool (*finish_run)(CudaContext*, CudaFailure*);
 
-  // `small` takes no time, and says nothing.
+  // `small` is for tests: too little work for the rate to mean anything.
   bool (*measure)(CudaContext*, Ceiling ceiling, bool small, double* rate, CudaFailure*);
 };
 

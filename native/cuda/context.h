@@ -28,7 +28,7 @@ class CudaContext {
 
   const CudaDescription& description() const { return description_; }
   cudaStream_t stream() const { return stream_; }
-  // For memory that no run knows of yet, so that clearing it waits for none.
+  // A second stream, for clearing new memory: no run uses it yet, so the memset need not wait for runs.
   cudaStream_t memory_stream() const { return memory_stream_; }
   // 80, 90, …
   int capability() const { return description_.capability; }

@@ -20,8 +20,8 @@ constexpr int kWeights = 2;
 // With a row or two the weights are read one after the other, as a stream, which is what memory is fastest at.
 constexpr int kFewRows = 2;
 
-// Bytes of weights that a task reads, and tasks of a thread that share them out evenly although some threads are slower. At its end a task
-// has fetched ahead what another thread reads: the larger, the better.
+// Task size, in bytes of weights. 8 tasks a thread absorb stragglers. Larger is better: the prefetch at a task's end warms the cache of a
+// core that does not go on with those weights.
 constexpr int64_t kFewestTaskBytes = 128 << 10, kMostTaskBytes = 512 << 10, kTasksOfThread = 8;
 constexpr int64_t kLineBytes = 64;
 
@@ -37,8 +37,9 @@ struct Products {
   int64_t y_stride;
 };
 
-// The dot products of a tile, lane by lane: of row i with weight j in total[i·Weights + j], even and odd steps apart and then added. Of
-// the weights that come next, every `turns`-th line is fetched, from line `turn` on.
+// The dot products of a tile, lane by lane: row i with weight j in total[i·Weights + j]. Two accumulators, for even and odd steps of k,
+// hide the latency of a multiply-add. The `turns` row tiles of the same weights share the prefetch of the next weights: this one takes
+// lines turn, turn + turns, …
 template <int Rows, int Weights, class T, class Out>
 LIMO_INLINE void dot_tile(const Products<T, Out>& p, int64_t row, int64_t column, int64_t turn, int64_t turns, Vec* total) {
   // Whole lines of the weights.

@@ -7,8 +7,8 @@
 namespace limo::cuda {
 namespace {
 
-// A block has one row of logits. It goes over them some times: each time a threshold becomes known by one digit more, from the sums of
-// weights of all numbers with the same digit. Sums are whole numbers, so their order does not matter.
+// Radix selection: a block has one row of logits and makes several passes over it. Each pass fixes one more digit of a threshold, from a
+// histogram: the sum of weights for each value of the digit. The sums are integers, so their order does not matter.
 constexpr int kMostThreads = 1024;
 // Numbers that a thread has in registers at once: 32 KiB of a row are under way.
 constexpr int kNumbersAtOnce = 8;
@@ -28,8 +28,8 @@ LIMO_DEVICE uint32_t order_of(float z) {
 }
 LIMO_DEVICE uint64_t key_of(float z, int id) { return static_cast<uint64_t>(order_of(z)) << kIdBits | (kLargestId - static_cast<uint64_t>(id)); }
 
-// The digits of a key from the highest on: three of z, two of the id. The last of each has a bit of the one before it, which is known by
-// then. All tokens of a warp have the same first digit of their ids.
+// The 11-bit radix digits of a key, highest first: three of z, two of the id. 32 and 21 bits are no multiples of 11, so digits 2 and 4
+// overlap their predecessor by a bit. That is harmless: the bit is fixed by then. Ids in a warp are consecutive, so they share digit 3.
 struct Digit {
   int shift;
   bool same_in_warp;

@@ -9,7 +9,7 @@
 namespace limo {
 namespace {
 
-// Swaps an input's bytes with those at its place: doing it again, in the opposite order of inputs, puts everything back.
+// Swaps an input in, so that a failed validation can roll back by swapping out in reverse order. The order matters where inputs overlap.
 void exchange_input(const Program& program, const OperandDescription& input, RunRequest& request) {
   std::vector<char>& bytes = request.inputs.at(input.name).bytes;
   const int64_t row_bytes = row_bytes_of(input.tensor);

@@ -49,7 +49,7 @@ class Device {
   // were; or kAborted when `cancelled` answers true between two operations (on a CUDA device, while they are queued): then gradients
   // and activations are left half done; or kDeviceFailed. The request's inputs are used up.
   virtual RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) = 0;
-  // On the device's thread. Measures for some tenths of a second, or, where `small`, for no time: the result is then meaningless.
+  // On the device's thread. Measures for about 0.3 s. `small` is for tests: too little work for the rate to mean anything.
   virtual double measure(Ceiling ceiling, bool small) = 0;
   virtual DeviceInfo info() const = 0;
 

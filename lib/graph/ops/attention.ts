@@ -28,9 +28,9 @@ export const attentionOp: OpDefinition = {
 export const attentionBackwardOp: OpDefinition = contracts.attention_backward
 
 /**
- * Causal attention of packed sequences: out [T, H·D] from q [T, H·D] and k, v [T, K·D], within the bounds of cu_seqlens;
- * scores are multiplied by `scale`.
- * Its output and log-sum-exp are kept where the layer is recomputed: they are small and dear.
+ * Causal attention of packed sequences: out [T, H·D] from q [T, H·D] and k, v [T, K·D], within the bounds of cu_seqlens; scores
+ * are multiplied by `scale`. Its output and log-sum-exp are kept where the layer is recomputed: they are cheap to keep and
+ * expensive to recompute.
  */
 export function attention(
   graph: Graph,

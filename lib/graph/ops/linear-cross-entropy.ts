@@ -16,8 +16,9 @@ export const linearCrossEntropyOp: OpDefinition = {
 }
 
 /**
- * The most scored rows that are projected to the vocabulary at a time, with logits of at most `logitsBytes`. Fewer than a model's own limit only where a run has no
- * more tokens than that, so that the order of sums never depends on how many tokens a plan is made for.
+ * Rows of one chunk of the vocabulary projection: as many as `logitsBytes` of logits allow, a multiple of 8, at least 64.
+ * `maxTokens` lowers it only where a run fits into one chunk anyway, so the order of sums does not depend on the number of
+ * tokens that a plan is made for.
  */
 export function scoredRowsPerChunk(vocabSize: number, maxTokens: number, logitsBytes = cpuBackend.logitsBytes): number {
   const rows = Math.floor(logitsBytes / (4 * vocabSize) / 8) * 8

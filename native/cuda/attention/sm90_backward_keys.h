@@ -91,8 +91,8 @@ LIMO_DEVICE void compute_keys(int consumer, const BackwardParameters& p,
   clear(d_k);
   clear(d_v);
   mbarrier_wait(shared.owned_full(), 0);
-  // With products under way from one round to the next, ptxas keeps them asynchronous only if nothing but products ever writes their
-  // sums: so no path around the loop, and it is P that is masked rather than S.
+  // ptxas serialises wgmma (warnings C75xx) if anything but wgmma writes an accumulator that is in flight from one round to the next. Hence
+  // do-while, which has no path around the loop, and the mask is applied to P and not to S.
   int step = 0;
 #pragma unroll 1
   do {
