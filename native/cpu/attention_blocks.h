@@ -3,7 +3,7 @@
 #include "cpu/gemm.h"
 #include "ops/attention.h"
 
-// What the forward and the backward pass of attention share: how queries and keys are cut into blocks.
+// Blocking of attention, shared by the forward and the backward pass: blocks of queries, blocks of keys.
 namespace limo::LIMO_ISA {
 
 // A block of scores (64 × 144 floats, 36 KB) stays in L1 and L2 between its products, and is whole register tiles.
@@ -50,7 +50,7 @@ LIMO_INLINE int64_t count_blocks(const Tensor& cu_seqlens, int64_t size) {
   return blocks;
 }
 
-// The lanes of `v` whose place i, i + 1, … is below `visible`; 0 in the others.
+// Causal mask: keeps the lanes of `v` whose position i, i + 1, … is below `visible`; the others are 0.
 LIMO_INLINE Vec visible_lanes(Vec v, int64_t i, int64_t visible) {
 #if defined(__AVX512F__)
   return _mm512_maskz_mov_ps(static_cast<__mmask16>((1u << (visible - i)) - 1), v);

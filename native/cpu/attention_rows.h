@@ -6,7 +6,7 @@
 // Attention of a block of query rows to blocks of keys with an online softmax, for any way of laying keys out.
 namespace limo::LIMO_ISA {
 
-// Query heads of a group that share one packing of the keys keep their sums in working memory: at most this many floats.
+// Query heads of a group share one packing of the keys. Their accumulators lie in working memory: at most this many floats.
 constexpr int64_t kSumFloats = 1 << 18;
 
 static_assert((2 * kSumFloats + 2 * kMostKeys * kMostColumns + kMostQueries * kMostKeys) * 4 <= kScratchBytesPerThread);
@@ -17,7 +17,7 @@ LIMO_INLINE int64_t heads_together(int64_t heads, int64_t dim) {
   return smaller(heads, kSumFloats / (Blocks<U>::kQueries * (dim + kLanes + 1)));
 }
 
-// What a product takes from a row of scores: bfloat16 where it multiplies pairs.
+// Element type of a row of probabilities as the product with V reads it: bfloat16 where pairs are multiplied.
 template <class U>
 using Probability = std::conditional_t<std::is_same_v<U, Pair>, Bf16, float>;
 
@@ -84,7 +84,7 @@ struct KeyBlock {
   int64_t k_stride, v_stride, first, count;
 };
 
-// What came out of it: Σ exp(score − max)·v of row r of head h, its max and its Σ exp(score − max).
+// The result: Σ exp(score − max)·v of row r of head h, its max and its Σ exp(score − max).
 struct AttendedRows {
   const float* sums;
   const float* row_max;
@@ -159,7 +159,7 @@ LIMO_INLINE void for_query_blocks(const CpuContext& context, const Tensor& cu_se
   const int64_t together = heads_together<U>(group, dim), parts = blocks_of(group, together);
   const int64_t blocks = count_blocks(cu_seqlens, kQueries);
   parallel_for(context.pool, blocks * kv_heads * parts, [&](int64_t task, int thread) {
-    // The last blocks of a sequence see the most keys: take them first, so that no thread ends with a long one.
+    // Longest tasks first: the last blocks of a sequence see the most keys, and no thread should end with a straggler.
     const RowBlock block = row_block(cu_seqlens, kQueries, blocks - 1 - task / (kv_heads * parts));
     const int64_t kv_head = task % kv_heads, part = task / kv_heads % parts;
     body(block, kv_head, kv_head * group + part * together, smaller(together, group - part * together), thread);

@@ -5,7 +5,7 @@
 #include "cpu/context.h"
 #include "cpu/simd.h"
 
-// How the simple operations are cut into tasks: by rows or by columns, in blocks whose size depends on the shape alone.
+// Partition of the simple operations into tasks: by rows or by columns, in blocks whose size depends on the shape alone.
 namespace limo::LIMO_ISA {
 
 constexpr int64_t kRowsPerTask = 32;

@@ -10,13 +10,13 @@ namespace limo {
 // Working memory of one thread, enough for the packed blocks of a matrix product or of attention.
 // lib/native/device.ts has the same number, so that a plan is exact on a machine without the addon.
 constexpr int64_t kScratchBytesPerThread = 6 << 20;
-// What a matrix product takes of it, from its start.
+// The part for matrix products, from its start.
 constexpr int64_t kScratchForProducts = kScratchBytesPerThread - (16 << 10);
 
 // Columns that an operation can sum over rows in it.
 constexpr int64_t kMostSummedColumns = kScratchBytesPerThread / 4;
 
-// What an operation on the CPU may use besides its tensors.
+// Resources of an operation on the CPU besides its tensors: threads and their working memory.
 struct CpuContext {
   ThreadPool& pool;
   char* scratch;  // threads × kScratchBytesPerThread

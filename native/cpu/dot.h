@@ -2,12 +2,12 @@
 
 #include "cpu/tile.h"
 
-// Dot products of rows that are contiguous in k: what generation is made of, where few rows meet many weights or keys. Each is summed in
-// the order of k alone, so it does not depend on what is calculated beside it.
+// Dot products of rows that are contiguous in k, for generation, where few rows of x meet many rows of weights or keys. Each is summed in
+// the order of k alone: it does not depend on the rows beside it.
 namespace limo::LIMO_ISA {
 
-// What rows of x are read as: bfloat16 where the processor multiplies pairs of it, else float32, so that they are widened once and not
-// for each row of the weights.
+// Element type that rows of x are read as: bfloat16 where the processor multiplies pairs of it, else float32, so that x is widened once and
+// not for each row of the weights.
 template <class T>
 using Factor = std::conditional_t<std::is_same_v<Unit<T>, Pair>, T, float>;
 

@@ -1,30 +1,30 @@
 #include "cpu/gemm.h"
 
-// The blocking of a matrix product, and how its blocks are shared out to the threads.
+// Cache blocking of a matrix product (MC, KC and NC of Goto and van de Geijn) and its partition among threads.
 namespace limo::LIMO_ISA {
 namespace {
 
-// Cache blocks in units of 4 bytes: a packed block of B (kBlockK × about kBlockN, half a megabyte) stays in L2 while the rows of A
-// stream past it.
+// KC and NC, in units of 4 bytes: a packed block of B (kBlockK × about kBlockN, half a megabyte) stays in L2 while rows of A stream past
+// it.
 constexpr int64_t kBlockK = 512;
 constexpr int64_t kBlockN = 240;
-// A block's columns are whole tiles.
+// NC is a multiple of the tile's columns.
 template <class U>
 constexpr int64_t kBlockCols = (kBlockN + kTileCols<U> - 1) / kTileCols<U> * kTileCols<U>;
 constexpr int64_t kMostBlockCols = 256;
-// Rows of A that share one packed block of B; packing costs about 1/kBlockM of the product.
+// MC: rows of A that share one packed block of B. Packing costs about 1/kBlockM of the product.
 constexpr int64_t kBlockM = 768;
-// Columns that a task takes where A has to be copied, so that a block of A is copied once for all of them.
+// Columns of a task where A has to be packed as well: one packed block of A serves them all.
 constexpr int64_t kManyCols = 1152;
 
-// A thread's working memory: packed B, copied A, and the sums of a task whose result is bfloat16 until its last block of k.
+// A thread's working memory: packed B, packed A, and float32 partial sums of a task whose result is bfloat16.
 constexpr int64_t kPackedB = kBlockK * kMostBlockCols;
 constexpr int64_t kCopiedA = kBlockK * kBlockM;
 constexpr int64_t kPartialSums = kBlockM * kManyCols;
 static_assert(kBlockCols<float> <= kMostBlockCols && kBlockCols<Pair> <= kMostBlockCols);
 static_assert((kPackedB + kCopiedA + kPartialSums) * 4 <= kScratchForProducts);
 
-// Whether A is not read where it lies: transposed, or of another type than a unit.
+// Whether A has to be packed: it is transposed, or its elements are no units.
 template <class In, class Out>
 LIMO_INLINE bool copies_a(const Gemm<In, Out>& g) {
   return g.a_k_stride != 1 || !reads_in_place<In>(g.a_row_stride, g.k);
@@ -42,28 +42,29 @@ BlockOfA<U> prepare_a(const Gemm<In, Out>& g, U* room, int64_t row, int64_t rows
   return transposed_rows(room, rows, k);
 }
 
-// How a product is cut into tasks: each has `rows` rows and `cols` columns, the columns in blocks of `col_block`.
+// Partition of a product into tasks of `rows` rows and `cols` columns, the columns in blocks of `col_block`.
 struct Tasks {
   int64_t rows, cols, col_block, row_tasks, col_tasks;
 };
 
-// What a thread spends on a product, in multiply-adds for each k, when it is cut so. Packing a column of B costs as much as
-// multiplying kPackingRows rows with it, and copying a row of A as much as multiplying it with kCopyingCols columns.
+// Cost model: multiply-adds per k on the critical path of a partition. Packing a column of B costs as much as multiplying it by
+// kPackingRows rows; packing a row of A as much as multiplying it by kCopyingCols columns.
 double estimate_time(const Tasks& tasks, int64_t n, bool copies, int64_t threads) {
   constexpr double kPackingRows = 24, kCopyingCols = 17;
   const double rows = static_cast<double>(tasks.rows), cols = static_cast<double>(tasks.cols);
   const double task = rows * cols + kPackingRows * cols + (copies ? kCopyingCols * rows : 0);
-  // Tasks of the same columns follow each other: if they share out evenly, the last columns may be fewer.
+  // Tasks of the same columns follow each other. If row tasks divide evenly among threads, only full columns count and the last task may be
+  // narrower.
   if (tasks.row_tasks % threads == 0) return static_cast<double>(tasks.row_tasks / threads) * static_cast<double>(n) / cols * task;
   return static_cast<double>(blocks_of(tasks.row_tasks * tasks.col_tasks, threads)) * task;
 }
 
-// The way of cutting that takes the least time: large tasks pack and copy least, but few of them leave threads idle.
+// The partition of least cost: large tasks pack least, but few of them leave threads idle.
 template <class In, class Out>
 Tasks share_out(const Gemm<In, Out>& g, int64_t threads) {
   using U = Unit<In>;
   constexpr int64_t kTileRows = Tile<U>::kRows, kMostRows = kBlockM / kTileRows * kTileRows;
-  // A few blocks are of like size; of many, all but the last are whole tiles.
+  // Few blocks: all of about the same size. Many blocks: whole tiles, with a remainder at the end.
   const int64_t even = even_piece(g.n, kBlockCols<U>), step = g.n <= 8 * kBlockCols<U> ? kLanes : kTileCols<U>;
   const int64_t col_block = blocks_of(even, step) * step, col_blocks = blocks_of(g.n, col_block);
   const bool copies = copies_a(g);
@@ -85,7 +86,7 @@ Tasks share_out(const Gemm<In, Out>& g, int64_t threads) {
   return best;
 }
 
-// Where a block of B lies.
+// A block of B, to be prefetched.
 template <class In, class Out>
 Upcoming block_of_b(const Gemm<In, Out>& g, int64_t k_start, int64_t k, int64_t col, int64_t cols) {
   constexpr int64_t kBytes = sizeof(In);
@@ -100,16 +101,16 @@ void run_gemm(const Gemm<In, Out>& g, const CpuContext& context) {
   using U = Unit<In>;
   constexpr bool kRounds = !std::is_same_v<Out, float>;
   if (g.m == 0 || g.n == 0) return;
-  // The blocks of k depend on the shape alone, since they fix the order of every sum. How rows and columns are shared out
-  // may depend on the threads: each element is summed in the same way wherever it falls.
+  // Blocks of k depend on the shape alone: they fix the order of every sum. The partition of rows and columns may depend on the number of
+  // threads: an element is summed in the same order in whichever task it falls.
   const int64_t units = units_of<U>(g.k);
   const int64_t k_blocks = units == 0 ? 1 : blocks_of(units, kBlockK);
-  // Whole squares of a transposition.
+  // A multiple of 16, the side of the squares that packing transposes.
   const int64_t k_block = blocks_of(blocks_of(units, k_blocks), 16) * 16 * kPerUnit<U>;
   const Tasks tasks = share_out(g, context.pool.threads());
 
   parallel_for(context.pool, tasks.row_tasks * tasks.col_tasks, [&](int64_t task, int thread) {
-    // Tasks that follow each other share the block of the larger operand, which then comes from a cache.
+    // Consecutive tasks share a block of the larger operand, which then comes from cache.
     const int64_t row = (g.m > g.n ? task / tasks.col_tasks : task % tasks.row_tasks) * tasks.rows;
     const int64_t first_col = (g.m > g.n ? task % tasks.col_tasks : task / tasks.row_tasks) * tasks.cols;
     const int64_t rows = smaller(tasks.rows, g.m - row), end_col = smaller(first_col + tasks.cols, g.n);
@@ -123,7 +124,7 @@ void run_gemm(const Gemm<In, Out>& g, const CpuContext& context) {
       for (int64_t col = first_col; col < end_col; col += tasks.col_block) {
         const int64_t cols = smaller(tasks.col_block, end_col - col);
         pack_b(packed_b, g.b + k_start * g.b_k_stride + col * g.b_col_stride, g.b_k_stride, g.b_col_stride, k, cols);
-        // The next block of B: of the next columns, or the first ones of the next k.
+        // Prefetch the next block of B: the next columns, or the first columns of the next k.
         const bool last_cols = col + tasks.col_block >= end_col;
         const int64_t next_col = last_cols ? first_col : col + tasks.col_block, next_k = last_cols ? k_start + k : k_start;
         const int64_t upcoming_k = smaller(k_block, g.k - next_k), upcoming_cols = smaller(tasks.col_block, end_col - next_col);

@@ -5,9 +5,9 @@
 #include "cpu/context.h"
 #include "cpu/tile.h"
 
-// The matrix product of this instruction set: register tiles over B packed into panels, in cache-sized blocks (the scheme
-// of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008). Sums are float32, whatever the
-// factors; each is taken over k in one order that depends on the shape alone.
+// The matrix product of this instruction set: register tiles over B packed into panels, in cache-sized blocks (the scheme of Goto and van
+// de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008). Accumulators are float32 whatever the factors; each sums over k in
+// one order that depends on the shape alone.
 namespace limo::LIMO_ISA {
 
 // C[m,n] = Σ_k A(i,k)·B(k,j) + bias[j], or C += where it accumulates, which only float32 does. A and B are given by their
@@ -50,12 +50,12 @@ LIMO_INLINE bool reads_in_place(int64_t row_stride, int64_t k) {
   else return std::is_same_v<Unit<T>, T>;
 }
 
-// Copies rows of k numbers as units, [rows][units_of(k)].
+// Packs rows of k numbers as units, [rows][units_of(k)].
 void copy_rows(float* to, const float* from, int64_t row_stride, int64_t rows, int64_t k);
 void copy_rows(Unit<Bf16>* to, const Bf16* from, int64_t row_stride, int64_t rows, int64_t k);
 
-// Copies rows that are contiguous in another direction than k as units: [units_of(k)][rows], or [rows][units_of(k)] for AMX, which only
-// multiplies rows that are contiguous in k.
+// Packs rows of a transposed A, contiguous across rows and not along k, as units: [units_of(k)][rows], or [rows][units_of(k)] for AMX,
+// which multiplies only rows that are contiguous in k.
 void copy_transposed(float* to, const float* from, int64_t k_stride, int64_t rows, int64_t k);
 void copy_transposed(Unit<Bf16>* to, const Bf16* from, int64_t k_stride, int64_t rows, int64_t k);
 #if defined(__AMX_BF16__)
@@ -63,7 +63,7 @@ void copy_transposed(Unit<Bf16>* to, const Bf16* from, int64_t k_stride, int64_t
 void copy_transposed(Pair* to, const Pair* from, int64_t k_stride, int64_t rows, int64_t k);
 #endif
 
-// The rows where they lie, or copied to `room` when they cannot be read there.
+// A without packing where reads_in_place allows it, else packed into `room`.
 template <class T>
 LIMO_INLINE BlockOfA<Unit<T>> read_rows(const T* from, int64_t row_stride, int64_t rows, int64_t k, Unit<T>* room) {
   using U = Unit<T>;
@@ -73,7 +73,7 @@ LIMO_INLINE BlockOfA<Unit<T>> read_rows(const T* from, int64_t row_stride, int64
   return {room, units_of<U>(k), 1};
 }
 
-// The rows of a block that was copied so.
+// The block of A that copy_transposed has packed.
 template <class U>
 LIMO_INLINE BlockOfA<U> transposed_rows(const U* room, int64_t rows, int64_t k) {
   if constexpr (kUnitsTogether<U> > 1) return {room, units_of<U>(k), 1};
@@ -84,8 +84,8 @@ LIMO_INLINE BlockOfA<U> transposed_rows(const U* room, int64_t rows, int64_t k) 
 void pack_b(float* packed, const float* b, int64_t k_stride, int64_t col_stride, int64_t k, int64_t n);
 void pack_b(Unit<Bf16>* packed, const Bf16* b, int64_t k_stride, int64_t col_stride, int64_t k, int64_t n);
 
-// Memory that will be read after a product: it is fetched while the product runs, some rows with every tile. What is fetched may
-// lie a little outside of it, where nothing is read.
+// Memory to prefetch while a product runs, because it is read next: some rows with every tile. A prefetch may touch lines a little outside
+// of it, which is harmless.
 struct Upcoming {
   const char* first = nullptr;
   int64_t stride = 0, rows = 0, row_bytes = 0;  // bytes
@@ -105,7 +105,7 @@ struct PackedProduct {
   int64_t addend_stride = 0;
   const Out* bias = nullptr;  // [n], may be null
   Upcoming upcoming = {};
-  bool is_cached = false;  // all operands are in the first caches: fetching them ahead would only take time
+  bool is_cached = false;  // all operands are in L1 or L2 already: prefetching would only cost time
 };
 void multiply_packed(const PackedProduct<float, float>& product);
 void multiply_packed(const PackedProduct<Unit<Bf16>, Bf16>& product);

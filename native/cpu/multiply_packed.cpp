@@ -3,29 +3,29 @@
 #include "cpu/amx.h"
 #include "cpu/gemm.h"
 
-// The product of rows of A with a packed block of B on one thread, register tile by register tile.
+// The micro-kernel and the loops around it: rows of A times a packed block of B on one thread, register tile by register tile.
 namespace limo::LIMO_ISA {
 namespace {
 
-// Rows of A that are multiplied with all of a packed block before the next ones.
+// Rows of A that go through all panels of a packed block before the next rows do.
 constexpr int64_t kRowsTogether = 96;
 
-// A tile fetches memory ahead every so many k. With AVX-512 that is hidden behind 24 multiply-adds for each of them. With 12 on half
-// as wide vectors it is not: at every k it took a quarter of the time, and panels come by themselves.
+// Steps of k between prefetches. With AVX-512 each k has 24 multiply-adds, which hide its prefetches. With AVX2 there are 12 on vectors
+// half as wide: a prefetch at every k took a quarter of the time, and the hardware prefetcher brings the panels.
 #if defined(__AVX512F__)
 constexpr int64_t kFetchEvery = 1;
 #else
 constexpr int64_t kFetchEvery = 16;
 #endif
 
-// What a tile fetches while it runs: kAheadRows rows of upcoming memory, `step` bytes of each for every k.
+// The share of the upcoming memory that one tile prefetches: kAheadRows rows, `step` bytes of each per k.
 constexpr int64_t kAheadRows = 4;
 struct Ahead {
   const char* first;
   int64_t stride, step;
 };
 
-// A vector of a tile's sums with what is to be added to it, into its place: n lanes, all if kWhole.
+// Epilogue for one vector of a tile: adds bias and addend and stores n lanes, all of them if kWhole.
 template <bool kWhole, class U, class Out>
 LIMO_INLINE void finish(const PackedProduct<U, Out>& p, Vec sum, int64_t row, int64_t column, int64_t n) {
   const auto part = [&](const auto* from) { return kWhole ? load(from) : load_partial(from, n); };
@@ -36,7 +36,7 @@ LIMO_INLINE void finish(const PackedProduct<U, Out>& p, Vec sum, int64_t row, in
   else store_partial(to, sum, n);
 }
 
-// The same for sums in memory, [rows][width], of which some columns are stored.
+// The same epilogue for a tile of sums in memory, [rows][width], of which `columns` columns are stored.
 template <class U, class Out>
 void finish_rows(const PackedProduct<U, Out>& p, const float* sums, int64_t width, int64_t row, int64_t rows, int64_t column, int64_t columns) {
   for (int64_t i = 0; i < rows; ++i, sums += width)
@@ -45,17 +45,16 @@ void finish_rows(const PackedProduct<U, Out>& p, const float* sums, int64_t widt
         [&](int64_t j, int64_t n) { finish<false>(p, load(sums + j), row + i, column + j, n); });
 }
 
-// Fetches for units [k, end) of a tile at `a`: the next tile's part of A, some of what comes after the product, and where that is hidden
-// the panel.
+// Prefetches for units [k, end) of a tile at `a`: the next tile's part of A, a part of the upcoming memory, and with AVX-512 the panel.
 template <class U, int Rows, int Vectors>
 LIMO_INLINE void fetch_ahead(const U* a, int64_t row_stride, int64_t k_stride, const U* panel, int64_t k, int64_t end, Ahead ahead) {
   const U* const next = a + Rows * row_stride;
   if constexpr (kFetchEvery == 1) {
-    // Row after row of eight units where rows are contiguous, or the rows of each k.
+    // One prefetch per k. A contiguous in k: eight rows in turn, eight units of each. A transposed: the rows of each k.
     const int64_t turn = k_stride == 1 ? 7 : 0;
     __builtin_prefetch(next + (k & turn) * row_stride + (k & ~turn) * k_stride);
     __builtin_prefetch(ahead.first + (k & (kAheadRows - 1)) * ahead.stride + (k & -kAheadRows) * ahead.step, 0, 2);
-    // The panel is read once per tile of rows, from L2: fetch it eight rows ahead.
+    // The panel is read from L2 once per tile of rows: prefetch it eight k ahead.
     __builtin_prefetch(panel + 8 * Vectors * kLanes);
     if constexpr (Vectors * kLanes > 16) __builtin_prefetch(panel + 8 * Vectors * kLanes + 16);
     if constexpr (Vectors * kLanes > 32) __builtin_prefetch(panel + 8 * Vectors * kLanes + 32);
@@ -71,7 +70,7 @@ LIMO_INLINE void fetch_ahead(const U* a, int64_t row_stride, int64_t k_stride, c
   }
 }
 
-// C[Rows, columns] = A·B over one panel; `columns` ≤ Vectors·kLanes of it are stored. kFetches: memory is fetched ahead.
+// Micro-kernel: C[Rows, columns] = A·B over one panel; `columns` ≤ Vectors·kLanes are stored. kFetches: with prefetching.
 template <bool kFetches, class U, class Out, int Rows, int Vectors>
 void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, int64_t column, int64_t columns, Ahead ahead) {
   Vec sum[Rows][Vectors];
@@ -80,7 +79,7 @@ void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, in
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) sum[i][v] = Vec{};
   if constexpr (kFetches) {
-    // The result's lines come from memory while the products run.
+    // Prefetch the result's cache lines while the products run.
     const Out* const c = p.c + row * p.c_stride + column;
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i)
@@ -143,7 +142,7 @@ void multiply_panel(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row
 }
 
 #if defined(__AMX_BF16__)
-// The same for a tile in AMX's registers, of up to RowTiles·16 rows: its sums are stored, and finished row by row.
+// Micro-kernel for AMX, of up to RowTiles·16 rows: the tile registers are stored to memory, and the epilogue goes row by row.
 template <int RowTiles, int Vectors, class Out>
 void amx_tile(const PackedProduct<Pair, Out>& p, int64_t row, int64_t rows, const Pair* panel, int64_t column, int64_t columns) {
   constexpr int64_t kWidth = Vectors * kLanes;
@@ -188,7 +187,7 @@ void multiply_rows(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row,
   }
 }
 
-// Some rows of A at a time, so that they come from L2 for every panel but the first.
+// Loop over blocks of rows of A that stay in L2 from the first panel to the last.
 template <class U, class Out>
 void multiply_panels(const PackedProduct<U, Out>& p) {
   constexpr int64_t kRows = kRowsTogether / Tile<U>::kRows * Tile<U>::kRows;
@@ -201,7 +200,7 @@ void multiply_panels(const PackedProduct<U, Out>& p) {
 }
 
 #if defined(__AMX_BF16__)
-// Tiles of AMX: the processor fetches ahead well enough by itself.
+// The same with AMX and no prefetching: the hardware prefetcher suffices.
 template <class Out>
 void multiply_panels_amx(const PackedProduct<Pair, Out>& p) {
   AmxTiles tiles;

@@ -2,7 +2,7 @@
 
 #include "cpu/simd.h"
 
-// One row of RMS normalisation, forward and backward: shared by the norm over the hidden size and the norm over a head.
+// One row of RMS norm, forward and backward: rms_norm runs it over the hidden size, head_norm over a head.
 namespace limo::LIMO_ISA {
 
 // Σ x²

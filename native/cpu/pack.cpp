@@ -1,13 +1,13 @@
 #include "cpu/gemm.h"
 
-// Packing of B into panels and copying of A, as units.
+// Packing of B into panels and of A into rows of units.
 namespace limo::LIMO_ISA {
 namespace {
 
 // A vector of units from numbers that are contiguous in k.
 LIMO_INLINE Vec units_along_k(const float* from, float*) { return load(from); }
 LIMO_INLINE Vec units_along_k(const Bf16* from, float*) { return load(from); }
-// A vector of units from numbers that are contiguous in another direction, `next` being those of the next k.
+// A vector of units from numbers that are contiguous across k, `next` being those of the next k.
 LIMO_INLINE Vec units_across_k(const float* from, const float*, int64_t n, float*) { return n == kLanes ? load(from) : load_partial(from, n); }
 LIMO_INLINE Vec units_across_k(const Bf16* from, const Bf16*, int64_t n, float*) { return n == kLanes ? load(from) : load_partial(from, n); }
 #if defined(LIMO_PAIRS)
@@ -170,7 +170,7 @@ void pack_panels(U* packed, const In* b, int64_t k_stride, int64_t col_stride, i
   else pack_panels_transposed(packed, b, col_stride, k, n);
 }
 
-// Rows that lie apart are no stream to the processor: it has to be told which one comes next.
+// The hardware prefetcher does not follow strided rows: prefetch the next one.
 template <class T>
 LIMO_INLINE void prefetch_row(const T* row, int64_t n) {
   for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(row + i);

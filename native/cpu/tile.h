@@ -5,7 +5,7 @@
 
 #include "cpu/simd.h"
 
-// What the matrix product of this instruction set is made of: units of 32 bits, and register tiles of them.
+// Units and register tiles of this instruction set's matrix product. A unit has 32 bits: a float32, or a pair of bfloat16.
 namespace limo::LIMO_ISA {
 
 // Two bfloat16 factors of neighbouring k, which some processors multiply and add in one instruction (vdpbf16ps, bfdot).
@@ -13,8 +13,7 @@ struct Pair {
   Bf16 first, second;
 };
 
-// What a register tile multiplies for factors of type T: a unit has 32 bits. Where there is no instruction for pairs,
-// bfloat16 is widened to float32 when it is packed.
+// The unit that factors of type T become. Where there is no instruction for pairs, bfloat16 is widened to float32 by packing.
 #if defined(LIMO_PAIRS)
 template <class T>
 using Unit = std::conditional_t<std::is_same_v<T, Bf16>, Pair, float>;
@@ -36,7 +35,7 @@ template <class U>
 constexpr int64_t kUnitsTogether = 1;
 #endif
 
-// Units that k numbers take; what is left of the last ones is filled with zeros.
+// Units of k numbers, the last ones padded with zeros.
 template <class U>
 LIMO_INLINE int64_t units_of(int64_t k) {
   constexpr int64_t kTogether = kPerUnit<U> * kUnitsTogether<U>;
@@ -71,7 +70,7 @@ constexpr int64_t kTileCols = Tile<U>::kVectors * kLanes;
 
 LIMO_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 LIMO_INLINE int64_t blocks_of(int64_t total, int64_t block) { return (total + block - 1) / block; }
-// The size of the next piece when `left` is cut into as few pieces of at most `most` as it takes, all of like size.
+// Size of the next piece when `left` is cut into the fewest pieces of at most `most`, all of about the same size.
 LIMO_INLINE int64_t even_piece(int64_t left, int64_t most) { return blocks_of(left, blocks_of(left, most)); }
 
 // Columns of the next panel when `left` are left, in whole vectors. Panels of one vector are load-bound, so columns are split evenly: with
@@ -81,7 +80,7 @@ LIMO_INLINE int64_t panel_width(int64_t left) {
   return even_piece(blocks_of(left, kLanes), Tile<U>::kVectors) * kLanes;
 }
 
-// What a register holds for one vector of units.
+// Vector operations of the micro-kernel on one vector of units.
 LIMO_INLINE Vec load_units(const float* p) { return load(p); }
 LIMO_INLINE Vec multiply_add(const float* a, Vec b, Vec sum) { return splat(*a) * b + sum; }
 #if defined(LIMO_PAIRS)

@@ -30,7 +30,7 @@ const Operation* find_operation(std::string_view name) {
   return nullptr;
 }
 
-// Calls body; what it throws goes into the failure.
+// Calls body and turns an exception into the failure.
 template <class Body>
 bool guarded(CudaFailure* failure, const Body& body) {
   const auto fail = [&](ErrorCode code, const char* message) {
@@ -114,7 +114,7 @@ constexpr CudaApi kApi = {
         },
     .release =
         [](CudaContext* context, void* memory) {
-          // A failed device cannot give it back, nor is it needed any more.
+          // A failed device cannot free memory: its context is lost, and the memory with it.
           CudaFailure ignored;
           on_device(context, &ignored, [&] { check_cuda(cudaFree(memory), "cudaFree"); });
         },

@@ -14,7 +14,7 @@ namespace limo {
 
 class CudaContext;  // a device with its stream and working memory; the library's own
 
-// Of an operation's failure: what limo::Error says, without its class.
+// A failure as plain data: the code and the message of a limo::Error.
 struct CudaFailure {
   ErrorCode code = ErrorCode::kDeviceFailed;
   char message[2048] = "";
@@ -27,14 +27,14 @@ constexpr uint32_t kCudaApiVersion = 1;
 struct CudaApi {
   uint32_t version;
   bool (*count_devices)(int* count, CudaFailure*);
-  // Name, version and path of what multiplies matrices, found without a device.
+  // Name, version and path of the library for matrix products, found without a device.
   bool (*find_products)(char (&text)[512], CudaFailure*);
   bool (*open)(int ordinal, CudaContext** context, CudaDescription*, CudaFailure*);
   void (*close)(CudaContext*);
 
   bool (*allocate)(CudaContext*, size_t bytes, void** memory, CudaFailure*);  // zeros
   void (*release)(CudaContext*, void* memory);
-  // Done when they return.
+  // Synchronous.
   bool (*write)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);
   bool (*read)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);
 
@@ -43,7 +43,7 @@ struct CudaApi {
 
   // A run: what follows is queued in this order, and finish_run waits for all of it.
   bool (*begin_run)(CudaContext*, CudaFailure*);
-  // Says that the integers of a run at `device` are those at `host`, which stay there until the run is finished.
+  // Tells the host's copy of an integer input at `device`: operations read it on the host. It must stay until the run is finished.
   bool (*know_integers)(CudaContext*, const void* device, const int32_t* host, CudaFailure*);
   bool (*upload)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);
   bool (*run_op)(CudaContext*, const char* name, const Tensor* operands, const double* attributes, CudaFailure*);

@@ -22,7 +22,7 @@ struct HalveAndAdd {
   }
 };
 
-// Numbers of about the size of one, as float32 and as pairs of bfloat16: zeros take less power, and make a device faster.
+// Random operands of magnitude about 1, as float32 and as pairs of bfloat16: zeros take less power and so flatter the clock.
 struct FillNumbers {
   uint32_t* to;
 

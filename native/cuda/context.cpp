@@ -12,7 +12,7 @@ using cuda::check_cuda;
 
 namespace {
 
-// Pinned memory for what crosses in one run: token ids, labels, lists of indices, losses.
+// Pinned staging memory for the transfers of one run: token ids, labels, lists of indices, losses.
 constexpr size_t kStagingBytes = 8 << 20;
 
 size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
@@ -62,7 +62,7 @@ void CudaContext::begin_run() {
 
 char* CudaContext::stage(size_t bytes) {
   if (aligned(bytes) > kStagingBytes - staged_) {
-    // More than a run usually has: what is staged must be done before its room is used again.
+    // Staging memory is full, which is rare: wait until the transfers are done, then use it again.
     finish_run();
     staged_ = 0;
   }

@@ -78,13 +78,13 @@ class CudaContext {
     size_t bytes;
   };
 
-  // Holds nothing yet. Once it is done the destructor runs, whatever is thrown after.
+  // Delegated to first, acquires nothing: once it has returned, the destructor runs whatever the public constructor throws.
   struct Empty {};
   CudaContext(int ordinal, Empty) : ordinal_(ordinal) {}
 
   void* partial_sums(size_t bytes) const;
   const void* upload_list(const void* from, size_t bytes);
-  // Room in pinned memory, which the device reads and writes while the host goes on.
+  // Room in the pinned staging memory, which the device reads and writes asynchronously.
   char* stage(size_t bytes);
 
   const int ordinal_;

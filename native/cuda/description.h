@@ -9,10 +9,10 @@ namespace limo {
 struct CudaDescription {
   char name[256] = "";
   int capability = 0;       // 80, 90, …
-  uint64_t bytes = 0;       // of the device's memory
+  uint64_t bytes = 0;       // device memory
   uint64_t free_bytes = 0;  // when it was opened
   int multiprocessors = 0;
-  char products[512] = "";  // what multiplies matrices, with its version and path
+  char products[512] = "";  // library for matrix products, with version and path
 };
 
 // Working memory of a device besides the arenas: of matrix products, partial sums and lists of indices.

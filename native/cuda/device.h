@@ -36,7 +36,7 @@ LIMO_DEVICE void cp_async_16(uint32_t to, const void* from, bool valid) {
 
 LIMO_DEVICE void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-// Until at most N of the thread's groups are under way; what others copied is there after a barrier.
+// Waits until at most N of this thread's groups are in flight. Copies of other threads are visible only after a barrier.
 template <int N>
 LIMO_DEVICE void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");

@@ -3,7 +3,7 @@
 namespace limo::cuda {
 namespace {
 
-// A block adds up 32 columns: each of its warps every kWarps-th part, then the first one what the warps have, in order.
+// A block sums 32 columns: each warp every kWarps-th part, then the first warp the partial sums of all warps, in order.
 constexpr int kWarps = kThreads / 32;
 
 __global__ void __launch_bounds__(kThreads) add_partial_sums_kernel(float* to, const float* partial, int64_t parts, int64_t columns) {

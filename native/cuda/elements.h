@@ -5,7 +5,7 @@
 #include "cuda/context.h"
 #include "cuda/device.h"
 
-// Rows of numbers on the device: several numbers at once where places and strides allow, one at a time elsewhere.
+// Rows of numbers on the device: vector loads and stores where alignment and strides allow, single numbers elsewhere.
 namespace limo::cuda {
 
 // Numbers that a thread takes at once: 16 bytes of bfloat16, twice that of float32.
@@ -105,7 +105,7 @@ LIMO_DEVICE float block_sum(float x, float* shared) {
   __syncthreads();
   float sum = 0;
   for (unsigned w = 0; w < warps; ++w) sum += shared[w];
-  // Nobody may write the next sum before all have read this one.
+  // Barrier: no thread may write the next sum before all have read this one.
   __syncthreads();
   return sum;
 }

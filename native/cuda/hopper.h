@@ -29,7 +29,7 @@ LIMO_DEVICE void mbarrier_arrive_expect_tx(uint32_t barrier, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
 
-// Until the phase of that parity has ended.
+// Waits until the phase of that parity has ended.
 LIMO_DEVICE void mbarrier_wait(uint32_t barrier, int parity) {
   asm volatile(
       "{\n.reg .pred done;\nagain_%=:\nmbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n@done bra ready_%=;\nbra "
@@ -108,7 +108,7 @@ LIMO_DEVICE void wgmma_rs(float (&d)[64], const uint32_t (&a)[4], uint64_t b, in
 #undef LIMO_REGISTERS_8
 #undef LIMO_REGISTERS_32
 
-// All threads of a warpgroup: how many registers each has from now on.
+// Sets the number of registers per thread of a warpgroup (setmaxnreg); all of its threads call it.
 template <int R>
 LIMO_DEVICE void set_max_registers_up() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(R));

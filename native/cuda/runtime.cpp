@@ -42,7 +42,7 @@ void check_map(const void* base, const int64_t (&sizes)[3], const int64_t (&stri
 
 void check_cuda(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  // It is known now: the next launch must not report it as its own.
+  // Clears the error: the next launch must not report it as its own.
   cudaGetLastError();
   const ErrorCode code = error == cudaErrorMemoryAllocation ? ErrorCode::kOutOfMemory : ErrorCode::kDeviceFailed;
   throw Error(code, std::string(what) + " failed with " + describe(error));

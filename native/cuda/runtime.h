@@ -25,7 +25,7 @@ using TensorMap = CUtensorMap;
 // "… failed": "the copy of the weights".
 void check_cuda(cudaError_t error, const char* what);
 
-// How many blocks, and, for errors, where in the source they are launched.
+// Grid size and, for errors, the source location of the launch.
 struct LaunchGrid {
   dim3 blocks;
   std::source_location site;

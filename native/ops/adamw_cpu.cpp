@@ -8,15 +8,15 @@
 namespace limo::LIMO_ISA {
 namespace {
 
-// Floats a task updates: long enough for the processor to fetch four streams ahead.
+// Floats of a task: long enough for the hardware prefetcher to pick up four streams.
 constexpr int64_t kBlock = 1 << 18;
-// Floats ahead of the update that are fetched.
+// Prefetch distance, in floats.
 constexpr int64_t kAhead = 384;
 // Partial sums of the norm: each covers N / kPartialSums gradients, whatever the number of threads.
 constexpr int64_t kPartialSums = 256;
 
 double sum_of_squares_in_double(const float* x, int64_t n) {
-  // Sixteen running sums, so that the loop is not bound by the latency of one addition.
+  // Sixteen accumulators, so that the loop is not latency-bound.
   double sums[16] = {};
   int64_t i = 0;
   for (; i + 16 <= n; i += 16)
@@ -47,8 +47,8 @@ void update_all(const AdamW& op, const CpuContext& context) {
 
   parallel_for(context.pool, (n + kBlock - 1) / kBlock, [&](int64_t task, int) {
     const int64_t start = task * kBlock, count = block_end(start, kBlock, n) - start;
-    // Pointers of this task's own, so that they stay in registers: what the lambda captures lies in memory that stores
-    // might change, as far as the compiler knows.
+    // Local copies of the pointers stay in registers: the lambda's captures lie in memory that, for all the compiler knows, the stores may
+    // alias.
     float* const p = op.parameters.f32() + start;
     float* const m = op.first_moment.f32() + start;
     float* const v = op.second_moment.f32() + start;
@@ -64,7 +64,7 @@ void update_all(const AdamW& op, const CpuContext& context) {
     for_lanes(
         count,
         [&](int64_t i) {
-          // Four streams at once are more than the processor follows by itself.
+          // Software prefetch: four streams at once are more than the hardware prefetcher follows.
           __builtin_prefetch(p + i + kAhead, 1);
           __builtin_prefetch(m + i + kAhead, 1);
           __builtin_prefetch(v + i + kAhead, 1);

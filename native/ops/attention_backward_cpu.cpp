@@ -7,8 +7,8 @@ namespace {
 
 static_assert((5 * kMostKeys + 4 * kMostQueries) * kMostColumns * 4 + 3 * kMostQueries * kMostKeys * 4 <= kScratchBytesPerThread);
 
-// The gradients of a block of scores, as the products take them. `rows` is d_s by rows, for d_q; `p` and `d_s` are read
-// transposed, for d_v and d_k: as they lie, or as pairs of rows.
+// The gradients of a block of scores, in the layouts that the products need. `rows` is d_s row by row, for d_q. `p` and `d_s` are read
+// transposed, for d_v and d_k: as they are, or as pairs of rows.
 template <class U>
 struct ScoreGradients {
   float *p, *d_s;  // [kQueries, kKeys]; in: scores and d_p
@@ -51,7 +51,7 @@ LIMO_INLINE void softmax_backward(const ScoreGradients<float>& g, int64_t stride
 // Two rows, rounded, as pairs.
 LIMO_INLINE void store_pairs(float* to, Vec first, Vec second) { store(to, interleave(round_to_bf16(first), round_to_bf16(second))); }
 
-// Rows two by two: the pairs of a row and the next lie in the place of the first.
+// Two rows at a time: pairs of a row and the next overwrite the first of them.
 LIMO_INLINE void softmax_backward(const ScoreGradients<Pair>& g, int64_t stride, const SoftmaxRow* rows, int64_t count, int64_t keys,
                                   Vec scale) {
   for (int64_t r = 0; r < count; r += 2) {
@@ -70,8 +70,8 @@ LIMO_INLINE void softmax_backward(const ScoreGradients<Pair>& g, int64_t stride,
 }
 #endif
 
-// What a task adds up: gradients of keys and values over all queries that see them, gradients of queries over all keys they
-// see, or both at once, which shares the two products and the softmax that both need.
+// The sums of a task. kKeys: gradients of keys and values over all queries that see them. kQueries: gradients of queries over all keys they
+// see. kBoth shares the two products and the softmax that both need.
 enum class Sums { kKeys, kQueries, kBoth };
 
 // The working memory of one thread, and the blocks in it.
@@ -99,7 +99,7 @@ class BackwardBlock {
     transposed_ = reinterpret_cast<U*>(d_s_rows_ + kQueries * kKeys);
   }
 
-  // Takes up a block of keys.
+  // Packs a block of keys and values and clears their gradients.
   void load_keys(int64_t first_key, int64_t keys, int64_t sequence_start) {
     first_key_ = first_key, keys_ = keys, sequence_start_ = sequence_start;
     const T* k = op_.k.row<T>(first_key) + kv_head_ * dim_;
@@ -150,7 +150,7 @@ class BackwardBlock {
   }
 
  private:
-  // Where the gradients of queries are summed in float32.
+  // Float32 accumulator of the gradients of queries: d_q itself, or d_q_sum where d_q is bfloat16.
   const Tensor& sum_of_queries() const { return std::is_same_v<T, float> ? op_.d_q : op_.d_q_sum; }
 
   void make_score_gradients(int64_t first, int64_t rows, int64_t head) {
@@ -215,8 +215,8 @@ void add_query_block(BackwardBlock<T>& block, const RowBlock& queries) {
   block.store_queries(queries.first, queries.rows);
 }
 
-// Whether one task for each sequence and key/value head leaves threads idle for longer than the two products more that
-// smaller tasks take: five products become seven.
+// Load balance. One task per sequence and key/value head takes five products; smaller tasks, which recompute scores, take seven. Whether
+// the longest thread's share of five is more than an even share of seven.
 bool is_unbalanced(const Tensor& cu_seqlens, int64_t kv_heads, int64_t threads) {
   constexpr int64_t kMostThreads = 256;
   if (threads > kMostThreads) return true;
@@ -265,7 +265,7 @@ void attend_backward(const AttentionBackward& op, const CpuContext& context) {
   }
   const int64_t key_tasks = count_blocks(op.cu_seqlens, kKeys) * kv_heads, query_blocks = count_blocks(op.cu_seqlens, kQueries);
   parallel_for(context.pool, key_tasks + query_blocks * kv_heads, [&](int64_t task, int thread) {
-    // Long tasks first: keys are seen by all later queries, and queries see all earlier keys.
+    // Long tasks first: the first keys of a sequence are seen by most queries, and its last queries see most keys.
     if (task < key_tasks) {
       BackwardBlock<T> block(op, Sums::kKeys, task % kv_heads, context.thread_scratch(thread));
       add_key_block(block, row_block(op.cu_seqlens, kKeys, task / kv_heads));

@@ -7,8 +7,8 @@
 namespace limo::cuda {
 namespace {
 
-// Kernels of three kinds: for sm_90a, where rows can be loaded by TMA; for sm_80 and later, of any strides; and plain ones for
-// float32 and for heads that are too wide for the others.
+// Three kinds of kernels: sm_90a, where rows are aligned for TMA; sm_80 and later, with any strides; plain ones for float32 and for heads
+// that are too wide for the others.
 enum class Kernels { kSm90, kSm80, kPlain };
 
 bool loads_by_tma(const Tensor& rows) { return reinterpret_cast<uintptr_t>(rows.data) % 16 == 0 && rows.row_stride % 8 == 0; }
@@ -20,7 +20,7 @@ Kernels kernels_for(const CudaContext& context, int64_t head_dim, const Tensor& 
   return context.capability() == 90 && by_tma ? Kernels::kSm90 : Kernels::kSm80;
 }
 
-// The blocks of rows that thread blocks work on. All layers of a run have the same.
+// The list of blocks of rows, uploaded once per run: all layers share it.
 CudaContext::List<Block> blocks_of(CudaContext& context, const Tensor& cu_seqlens, int rows_per_block, BlockRows rows) {
   const int kind = 2 * rows_per_block + (rows == BlockRows::kKeys);
   return context.list<Block>(cu_seqlens, kind, [&] { return list_blocks(context.integers(cu_seqlens), cu_seqlens.rows, rows_per_block, rows); });

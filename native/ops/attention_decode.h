@@ -8,8 +8,8 @@
 // sequences may share pages. Grouped queries, scores, softmax and sums as in attention.h.
 namespace limo {
 
-// Keys that a task of attention_decode takes, in whole pages: the sums of the tasks are put together in order, so the result does
-// not depend on how many threads there are.
+// Split-K of attention_decode: keys of one task, whole pages. The partial results are combined in order, so the bits do not depend on the
+// number of threads.
 constexpr int64_t kDecodeSplitKeys = 512;
 constexpr int64_t kMostPageSize = 128;
 
@@ -61,8 +61,8 @@ struct AttentionPrefill {
                                                                     {"page_size", &AttentionPrefill::page_size}};
 };
 
-// One new token of each sequence: row t sees tokens 0 … lengths[t] − 1 of the sequence whose pages are row t of page_table. The keys
-// are taken in pieces of kDecodeSplitKeys, each with a softmax of its own, which are then put together.
+// One new token of each sequence: row t sees tokens 0 … lengths[t] − 1 of the sequence whose pages are row t of page_table. The keys are
+// split into pieces of kDecodeSplitKeys, each with its own softmax; the partial results are combined by their maxima (flash-decoding).
 struct AttentionDecode {
   static constexpr const char* kName = "attention_decode";
   Tensor out;         // [T, Q], written
@@ -90,7 +90,7 @@ struct AttentionDecode {
                                                                    {"page_size", &AttentionDecode::page_size}};
 };
 
-// Tasks that the keys of a row are cut into.
+// Number of pieces that the keys of a row are split into.
 LIMO_INLINE int64_t decode_splits(int64_t length) { return (length + kDecodeSplitKeys - 1) / kDecodeSplitKeys; }
 
 }  // namespace limo

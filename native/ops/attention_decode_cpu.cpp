@@ -56,7 +56,7 @@ void prefill(const AttentionPrefill& op, const CpuContext& context) {
                       });
 }
 
-// A piece of the keys of one row, for one key/value head.
+// One split: a piece of the keys of one row, for one key/value head.
 struct Piece {
   int64_t row, split, kv_head;
 };
@@ -67,16 +67,16 @@ LIMO_INLINE Piece piece_of(const int32_t* lengths, int64_t kv_heads, int64_t num
   return piece;
 }
 
-// A row of `partial`: sums of every head, their maxima and their totals.
+// Layout of a row of `partial`: weighted sums of values of every head, then their maxima, then their sums of exponentials.
 LIMO_INLINE float* partial_row(const AttentionDecode& op, int64_t row, int64_t split) {
   const int64_t most = decode_splits(op.page_table.cols * static_cast<int64_t>(op.page_size));
   return op.partial.row(row * most + split);
 }
 
-// Heads of a group that read the keys together, and the tile of sums that values are added to.
+// Heads of a group that share one pass over the keys, and the register tile of accumulators for values.
 constexpr int64_t kHeadsTogether = 8;
 constexpr int kTileHeads = 2, kTileVectors = 4;
-// From the scores of a head to those of the next: whole vectors of them are stored from any key on.
+// Pitch of scores between heads: whole vectors are stored from any key on.
 constexpr int64_t kScoreStride = kDecodeSplitKeys + kLanes;
 static_assert((kHeadsTogether * (kScoreStride + kMaxHeadDim) + kLanes * kMaxHeadDim) * 4 <= kScratchBytesPerThread);
 
@@ -135,8 +135,8 @@ LIMO_INLINE void add_all_values(float* sums, const float* weights, const Pages<T
   for (; d < dim; d += kLanes) add_values<Heads, 1>(sums, weights, pages, dim, d, smaller(kLanes, dim - d));
 }
 
-// The query heads of a group see the same keys. Keys and values are read where they lie: packing them, as many rows of queries do, would
-// take longer than the products of these few.
+// The query heads of a group see the same keys. Keys and values are not packed: with so few rows of queries packing would take longer than
+// the products.
 template <class T>
 void attend_piece(const AttentionDecode& op, const Piece& piece, float* scratch) {
   const int64_t dim = static_cast<int64_t>(op.head_dim), page_size = static_cast<int64_t>(op.page_size);
@@ -172,7 +172,7 @@ void attend_piece(const AttentionDecode& op, const Piece& piece, float* scratch)
   }
 }
 
-// Puts the pieces of a row and head together, in order. What comes first of the row's partial sums becomes their sum.
+// Combines the partial results of a row and head, in order, in place of the first.
 template <class T>
 void join_pieces(const AttentionDecode& op, int64_t row, int64_t head) {
   const int64_t dim = static_cast<int64_t>(op.head_dim), all_heads = op.q.cols / dim, splits = decode_splits(op.lengths.i32()[row]);

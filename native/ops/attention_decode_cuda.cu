@@ -34,15 +34,15 @@ struct AppendRows {
 // ---- attention_decode: the pieces of the keys, each with a softmax of its own, then all pieces of a row together ----
 
 constexpr int kDecodeThreads = 128, kDecodeWarps = kDecodeThreads / 32;
-// Blocks of a multiprocessor, at least: so many registers a thread has for the sums of eight heads.
+// Minimum of thread blocks per multiprocessor: it leaves a thread the registers for the accumulators of eight heads.
 constexpr int kDecodeBlocks = 4;
 constexpr int kSplitKeys = static_cast<int>(kDecodeSplitKeys);
-// Lanes that share a key: together they read 64 bytes of it at once, and sum what each has.
+// Lanes that share a key: together they load 64 bytes of it at once, then add up their partial dot products.
 constexpr int kLanesOfKey = 4, kKeysOfWarp = 32 / kLanesOfKey;
-// Query heads of a group that a block has at most: keys are read again for each further ones.
+// Most query heads of a group in one block: further heads read the keys again.
 constexpr int kMostHeads = 8;
 
-// A piece of the keys of one row.
+// One split: a piece of the keys of one row.
 struct Piece {
   int32_t row, split;
 };
@@ -61,8 +61,8 @@ struct DecodeArguments {
 
 int packs_of(int head_dim) { return (head_dim + kPackSize - 1) / kPackSize; }
 
-// Shared memory of a block: where the keys lie, then queries and scores, and where these were, sums of every group of threads that
-// has a key of its own.
+// Shared memory of a block: rows of the keys in the cache, then queries and scores; later, in place of queries and scores, the partial sums
+// of each group of threads.
 constexpr size_t kRowBytes = kSplitKeys * sizeof(int64_t);
 size_t decode_shared_bytes(int heads, int head_dim) {
   const int packs = packs_of(head_dim), columns = packs * kPackSize;
@@ -143,7 +143,8 @@ __global__ void __launch_bounds__(kDecodeThreads, kDecodeBlocks) attention_decod
     float maximum = -INFINITY, total = 0.0f;
     for (int key = lane; key < count; key += 32) maximum = fmaxf(maximum, p[key]);
     maximum = warp_maximum(maximum);
-    // The maximum is subtracted before the scale is applied: of scores around 1e32 the differences alone count.
+    // The maximum is subtracted before the scale is applied: at scores around 1e32 a fused scale·score − scale·maximum would be a rounding
+    // error far from 0, even at the maximum.
     for (int key = lane; key < count; key += 32) total += p[key] = expf((p[key] - maximum) * a.scale);
     total = warp_sum(total);
     if (lane != 0) continue;
@@ -170,7 +171,7 @@ __global__ void __launch_bounds__(kDecodeThreads, kDecodeBlocks) attention_decod
   }
 }
 
-// A channel of a row: its pieces in order.
+// Combines the splits of a row in order, a thread per channel.
 template <class T>
 struct JoinPieces {
   T* out;

@@ -23,7 +23,7 @@ struct AddRows {
   }
 };
 
-// Bits as they are, of whatever NaN.
+// Copies bits, so that any NaN keeps its payload.
 template <class T, int N>
 struct CopyRows {
   T* out;

@@ -5,7 +5,7 @@
 namespace limo::LIMO_ISA {
 namespace {
 
-// Threads share out the columns, not the tokens: two tokens may have the same id.
+// Tasks are blocks of columns, not of tokens: two tokens with the same id add to the same row.
 template <class T>
 void add_to_table(const EmbeddingBackward& op, const CpuContext& context) {
   for_column_blocks(context, op.d_table.cols, [&](int64_t first, int64_t columns) {

@@ -23,7 +23,7 @@ struct HeadNorm {
   static constexpr AttributeSpec<HeadNorm> kAttributes[] = {{"eps", &HeadNorm::eps}};
 };
 
-// As RmsNormBackward, head by head; d_weight[i] += Σ_t Σ_h d_out·x·rstd. Either gradient may be absent.
+// The gradient of HeadNorm: RmsNormBackward head by head, with d_weight[i] += Σ_t Σ_h d_out·x·rstd. Either gradient may be absent.
 struct HeadNormBackward {
   static constexpr const char* kName = "head_norm_backward";
   Tensor d_x;       // [T, Q], written

@@ -113,7 +113,7 @@ void run(const HeadNorm& op, CudaContext& context) {
   const bool packs_fit = takes_packs(op.out) && takes_packs(op.x) && vector_takes_packs(op.weight);
   with_pack(op.x.dtype, packs_fit, [&](auto element, auto size) {
     using T = decltype(element);
-    constexpr int N = size == 1 ? 1 : 4;  // so that a head of 128 channels busies all lanes
+    constexpr int N = size == 1 ? 1 : 4;  // a head of 128 channels then keeps all lanes busy
     const NormHeads<T, N> rows{op.out.row<T>(0), op.rstd.f32(), op.x.row<T>(0), op.weight.row<T>(0), op.out.row_stride, op.rstd.row_stride,
                                op.x.row_stride, op.x.rows, static_cast<uint32_t>(heads), static_cast<uint32_t>(dim), static_cast<float>(op.eps)};
     launch(head_norm_kernel<T, N>, dim3(static_cast<unsigned>((op.x.rows * heads + kWarps - 1) / kWarps)), dim3(kThreads), 0, context.stream(), rows);

@@ -12,7 +12,7 @@ constexpr int64_t kMaxScoredRows = 4096;
 //   token_loss[t] = log Σ_v exp(z[v]) − z[labels[t]]          (0 where not scored)
 //   loss = Σ_t loss_weights[t]·token_loss[t]
 //   d_z[v] = loss_weights[t]·(exp(z[v] − lse) − [v = labels[t]]),  d_hidden[t] = d_z·weight,  d_weight += d_zᵀ·hidden[t]
-// The rows are cut into as few chunks as R allows, of like size, by the number of scored rows alone.
+// The rows are split into the fewest chunks that R allows, of about the same size, by the number of scored rows alone.
 // Rows that are not scored are left out of the products; their d_hidden is 0. Either gradient may be absent; without both it only
 // evaluates. The loss is summed in double in the order of t.
 struct LinearCrossEntropy {

@@ -23,7 +23,7 @@ float softmax_row(float* z, int64_t vocabulary, int32_t label, float loss_weight
   const float max = reduce_max(largest);
   const Vec shift = splat(max);
   const float label_logit = z[label];
-  // Sums of a block of columns in float32, of the blocks in double: 150,000 addends would lose two digits.
+  // Float32 sums within a block of columns, double across blocks: 150,000 addends in float32 would lose two digits.
   constexpr int64_t kBlock = 1024;
   double total = 0;
   for (int64_t start = 0; start < vocabulary; start += kBlock) {
@@ -59,7 +59,7 @@ float softmax_row(float* z, int64_t vocabulary, int32_t label, float loss_weight
   return static_cast<float>(::log(total) + (static_cast<double>(max) - static_cast<double>(label_logit)));
 }
 
-// The next rows to score: their numbers go into `chunk`; returns how many, at most `limit`, and moves `t` on.
+// Collects the numbers of the next scored rows, at most `limit`, in `chunk`; returns how many and advances `t`.
 int64_t next_rows(const int32_t* labels, int64_t rows, int64_t limit, int64_t& t, int32_t* chunk) {
   int64_t count = 0;
   for (; t < rows && count < limit; ++t)
@@ -78,7 +78,7 @@ void project_and_score(const LinearCrossEntropy& op, const CpuContext& context) 
     if (op.d_hidden && labels[t] == kNotScored) __builtin_memset(op.d_hidden.row<T>(t), 0, row_bytes);
   });
 
-  // The numbers of a chunk's rows lie in thread 0's working memory, past what a matrix product uses.
+  // The row numbers of a chunk lie in thread 0's working memory, behind the part for matrix products.
   int32_t* chunk = reinterpret_cast<int32_t*>(context.scratch + kScratchBytesPerThread) - kMaxScoredRows;
   int64_t scored = 0, t = 0;
   for (int64_t row = 0; row < tokens; ++row) scored += labels[row] != kNotScored;
@@ -97,7 +97,7 @@ void project_and_score(const LinearCrossEntropy& op, const CpuContext& context) 
       op.token_loss.f32()[row] = softmax_row<T>(op.logits.row(r), vocabulary, labels[row], op.loss_weights.f32()[row], with_gradient);
     });
     if (!with_gradient) continue;
-    // The gradients of the logits lie in their rows.
+    // In place: the gradients of the logits overwrite them, row by row.
     const T* const d_z = reinterpret_cast<const T*>(op.logits.f32());
     const int64_t d_z_stride = op.logits.row_stride * static_cast<int64_t>(sizeof(float) / sizeof(T));
     if (op.d_hidden) {

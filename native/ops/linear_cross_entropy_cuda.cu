@@ -9,11 +9,11 @@ namespace limo::cuda {
 namespace {
 
 constexpr int32_t kNotScored = -100;
-// Threads for a row of logits, and how many each has in registers at once.
+// Threads per row of logits, and logits that each holds in registers.
 constexpr int kSoftmaxThreads = 512;
 constexpr int kLogitsPerThread = 8;
 
-// Rows `rows[i]` of `from` to rows i of `to`, or rows i of `from` to rows `rows[i]` of `to`.
+// Gather: row `rows[i]` of `from` to row i of `to`. Scatter: row i of `from` to row `rows[i]` of `to`.
 template <class T, int N, bool kScatters>
 struct MoveRows {
   T* to;
@@ -64,7 +64,7 @@ void clear_rows(CudaContext& context, const Tensor& to) {
 }
 
 struct SoftmaxRows {
-  float* logits;  // their gradients take their place, as numbers of type T from the start of the row
+  float* logits;  // overwritten by their gradients, of type T, from the start of the row
   float* token_loss;
   const int32_t *rows, *labels;
   const float* loss_weights;
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kSoftmaxThreads) softmax_rows_kernel(SoftmaxRo
       x[j] = i < r.vocabulary ? z[i] : -INFINITY;
       most = fmaxf(most, x[j]);
     }
-    // A thread without numbers so far has −∞, which must not be taken from itself.
+    // A thread that has had no numbers yet has −∞, and −∞ − −∞ would be NaN.
     if (most == -INFINITY) continue;
     total *= expf(largest - most);
     largest = most;
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(kSoftmaxThreads) softmax_rows_kernel(SoftmaxRo
   for (int lanes = 16; lanes > 0; lanes /= 2) {
     const float other_largest = __shfl_xor_sync(0xffffffffu, part.largest, lanes);
     const float other_total = __shfl_xor_sync(0xffffffffu, part.total, lanes);
-    // The lower lane's part first in both, so that both have the same bits.
+    // Both lanes add the lower lane's part first, so both get the same bits.
     const Softmax other{other_largest, other_total};
     part = threadIdx.x & lanes ? together(other, part) : together(part, other);
   }
@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(kSoftmaxThreads) softmax_rows_kernel(SoftmaxRo
       const int64_t i = tile + j * kSoftmaxThreads + threadIdx.x;
       if (i < r.vocabulary) x[j] = expf(z[i] - all.largest) * scale - (i == label ? weight : 0.0f);
     }
-    // Numbers of two bytes lie over logits of this and earlier tiles alone, and all have read those.
+    // In place: two-byte gradients overlap only logits of this and earlier tiles, which all threads have read.
     __syncthreads();
 #pragma unroll
     for (int j = 0; j < kLogitsPerThread; ++j) {

@@ -9,7 +9,7 @@ namespace {
 
 Matrix matrix(const Tensor& tensor, bool transposed = false) { return {tensor.data, tensor.dtype, tensor.row_stride, transposed}; }
 
-// Few enough for a bias of some hundred numbers to busy the device at 16,384 rows.
+// Rows per block: few enough that at 16,384 rows a bias of some hundred numbers still fills the device.
 constexpr int64_t kRowsPerBlock = 16;
 
 // A thread adds up N columns of a block of rows, in their order.

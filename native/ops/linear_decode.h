@@ -4,9 +4,9 @@
 
 namespace limo {
 
-// y[t,n] = Σ_k x[t,k]·weight[n,k] + bias[n], for the few rows of a step of generation: the weights are read once, at the speed of
-// memory. A row's numbers depend on that row alone, whatever the rows beside it and however many: that is what makes the tokens of a
-// sequence independent of its batch. Float32 sums in one fixed order.
+// y[t,n] = Σ_k x[t,k]·weight[n,k] + bias[n], for the few rows of a step of generation: the weights are read once, at the speed of memory. A
+// row's bits depend on that row alone, not on the other rows or their number: so a sequence's tokens do not depend on its batch. Float32
+// sums in one fixed order.
 struct LinearDecode {
   static constexpr const char* kName = "linear_decode";
   Tensor y;       // [T, N], written

@@ -10,14 +10,14 @@
 namespace limo::LIMO_ISA {
 namespace {
 
-// A tile of dot products: rows of x with rows of the weights, two sums each, in registers.
+// Register tile of dot products: rows of x by rows of the weights, with two accumulators each.
 #if defined(__AVX512F__) || defined(LIMO_NEON)
 constexpr int kRows = 6;
 #else
 constexpr int kRows = 3;
 #endif
 constexpr int kWeights = 2;
-// With a row or two the weights are read one after the other, as a stream, which is what memory is fastest at.
+// With one or two rows of x the weights are read one row after the other: a single stream has the highest memory bandwidth.
 constexpr int kFewRows = 2;
 
 // Task size, in bytes of weights. 8 tasks a thread absorb stragglers. Larger is better: the prefetch at a task's end warms the cache of a
@@ -42,7 +42,7 @@ struct Products {
 // lines turn, turn + turns, …
 template <int Rows, int Weights, class T, class Out>
 LIMO_INLINE void dot_tile(const Products<T, Out>& p, int64_t row, int64_t column, int64_t turn, int64_t turns, Vec* total) {
-  // Whole lines of the weights.
+  // Steps of k per prefetch: whole cache lines of the weights.
   constexpr int64_t kStepBytes = kStep<T> * static_cast<int64_t>(sizeof(T));
   constexpr int64_t kSteps = kStepBytes * 2 < kLineBytes ? kLineBytes / kStepBytes : 2, kLines = kSteps * kStepBytes / kLineBytes;
   Vec sum[2][Rows][Weights];
@@ -82,7 +82,8 @@ LIMO_INLINE void dot_tile(const Products<T, Out>& p, int64_t row, int64_t column
 LIMO_INLINE void put(float* to, float value) { *to = value; }
 LIMO_INLINE void put(Bf16* to, float value) { store_partial(to, splat(value), 1); }
 
-// `tiles` tiles of the same rows, one after the other, whose sums are added up together. Of more than one tile they are kLanes at most.
+// `tiles` tiles of the same rows, one after the other, with one horizontal reduction for all. More than one tile: at most kLanes sums in
+// all.
 template <int Rows, int Weights, class T, class Out>
 void multiply_tiles(const Products<T, Out>& p, int64_t row, int64_t column, int64_t tiles, int64_t turn, int64_t turns) {
   constexpr int kSums = Rows * Weights, kMost = (kSums + kLanes - 1) / kLanes * kLanes;
@@ -134,16 +135,16 @@ LIMO_INLINE int64_t weights_of_task(const Tensor& weight, int64_t threads) {
 }
 
 #if defined(__AMX_BF16__)
-// With AMX weights are rows of A where they lie, and rows of x are columns of B, packed once for all threads. A tile takes as long for one
-// row of x as for sixteen. Of one tile of weights at a time memory is read as fast as it goes; of two, which would share what is read of x,
-// at 85% of that.
+// With AMX the weights are A, read without packing, and rows of x are columns of B, packed once for all threads. A tile takes as long for
+// one row of x as for sixteen. One tile of weights at a time reaches full memory bandwidth; two, which would share loads of x, reach 85% of
+// it.
 constexpr int64_t kStepColumns = 2 * kAmxUnits, kColumnsAhead = 4 * kStepColumns;
-// Rows of x are packed in so many pairs at a time. Longer ones than fit are multiplied as without AMX.
+// Capacity for packed rows of x, in pairs. Rows that do not fit are multiplied without AMX.
 constexpr int64_t kPackedPairs = 1 << 20, kMostPackedColumns = 2 * kPackedPairs / kLanes - kStepColumns;
 static_assert(kPackedPairs * 4 <= kScratchBytesPerThread);
 
-// sums[weights][columns of the panel] = Σ_k weight·x for a tile of weights; `tail` is what is left of their rows after whole steps, filled
-// up with zeros.
+// sums[weights][columns of the panel] = Σ_k weight·x for a tile of weights; `tail` has the remainder of their rows after whole steps,
+// padded with zeros.
 template <int Vectors>
 LIMO_INLINE void multiply_weights(const Bf16* weight, int64_t stride, const Pair* tail, const Pair* panel, int64_t k,
                                   float (&sums)[kAmxRows][2 * kLanes]) {
@@ -161,7 +162,7 @@ LIMO_INLINE void multiply_weights(const Bf16* weight, int64_t stride, const Pair
   };
   int64_t i = 0;
   for (; i + kStepColumns <= k; i += kStepColumns) {
-    // The same rows a little later, then the next ones from their start.
+    // Prefetch the same rows kColumnsAhead later; near their end, the start of the next rows.
     const Bf16* ahead = weight + i + kColumnsAhead;
     if (i + kColumnsAhead >= k) ahead += kAmxRows * stride - k;
 #pragma GCC unroll 16
@@ -215,7 +216,7 @@ void multiply_packed_rows(const Tensor& x, const Tensor& weight, const Bf16* bia
 }
 #endif
 
-// y = x·weightᵀ + bias, for as many rows of x at a time as fit into working memory as factors.
+// y = x·weightᵀ + bias, in chunks of as many rows of x as working memory holds as factors.
 template <class T, class Out>
 void multiply(const Tensor& x, const Tensor& weight, const T* bias, Tensor y, const CpuContext& context) {
   const int64_t k = x.cols, columns = weight.rows, size = weights_of_task(weight, context.pool.threads());

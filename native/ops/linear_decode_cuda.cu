@@ -7,8 +7,8 @@
 namespace limo::cuda {
 namespace {
 
-// A block has some rows of the weights, which its threads read once, a pack of columns at a time in turn, for all of its rows of x.
-// Four rows of weights are 64 bytes a thread under way at once, and each number of x that is read serves four.
+// A block has kWeights rows of the weights, and reads them once for all of its rows of x. Threads take packs of columns, strided by the
+// block. Four rows keep 64 bytes a thread in flight, and each number of x that is loaded serves four products.
 constexpr int kColumnThreads = 128, kColumnWarps = kColumnThreads / 32;
 constexpr int kWeights = 4;
 constexpr int kMostRows = 8;
@@ -17,14 +17,14 @@ template <class T, class Out>
 struct DecodeProducts {
   Out* y;
   const T* x;
-  const int32_t* rows;  // of x, one for each of y; null: the same
+  const int32_t* rows;  // row of x for each row of y; null: the same row
   const T *weight, *bias;
   int64_t y_stride, x_stride, weight_stride;
   int row_count, row_groups, columns, weights;
 };
 
-// Sums of kCount numbers over the lanes of a warp, each by the same tree whatever kCount is: what a lane gets is the sum of number
-// lane / (32 / kCount). At each step a lane gives away half of the numbers that it has.
+// Reduces kCount numbers over the lanes of a warp, each by the same tree whatever kCount is. A lane gets the sum of number lane / (32 /
+// kCount). At each step a lane hands half of its numbers to its partner.
 template <int kCount>
 LIMO_DEVICE float warp_sums(float (&x)[kCount]) {
   const int lane = static_cast<int>(threadIdx.x % 32);
@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kColumnThreads) linear_decode_kernel(DecodePro
   const int thread = static_cast<int>(threadIdx.x), block = static_cast<int>(blockIdx.x);
   const int first_row = block % p.row_groups * kRows, first_weight = block / p.row_groups * kWeights;
   const T *x[kRows], *w[kWeights];
-  // Those beyond the last are the last once more.
+  // Rows beyond the last repeat it; their results are not stored.
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
     const int row = min(first_row + r, p.row_count - 1);
@@ -120,7 +120,7 @@ void run(const LinearDecode& op, CudaContext& context) {
   else multiply<float, float>(context, op.y, op.x, op.weight, op.bias, nullptr);
 }
 
-// The rows are read where they are: hidden_rows is not needed.
+// The kernel gathers rows by itself: hidden_rows is not needed.
 void run(const Logits& op, CudaContext& context) {
   if (op.hidden.dtype == DType::kBF16) multiply<Bf16, float>(context, op.logits, op.hidden, op.weight, {}, op.rows.i32());
   else multiply<float, float>(context, op.logits, op.hidden, op.weight, {}, op.rows.i32());

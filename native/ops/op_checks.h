@@ -4,7 +4,8 @@
 
 namespace limo {
 
-// What the shape letters of an operation do not say, checked once when a program is compiled; throws kProgramInvalid.
+// Relations between an operation's shapes and attributes that shape letters do not express, checked once when a program is compiled; throws
+// kProgramInvalid.
 template <class Op>
 void check(const Op&) {}
 template <> void check(const RmsNorm&);
@@ -22,7 +23,7 @@ template <> void check(const LinearDecode&);
 template <> void check(const Logits&);
 template <> void check(const Sample&);
 
-// What the values of inputs must satisfy for a run to stay inside its buffers; throws kInputInvalid.
+// Checks of input values that keep a run inside its buffers; throws kInputInvalid.
 template <class Op>
 void check_values(const Op&) {}
 template <> void check_values(const Embedding&);

@@ -33,7 +33,7 @@ void norm_rows_backward(const RmsNormBackward& op, const CpuContext& context) {
   };
   if (!op.d_weight) return for_rows(context, op.x.rows, input_gradient);
   for_rows_with_sums(context, op.x.rows, columns, op.d_weight.f32(), [&](int64_t t, float* sums) {
-    // The weight's gradient comes first: d_x may take the place of d_out.
+    // The weight's gradient comes first: d_x may overwrite d_out.
     add_weight_gradient(sums, op.d_out.row<T>(t), op.x.row<T>(t), op.rstd.f32()[t], columns);
     if (op.d_x) input_gradient(t);
   });

@@ -7,7 +7,7 @@
 namespace limo::cuda {
 namespace {
 
-// A block has one row. It goes over the row twice; the second time the numbers come from the cache of its multiprocessor.
+// A block has one row and reads it twice, the second time from L1.
 template <class T, int N>
 struct NormRows {
   T *out, *sum;
@@ -17,7 +17,7 @@ struct NormRows {
   uint32_t columns;
   float eps;
 
-  // The numbers that are normalised: x, or the sum with the residual as it is stored.
+  // Input of the norm: x, or x + residual rounded as it is stored.
   LIMO_DEVICE void take(float (&v)[N], int64_t row, uint32_t column) const {
     load<N>(v, x + row * x_stride + column);
     if (!residual) return;
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kThreads) rms_norm_kernel(NormRows<T, N> rows)
   for (uint32_t column = threadIdx.x * N; column < rows.columns; column += blockDim.x * N) {
     float v[N], w[N];
     rows.take(v, row, column);
-    // Here and not before: `sum` may be where x or the residual was.
+    // Stored here and not before: `sum` may overwrite x or the residual.
     if (rows.sum) store<N>(rows.sum + row * rows.sum_stride + column, v);
     load<N>(w, rows.weight + column);
 #pragma unroll
@@ -68,8 +68,7 @@ struct NormRowsBackward {
   uint32_t columns, rows_per_block;
 };
 
-// A block has some rows, one after the other; each thread keeps the sums of its columns in shared memory, which nobody else
-// touches.
+// A block goes through some rows. Each thread keeps the sums of its columns in its own part of shared memory, without barriers.
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads) rms_norm_backward_kernel(NormRowsBackward<T, N> r) {
   LIMO_DYNAMIC_SHARED(shared);
@@ -140,7 +139,7 @@ void run(const RmsNorm& op, CudaContext& context) {
 void run(const RmsNormBackward& op, CudaContext& context) {
   const bool packs_fit = takes_packs(op.d_x) && takes_packs(op.d_out) && takes_packs(op.d_sum) && takes_packs(op.x) &&
                          vector_takes_packs(op.weight);
-  // By the number of rows alone, not by the device: then the order of sums is the same on all.
+  // The number of blocks depends on the rows alone, not on the device, so the order of sums is the same on all devices.
   constexpr int64_t kMostBlocks = 512, kFewestRows = 8;
   const int64_t rows_per_block = std::max(kFewestRows, (op.x.rows + kMostBlocks - 1) / kMostBlocks);
   const int64_t blocks = (op.x.rows + rows_per_block - 1) / rows_per_block;

@@ -14,7 +14,7 @@ struct RotaryAngles {
 
   LIMO_DEVICE void operator()(uint32_t i) const {
     const uint32_t row = i / pairs, pair = i % pairs;
-    // In double: see rope.h.
+    // Angles in double: see rope.h.
     const double angle = static_cast<double>(positions[row]) * inverse_frequency[pair];
     cos[row * cos_stride + pair] = static_cast<float>(::cos(angle));
     sin[row * sin_stride + pair] = static_cast<float>(::sin(angle));

@@ -15,13 +15,13 @@ static_assert(kMostSampled * 8 <= kScratchBytesPerThread);
 
 LIMO_INLINE uint64_t units_of_weight(float weight) { return static_cast<uint64_t>(weight * kWeightUnits); }
 
-// The part of a sum of weights that a fraction of 0 to 1 is.
+// fraction · sum in fixed point, for a fraction from 0 to 1.
 LIMO_INLINE uint64_t part_of(uint64_t sum, float fraction) {
   const float in_range = fraction > 0 ? fraction < 1 ? fraction : 1.0f : 0.0f;
   return static_cast<uint64_t>(static_cast<double>(in_range) * static_cast<double>(sum));
 }
 
-// A number whose order is that of the float's value; of 0 and −0, which are equal, it is the same.
+// Radix key of a float: unsigned integers in the order of the values, the same one for 0 and −0.
 LIMO_INLINE uint32_t order_of(float z) {
   const float value = z + 0.0f;
   uint32_t bits;
@@ -71,7 +71,7 @@ void keep_until(Candidates& candidates, const float* z, uint64_t limit, const Am
   }
   for (int64_t i = 0; i < candidates.count; ++i)
     if (order_of(z[candidates.ids[i]]) == threshold) each = amount(candidates.weights[i]);
-  // Of the tokens at the threshold, which all weigh the same, as many as it takes.
+  // Ties: tokens at the threshold weigh the same, and as many of them are kept as the limit needs.
   uint64_t equal = each == 0 ? 0 : (limit - above + each - 1) / each;
   candidates.keep([&](int32_t id, float) {
     const uint32_t order = order_of(z[id]);
@@ -170,7 +170,7 @@ void run(const Sample& op, const CpuContext& context) {
   parallel_for(context.pool, op.logits.rows, [&](int64_t s, int thread) {
     float* const z = op.logits.row(s);
     if (op.penalty && op.penalty.f32()[s] != 1.0f) penalize(z, count, op.seen.row<int32_t>(s), op.penalty.f32()[s]);
-    // After the penalty, which may make an infinity of a number.
+    // Checked after the penalty, which may overflow.
     if (!all_finite(z, count)) {
       op.token.f32()[s] = -1;
       op.logprob.f32()[s] = 0;

@@ -16,12 +16,12 @@ constexpr int kNumbersAtOnce = 8;
 constexpr float kWeightUnits = 0x1p40f;
 constexpr int kDigitBits = 11, kDigits = 1 << kDigitBits;
 
-// What tokens are ordered by: z, largest first, then their ids, smallest first. No two are equal.
+// Sort key of a token: z, largest first, then its id, smallest first. No two are equal.
 constexpr int kIdBits = 21;
 constexpr uint64_t kLargestId = (1 << kIdBits) - 1;
 static_assert(kMostSampled <= static_cast<int64_t>(kLargestId));
 
-// A number whose order is that of the float's value; of 0 and −0, which are equal, it is the same.
+// Radix key of a float: unsigned integers in the order of the values, the same one for 0 and −0.
 LIMO_DEVICE uint32_t order_of(float z) {
   const uint32_t bits = __float_as_uint(z + 0.0f);
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
@@ -45,7 +45,7 @@ LIMO_DEVICE Digit digit_of(int number) {
   }
 }
 
-// What a block shares.
+// Shared memory of a block.
 struct SampleMemory {
   uint32_t low[kDigits], high[kDigits];  // a sum of weights for each digit, in two halves
   uint64_t sums[32];
@@ -54,7 +54,7 @@ struct SampleMemory {
   int digit;
 };
 
-// x of 64 bits over the lanes of a warp.
+// Warp sum of 64-bit integers.
 LIMO_DEVICE uint64_t other_lane(uint64_t x, int distance) {
   const uint32_t low = __shfl_xor_sync(0xffffffffu, static_cast<uint32_t>(x), distance);
   return static_cast<uint64_t>(__shfl_xor_sync(0xffffffffu, static_cast<uint32_t>(x >> 32), distance)) << 32 | low;
@@ -166,7 +166,7 @@ LIMO_DEVICE uint64_t find_threshold(const Candidates& candidates, int first, uin
     for_numbers(candidates.z, candidates.count, [&, shift = shift, same_in_warp = same_in_warp](float x, int id, int) {
       const uint64_t key = key_of(x, id), digits = key & digits_after;
       uint64_t own = id < candidates.count && (digits & known) == threshold ? amount(x, key) : 0;
-      // Not all at the same place at once.
+      // Where the warp shares the digit: one atomic for its sum instead of 32 at one address.
       if (same_in_warp) own = warp_total(own);
       if (own != 0 && (!same_in_warp || threadIdx.x % 32 == 0)) add_to_sum(memory, static_cast<uint32_t>(digits >> shift) & (kDigits - 1), own);
     });
@@ -180,7 +180,7 @@ LIMO_DEVICE uint64_t find_threshold(const Candidates& candidates, int first, uin
   return threshold;
 }
 
-// The part of a sum of weights that a fraction of 0 to 1 is.
+// fraction · sum in fixed point, for a fraction from 0 to 1.
 LIMO_DEVICE uint64_t part_of(uint64_t sum, float fraction) {
   const float in_range = fraction > 0 ? fraction < 1 ? fraction : 1.0f : 0.0f;
   return static_cast<uint64_t>(static_cast<double>(in_range) * static_cast<double>(sum));
@@ -207,7 +207,7 @@ LIMO_DEVICE int choose(Candidates& candidates, const SampleRows& r, unsigned row
   // The largest z weighs exactly 1, so one is left.
   if (min_p > 0) candidates.least_weight = min_p < 1 ? min_p : 1.0f;
   const uint64_t total = total_weight(candidates, memory), aim = part_of(total, r.uniform[row]);
-  // By rising id, until the sum passes the aim.
+  // Inverse transform sampling: in the order of ids, until the running sum passes the target.
   return static_cast<int>(kLargestId - find_threshold(candidates, kOrderDigits, aim < total ? aim + 1 : total, memory, weight));
 }
 

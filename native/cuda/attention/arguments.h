@@ -5,8 +5,8 @@
 #include "core/tensor.h"
 #include "cuda/attention/blocks.h"
 
-// What the kernels of attention are given (ops/attention.h says what they compute). Pointers are the device's; strides are
-// elements between rows; head h of a row begins at element h · head_dim. lse and delta have one number for each head of a row.
+// Arguments of the attention kernels; ops/attention.h has the formulas. Pointers are the device's; strides are elements between rows; head
+// h of a row begins at element h · head_dim. lse and delta have one number for each head of a row.
 namespace limo::cuda {
 
 template <class T>

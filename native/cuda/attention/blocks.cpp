@@ -12,7 +12,7 @@ std::vector<Block> list_blocks(const int32_t* cu_seqlens, int64_t count, int row
       blocks.push_back({cu_seqlens[s], length, block, 0});
     }
   }
-  // Rows of the other kind that a block meets.
+  // Cost of a block: rows of the other kind that it attends to, or that attend to it.
   const auto cost = [&](const Block& b) {
     const int32_t before = b.block * rows_per_block;
     return rows == BlockRows::kQueries ? std::min(b.length, before + rows_per_block) : b.length - before;

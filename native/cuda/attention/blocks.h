@@ -5,20 +5,20 @@
 
 namespace limo::cuda {
 
-// Consecutive rows of one sequence that a thread block works on: number `block` of those that its rows are cut into.
+// One work item of a thread block: block number `block` of a sequence, consecutive rows.
 struct Block {
-  int32_t first_row, length;  // of the whole sequence
+  int32_t first_row, length;  // first row and length of the whole sequence
   int32_t block;
   int32_t unused;
 };
 static_assert(sizeof(Block) == 16);
 
-// What the rows of the blocks are. Queries look at all keys before them, so later blocks cost more; keys are looked at by all
-// queries after them, so earlier blocks do.
+// Kind of rows. A query attends to all earlier keys, so later blocks of queries cost more; a key is attended to by all later queries, so
+// earlier blocks of keys cost more.
 enum class BlockRows { kQueries, kKeys };
 
-// All blocks of the sequences between `count` bounds, the costliest first: the device takes them in this order, and short ones
-// fill what long ones leave.
+// All blocks of the sequences between `count` bounds, most expensive first. The device schedules thread blocks in this order, so short ones
+// fill the tail.
 std::vector<Block> list_blocks(const int32_t* cu_seqlens, int64_t count, int rows_per_block, BlockRows rows = BlockRows::kQueries);
 
 }  // namespace limo::cuda

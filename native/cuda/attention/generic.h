@@ -3,9 +3,9 @@
 #include "cuda/attention/arguments.h"
 #include "cuda/device.h"
 
-// Attention for what the matrix units are not used for: float32, and heads of more than 128 channels. All sums are float32 and
-// in a fixed order. A block has 64 rows of one head; each row is one warp's. Of 32 rows of the other kind at a time, a lane first
-// computes the scores of one, and then sums its channels over all.
+// Attention without tensor cores: for float32, and for heads of more than 128 channels. All sums are float32 and in a fixed order. A thread
+// block has 64 rows of one head, a warp one row at a time. It goes through the rows of the other kind 32 at a time: first each lane
+// computes the score of one of them, then each lane sums its channels over all 32.
 namespace limo::cuda::generic {
 
 constexpr int kRows = 64;
@@ -29,7 +29,7 @@ LIMO_DEVICE float warp_sum(float value) {
   return value;
 }
 
-// What a warp shares: two rows of a head, and two factors for each of 32 rows.
+// Shared memory of a warp: two rows of a head, and two factors for each of 32 rows.
 struct WarpMemory {
   float row[2][kMostChannels];
   float factor[2][32];
@@ -45,8 +45,7 @@ LIMO_DEVICE float dot(const float* a, const T* b, int channels) {
   return sum;
 }
 
-// delta[t,h] = Σ_c d_out[t,h,c] · out[t,h,c]; a warp for each.
-// What a lane reads at once.
+// delta[t,h] = Σ_c d_out[t,h,c] · out[t,h,c]; a warp for each. Vector load of a lane.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Numbers {
   T values[N];
@@ -91,7 +90,8 @@ __global__ void __launch_bounds__(kThreads) attention_forward_kernel(AttentionAr
       const float score = lane < keys ? dot(memory.row[0], k + (first + lane) * a.k_stride, d) : -INFINITY;
       const float before = maximum;
       maximum = fmaxf(maximum, warp_maximum(score));
-      // The maximum is subtracted before the scale is applied: of scores around 1e32 the differences alone count.
+      // The maximum is subtracted before the scale is applied: at scores around 1e32 a fused scale·score − scale·maximum would be a
+      // rounding error far from 0, even at the maximum.
       const float p = expf((score - maximum) * a.scale), rescale = expf((before - maximum) * a.scale);
       sum = sum * rescale + warp_sum(p);
       memory.factor[0][lane] = p;

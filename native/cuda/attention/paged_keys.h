@@ -4,7 +4,7 @@
 
 #include "cuda/elements.h"
 
-// Keys and values in pages (ops/attention_decode.h), as the kernels of attention read them.
+// The paged cache of keys and values (ops/attention_decode.h), as the attention kernels read it.
 namespace limo::cuda {
 
 template <class T>
@@ -15,7 +15,7 @@ struct PagedKeys {
   int64_t table_stride;
   int page_shift;  // a page has 2^page_shift rows
 
-  // Where in the cache a token of a sequence lies.
+  // Row of the cache that holds a token of a sequence.
   LIMO_DEVICE int64_t row_of(int64_t sequence, int token) const {
     const int64_t page = page_table[sequence * table_stride + (token >> page_shift)];
     return page << page_shift | (token & ((1 << page_shift) - 1));

@@ -5,11 +5,11 @@
 
 #include "cuda/attention/paged_keys.h"
 
-// Attention of some tokens of a sequence to all before them, whose keys lie in pages. All sums are float32 and in an order that
-// depends on the place of a key in its sequence alone, so that it does not matter how a sequence is cut into runs.
+// Attention of new tokens of a sequence to all tokens before them, over a paged cache. Sums are float32, in an order that depends only on a
+// key's position in its sequence, so the bits do not depend on how a prompt is cut into runs.
 namespace limo::cuda {
 
-// Consecutive rows of one sequence. `left` are those of the run from the first on, later blocks included.
+// A block: consecutive rows of one sequence. `left` counts the sequence's rows in this run from the block's first on.
 struct PrefillBlock {
   int32_t first_row, rows, left, sequence;
 };
@@ -28,12 +28,12 @@ struct PrefillArguments {
 };
 
 constexpr int kPrefillWarps = 4, kPrefillThreads = 32 * kPrefillWarps;
-// Blocks whose shared memory a multiprocessor has room for, with heads of 128 channels.
+// Thread blocks per multiprocessor that shared memory allows, with heads of 128 channels.
 constexpr int kPrefillBlocks = 3;
-// Channels that a lane takes at once, of heads that are laid out for whole ones in shared memory.
+// Vector width: a lane takes a quad of channels at once; heads are padded to whole quads in shared memory.
 constexpr int kQuad = 4;
 
-// Rows of a warp, keys of a lane, and quads of channels of a lane: as many sums as registers hold beside the rest.
+// Register tile: rows of a warp, keys of a lane, quads of channels of a lane. As many accumulators as registers hold.
 template <int kRowsOfWarp, int kKeysOfLane, int kQuadsOfLane>
 struct PrefillTile {
   static constexpr int kRows = kRowsOfWarp, kLaneKeys = kKeysOfLane, kQuads = kQuadsOfLane;
@@ -41,7 +41,7 @@ struct PrefillTile {
   static constexpr int kBlockRows = kRows * kPrefillWarps;
   static constexpr int kMostChannels = 32 * kQuad * kQuads;
 
-  // Numbers between keys in shared memory: an odd number of quads, so that the keys of eight lanes lie in different banks.
+  // Pitch of keys in shared memory: an odd number of quads, so that the keys of eight lanes lie in different banks.
   static constexpr int pitch(int quads) { return kQuad * (quads | 1); }
 };
 using NarrowTile = PrefillTile<8, 2, 1>;
@@ -50,7 +50,7 @@ using WideTile = PrefillTile<4, 1, 4>;
 inline int quads_of(int head_dim) { return (head_dim + kQuad - 1) / kQuad; }
 inline int prefill_rows(int head_dim) { return head_dim <= NarrowTile::kMostChannels ? NarrowTile::kBlockRows : WideTile::kBlockRows; }
 
-// The later rows of a sequence, which cost more, first.
+// Later rows of a sequence cost more: they come first.
 inline std::vector<PrefillBlock> list_prefill_blocks(const int32_t* cu_seqlens, int64_t count, int rows_per_block) {
   std::vector<PrefillBlock> blocks;
   for (int64_t s = count - 2; s >= 0; --s) {
@@ -61,7 +61,7 @@ inline std::vector<PrefillBlock> list_prefill_blocks(const int32_t* cu_seqlens, 
   return blocks;
 }
 
-// Shared memory of a block: where the keys of a tile lie in the cache, the keys, the queries, and the probabilities of each warp.
+// Shared memory of a block: cache rows of a tile's keys, the keys, the queries, and the probabilities of each warp.
 template <class Tile>
 struct PrefillMemory {
   static constexpr size_t kRowBytes = Tile::kKeys * sizeof(int64_t);
@@ -82,7 +82,7 @@ struct PrefillMemory {
   }
 };
 
-// The keys [first, first + count) of a sequence, a warp for each.
+// Loads keys [first, first + count) of a sequence and their rows of the cache, one key per warp at a time.
 template <class Tile, bool kPacks, class T>
 LIMO_DEVICE void stage_keys(const PrefillMemory<Tile>& memory, const PrefillArguments<T>& a, int64_t sequence, int first, int count, int channel) {
   const int lane = static_cast<int>(threadIdx.x % 32), quads = (a.head_dim + kQuad - 1) / kQuad, pitch = Tile::pitch(quads);
@@ -128,8 +128,8 @@ LIMO_DEVICE void score_tile(float (&score)[Tile::kLaneKeys][Tile::kRows], const 
   }
 }
 
-// Scores of a tile become probabilities in shared memory, [kKeys, kRows]: 0 for keys that a row does not see. Row r sees `seen` + r of
-// the tile's keys.
+// Softmax: scores of a tile become probabilities in shared memory, [kKeys, kRows], 0 where masked. Row r sees the first `seen` + r of the
+// tile's keys.
 template <class Tile>
 LIMO_DEVICE void softmax_tile(float (&score)[Tile::kLaneKeys][Tile::kRows], RunningRows<Tile>& rows, float* probabilities, int seen, float scale) {
   const int lane = static_cast<int>(threadIdx.x % 32);
@@ -142,7 +142,8 @@ LIMO_DEVICE void softmax_tile(float (&score)[Tile::kLaneKeys][Tile::kRows], Runn
       largest = fmaxf(largest, score[j][r]);
     }
     const float before = rows.maximum[r], maximum = fmaxf(before, warp_maximum(largest));
-    // The maximum is subtracted before the scale is applied: of scores around 1e32 the differences alone count.
+    // The maximum is subtracted before the scale is applied: at scores around 1e32 a fused scale·score − scale·maximum would be a rounding
+    // error far from 0, even at the maximum.
     const float rescale = expf((before - maximum) * scale);
     rows.maximum[r] = maximum;
     rows.total[r] *= rescale;
@@ -209,7 +210,7 @@ __global__ void __launch_bounds__(kPrefillThreads, kPrefillBlocks) attention_pre
     load_padded<kQuad, kPacks>(x, a.q + (block.first_row + row) * a.q_stride + head * d, quad * kQuad, d);
     store<kQuad>(memory.queries + i * kQuad, x);
   }
-  // Tokens that the block's first and last row see, and the warp's.
+  // Lengths of the causal mask for the block's first and last row, and for the warp's.
   const int seen = a.lengths[block.sequence] - block.left + 1, last_seen = seen + block.rows - 1;
   const int warp_row = warp * Tile::kRows, warp_rows = min(Tile::kRows, block.rows - warp_row);
   const int warp_seen = seen + warp_row, warp_last_seen = warp_seen + warp_rows - 1;
@@ -226,7 +227,7 @@ __global__ void __launch_bounds__(kPrefillThreads, kPrefillBlocks) attention_pre
       for (int c = 0; c < kQuad; ++c) rows.out[r][i][c] = 0.0f;
   }
   for (int first = 0; first < last_seen; first += Tile::kKeys) {
-    __syncthreads();  // what was staged before has been read
+    __syncthreads();  // the last tile in shared memory has been read by all
     stage_keys<Tile, kPacks>(memory, a, block.sequence, first, min(Tile::kKeys, last_seen - first), kv_channel);
     __syncthreads();
     if (warp_rows <= 0 || first >= warp_last_seen) continue;

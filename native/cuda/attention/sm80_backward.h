@@ -3,11 +3,11 @@
 #include "cuda/attention/arguments.h"
 #include "cuda/attention/sm80_tiles.h"
 
-// The backward pass for sm_80 and later, without atomic additions: one kernel walks over queries and keeps the gradients of its
-// keys and values in registers, another walks over keys and keeps those of its queries, and both compute the probabilities
-// again. A block has 64 rows, a warp 16 of them. Of the two tiles that a step needs, the one that is needed until its end has
-// two places, so that the next one is on its way all the time; the other is free in the middle of the step and is loaded then.
-// That makes 80 KB at 128 channels, and two blocks on a multiprocessor of sm_80.
+// The backward pass for sm_80 and later, without atomic additions: one kernel walks over queries and keeps the gradients of its keys and
+// values in registers, another walks over keys and keeps those of its queries, and both compute the probabilities again. A block has 64
+// rows, a warp 16 of them. Of the two tiles that a step needs, the one that is needed until its end has two places, so that the next one is
+// on its way all the time; the other is free in the middle of the step and is loaded then. Shared memory is 80 KB at 128 channels: two
+// blocks per multiprocessor of sm_80.
 namespace limo::cuda::sm80 {
 
 constexpr int kRows = 16 * kWarps;
@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(kThreads) attention_backward_keys_kernel(Atten
   constexpr int kTile = kTileBytes<D, kRows>;
   const SharedTile key_tile = {shared, shared_address(shared)};
   const SharedTile value_tile = key_tile.at(kTile), query_tiles = key_tile.at(2 * kTile), d_out_tile = key_tile.at(4 * kTile);
-  float* const statistics = reinterpret_cast<float*>(shared + 5 * kTile);  // of two blocks of queries: lse · log2(e), delta
+  float* const statistics = reinterpret_cast<float*>(shared + 5 * kTile);  // [2 blocks of queries][2]: lse · log2(e), delta
   const Block block = a.key_blocks[blockIdx.x];
   const int kv_head = static_cast<int>(blockIdx.y), group = a.heads / a.kv_heads, d = a.head_dim;
   const int64_t start = block.first_row;
@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kThreads) attention_backward_keys_kernel(Atten
   const HeadRows<const Bf16> v = {a.v + start * a.v_stride + kv_head * d, a.v_stride, block.length, d, aligned};
 
   const int first_key = block.block * kRows, warp_row = warp_index() * 16, lane = lane_index();
-  // Blocks of queries from that of the keys on, for one head after the other.
+  // Loop over the blocks of queries from the diagonal on, head after head.
   const int query_blocks = (block.length + kRows - 1) / kRows - block.block, steps = query_blocks * group;
   const float scale_log2 = a.scale * kLog2E;
 
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(kThreads) attention_backward_keys_kernel(Atten
       const int query = first_query + static_cast<int>(threadIdx.x);
       const bool exists = query < block.length;
       float* const to = statistics + step % 2 * 2 * kRows + threadIdx.x;
-      // A query that does not exist has the probability exp2(−∞) = 0.
+      // Queries beyond the sequence get lse = ∞, so their probability exp2(−∞) is 0.
       to[0] = exists ? a.lse[(start + query) * a.lse_stride + head] * kLog2E : INFINITY;
       to[kRows] = exists ? a.delta[(start + query) * a.delta_stride + head] : 0.0f;
     }
@@ -188,7 +188,7 @@ __global__ void __launch_bounds__(kThreads) attention_backward_queries_kernel(At
 
   cp_async_wait<0>();
   const HeadRows<Bf16> to = {a.d_q + start * a.d_q_stride + head * d, a.d_q_stride, block.length, d, aligned};
-  // A warp alone read these rows of the tile of queries.
+  // No barrier: only this warp has read these rows of the tile of queries.
   store_rows<D>(to, first_query + warp_row, d_q.values[0], {a.scale, a.scale}, query_tile, warp_row);
 }
 

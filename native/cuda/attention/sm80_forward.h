@@ -3,9 +3,9 @@
 #include "cuda/attention/arguments.h"
 #include "cuda/attention/sm80_tiles.h"
 
-// The forward pass for sm_80 and later. A block has kQueries rows of one head and walks over the keys before them, 64 at a time;
-// a warp has 16 · kRowTiles of the rows and keeps their sums in registers. While scores are computed the values are on
-// their way, and while values are summed the next keys are.
+// The forward pass for sm_80 and later. A block has kQueries rows of one head and walks over the keys before them, 64 at a time; a warp has
+// 16 · kRowTiles of the rows and keeps their sums in registers. Software pipelining: values are loaded while scores are computed, the next
+// keys while values are summed.
 namespace limo::cuda::sm80 {
 
 constexpr int kRowTiles = 2;
@@ -22,8 +22,9 @@ struct RowState {
   float sum[2] = {0.0f, 0.0f};
 };
 
-// Turns scores into probabilities relative to the new maximum, and rescales what was summed relative to the old one. The
-// maximum is subtracted before the scale is applied: of scores around 1e32 the differences alone count.
+// Turns scores into probabilities relative to the new maximum, and rescales what was summed relative to the old one. The maximum is
+// subtracted before the scale is applied: at scores around 1e32 a fused scale·score − scale·maximum would be a rounding error far from 0,
+// even at the maximum.
 template <int D>
 LIMO_DEVICE void update_softmax(RowState& state, float (&scores)[kKeyTiles][4], float (&sums)[D / 8][4], float scale_log2) {
 #pragma unroll
@@ -53,7 +54,7 @@ LIMO_DEVICE void update_softmax(RowState& state, float (&scores)[kKeyTiles][4], 
   }
 }
 
-// Keys after a row's own do not exist for it; those beyond the sequence are after every row.
+// Causal mask: keys after a row's own. Keys beyond the sequence are after every row, so the same test masks them.
 LIMO_DEVICE void hide_later_keys(float (&scores)[kKeyTiles][4], int first_key, int first_row) {
   const int lane = lane_index();
 #pragma unroll

@@ -36,7 +36,7 @@ struct SharedTile {
 template <int D, int Rows>
 constexpr int kTileBytes = Rows * D * 2;
 
-// Where a chunk of a row lies. The exclusive or spreads the same chunk of eight consecutive rows over all banks.
+// Swizzle: position of a chunk of a row. The exclusive or spreads the same chunk of eight consecutive rows over all banks.
 template <int D>
 LIMO_DEVICE uint32_t chunk_offset(int row, int chunk) {
   return static_cast<uint32_t>(row * D * 2 + ((chunk ^ (row & 7)) << 4));
@@ -53,7 +53,8 @@ LIMO_DEVICE uint4 read_chunk(const Bf16* from, int count) {
   return make_uint4(words[0], words[1], words[2], words[3]);
 }
 
-// Starts to load rows first_row … first_row + Rows − 1; zeros where there is no row or no channel. The caller commits and waits.
+// Starts an asynchronous copy of rows first_row … first_row + Rows − 1, zeros where there is no row or no channel. The caller commits and
+// waits.
 template <int D, int Rows>
 LIMO_DEVICE void load_tile(const SharedTile& to, const HeadRows<const Bf16>& from, int first_row) {
   // A thread's chunks are below one another, a multiple of eight rows apart.
@@ -71,7 +72,7 @@ LIMO_DEVICE void load_tile(const SharedTile& to, const HeadRows<const Bf16>& fro
   }
 }
 
-// Sums of a warp: M times 16 rows of 8 N columns.
+// Accumulators of a warp: M times 16 rows of 8 N columns.
 template <int M, int N>
 struct Sums {
   float values[M][N][4];
@@ -113,8 +114,8 @@ LIMO_DEVICE void multiply_transposed(Sums<M, N>& sums, uint32_t a_tile, int row,
   }
 }
 
-// sums[16 M][D] += factors[16 M][8 N] · tile[8 N][D]. The sums of one product are laid out as the factors of the next; they are
-// rounded to bfloat16 here.
+// sums[16 M][D] += factors[16 M][8 N] · tile[8 N][D]. The accumulators of one product have the layout of the next one's A fragments; they
+// are rounded to bfloat16 here.
 template <int D, int M, int N>
 LIMO_DEVICE void multiply(Sums<M, D / 8>& sums, const Sums<M, N>& factors, uint32_t tile) {
   const int lane = lane_index();
@@ -143,8 +144,8 @@ LIMO_DEVICE void multiply(Sums<M, D / 8>& sums, const Sums<M, N>& factors, uint3
   }
 }
 
-// Writes a warp's 16 rows, factor[i] times the sums of rows 8 i …, to rows first_row … . They go through rows `row` … of a tile
-// that nobody else uses any more, so that 16 bytes at a time reach global memory.
+// Writes a warp's 16 rows, factor[i] times the sums of rows 8 i …, to rows first_row … . Staged through rows `row` … of a tile that no
+// other warp uses any more, so that global stores have 16 bytes a lane.
 template <int D>
 LIMO_DEVICE void store_rows(const HeadRows<Bf16>& to, int first_row, const float (&sums)[D / 8][4], const float (&factor)[2],
                             const SharedTile& tile, int row) {

@@ -26,7 +26,7 @@ struct KeysShape {
   static constexpr int kArrivals = 32 + 1;
 };
 
-// The queries that see a block of keys: blocks `first` … `end` − 1 of kQueries, for each head of the group.
+// Loop bounds of a block of keys: the blocks of kQueries queries that see it, `first` … `end` − 1, for each head of the group.
 template <int kHeadDim>
 struct KeysWork {
   static constexpr int kQueries = KeysShape<kHeadDim>::kQueries;

@@ -2,11 +2,11 @@
 
 #include "cuda/attention/sm90_softmax.h"
 
-// What the two kernels of the backward pass share. Both have a warp that loads and two warpgroups that compute 64 rows each; a thread
-// block owns a tile of keys (or queries) and goes through a ring of tiles of the others.
+// Parts shared by the two backward kernels. Both are warp-specialised: one producer warp loads, two consumer warpgroups compute 64 rows
+// each. A thread block owns a tile of keys (or queries) and goes through a ring buffer of tiles of the others.
 namespace limo::cuda::sm90 {
 
-constexpr int kBackwardRows = 2 * kWarpgroupRows;  // of a block of keys, and of one of queries
+constexpr int kBackwardRows = 2 * kWarpgroupRows;  // rows of a block of keys, or of queries
 constexpr int kBackwardThreads = 3 * kWarpgroup;
 constexpr int kBackwardProducerRegisters = 24, kBackwardConsumerRegisters = 240;
 
@@ -49,7 +49,7 @@ struct BackwardShared {
   LIMO_DEVICE uint32_t full(int stage) const { return base + kBarrierOffset + 8 * (1 + stage); }
   LIMO_DEVICE uint32_t empty(int stage) const { return base + kBarrierOffset + 8 * (1 + kStages + stage); }
 
-  // One thread. `arrivals`: those of the loading warp at a stage that is full.
+  // One thread. `arrivals`: how many threads of the producer warp arrive at a stage's full barrier.
   LIMO_DEVICE void init_barriers(int arrivals) const {
     mbarrier_init(owned_full(), 1);
     for (int stage = 0; stage < kStages; ++stage) {

@@ -29,7 +29,7 @@ struct ForwardShape {
   // (of 240 with two warpgroups) and 128 at 64 columns (of 160 with three). More rows a tile read K and V less often.
   static constexpr int kConsumers = kHeadDim == 64 ? 3 : 2;
   static constexpr int kProducerRegisters = kHeadDim == 64 ? 32 : 24, kConsumerRegisters = kHeadDim == 64 ? 160 : 240;
-  // 128 KB of keys and values under way.
+  // Depth of the ring buffer: 128 KB of keys and values in flight.
   static constexpr int kStages = kHeadDim == 64 ? 4 : 2;
   static constexpr int kRows = kConsumers * kWarpgroupRows, kKeys = 128;
   static constexpr int kThreads = (kConsumers + 1) * kWarpgroup;
@@ -76,9 +76,9 @@ struct ForwardShared {
   }
 };
 
-// One tile: the queries of a block and a head. Blocks are listed longest first and the heads of a block follow each other, so that
-// those of a group read the same keys at the same time. Rounds of a persistent grid go through the list in alternating directions:
-// whoever had the longest of one gets the shortest of the next, and all finish together.
+// One tile: the queries of a block and a head. Blocks are listed longest first, and heads of a block follow each other, so that heads of a
+// group read the same keys at the same time. Rounds of the persistent grid walk the list in alternating directions: a thread block with the
+// longest tile of one round gets the shortest of the next, and all finish together.
 struct ForwardItem {
   Block block;
   int head;
@@ -135,7 +135,7 @@ struct Turns {
   }
   LIMO_DEVICE void wait() const { named_barrier_sync(kTurnBarriers + consumer, 2 * kWarpgroup); }
   LIMO_DEVICE void pass() const { named_barrier_arrive(kTurnBarriers + (consumer + 1) % kConsumers, 2 * kWarpgroup); }
-  // Takes the turn that the last warpgroup passed on at its end: all barriers are complete then.
+  // Consumes the turn that the last warpgroup passed on, so that all named barriers are complete at the end of the kernel.
   LIMO_DEVICE void finish() const {
     if (consumer == 0) wait();
   }

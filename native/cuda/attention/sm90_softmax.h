@@ -4,7 +4,7 @@
 
 namespace limo::cuda::sm90 {
 
-// What turns scores into exponents of 2.
+// Factor from scores to exponents of 2.
 struct ScoreScale {
   float log2;        // scale · log2(e)
   float large_log2;  // the next power of two
@@ -21,7 +21,7 @@ struct SoftmaxRows {
 
   float maximum[2] = {-INFINITY, -INFINITY};
   float reference[2] = {-INFINITY, -INFINITY};
-  float sum[2] = {0, 0};  // of this lane's columns alone, until finish()
+  float sum[2] = {0, 0};  // partial sum over this lane's columns, until finish()
 
   // Turns a block of scores into p. `correction`: what to multiply the rows of earlier blocks with.
   template <int R>
@@ -60,7 +60,8 @@ struct SoftmaxRows {
   LIMO_DEVICE float lse(int r, float scale) const { return fmaf(maximum[r], scale, logf(sum[r])); }
 };
 
-// Puts `hidden` where the key comes after the query; rows of the next sequence are after it too. S has rows of queries and columns of keys.
+// Causal mask: `hidden` where the key comes after the query. Rows of the next sequence come after it too. S has rows of queries and columns
+// of keys.
 template <int R>
 LIMO_DEVICE void mask_future_keys(float (&s)[R], int first_query, int first_key, float hidden) {
   const int ahead = first_key + accumulator_column() - first_query - accumulator_row();

@@ -4,11 +4,11 @@
 #include "cuda/attention/blocks.h"
 #include "cuda/hopper.h"
 
-// What the attention kernels for sm_90a share: tiles in shared memory, their products, the ring of stages between the warps
-// that load and those that compute, and stores. A warpgroup (4 warps) owns 64 rows of a tile; in its accumulators, value
+// Parts shared by the attention kernels for sm_90a: tiles in shared memory, their products, the ring buffer between producer and consumer
+// warps, and stores. A warpgroup (4 warps) owns 64 rows of a tile; in its accumulators, value
 // 4j + 2r + e of a lane is row 16·warp + lane/4 + 8r and column 8j + 2·(lane mod 4) + e.
 //
-// The bodies of these kernels exist in code for sm_90a only; other targets of the same file compile them empty.
+// Kernel bodies exist for sm_90a only; other targets compile them empty.
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define LIMO_SM90A 1
 #else
@@ -99,7 +99,7 @@ LIMO_DEVICE void clear(float (&d)[R]) {
   for (int i = 0; i < R; ++i) d[i] = 0;
 }
 
-// Which of a ring of stages is next, and the parity of the phase that its barriers complete next.
+// Position in the ring buffer: the next stage, and the parity of the phase that its barriers complete next.
 template <int kStages>
 struct Ring {
   int stage = 0;
@@ -112,16 +112,16 @@ struct Ring {
   }
 };
 
-// Number of this warpgroup, the same in a warp's lanes also in the compiler's eyes.
+// Number of this warpgroup, by a shuffle, so that the compiler knows it to be uniform over the warp.
 LIMO_DEVICE int warpgroup_index() { return __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x / kWarpgroup), 0); }
 
 // The row of a warpgroup's 64 that r = 0 of this lane stands for; r = 1 is 8 further.
 LIMO_DEVICE int accumulator_row() { return static_cast<int>(threadIdx.x % kWarpgroup / 32 * 16 + threadIdx.x % 32 / 4); }
 
-// And the column that value 0 stands for.
+// The column that value 0 stands for.
 LIMO_DEVICE int accumulator_column() { return 2 * static_cast<int>(threadIdx.x % 4); }
 
-// words[j] of lane t of a quad goes to words[t] of lane j.
+// Transposes a quad's 4 × 4 words: words[j] of lane t goes to words[t] of lane j.
 LIMO_DEVICE void transpose_quad(uint32_t (&words)[4]) {
   const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
 #pragma unroll

@@ -12,9 +12,9 @@ namespace limo::cuda::emulator {
 class Block;
 struct Fiber;
 
-constexpr int kMostColumns = 256;  // of a wgmma
+constexpr int kMostColumns = 256;  // N of a wgmma
 
-// A tile that TMA has been asked for and not delivered.
+// A TMA load in flight.
 struct TmaLoad {
   uint32_t to, barrier;
   TensorMap map;
@@ -39,7 +39,7 @@ struct WgmmaProduct {
   Accumulator* accumulator = nullptr;
 };
 
-// What a warp has in flight, oldest first.
+// Products of a warp in flight, oldest first.
 struct WgmmaQueue {
   bool fenced = false;
   std::vector<WgmmaProduct> products;
@@ -52,15 +52,15 @@ struct WgmmaQueue {
 class AsyncProxy {
  public:
   void start(Block& block, int warps);
-  // What a block left undone, or nullptr.
+  // The kind of work that a block left in flight at its end, or nullptr.
   const char* unfinished() const;
-  // Delivers some tile of those under way; false if there is none.
+  // Delivers one of the tiles in flight; false if there is none.
   bool deliver_one(Block& block, Fiber& during);
-  // In most blocks tiles come when nobody can go on without them; in some, any time.
+  // In most blocks tiles arrive only when no thread can go on without them; in some, at random times.
   void maybe_deliver(Block& block, Fiber& during);
 
-  // What these units see of shared memory: TMA's tiles, and what threads stored there before a fence_proxy_async. Fences of all
-  // threads are taken together: one that some threads lack is not found, one that all lack is.
+  // Shared memory as the asynchronous proxy sees it: tiles written by TMA, and threads' stores before a fence_proxy_async. One thread's
+  // fence counts for all threads: a fence that all threads lack is found, one that some lack is not.
   const unsigned char* view(uint32_t address) const;
   void publish_stores();
   void write(uint32_t address, const void* bytes, size_t count);

@@ -15,7 +15,7 @@ namespace {
 
 }  // namespace
 
-// What a fiber does: threads of blocks, one after another.
+// Main loop of a fiber: runs threads of blocks, one after another.
 void run_fiber() {
   Fiber& fiber = *fiber_that_runs();
   while (true) {
@@ -135,7 +135,7 @@ Fiber* Block::prepare(int thread) {
   return fiber;
 }
 
-// Who runs while this thread waits; it may be the same one, if what it waits for has come.
+// The thread that runs while this one waits; itself, if its wait is over.
 Fiber* Block::choose_other(Fiber& thread, Wait reason) {
   thread.waits_for = reason;
   if (undisturbed_ == &thread) undisturbed_ = nullptr;
@@ -160,7 +160,7 @@ void Block::run_others(Fiber& thread, Wait reason) {
   if (fiber != &thread) switch_to(&thread.stack_pointer, fiber);
 }
 
-// Goes on after some thread of a warp, or of any.
+// Resumes after some thread of a warp, or of any.
 void Block::yield(Fiber& thread, int to_warp) {
   const int next = choose(to_warp, &thread);
   if (next < 0) return;

@@ -17,8 +17,8 @@ constexpr int kWarp = 32;
 constexpr int kMostThreads = 1024;
 constexpr int kMostWarps = kMostThreads / kWarp;
 constexpr int kNamedBarriers = 16;
-// Where dynamic shared memory starts, as on processors since sm_80; so an address computed without shared_address() is one
-// that nobody may use.
+// Offset of dynamic shared memory in the shared window, as on devices since sm_80: an address computed without shared_address() is then
+// invalid.
 constexpr uint32_t kFirstSharedAddress = 1024;
 constexpr size_t kSharedAlignment = 1024;
 
@@ -41,10 +41,10 @@ struct Warp {
   Fiber* lanes[kWarp] = {};
 };
 
-// Does what the lanes of a warp do together, from the arguments of all of them.
+// Executes a warp collective, from the arguments of all of its lanes.
 using CollectiveBody = void (*)(Block& block, Fiber& last, Warp& warp);
 
-// Of __syncthreads (number 0) and of named barriers.
+// State of a barrier: __syncthreads (number 0) or a named one.
 struct Barrier {
   int arrived = 0;
   int threads = 0;  // it is for so many; 0: nobody has arrived
@@ -96,7 +96,7 @@ class Block {
   dim3 index, size, grid;
   unsigned char* shared = nullptr;
   Warp warps[kMostWarps];
-  AsyncProxy proxy;  // what TMA and wgmma have in flight
+  AsyncProxy proxy;  // TMA and wgmma, and their work in flight
 
   // ---- for the signal handler ----
   void* scheduler_stack_pointer = nullptr;
@@ -126,7 +126,7 @@ class Block {
   int alive_ = 0;
   uint64_t random_state_ = 1;
   bool ascending_ = true;               // the order of lanes
-  uint32_t yield_odds_ = 1;             // of how many arrivals one lets others go first
+  uint32_t yield_odds_ = 1;             // one in so many arrivals yields to other threads
   const Fiber* undisturbed_ = nullptr;  // does not yield until it has to wait
   Barrier barriers_[kNamedBarriers];
   std::vector<Fiber*> mbarrier_waiters_;

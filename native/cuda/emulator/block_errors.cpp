@@ -6,7 +6,7 @@
 #include "cuda/emulator/block.h"
 #include "cuda/emulator/fault_signal.h"
 
-// Checks of what a kernel does, and the words for what it did wrong.
+// Checks of a kernel's behaviour, and their messages.
 namespace limo::cuda::emulator {
 namespace {
 
@@ -55,7 +55,7 @@ uint32_t Block::shared_address(const Fiber& by, const void* pointer) const {
 
 std::string Block::place(const Fiber& fiber) const { return "block " + coordinates(index) + ", thread " + coordinates(fiber.index); }
 
-// What a block that has come to its end did wrong, or empty.
+// Checks at the end of a block: the message of a mistake, or empty.
 std::string Block::find_at_end() const {
   const std::string where = ", block " + coordinates(index);
   if (const char* unfinished = proxy.unfinished()) return unfinished + where;

@@ -92,14 +92,14 @@ LIMO_DEVICE void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0
   emulator::collectively(emulator::Collective::kMma, emulator::kAllLanes, &own, emulator::multiply_add_fragments);
 }
 
-// As cvt.rn.bf16.f32 rounds: to nearest even, and every NaN to the same one.
+// Rounding of cvt.rn.bf16.f32: to nearest even, every NaN to the same one.
 LIMO_DEVICE uint32_t bf16_bits(float value) {
   const uint32_t bits = __float_as_uint(value);
   if ((bits & 0x7fffffff) > 0x7f800000) return 0x7fff;
   return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
-// 2^x with the error of ex2.approx.ftz, about 2⁻²²; what would be subnormal is 0.
+// 2^x with the error of ex2.approx.ftz, about 2⁻²²; subnormal results are flushed to 0.
 LIMO_DEVICE float exp2_approximate(float x) {
   if (!(x >= -126.0f)) return x != x ? x : 0.0f;
   if (x >= 128.0f) return INFINITY;

@@ -15,7 +15,7 @@ constexpr size_t kStackBytes = 64 << 10;
 constexpr int kSignals[] = {SIGSEGV, SIGBUS, kDivisionSignal};
 struct sigaction previous_handlers[NSIG];
 
-// As if this handler did not exist.
+// Passes the signal to the handler before this one.
 void forward(int signal, siginfo_t* info, void* context) {
   const struct sigaction& previous = previous_handlers[signal];
   if (previous.sa_flags & SA_SIGINFO) return previous.sa_sigaction(signal, info, context);

@@ -24,15 +24,15 @@ struct AsyncCopy {
 
 // A stack, and the CUDA thread that runs on it now. When that ends, another of the same or a later block takes its place.
 struct alignas(64) Fiber {
-  void* stack_pointer = nullptr;  // where it goes on, while another runs
+  void* stack_pointer = nullptr;  // saved while another fiber runs
   Block* block = nullptr;
   dim3 index;  // threadIdx
   int thread = 0, warp = 0, lane = 0;
 
   Wait waits_for = Wait::kNothing;
-  void* arguments = nullptr;        // of the collective it waits at
+  void* arguments = nullptr;        // arguments of the collective it waits at
   uint32_t barrier = 0;             // the named barrier's number or the mbarrier's address that it waits at
-  int parity = 0;                   // of the mbarrier's phase
+  int parity = 0;                   // parity of the mbarrier's phase that it waits for
   std::vector<AsyncCopy> copies;    // issued and not yet made, oldest first
   std::vector<size_t> copy_groups;  // sizes of the committed groups, oldest first
   size_t uncommitted_copies = 0;

@@ -7,7 +7,7 @@ namespace {
 
 // The 8 bytes of an mbarrier in shared memory. Poison is one that nobody has initialised.
 struct Mbarrier {
-  uint16_t arrivals;  // of a phase
+  uint16_t arrivals;  // expected in a phase
   uint16_t pending;   // still to come in this phase
   int32_t bytes : 31;
   uint32_t phase : 1;

@@ -1,6 +1,6 @@
 #include "cuda/emulator/block.h"
 
-// Where the threads of a block meet: collectives of a warp, barriers, mbarriers.
+// Synchronisation of the threads of a block: warp collectives, barriers, mbarriers.
 namespace limo::cuda::emulator {
 
 Fiber* Block::meet(Fiber& lane, Collective collective, uint32_t mask, void* arguments) {

@@ -22,7 +22,7 @@ class GuardedMemory {
   size_t bytes() const { return bytes_; }
   void poison();
   bool intact() const;
-  // Where an address is: "12 bytes past the end of", or empty when it is neither inside nor near.
+  // Describes an address relative to this memory: "12 bytes past the end of", or empty when it is neither inside nor near.
   std::string place(const void* address) const;
 
  private:
@@ -41,9 +41,9 @@ bool free_device_memory(void* data);
 bool is_device_memory(const void* data, size_t bytes);
 size_t device_memory_total();
 size_t device_memory_free();
-// What a kernel stored just outside of an allocation, or empty.
+// Message about a store just outside of an allocation, or empty.
 std::string find_damaged_memory();
-// What an address is in terms of the allocations.
+// Describes an address relative to the allocations.
 std::string describe_device_address(const void* address);
 
 }  // namespace limo::cuda::emulator

@@ -69,7 +69,7 @@ namespace limo::cuda::emulator {
 
 // Runs a kernel; `launch.seed` is chosen here.
 cudaError_t launch_kernel(const void* kernel, Launch launch);
-// What the emulator found when a kernel failed, empty if none has.
+// Message of the emulator for the kernel that failed, empty if none has.
 std::string failure();
 
 }  // namespace limo::cuda::emulator

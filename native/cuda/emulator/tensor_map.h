@@ -4,8 +4,8 @@
 
 namespace limo::cuda {
 
-// What a CUtensorMap says of a tensor of three dimensions, the first one contiguous: bfloat16, rows of a box swizzled over
-// 128 bytes, zeros outside.
+// Contents of a CUtensorMap for a tensor of three dimensions, the first one contiguous: bfloat16, rows of a box swizzled over 128 bytes,
+// zeros outside.
 struct TensorMap {
   const unsigned char* base;
   int64_t sizes[3];

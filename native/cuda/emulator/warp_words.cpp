@@ -4,7 +4,7 @@
 
 #include "cuda/emulator/block.h"
 
-// Shuffles, barriers, ldmatrix and mma: what the threads of a warp or a block do together.
+// Collectives of the threads of a warp or a block: shuffles, barriers, ldmatrix and mma.
 namespace limo::cuda::emulator {
 namespace {
 

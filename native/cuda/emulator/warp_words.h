@@ -27,7 +27,7 @@ struct MultiplyAdd {
   uint32_t b[2];
 };
 
-// What a warp does once the arguments of all its lanes are there.
+// Body of a warp collective, run once the arguments of all lanes are there.
 void shuffle_lanes(Block& block, Fiber& last, Warp& warp);
 void sync_lanes(Block& block, Fiber& last, Warp& warp);
 void load_matrices(Block& block, Fiber& last, Warp& warp);

@@ -9,9 +9,9 @@
 namespace limo::cuda::emulator {
 namespace {
 
-constexpr int kRows = 16;                                          // of a warp's quarter of the 64
-constexpr int kDepth = 16;                                         // numbers in a sum
-constexpr float kTaken = std::numeric_limits<float>::quiet_NaN();  // in the registers of an accumulator in flight
+constexpr int kRows = 16;                                          // rows of a warp's quarter of the 64
+constexpr int kDepth = 16;                                         // depth of one wgmma: k of 16
+constexpr float kTaken = std::numeric_limits<float>::quiet_NaN();  // content of an accumulator's registers in flight
 
 typedef float Vector __attribute__((vector_size(32)));
 constexpr int kVector = 8;

@@ -23,7 +23,7 @@ std::vector<std::string> matching_folders(const std::string& pattern) {
   return folders;
 }
 
-// Where a Python environment may be: those that are said to be active, and the folders above those of the PATH.
+// Candidates for Python environments: the active ones (VIRTUAL_ENV, CONDA_PREFIX), and the parent folders of the PATH's.
 std::vector<std::string> python_prefixes() {
   std::vector<std::string> prefixes;
   for (const char* name : {"VIRTUAL_ENV", "CONDA_PREFIX"})
@@ -84,7 +84,7 @@ std::string loaded_path(void* library, const std::string& asked) {
   return function && dladdr(function, &info) && info.dli_fname ? info.dli_fname : asked;
 }
 
-// The library of that name or path with all its functions, or nothing.
+// The library of that name or path, if it loads and has all functions.
 std::optional<Library> try_open(const std::string& name) {
   void* library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) return std::nullopt;

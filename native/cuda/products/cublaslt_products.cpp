@@ -72,7 +72,7 @@ class CublasLtProducts : public MatrixProducts {
     const Key key{p.m, p.n, p.k, p.a.row_stride, p.b.row_stride, p.c_row_stride, a, b, c, flags};
     const auto known = plans_.find(key);
     if (known != plans_.end()) return known->second;
-    // Batches differ in their tokens: what is kept must not grow with them.
+    // Batches differ in their number of tokens, so the cache of algorithms must be bounded.
     if (plans_.size() >= kMostPlans) clear();
     Plan plan;
     try {
@@ -96,7 +96,7 @@ class CublasLtProducts : public MatrixProducts {
     if (p.bias) {
       const int epilogue = kEpilogueBias;
       check(library_.matmul_desc_set_attribute(plan.description, kEpilogue, &epilogue, sizeof epilogue), "setting the epilogue");
-      // The choice of an algorithm looks at it.
+      // The heuristic for algorithms depends on the alignment.
       check(library_.matmul_desc_set_attribute(plan.description, kBiasPointer, &p.bias, sizeof p.bias), "setting the bias");
     }
     const auto layout = [&](Layout& to, DType dtype, int64_t rows, int64_t columns, int64_t stride) {
@@ -128,7 +128,7 @@ class CublasLtProducts : public MatrixProducts {
     int count = 0;
     const Status status =
         library_.matmul_algo_get_heuristic(handle_, plan.description, plan.b, plan.a, plan.c, plan.c, preference, 1, &found, &count);
-    // Where there is no algorithm for operands at such places; any other failure is one.
+    // "Not supported" means no algorithm for this alignment; any other status is a failure.
     if (status != kSuccess && status != kNotSupported) check(status, "cublasLtMatmulAlgoGetHeuristic");
     plan.found = status == kSuccess && count > 0 && found.state == kSuccess;
     plan.algorithm = found.algorithm;

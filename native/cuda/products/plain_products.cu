@@ -9,7 +9,7 @@ namespace {
 template <class T>
 struct Operand {
   const T* data;
-  int64_t across, along;  // from one row (or column) to the next, and within it
+  int64_t across, along;  // strides from one row (or column) to the next, and within it
 };
 
 template <class T>

@@ -21,7 +21,7 @@ struct Matrix {
 struct Product {
   int64_t m = 0, n = 0, k = 0;
   Matrix a;  // [m, k], or [k, m] when transposed
-  Matrix b;  // [k, n], or [n, k] when transposed; of a's type
+  Matrix b;  // [k, n], or [n, k] when transposed; same type as a
   void* c = nullptr;  // [m, n]
   DType c_dtype = DType::kF32;
   int64_t c_row_stride = 0;
@@ -29,7 +29,7 @@ struct Product {
   const void* bias = nullptr;  // [n], of c's type; not together with accumulate
 };
 
-// What multiplies matrices on a device: cuBLASLt, or a plain kernel in the emulator. The same product gives the same bits.
+// Matrix products of a device: cuBLASLt, or a plain kernel in the emulator. The same product gives the same bits.
 class MatrixProducts {
  public:
   virtual ~MatrixProducts() = default;
@@ -39,7 +39,7 @@ class MatrixProducts {
   virtual std::string description() const = 0;
 };
 
-// What multiplies matrices here, without a device. Throws kDeviceUnavailable when there is no library for it.
+// Name, version and path of the library for matrix products, found without a device. Throws kDeviceUnavailable when there is none.
 std::string find_matrix_products();
 
 // Throws kDeviceUnavailable when no library for it is found, saying where it was looked for, or when it multiplies wrongly.
