@@ -7,11 +7,12 @@ import { type EngineEnd, Sequence, type SequenceRequest } from './sequence.js'
 import { decodeInputs, prefillInputs, type StepRow } from './step-inputs.js'
 
 /**
- * Generates many sequences together: whenever one ends, another that waits takes its place. Tokens of prompts go through the model many
- * at a time, those of answers one of each sequence at a time, so what a sequence says does not depend on what is beside it.
+ * Continuous batching: whenever a sequence ends, one that waits takes its place. Prompts are prefilled many tokens at a time;
+ * answers are decoded one token of each sequence at a time. So the tokens of a sequence do not depend on the batch that it is
+ * in.
  *
- * When the cache is full the sequence that began last gives its pages up and starts again when there is room: its prompt as before and
- * what it had said token by token, so that it goes on with the same bits.
+ * Preemption: when the cache is full, the sequence that began last gives up its pages. It starts again when there is room: its
+ * prompt by prefill and its earlier tokens one by one, so that it goes on with the same bits.
  */
 export class Engine {
   readonly pool: PagePool
@@ -38,7 +39,7 @@ export class Engine {
   }
 
   /**
-   * Takes a sequence on; what becomes of it its listener is told.
+   * Submits a sequence; its listener is told of tokens and of the end.
    *
    * @throws NativeError INPUT_INVALID for a prompt that leaves no room for an answer, or with ids that the model does not have
    */
@@ -55,7 +56,7 @@ export class Engine {
     if (wrong !== undefined) throw invalid(`expected token ids in 0...${shape.config.vocabSize - 1} but received ${wrong}`)
     const sequence = new Sequence(request, Math.min(maxLength, promptIds.length + sampling.maxNewTokens))
     this.#waiting.push(sequence)
-    // Those that are submitted together begin together.
+    // Sequences that are submitted in one turn of the event loop begin together.
     queueMicrotask(() => this.#start())
     return sequence
   }
@@ -95,7 +96,7 @@ export class Engine {
       for (const sequence of [...this.#running, ...this.#waiting]) if (sequence.isCancelled) this.#end(sequence, 'cancelled')
       this.#admit()
       if (this.#running.length === 0) {
-        // At once: what is submitted from now on has to start it again.
+        // Cleared at once: a submission from now on has to start the loop again.
         this.#isBusy = false
         return
       }
@@ -112,7 +113,7 @@ export class Engine {
       const prompt = sequence.request.promptIds
       const { pages, isNextPending } = this.pool.holdKnown(prompt)
       const needed = Math.ceil(prompt.length / this.pool.pageSize) - pages.length
-      // A page for each sequence that runs, or the newest would soon have to go again.
+      // Keep a page free for each running sequence, or the newest would soon be preempted.
       const hasRoom = this.pool.available >= needed + (this.#running.length === 0 ? 0 : this.#running.length + 1)
       if (isNextPending || !hasRoom) {
         this.pool.release(pages)
@@ -153,7 +154,7 @@ export class Engine {
     if (rows.length > 0) await this.#step('decode', rows)
   }
 
-  /** Takes the pages of the newest sequence back, which waits again; false where that is the sequence that needs them. */
+  /** Preempts the newest sequence: it gives up its pages and waits again. False where that is the sequence that needs them. */
   #sendBack(needing: Sequence): boolean {
     const newest = this.#running.pop()!
     this.pool.release(newest.pages)
@@ -173,7 +174,7 @@ export class Engine {
     for (const [index, { sequence, count }] of rows.entries()) {
       sequence.computed += count
       if (step === 'prefill') this.pool.markReady(sequence.pages, sequence.computed)
-      // A prompt that is not at its end, or what was said before the sequence had to start again.
+      // An unfinished prompt, or tokens from before a preemption: nothing is sampled from these.
       if (sequence.computed < sequence.tokens.length) continue
       this.#take(sequence, token![index]!, logprob![index]!, logits?.subarray(index * vocabSize, (index + 1) * vocabSize))
     }

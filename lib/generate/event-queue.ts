@@ -1,6 +1,6 @@
 import type { EngineEnd } from './sequence.js'
 
-/** What the engine says between two steps, for a reader that comes when it likes. */
+/** A queue of the engine's events for an asynchronous reader. */
 export class EventQueue<Event> {
   result: EngineEnd | undefined
   #events: Event[] = []

@@ -6,15 +6,15 @@ import { readJsonObject, type TextTokenizer } from '../data/tokenizer/tokenizer.
 import { ConfigError } from '../errors.js'
 import type { SamplingOptions } from './sampling.js'
 
-/** What a model folder says about generation. */
+/** Generation settings of a model folder. */
 export interface GenerationConfig {
-  /** What it recommends: `generation_config.json`. */
+  /** Recommended sampling: `generation_config.json`. */
   sampling: Partial<SamplingOptions>
   /** Tokens that end an answer. */
   endIds: ReadonlySet<number>
   /** The token that a text begins with, where the model has one. */
   bosId: number | undefined
-  /** Whether every prompt that is no conversation begins with it. */
+  /** Whether plain-text prompts begin with it. */
   addsBos: boolean
 }
 
@@ -71,7 +71,7 @@ export async function readGenerationConfig(
   }
 }
 
-/** As Hugging Face's tokenizers do: by the post-processor of `tokenizer.json`, or by `add_bos_token`. */
+/** Whether Hugging Face's tokenizer adds it: by the post-processor of `tokenizer.json`, or by `add_bos_token`. */
 async function addsBos(folder: string): Promise<boolean> {
   const config = (await readJsonObject(join(folder, 'tokenizer_config.json'))) ?? {}
   if (typeof config.add_bos_token === 'boolean') return config.add_bos_token

@@ -9,7 +9,7 @@ import { type AttentionInputs, appendLayers } from '../model/decoder.js'
 import type { DecoderParameters } from '../model/decoder-parameters.js'
 import { type ComputeDtype, SEQUENCE_BOUNDS, SEQUENCES, TOKENS } from '../native/addon-types.js'
 
-/** What the graphs of generation are made for. */
+/** Sizes that the graphs of generation are made for. */
 export interface GenerationShape {
   config: ModelConfig
   parameters: DecoderParameters
@@ -20,7 +20,7 @@ export interface GenerationShape {
   pages: number
   /** The most pages of a sequence. */
   pagesPerSequence: number
-  /** The most sequences that get their next token together. */
+  /** Most sequences of a decode step. */
   maxSequences: number
 }
 
@@ -67,7 +67,7 @@ export function buildGenerationGraph(
   return graph
 }
 
-/** Words of 32 tokens in which it is marked which ones a sequence has. */
+/** Length of a sequence's bit set of seen tokens, in 32-bit words. */
 export function seenWords(vocabSize: number): number {
   return Math.ceil(vocabSize / 32)
 }

@@ -11,7 +11,7 @@ import { buildGenerationGraph, cacheName, type GenerationShape, type GenerationS
 /** The storages of generation besides inputs and activations. `weights` are in the type that products read. */
 export type GenerationStorage = 'weights' | 'cache'
 
-/** Tokens of a page: what a sequence may waste at its end, and what prompts must have in common to share a page. */
+/** Tokens of a page. A sequence wastes up to a page at its end, and prompts share only whole pages. */
 const PAGE_SIZE = 64
 
 export interface GenerationPlanOptions {

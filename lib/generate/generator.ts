@@ -15,18 +15,18 @@ import { type GenerationPlan, planGeneration } from './generation-plan.js'
 import { type SamplingOptions, samplingOf } from './sampling.js'
 import { TextStream } from './text-stream.js'
 
-/** What is continued: a text as it stands, a conversation that the chat template renders, or token ids. */
+/** A prompt: a text as it stands, a conversation that the chat template renders, or token ids. */
 export type Prompt = string | { messages: Turn[] } | { ids: readonly number[] }
 
 export interface GeneratorOptions {
   /** The name of the device, `cpu` by default, or one that is open, which then stays open. */
   device?: string | Device
   threads?: number | undefined
-  /** Of weights, cache and products: bf16, or f32 where the weights are float32, when absent. */
+  /** Type of weights, cache and products. Default: f32 where the weights are float32, else bf16. */
   dtype?: ComputeDtype | undefined
   /** The most answers in flight, 16 by default; others wait. */
   maxSequences?: number | undefined
-  /** The most tokens of prompt and answer; what the model was made for, when absent. */
+  /** Most tokens of prompt and answer together; the model's max_position_embeddings when absent. */
   maxLength?: number | undefined
   /** Most bytes that may be allocated; most of what is free, when absent. */
   memoryLimit?: number | undefined
@@ -45,10 +45,10 @@ export type GenerationEvent =
   | {
       type: 'token'
       id: number
-      /** What it adds to the text: nothing while a character, or what may be a stop text, is unfinished. */
+      /** Text that the token adds; empty while a character, or a possible stop text, is unfinished. */
       text: string
       logprob: number
-      /** [V], where they were asked for. */
+      /** [V], only with `withLogits`. */
       logits?: Float32Array
     }
   | { type: 'end'; text: string; finishReason: FinishReason; promptTokens: number; completionTokens: number }
@@ -63,12 +63,12 @@ export interface Completion {
 }
 
 export interface GenerateOptions extends Partial<SamplingOptions> {
-  /** Which of several answers to the same prompt: each has its own random numbers. */
+  /** Number of the answer among several to the same prompt: each has its own random numbers. */
   sample?: number
   signal?: AbortSignal | undefined
 }
 
-/** The tokens that go through the model together while prompts are read. */
+/** Prefill chunk: most prompt tokens of one step. */
 const PREFILL_TOKENS = 1024
 
 /**
@@ -136,7 +136,7 @@ export class TextGenerator {
     )
   }
 
-  /** How a prompt is answered: what is given over what the model recommends. Throws CONFIG_INVALID_VALUE. */
+  /** Sampling options of a prompt: given ones override the model's recommendation. Throws CONFIG_INVALID_VALUE. */
   samplingOf(given: Partial<SamplingOptions>): SamplingOptions {
     return samplingOf(given, this.config.sampling)
   }

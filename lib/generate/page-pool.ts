@@ -6,29 +6,29 @@ export interface Page {
   readonly index: number
   /** Sequences that hold it. */
   holders: number
-  /** What its tokens, and all before them, are known by; undefined where they are not to be found again. */
+  /** Digest of its tokens and of all before them; undefined where the page is not shared. */
   prefix: string | undefined
   /** Whether the keys and values of all of its tokens are in it. */
   isReady: boolean
 }
 
-/** What a prompt begins with that is in the cache already. */
+/** The cached prefix of a prompt. */
 export interface KnownPrefix {
   pages: Page[]
-  /** The page that comes next is being computed for another sequence: it is worth waiting for. */
+  /** The next page is being computed for another sequence: waiting for it is cheaper than computing it again. */
   isNextPending: boolean
 }
 
 /**
- * The pages of the cache: which are free, and which hold the beginning of a prompt that others share. Pages that no sequence holds are
- * kept for the next prompt that begins so, and given away, the longest unused first, when no other page is free.
+ * The pages of the cache, with prefix sharing. A page that no sequence holds stays cached for the next prompt with the same
+ * prefix; when no page is free, the least recently used one is evicted.
  */
 export class PagePool {
   readonly #pages: Page[]
   readonly #free: Page[]
   /** Pages by their prefix. */
   readonly #known = new Map<string, Page>()
-  /** Known pages that nobody holds, the longest unused first. */
+  /** Cached pages that no sequence holds, least recently used first. */
   readonly #unused = new Set<Page>()
 
   constructor(
@@ -48,7 +48,7 @@ export class PagePool {
     return this.#free.length + this.#unused.size
   }
 
-  /** The pages, held now, of the longest beginning of a prompt that is known, its last token left out: that one must be computed. */
+  /** Takes hold of the pages of a prompt's longest cached prefix, without its last token, which must be computed. */
   holdKnown(prompt: readonly number[]): KnownPrefix {
     const pages: Page[] = []
     let prefix = ''
@@ -72,8 +72,8 @@ export class PagePool {
   }
 
   /**
-   * Says that pages, the first of which are those of `holdKnown`, will hold a prompt: those that are full of it can be shared as soon as
-   * {@link markReady} says so.
+   * Registers the pages that will hold a prompt, `holdKnown`'s first: pages full of the prompt can be shared once {@link
+   * markReady} has marked them.
    */
   announce(prompt: readonly number[], pages: readonly Page[]): void {
     let prefix = ''
@@ -95,7 +95,7 @@ export class PagePool {
 
   /** Gives pages back. */
   release(pages: readonly Page[]): void {
-    // The last ones first: of a prefix that is being forgotten the beginning is of most use.
+    // Last pages first: they are evicted first, and the beginning of a prefix is the most useful part.
     for (const page of [...pages].reverse()) {
       page.holders -= 1
       if (page.holders > 0) continue
@@ -104,7 +104,7 @@ export class PagePool {
     }
   }
 
-  /** Forgets what was computed: with other weights it would be something else. No sequence may hold a page. */
+  /** Empties the cache, because the weights change. No sequence may hold a page. */
   forgetAll(): void {
     for (const page of this.#unused) this.#forget(page)
     this.#unused.clear()
@@ -125,7 +125,7 @@ export class PagePool {
     this.#free.push(page)
   }
 
-  /** Known by what comes before and its own tokens: no two that differ have the same digest. */
+  /** Chained digest of the pages before and this page's tokens; SHA-256, so no two that differ share it. */
   #prefixOf(before: string, prompt: readonly number[], end: number): string {
     const tokens = Int32Array.from(prompt.slice(end - this.pageSize, end))
     return createHash('sha256').update(before).update(tokens).digest('base64')

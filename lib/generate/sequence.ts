@@ -1,10 +1,10 @@
 import type { Page } from './page-pool.js'
 import type { SamplingOptions } from './sampling.js'
 
-/** Why a sequence ended: a token or text that ends it, its limit, its owner, or that the model gave no numbers. */
+/** Why a sequence ended: an end token or stop text, its limit, its owner, or logits that are not finite. */
 export type EngineEnd = 'stop' | 'length' | 'cancelled' | Error
 
-/** What the engine tells of a sequence; called between two steps. */
+/** Callbacks of a sequence; called between two steps. */
 export interface SequenceListener {
   /** A token was chosen; answer true to end the sequence. */
   onToken(token: number, logprob: number, logits: Float32Array | undefined): boolean
@@ -14,7 +14,7 @@ export interface SequenceListener {
 export interface SequenceRequest extends SequenceListener {
   promptIds: readonly number[]
   sampling: Omit<SamplingOptions, 'stop'>
-  /** Which of several answers to the same prompt it is: each has its own random numbers. */
+  /** Number of the answer among several to the same prompt: each has its own random numbers. */
   sample: number
   /** Tokens that end it, which are told like any other. */
   endIds: ReadonlySet<number>
@@ -24,7 +24,7 @@ export interface SequenceRequest extends SequenceListener {
 export class Sequence {
   /** Prompt and answer. */
   readonly tokens: number[]
-  /** How many of them have their keys and values in the cache. */
+  /** Tokens whose keys and values are in the cache. */
   computed = 0
   pages: Page[] = []
   isCancelled = false
@@ -42,7 +42,7 @@ export class Sequence {
     return this.request.promptIds.length
   }
 
-  /** Which tokens it has, a bit for each, in so many words. */
+  /** Bit set of the tokens that it has, for the repetition penalty. */
   seenIn(words: number): Int32Array {
     const seen = this.#seen
     if (seen.words.length !== words) {
@@ -56,7 +56,7 @@ export class Sequence {
     return seen.words
   }
 
-  /** It ends before its next token. */
+  /** Set to end it before its next token. */
   cancel(): void {
     this.isCancelled = true
   }

@@ -58,7 +58,7 @@ function choiceInputs(shape: GenerationShape, rows: readonly StepRow[], penalize
   }
 }
 
-/** Which tokens each sequence has. */
+/** Bit sets of the tokens that each sequence has. */
 function seenOf(shape: GenerationShape, rows: readonly StepRow[]): Int32Array {
   const words = seenWords(shape.config.vocabSize)
   const seen = new Int32Array(rows.length * words)

@@ -1,10 +1,10 @@
 import type { TextTokenizer } from '../data/tokenizer/tokenizer.js'
 
-/** What decoding gives for bytes that are not yet, or never will be, a character. */
+/** The replacement character: decoded from bytes that are not (yet) a character. */
 const replacement = '\ufffd'
 /** A character takes at most four bytes, so this many tokens without one are no beginning of one. */
 const MOST_UNFINISHED = 8
-/** Tokens that the text of the next one may depend on, as spaces do. */
+/** Context tokens that the text of the next one may depend on, for example for spaces. */
 const CONTEXT = 6
 
 /**
@@ -34,7 +34,7 @@ export class TextStream {
     return this.#isStopped
   }
 
-  /** What a token adds to the text. */
+  /** Text that a token adds. */
   push(id: number): string {
     if (this.#isStopped || this.tokenizer.isSpecial(id)) return ''
     this.#ids.push(id)
@@ -47,7 +47,7 @@ export class TextStream {
     return this.#release(text.slice(before.length))
   }
 
-  /** What is left when no more tokens come. */
+  /** Flushes the remaining text after the last token. */
   finish(): string {
     if (this.#isStopped) return ''
     const before = this.tokenizer.decode(this.#ids.slice(0, this.#context))
@@ -71,7 +71,7 @@ export class TextStream {
   }
 }
 
-/** How many characters at the end of a text are the beginning of another one. */
+/** Length of the longest end of a text that is a beginning of another one. */
 function overlap(text: string, other: string): number {
   for (let length = Math.min(text.length, other.length - 1); length > 0; length--)
     if (text.endsWith(other.slice(0, length))) return length

@@ -10,7 +10,7 @@ export interface Bounds {
   maxSequences: number
 }
 
-/** Where a tensor lies in its arena. */
+/** Place of a tensor in its arena. */
 export interface Placement {
   /** Bytes. */
   offset: number
@@ -85,7 +85,7 @@ function placeOf(tensor: Tensor, aliases: Map<Tensor, Tensor>, blocks: Map<Tenso
 function assignOffsets(blocks: Block[]): number {
   const placed: Block[] = []
   let total = 0
-  // Of equal size, the earlier first: the order must not depend on the engine's sort.
+  // Ties by first use: the order must not depend on the engine's sort.
   const bySize = [...blocks].sort((a, b) => b.bytes - a.bytes || a.first - b.first)
   for (const block of bySize) {
     const neighbours = placed.filter((other) => other.first <= block.last && block.first <= other.last)

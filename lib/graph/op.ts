@@ -14,7 +14,7 @@ export interface Node {
   phase: 'forward' | 'recompute' | 'backward'
 }
 
-/** What a gradient rule works with. Gradients of activations are written once; those of parameters are accumulated. */
+/** The context of a gradient rule. Gradients of activations are written once; gradients of parameters are accumulated. */
 export interface GradientContext {
   /** The graph, to append operations to. */
   readonly graph: {
@@ -32,13 +32,13 @@ export interface GradientContext {
   newGradient(tensor: Tensor): Tensor
   /** Says that `gradient` flows into `tensor`; a second one is added to the first. Nothing happens where it is not wanted. */
   flow(tensor: Tensor, gradient: Tensor): void
-  /** Says that `gradient` is all that flows into `tensor`: what `flow` gave before is already in it. */
+  /** Makes `gradient` the whole gradient of `tensor`: earlier flows are already in it. */
   replace(tensor: Tensor, gradient: Tensor): void
   /** The tensor in which a parameter's gradient is accumulated; none for one that is not trained. */
   parameterGradient(parameter: Tensor): Tensor | undefined
 }
 
-/** How an operation uses an operand: reads it, overwrites it, adds to it, or reads and overwrites it. */
+/** Access to an operand: read, overwrite, add to, or read and overwrite. */
 export type Access = 'read' | 'write' | 'accumulate' | 'update'
 
 export interface OperandRule {

@@ -14,7 +14,7 @@ export interface ProgramOptions {
   memory: MemoryPlan
   /** Index of the arena that the memory plan is for. */
   activationArena: number
-  /** Where tensors of every other kind lie. */
+  /** Places of tensors of every other kind. */
   place: (tensor: Tensor) => FixedPlace
 }
 

@@ -1,9 +1,9 @@
 import { type Dtype, SEQUENCE_BOUNDS, SEQUENCES, TOKENS } from '../native/addon-types.js'
 
 /**
- * What a tensor is for, which decides where it lives: parameters, gradients and optimizer state each in an arena of their
- * own that lasts for the run, as does a cache of keys and values; inputs and constants are written from outside; activations share one arena by liveness;
- * outputs are read after a run.
+ * Purpose of a tensor, which decides its memory. Parameters, gradients, optimizer state and a cache of keys and values each
+ * have an arena that lasts for the run. Inputs and constants are written from outside. Activations share one arena by liveness.
+ * Outputs are read after a run.
  */
 export type TensorKind = 'parameter' | 'gradient' | 'optimizer' | 'cache' | 'input' | 'constant' | 'activation' | 'output'
 

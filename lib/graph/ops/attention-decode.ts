@@ -17,7 +17,7 @@ export interface PagedCache {
   k: Tensor
   v: Tensor
   pageSize: number
-  /** [S, P] int32; of a step of one token for each sequence, [T, P]. */
+  /** [S, P] int32; [T, P] in a decode step, which has one token per sequence. */
   pageTable: Tensor
   /** Tokens of each sequence in the cache, those of the run included. */
   lengths: Tensor
@@ -33,7 +33,7 @@ interface AttentionArguments {
   q: Tensor
   cache: PagedCache
   headDim: number
-  /** What scores are multiplied by. */
+  /** Factor of the scores. */
   scale: number
   name: string
 }

@@ -37,7 +37,7 @@ export function linearCrossEntropy(
     labels: Tensor
     lossWeights: Tensor
     maxTokens: number
-    /** Memory that the logits of one chunk may take; what is right for the CPU when absent. */
+    /** Memory for the logits of one chunk; the CPU's default when absent. */
     logitsBytes?: number | undefined
     train: boolean
   },

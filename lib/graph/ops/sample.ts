@@ -5,7 +5,7 @@ import { contracts } from './contracts.js'
 
 export const sampleOp: OpDefinition = contracts.sample
 
-/** How the next token of each sequence is chosen; all [S]. `penalty` and `seen` [S, ⌈V/32⌉] come together. */
+/** Sampling options and random numbers of each sequence; all [S]. `penalty` and `seen` [S, ⌈V/32⌉] come together. */
 export interface SampleInputs {
   temperature: Tensor
   topK: Tensor
