@@ -18,8 +18,9 @@ export function configNotes(config: TrainConfig, given: Set<string>, ignored: st
   if (config.lrSchedulerType === 'constant' && (config.warmupSteps ?? config.warmupRatio) > 0) {
     notes.push('lr_scheduler_type constant: the warm-up is done, as with constant_with_warmup')
   }
-  if (config.valSize === 0 && config.evalDataset === undefined && given.has('eval_steps'))
-    notes.push('eval_steps: nothing is evaluated because val_size is 0')
+  const hasNone = config.valSize === 0 && config.evalDataset === undefined
+  for (const key of ['eval_steps', 'eval_on_start'])
+    if (hasNone && given.has(key)) notes.push(`${key}: nothing is evaluated because val_size is 0`)
   if (config.valSize > 0 && config.evalStrategy === 'no')
     notes.push('val_size: records are held out but never evaluated; set eval_steps')
   if (config.evalDataset !== undefined && config.evalStrategy === 'no')

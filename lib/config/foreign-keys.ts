@@ -11,7 +11,7 @@ const ignored = new Set(
     accelerator_config audio_sampling_rate average_tokens_across_devices batch_eval_metrics bf16_full_eval buffer_size
     cache_dir cache_implementation compute_accuracy crop_to_patches data_shared_file_system
     debug deepspeed disable_tqdm dispatch_batches do_eval do_sample
-    enable_liger_kernel eval_accumulation_steps eval_delay eval_do_concat_batches eval_on_each_dataset eval_on_start
+    enable_liger_kernel eval_accumulation_steps eval_delay eval_do_concat_batches eval_on_each_dataset
     eval_use_gather_object flash_attn fp16_backend fp16_full_eval fp16_opt_level full_determinism
     gradient_checkpointing_kwargs greater_is_better half_precision_backend include_effective_tokens_per_second
     include_for_metrics include_inputs_for_metrics include_num_input_tokens_seen include_tokens_per_second infer_backend

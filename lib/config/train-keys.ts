@@ -212,6 +212,7 @@ export const keys = {
     choice(['no', 'steps', 'epoch'], undefined, 'when the held out records are evaluated [steps with eval_steps, else no]'),
   ),
   eval_steps: mayChange(integer({ min: 1 }, undefined, 'steps from one evaluation to the next [logging_steps]')),
+  eval_on_start: mayChange(flag(false, 'evaluate before the first step too, if anything is evaluated')),
   per_device_eval_batch_size: mayChange(integer({ min: 1 }, 1, 'samples per micro-batch of an evaluation')),
   predict_with_generate: mayChange(
     flag(false, 'let the model answer held out records at each evaluation, and grade what is boxed'),

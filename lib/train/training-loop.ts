@@ -79,6 +79,9 @@ export class TrainingLoop {
     const { totalSteps } = run.batches
     let step = resumedStep
     let epoch = 0
+    const { evalOnStart, evalStrategy } = run.config
+    // Once: a run that is resumed has it in its metrics.
+    if (evalOnStart && evalStrategy !== 'no' && step === 0 && !signal?.aborted) yield await this.evaluate(step, epoch)
     let tokensSinceLog = 0
     let loggedAt = performance.now()
     while (step < totalSteps && !signal?.aborted) {

@@ -350,6 +350,7 @@ t.test('evaluation follows from what is given', async (t) => {
   t.match(parse({ val_size: 0.1, eval_steps: 50 }).config, { evalStrategy: 'steps', evalSteps: 50 })
   t.match(parse({ val_size: 0.1, eval_strategy: 'steps', logging_steps: 5 }).config, { evalStrategy: 'steps', evalSteps: 5 })
   t.match(parse({ val_size: 0.1 }).notes, [/never evaluated/])
+  t.match(parse({ eval_on_start: true }), { config: { evalOnStart: true }, notes: [/eval_on_start: nothing is evaluated/] })
   t.match(parse({ eval_steps: 50 }), { config: { evalStrategy: 'no' }, notes: [/val_size is 0/] })
   t.throws(() => parse({ eval_strategy: 'epoch' }), { code: 'CONFIG_INVALID_VALUE', details: { key: 'val_size' } })
 })

@@ -67,6 +67,33 @@ t.test('events come in order, with everything that metrics.jsonl has', async (t)
   }
 })
 
+t.test('eval_on_start evaluates the untrained model, once, and changes nothing else', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  const settings = { max_steps: 2, val_size: 2, eval_steps: 2, logging_steps: 1, learning_rate: 1e-2 }
+  const run = async (output: string, more: Record<string, unknown>) =>
+    eventsOf(train(await configOf(inputs, join(folder, output), { ...settings, ...more })))
+  const without = await run('without', {})
+  const events = await run('with', { eval_on_start: true })
+  t.same(events.map(named), ['start', 'evaluation 0', ...without.map(named).slice(1)])
+  const losses = events.flatMap((event) => (event.type === 'evaluation' ? [event.evalLoss] : []))
+  t.ok(losses[0]! > losses[1]!, `${losses}: it has learnt`)
+  t.match((await readMetrics(join(folder, 'with')))[0], { step: 0, epoch: 0, evalLoss: losses[0] })
+  t.same(weightsOf(join(folder, 'with')), weightsOf(join(folder, 'without')))
+
+  const saving = { save_strategy: 'steps', save_steps: 1 }
+  const stopped = train(await configOf(inputs, join(folder, 'stopped'), { ...settings, ...saving, eval_on_start: true }))
+  for await (const event of stopped) if (event.type === 'checkpoint') break
+  const resumed = await run('stopped', { eval_on_start: true, resume_from_checkpoint: true })
+  t.same(resumed.map(named).slice(0, 3), ['start', 'step 2', 'evaluation 2'], 'not again after a stop')
+  t.same(
+    (await readMetrics(join(folder, 'stopped'))).map(({ step }) => step),
+    [0, 1, 2, 2],
+  )
+  const never = await run('never', { eval_on_start: true, val_size: 0, eval_strategy: 'no' })
+  t.notOk(never.some(({ type }) => type === 'evaluation'))
+})
+
 t.test('a signal ends the run after a step, and it goes on from there', async (t) => {
   const folder = t.testdir()
   const inputs = await writeTinyInputs(folder)
