@@ -7,9 +7,14 @@ import { runScript } from './steps.mjs'
 const file = 'lib/graph/ops/contracts.ts'
 const { describeOps } = createRequire(import.meta.url)('../build/Release/limo_native.node')
 const contracts = Object.fromEntries(
-  describeOps().map(({ name, operands, attributes }) => [
+  describeOps().map(({ name, operands, attributes, workingMemory }) => [
     name,
-    { name, operands: Object.fromEntries(operands.map(({ name, ...rule }) => [name, rule])), attributes },
+    {
+      name,
+      operands: Object.fromEntries(operands.map(({ name, ...rule }) => [name, rule])),
+      attributes,
+      ...(workingMemory.length > 0 && { workingMemory: workingMemory.map(({ access: _, ...rule }) => rule) }),
+    },
   ]),
 )
 writeFileSync(

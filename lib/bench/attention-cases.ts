@@ -54,7 +54,6 @@ function* casesOf(type: ComputeType, shape: Shape): Generator<OpCase> {
       d_k: { shape: [T, K * D] },
       d_v: { shape: [T, K * D] },
       delta: { shape: [T, H] },
-      ...(type.dtype === 'bf16' && { d_q_sum: { shape: [T, H * D] } }),
       d_out: { shape: [T, H * D], values: dOut },
       out: { shape: [T, H * D] },
       lse: { shape: [T, H] },

@@ -74,9 +74,9 @@ export async function prepareCase(device: Device, type: ComputeType, opCase: OpC
     const attributes = Object.entries(opCase.attributes ?? {}).filter(([name]) => op.attributes?.includes(name))
     for (let call = 0; call < calls; call++) graph.append(op, operands, Object.fromEntries(attributes))
     const place = (tensor: Tensor) => ({ storage: 'operands' as const, offset: offsets.get(tensor)! })
-    return new PlanBuilder<'operands', 'call'>({ operands: bytes })
+    return new PlanBuilder<'operands', 'call'>({ operands: bytes }, { device: device.name, threads: device.info.threads })
       .add('call', graph, { bounds, place })
-      .build({ device: device.name, threads: device.info.threads })
+      .build()
   }
   const session = await Session.open(planOf(opCase.op), device)
   const { operands } = session.arenas

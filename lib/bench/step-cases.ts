@@ -1,8 +1,9 @@
 import type { ModelConfig } from '../config/model-config.js'
 import type { PackedBatch } from '../data/packer.js'
 import { countParameters } from '../model/decoder-parameters.js'
-import { defaultMemoryLimit } from '../native/backend.js'
+import { backendOf } from '../native/backend.js'
 import type { Device } from '../native/device.js'
+import { defaultMemoryLimit } from '../native/memory-limit.js'
 import { TrainStep } from '../train/step.js'
 import { planStep } from '../train/step-plan.js'
 import type { ComputeType } from './compute-type.js'
@@ -155,7 +156,7 @@ export async function prepareStep(device: Device, type: ComputeType, { config, t
 
 /** Of a CUDA device, most of its memory: its steps are long enough to need some of the layers to be computed again. */
 function memoryLimitOf({ name, info }: Device): number | undefined {
-  return name === 'cpu' ? undefined : defaultMemoryLimit(name, info.memoryBytes)
+  return !backendOf(name).hasOwnMemory ? undefined : defaultMemoryLimit(name, info.memoryBytes)
 }
 
 function randomBatch(tokens: number, vocabSize: number): PackedBatch {

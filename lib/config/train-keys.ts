@@ -14,6 +14,7 @@ import {
   withoutSetting,
   withSetting,
 } from './config-key.js'
+import { expectedDevice, parseDeviceName } from './device-name.js'
 
 function readNames(value: unknown): string | undefined {
   const list = typeof value === 'string' ? value.split(',') : value
@@ -48,7 +49,7 @@ function readBytes(value: unknown): number | undefined {
 }
 
 function readDevice(value: unknown): string | undefined {
-  return typeof value === 'string' && /^(cpu|cuda(:\d{1,3})?|cuda-emulated)$/.test(value) ? value : undefined
+  return typeof value === 'string' && parseDeviceName(value) ? value : undefined
 }
 
 function readResume(value: unknown): boolean | string | undefined {
@@ -199,7 +200,7 @@ export const keys = {
   fp16: withoutSetting(
     custom('false (float16 needs loss scaling)', (value) => (toBoolean(value) === false ? false : undefined), false, 'refused'),
   ),
-  device: mayChange(custom('cpu, cuda or cuda:N', readDevice, 'cpu', 'where to train: cpu, cuda or cuda:N')),
+  device: mayChange(custom(expectedDevice, readDevice, 'cpu', 'where to train: cpu, cuda or cuda:N')),
   threads: mayChange(integer({ min: 1, below: 1025 }, availableParallelism(), 'threads on the CPU')),
 
   output_dir: mayChange(text(undefined, 'folder for checkpoints, metrics and the trained model')),

@@ -88,10 +88,13 @@ function planWith(shape: GenerationShape, options: GenerationPlanOptions): Gener
   const { maxSequences, dtype } = shape
   const layout = layOutParameters(shape.parameters)
   const { maxLength, prefillTokens, withLogits = false } = options
-  const builder = new PlanBuilder<GenerationStorage, GenerationProgram>({
-    weights: weightBytes(layout, dtype),
-    cache: shape.pages * shape.pageSize * cacheBytesPerToken(shape.config, dtype),
-  })
+  const builder = new PlanBuilder<GenerationStorage, GenerationProgram>(
+    {
+      weights: weightBytes(layout, dtype),
+      cache: shape.pages * shape.pageSize * cacheBytesPerToken(shape.config, dtype),
+    },
+    options,
+  )
   const place = placeLasting(shape, layout)
   for (const step of ['prefill', 'decode'] as const) {
     const bounds = { maxTokens: step === 'prefill' ? prefillTokens : maxSequences, maxSequences }
@@ -99,7 +102,7 @@ function planWith(shape: GenerationShape, options: GenerationPlanOptions): Gener
       .add(step, buildGenerationGraph(shape, step, { penalty: false, withLogits }), { bounds, place })
       .add(`penalized ${step}`, buildGenerationGraph(shape, step, { penalty: true, withLogits }), { bounds, place })
   }
-  return { ...builder.build(options), shape, layout, maxLength, prefillTokens }
+  return { ...builder.build(), shape, layout, maxLength, prefillTokens }
 }
 
 /** Where weights and the cache lie. */

@@ -1,5 +1,7 @@
+import type { BackendName } from '../config/device-name.js'
 import { type Graph, type Node, readTensors, writtenTensors } from './graph.js'
-import { dimensionSize, dtypeBytes, type Tensor } from './tensor.js'
+import { dimensionSize, dtypeBytes, Tensor } from './tensor.js'
+import { workingMemoryOf } from './working-memory.js'
 
 /** Tensors start at multiples of this: a cache line, and the widest vector. */
 const ALIGNMENT = 64
@@ -24,6 +26,8 @@ export interface MemoryPlan {
   /** Bytes of the arena. */
   bytes: number
   place(tensor: Tensor): Placement
+  /** What the backend needs besides the operands of a node, by name; it has a place as activations do. */
+  workingMemory(node: Node): Readonly<Record<string, Tensor>>
 }
 
 /** Bytes of a dense tensor at its largest. */
@@ -48,8 +52,9 @@ interface Block {
  * the lowest place that is free for its whole life. An operation may write over an operand that it is the last to read
  * (`inPlace`).
  */
-export function planMemory(graph: Graph, bounds: Bounds): MemoryPlan {
+export function planMemory(graph: Graph, bounds: Bounds, backend: BackendName = 'cpu'): MemoryPlan {
   const aliases = findAliases(graph)
+  const working = new Map<Node, Record<string, Tensor>>()
   const blocks = new Map<Tensor, Block>()
   graph.nodes.forEach((node, index) => {
     for (const tensor of [...readTensors(node), ...writtenTensors(node)]) {
@@ -62,8 +67,20 @@ export function planMemory(graph: Graph, bounds: Bounds): MemoryPlan {
       else blocks.set(owner, { tensor: owner, bytes: aligned(tensorBytes(owner, bounds)), first: index, last, offset: 0 })
     }
   })
+  graph.nodes.forEach((node, index) => {
+    for (const [name, { shape, dtype }] of Object.entries(workingMemoryOf(node.op, node.operands, backend))) {
+      const tensor = new Tensor({ name: `${name} of ${index}`, kind: 'activation', shape: [...shape], dtype })
+      blocks.set(tensor, { tensor, bytes: aligned(tensorBytes(tensor, bounds)), first: index, last: index, offset: 0 })
+      working.set(node, { ...working.get(node), [name]: tensor })
+    }
+  })
   const bytes = assignOffsets([...blocks.values()])
-  return { bounds, bytes, place: (tensor) => placeOf(tensor, aliases, blocks) }
+  return {
+    bounds,
+    bytes,
+    place: (tensor) => placeOf(tensor, aliases, blocks),
+    workingMemory: (node) => working.get(node) ?? {},
+  }
 }
 
 /** The storage that holds a tensor once memory has been taken over, and the tensor's first column in it. */

@@ -1,3 +1,4 @@
+import type { BackendName } from '../config/device-name.js'
 import type { ComputeDtype, Dtype } from '../native/addon-types.js'
 import type { Tensor } from './tensor.js'
 
@@ -50,12 +51,24 @@ export interface OperandRule {
   optional?: true
 }
 
+/** Working memory that one backend needs for an operation, beside its operands. */
+export interface WorkingMemoryRule {
+  name: string
+  backend: BackendName
+  /** Dimensions by the letters of the operands. */
+  shape: string
+  dtype: Dtype
+  /** Needed for a computation of that type alone. */
+  only?: ComputeDtype
+}
+
 /** An operation as its header in native/ops states it: lib/graph/ops/contracts.ts has all of them. */
 export interface OpContract {
   /** The name in the native registry. */
   name: string
   operands: Readonly<Record<string, OperandRule>>
   attributes?: readonly string[]
+  workingMemory?: readonly WorkingMemoryRule[]
 }
 
 /** An operation as the graph sees it: its contract, its gradient, and the memory that the planner may share. */

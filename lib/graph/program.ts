@@ -28,7 +28,12 @@ export function describeProgram(graph: Graph, options: ProgramOptions): ProgramD
   }
   const describeNode = (node: Node): OpDescription => ({
     op: node.op.name,
-    operands: Object.fromEntries(Object.entries(node.operands).map(([name, tensor]) => [name, describe(tensor)])),
+    operands: Object.fromEntries(
+      Object.entries({ ...node.operands, ...options.memory.workingMemory(node) }).map(([name, tensor]) => [
+        name,
+        describe(tensor),
+      ]),
+    ),
     attributes: { ...node.attributes },
   })
   const named = (tensors: Tensor[]) => Object.fromEntries(tensors.map((tensor) => [tensor.name, describe(tensor)]))
@@ -41,12 +46,16 @@ export function describeProgram(graph: Graph, options: ProgramOptions): ProgramD
 }
 
 /** The program as text, one operation a line: number, phase, name, each operand with its shape and place, attributes. */
-export function programText(graph: Graph, program: ProgramDescription, arenaNames: readonly string[]): string {
+export function programText(
+  graph: Graph,
+  program: ProgramDescription,
+  { memory, arenaNames }: { memory: MemoryPlan; arenaNames: readonly string[] },
+): string {
   const lines = graph.nodes.map((node, index) => {
     const op = program.ops[index]!
-    const operands = Object.entries(node.operands).map(([name, tensor]) => {
+    const operands = Object.entries({ ...node.operands, ...memory.workingMemory(node) }).map(([name, tensor]) => {
       const { arena, offset } = op.operands[name]!
-      const access = node.op.operands[name]!.access
+      const access = node.op.operands[name]?.access ?? 'write'
       const mark = access === 'read' ? '' : access === 'write' ? '=' : '+='
       return `${name}${mark} ${tensor.name}${shapeText(tensor.shape)}@${arenaNames[arena]}+${offset}`
     })

@@ -1,3 +1,5 @@
+import type { DeviceOpening } from '../config/device-name.js'
+
 /** The whole surface of the native addon (native/addon/addon.cpp), written down once. */
 
 export type Dtype = 'f32' | 'i32' | 'bf16' | 'f16'
@@ -82,7 +84,8 @@ export interface NativeDevice {
 
 export interface Addon {
   Device: new (
-    options: { kind: 'cpu'; threads: number; isa?: string } | { kind: 'cuda' | 'cuda-emulated'; ordinal: number },
+    /** `threads` and `isa` of the CPU alone. */
+    options: DeviceOpening & { threads?: number; isa?: string },
   ) => NativeDevice
   describeCpu(): {
     /** Instruction sets that devices can be opened for: this build has kernels for them and this processor has them. The best is last. */
@@ -101,6 +104,7 @@ export interface Addon {
     name: string
     operands: { name: string; access: string; shape: string; dtype?: string; optional?: true }[]
     attributes: string[]
+    workingMemory: { name: string; backend: string; access: string; shape: string; dtype?: string; only?: string }[]
   }[]
   /** What multiplies matrices is looked for where it is asked for. */
   describeCuda(withProducts: boolean): {

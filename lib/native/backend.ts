@@ -1,19 +1,29 @@
-import { CPU_SCRATCH_BYTES_PER_THREAD, CUDA_SCRATCH_BYTES, cudaMemoryBytes } from './device.js'
+import { type BackendName, type DeviceOpening, expectedDevice, parseDeviceName } from '../config/device-name.js'
+import { NativeError } from '../errors.js'
 
-/** What a plan must know of the device that runs it, so that it is exact on a machine without that device. */
+/** What code outside of the addon must know of a backend, so that a plan is exact on a machine without its device. */
 export interface Backend {
-  name: 'cpu' | 'cuda'
-  /** Working memory besides the arenas, in bytes. */
+  name: BackendName
+  /** Working memory of the device besides the arenas, in bytes. */
   scratchBytes(threads: number): number
   /** Memory that the logits of one chunk of scored rows may take, in bytes. */
   logitsBytes: number
+  /** Whether the device has memory of its own, apart from the process's. */
+  hasOwnMemory: boolean
 }
+
+/** Working memory of each thread of the CPU backend, in bytes; the native side's kScratchBytesPerThread. */
+export const CPU_SCRATCH_BYTES_PER_THREAD = 6 << 20
+
+/** Working memory of a CUDA device, in bytes; the native side's kCudaScratchBytes. */
+export const CUDA_SCRATCH_BYTES = 80 << 20
 
 export const cpuBackend: Backend = {
   name: 'cpu',
   scratchBytes: (threads) => threads * CPU_SCRATCH_BYTES_PER_THREAD,
   // 296 rows of a vocabulary of 151,936.
   logitsBytes: 176 << 20,
+  hasOwnMemory: false,
 }
 
 const cudaBackend: Backend = {
@@ -22,19 +32,24 @@ const cudaBackend: Backend = {
   // 2,200 rows of that vocabulary. Each chunk costs one pass over dW [V, C], about as long as the matrix products of 600 rows,
   // so a chunk should be several times that.
   logitsBytes: 1280 * 2 ** 20,
+  hasOwnMemory: true,
 }
 
-/** The backend of a device's name: `cpu`, `cuda`, `cuda:1`, `cuda-emulated`. */
+const backends: Readonly<Record<BackendName, Backend>> = { cpu: cpuBackend, cuda: cudaBackend }
+
+/**
+ * The backend of a device by its name, `cpu`, `cuda`, `cuda:1` or `cuda-emulated`, and what opens it.
+ *
+ * @throws NativeError DEVICE_UNAVAILABLE for another name
+ */
+export function deviceOf(device: string): { backend: Backend; opening: DeviceOpening } {
+  const parsed = parseDeviceName(device)
+  if (!parsed)
+    throw new NativeError('DEVICE_UNAVAILABLE', `expected ${expectedDevice} for the device but received "${device}"`, { device })
+  return { backend: backends[parsed.backend], opening: parsed.opening }
+}
+
+/** The backend alone. */
 export function backendOf(device: string): Backend {
-  return device.startsWith('cuda') ? cudaBackend : cpuBackend
-}
-
-/** The part of available memory that a run may take when `memory_limit` is not given. */
-const MEMORY_SHARE = 0.9
-
-/** Most of the memory that the process, or the CUDA device, may have; nothing where that device is not on this machine. */
-export function defaultMemoryLimit(device: string, availableBytes?: number): number | undefined {
-  const isCuda = backendOf(device).name === 'cuda'
-  const available = isCuda ? (availableBytes ?? cudaMemoryBytes(device)) : process.availableMemory()
-  return available === undefined ? undefined : Math.floor(MEMORY_SHARE * available)
+  return deviceOf(device).backend
 }

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import type { DeviceOpening } from '../config/device-name.js'
 import { type ErrorCode, errorCodes, LimoError, NativeError } from '../errors.js'
 import type {
   ComputeDtype,
@@ -9,16 +10,11 @@ import type {
   ProgramDescription,
   RunRequest,
 } from './addon-types.js'
+import { deviceOf } from './backend.js'
 import { loadAddon } from './binding.js'
 
 /** Bytes that cross the border in one call: large tensors go in pieces, so that no second copy of one exists. */
 export const CHUNK_BYTES = 4 << 20
-
-/** Working memory of each thread of the CPU backend, in bytes; the native side's kScratchBytesPerThread. */
-export const CPU_SCRATCH_BYTES_PER_THREAD = 6 << 20
-
-/** Working memory of a CUDA device, in bytes; the native side's kCudaScratchBytes. */
-export const CUDA_SCRATCH_BYTES = 80 << 20
 
 export interface DeviceOptions {
   /** Threads that compute; all processors that this process may use by default. */
@@ -241,16 +237,11 @@ export class Device {
  */
 export async function openDevice(name = 'cpu', options: DeviceOptions = {}): Promise<Device> {
   const addon = loadAddon()
-  const ordinal = cudaOrdinal(name)
-  if (ordinal !== undefined) return openCuda(name, 'cuda', ordinal)
-  if (name === 'cuda-emulated') return openCuda(name, name, 0)
-  if (name !== 'cpu')
-    throw new NativeError('DEVICE_UNAVAILABLE', `expected cpu, cuda or cuda:N for the device but received "${name}"`, {
-      device: name,
-    })
+  const { opening } = deviceOf(name)
+  if (opening.kind !== 'cpu') return openCuda(name, opening)
   const isa = process.env.LIMO_CPU
   const threads = options.threads ?? availableParallelism()
-  return guarded(() => new Device(new addon.Device({ kind: 'cpu', threads, ...(isa ? { isa } : {}) }), name))
+  return guarded(() => new Device(new addon.Device({ ...opening, threads, ...(isa ? { isa } : {}) }), name))
 }
 
 /**
@@ -260,22 +251,17 @@ export async function openDevice(name = 'cpu', options: DeviceOptions = {}): Pro
 export function cudaMemoryBytes(name: string): number | undefined {
   if (name === 'cuda-emulated') return process.availableMemory()
   try {
-    return loadAddon().describeCuda(false).memoryBytes[cudaOrdinal(name)!]
+    const { opening } = deviceOf(name)
+    return opening.kind === 'cuda' ? loadAddon().describeCuda(false).memoryBytes[opening.ordinal] : undefined
   } catch (error) {
     if (error instanceof NativeError && error.code === 'ADDON_UNAVAILABLE') return undefined
     throw error
   }
 }
 
-/** The number in `cuda` (0), `cuda:1`, …; undefined for other names. */
-function cudaOrdinal(name: string): number | undefined {
-  const match = /^cuda(?::(\d{1,3}))?$/.exec(name)
-  return match ? Number(match[1] ?? 0) : undefined
-}
-
-function openCuda(name: string, kind: 'cuda' | 'cuda-emulated', ordinal: number): Device {
+function openCuda(name: string, opening: DeviceOpening): Device {
   const addon = loadAddon()
-  const { reason } = kind === 'cuda' ? addon.describeCuda(false) : { reason: '' }
+  const { reason } = opening.kind === 'cuda' ? addon.describeCuda(false) : { reason: '' }
   const unavailable = (why: string, cause?: unknown) =>
     new NativeError(
       'DEVICE_UNAVAILABLE',
@@ -285,7 +271,7 @@ function openCuda(name: string, kind: 'cuda' | 'cuda-emulated', ordinal: number)
     )
   if (reason !== '') throw unavailable(reason)
   try {
-    return guarded(() => new Device(new addon.Device({ kind, ordinal }), name))
+    return guarded(() => new Device(new addon.Device(opening), name))
   } catch (error) {
     if (error instanceof NativeError && error.code === 'DEVICE_UNAVAILABLE') throw unavailable(error.message, error)
     throw error

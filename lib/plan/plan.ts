@@ -1,3 +1,4 @@
+import type { BackendName } from '../config/device-name.js'
 import type { Graph } from '../graph/graph.js'
 import { aligned, type Bounds, type MemoryPlan, planMemory, tensorBytes } from '../graph/memory-plan.js'
 import { describeProgram, programText } from '../graph/program.js'
@@ -27,7 +28,7 @@ export interface PlannedProgram {
 /** Programs and their memory: everything that is known before anything is allocated, on a machine that need not have the device. */
 export interface Plan<S extends string = string, P extends string = string> {
   /** The kind of device that can run it. */
-  backend: Backend['name']
+  backend: BackendName
   storages: readonly Storage<S>[]
   programs: Readonly<Record<P, PlannedProgram>>
   /** Values that are written once, before the first run. */
@@ -68,29 +69,36 @@ const nowhere = (tensor: Tensor): never => {
  * over those of another, for each run brings its own.
  *
  * @example
- * const plan = new PlanBuilder<'weights', 'forward'>({ weights: layout.bytes })
+ * const plan = new PlanBuilder<'weights', 'forward'>({ weights: layout.bytes }, { device: 'cpu', threads: 2 })
  *   .add('forward', graph, { bounds, place: (tensor) => ({ storage: 'weights', offset: offsets.get(tensor.name)! }) })
- *   .build({ device: 'cpu', threads: 2 })
+ *   .build()
  */
 export class PlanBuilder<S extends string, P extends string> {
+  private readonly backend: Backend
   private readonly programs = new Map<P, { graph: Graph; memory: MemoryPlan; place: (tensor: Tensor) => Placement<S> }>()
 
   /** `sizes`: bytes of each storage, in the order in which programs number them; `inputs` and `activations` come after them. */
-  constructor(private readonly sizes: Readonly<Record<S, number>>) {}
+  constructor(
+    private readonly sizes: Readonly<Record<S, number>>,
+    private readonly device: PlanDevice,
+  ) {
+    this.backend = backendOf(device.device ?? 'cpu')
+  }
 
-  add(name: P, graph: Graph, { bounds, memory = planMemory(graph, bounds), place = nowhere }: ProgramMemory<S>): this {
-    this.programs.set(name, { graph, memory, place })
+  add(name: P, graph: Graph, { bounds, memory, place = nowhere }: ProgramMemory<S>): this {
+    const planned = memory ?? planMemory(graph, bounds, this.backend.name)
+    this.programs.set(name, { graph, memory: planned, place })
     return this
   }
 
   /** Bytes of each storage and of the working memory of the device, and in all; in a fraction of the time that `build` takes. */
-  measure({ device = 'cpu', threads }: PlanDevice): Pick<Plan<S | CommonStorage, P>, 'bytes' | 'totalBytes'> {
+  measure(): Pick<Plan<S | CommonStorage, P>, 'bytes' | 'totalBytes'> {
     const constantBytes = this.layOutConstants().bytes
     const bytes = {
       ...this.sizes,
       inputs: constantBytes,
       activations: 0,
-      scratch: backendOf(device).scratchBytes(threads),
+      scratch: this.backend.scratchBytes(this.device.threads),
     } as Record<S | CommonStorage | 'scratch', number>
     for (const { graph, memory } of this.programs.values()) {
       bytes.inputs = Math.max(bytes.inputs, layOutInputs(graph, memory.bounds, constantBytes).end)
@@ -99,7 +107,7 @@ export class PlanBuilder<S extends string, P extends string> {
     return { bytes, totalBytes: Object.values<number>(bytes).reduce((sum, size) => sum + size, 0) }
   }
 
-  build(planned: PlanDevice): Plan<S | CommonStorage, P> {
+  build(): Plan<S | CommonStorage, P> {
     const names = [...(Object.keys(this.sizes) as S[]), 'inputs', 'activations'] as const
     const { constants, bytes: constantBytes } = this.layOutConstants()
     const programs = {} as Record<P, PlannedProgram>
@@ -118,11 +126,11 @@ export class PlanBuilder<S extends string, P extends string> {
           return { arena: names.indexOf(storage), offset }
         },
       })
-      programs[name] = { description, text: programText(graph, description, names) }
+      programs[name] = { description, text: programText(graph, description, { memory, arenaNames: names }) }
     }
-    const { bytes, totalBytes } = this.measure(planned)
+    const { bytes, totalBytes } = this.measure()
     return {
-      backend: backendOf(planned.device ?? 'cpu').name,
+      backend: this.backend.name,
       storages: names.map((name) => ({ name, bytes: bytes[name] })),
       programs,
       constants: [...constants.values()].map((constant) => ({ storage: 'inputs', ...constant })),

@@ -13,8 +13,9 @@ import { readGenerationConfig } from '../generate/generation-config.js'
 import { type GenerationPlan, planGeneration } from '../generate/generation-plan.js'
 import type { TrainableWeights } from '../model/decoder-parameters.js'
 import { trainableBy } from '../model/freeze.js'
-import { backendOf, defaultMemoryLimit } from '../native/backend.js'
+import { backendOf } from '../native/backend.js'
 import { cudaMemoryBytes } from '../native/device.js'
+import { defaultMemoryLimit } from '../native/memory-limit.js'
 import { type GenerationScorePlan, heldOutProblemsOf } from './generation-score.js'
 import { planStep, type StepPlan } from './step-plan.js'
 
@@ -181,7 +182,7 @@ function bytesBesideWeights({ bytes }: GenerationPlan): number {
 }
 
 function deviceNotes({ device, memoryLimit, recompute }: TrainConfig): string[] {
-  if (backendOf(device).name === 'cpu' || memoryLimit !== undefined || recompute !== 'auto') return []
+  if (!backendOf(device).hasOwnMemory || memoryLimit !== undefined || recompute !== 'auto') return []
   if (cudaMemoryBytes(device) !== undefined) return []
   return [`there is no ${device} here, so the plan takes its memory for unlimited: set memory_limit to what the device has free`]
 }

@@ -36,7 +36,7 @@ export async function findCheckpoint(config: TrainConfig, outputDir: string): Pr
 export function resumeNotes({ folder, state, skipped }: FoundCheckpoint, instructionSet: string): string[] {
   const notes = skipped.map(({ folder, reason }) => `${folder} is damaged and was passed over (${reason})`)
   if (state.instructionSet !== undefined && orderOfSums(state.instructionSet, state) !== orderOfSums(instructionSet, state)) {
-    const onCpu = !state.instructionSet.startsWith('sm_') && !instructionSet.startsWith('sm_')
+    const onCpu = isCpuInstructionSet(state.instructionSet) && isCpuInstructionSet(instructionSet)
     const hint = onCpu ? ` (LIMO_CPU=${state.instructionSet} forces the former)` : ''
     notes.push(
       `${folder} was made with ${state.instructionSet} and this run computes with ${instructionSet}: the last bits of its ` +
@@ -44,6 +44,11 @@ export function resumeNotes({ folder, state, skipped }: FoundCheckpoint, instruc
     )
   }
   return notes
+}
+
+/** An instruction set of the CPU, which LIMO_CPU can force; a CUDA device has its compute capability in its place, `sm_90`. */
+function isCpuInstructionSet(name: string): boolean {
+  return /^[a-z]/.test(name) && !/^sm_\d/.test(name)
 }
 
 /** Instruction sets that give the same bits have the same name here: in float32 products of bfloat16 make no difference. */

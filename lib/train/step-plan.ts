@@ -65,23 +65,27 @@ export function planStep(options: StepPlanOptions): StepPlan {
   const update = buildUpdate(options, layout)
   const rounding = buildRounding(layout, dtype)
   const evaluation = buildDecoderGraph(options, parameters, { train: false, recomputed: 0 })
-  const evaluationMemory = planMemory(evaluation, bounds)
+  const backend = backendOf(options.device ?? 'cpu').name
+  const evaluationMemory = planMemory(evaluation, bounds, backend)
   const planOf = ({ graph, memory }: Candidate) =>
-    new PlanBuilder<TrainStorage, TrainProgram>({
-      parameters: dtype === 'f32' ? layout.bytes : layout.trainedBytes,
-      weights: dtype === 'f32' ? 0 : weightBytes(layout, dtype),
-      gradients: layout.trainedBytes,
-      optimizer: 2 * layout.trainedBytes,
-    })
+    new PlanBuilder<TrainStorage, TrainProgram>(
+      {
+        parameters: dtype === 'f32' ? layout.bytes : layout.trainedBytes,
+        weights: dtype === 'f32' ? 0 : weightBytes(layout, dtype),
+        gradients: layout.trainedBytes,
+        optimizer: 2 * layout.trainedBytes,
+      },
+      options,
+    )
       .add('microStep', graph, { bounds, memory, place })
       .add('evaluate', evaluation, { bounds, memory: evaluationMemory, place })
       .add('update', update.graph, update)
       .add('roundWeights', rounding.graph, rounding)
-  const chosen = chooseRecomputation(options, parameters, (candidate) => planOf(candidate).measure(options).totalBytes)
+  const chosen = chooseRecomputation(options, parameters, (candidate) => planOf(candidate).measure().totalBytes)
   const remedy =
     '(`limo-native plan` has the parts). Lower cutoff_len, set memory_limit so that `recompute: auto` fits it, take a smaller model or ' +
     'free the device.'
-  return { ...planOf(chosen).build(options), remedy, dtype, bounds, layout, recomputedLayers: chosen.recomputed }
+  return { ...planOf(chosen).build(), remedy, dtype, bounds, layout, recomputedLayers: chosen.recomputed }
 }
 
 /** A model and its loss, without gradients and optimizer state. */
@@ -92,9 +96,9 @@ export function planEvaluation(
   const layout = layOutParameters(parameters)
   const dtype = options.dtype ?? 'f32'
   const graph = buildDecoderGraph(options, parameters, { train: false, recomputed: 0 })
-  const plan = new PlanBuilder<'weights', 'evaluate'>({ weights: weightBytes(layout, dtype) })
+  const plan = new PlanBuilder<'weights', 'evaluate'>({ weights: weightBytes(layout, dtype) }, options)
     .add('evaluate', graph, { bounds: options, place: placeParameters(layout, 'weights') })
-    .build(options)
+    .build()
   return { ...plan, layout }
 }
 
@@ -134,7 +138,7 @@ function chooseRecomputation(
   const limit = options.memoryLimit
   const build = (recomputed: number): Candidate => {
     const graph = buildDecoderGraph(options, parameters, { train: true, recomputed })
-    return { graph, memory: planMemory(graph, options), recomputed }
+    return { graph, memory: planMemory(graph, options, backendOf(options.device ?? 'cpu').name), recomputed }
   }
   const fits = (candidate: Candidate) => limit === undefined || totalBytes(candidate) <= limit
   if (options.recompute !== 'auto') {

@@ -11,8 +11,9 @@
 #include "addon/convert.h"
 #include "addon/device_job.h"
 #include "core/error.h"
-#include "runtime/cpu_device.h"
-#include "runtime/cuda_device.h"
+#include "runtime/backends.h"
+#include "runtime/cuda_library.h"
+#include "runtime/isa.h"
 #include "runtime/program.h"
 
 // The surface that lib/native/addon-types.ts describes. Objects of the runtime are owned by JavaScript objects; jobs hold
@@ -85,22 +86,17 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
  private:
   static std::shared_ptr<Device> open(const Napi::Object& options) {
     const Napi::Value given = options.Get("kind");
-    const std::string kind = given.IsString() ? given.As<Napi::String>().Utf8Value() : "";
-    if (kind == "cuda" || kind == "cuda-emulated") {
-      const uint64_t ordinal = read_size(options.Get("ordinal"), "ordinal");
-      return std::make_shared<CudaDevice>(kind == "cuda" ? CudaLibrary::kCuda : CudaLibrary::kEmulated, static_cast<int>(std::min<uint64_t>(ordinal, INT_MAX)));
+    const std::string name = given.IsString() ? given.As<Napi::String>().Utf8Value() : "";
+    DeviceOptions read;
+    if (!options.Get("threads").IsUndefined()) read.threads = read_size(options.Get("threads"), "threads");
+    if (!options.Get("ordinal").IsUndefined()) read.ordinal = read_size(options.Get("ordinal"), "ordinal");
+    if (options.Get("isa").IsString()) read.isa = options.Get("isa").As<Napi::String>().Utf8Value();
+    std::string names;
+    for (const DeviceKind& kind : device_kinds()) {
+      if (name == kind.name) return kind.open(read);
+      names += (names.empty() ? "" : ", ") + std::string(kind.name);
     }
-    if (kind != "cpu") throw Error(ErrorCode::kInputInvalid, "expected cpu, cuda or cuda-emulated for kind but received \"" + kind + "\"");
-    const uint64_t threads = read_size(options.Get("threads"), "threads");
-    if (threads < 1 || threads > 1024) throw Error(ErrorCode::kInputInvalid, "expected 1 to 1024 threads but received " + std::to_string(threads));
-    if (!options.Get("isa").IsString()) return std::make_shared<CpuDevice>(static_cast<int>(threads), best_isa());
-    const std::string name = options.Get("isa").As<Napi::String>().Utf8Value();
-    for (Isa isa : kAllIsas)
-      if (name == isa_name(isa) && isa_built(isa) && isa_supported(isa)) return std::make_shared<CpuDevice>(static_cast<int>(threads), isa);
-    for (Isa isa : kAllIsas)
-      if (name == isa_name(isa) && isa_supported(isa))
-        throw Error(ErrorCode::kDeviceUnavailable, "this build has no kernels for \"" + name + "\": limo-native build --isa all makes them");
-    throw Error(ErrorCode::kDeviceUnavailable, "this processor has no instruction set \"" + name + "\"");
+    throw Error(ErrorCode::kInputInvalid, "expected one of " + names + " for kind but received \"" + name + "\"");
   }
 
   // The end of the environment (process exit, worker.terminate) must not wait for a long program.
@@ -147,7 +143,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
           throw Error(ErrorCode::kProgramInvalid, "expected arenas of this device but arena " + std::to_string(i) + " is another's");
         arenas.push_back(arena->arena());
       }
-      auto program = std::make_shared<Program>(read_program_description(info[0]), std::move(arenas));
+      auto program = std::make_shared<Program>(read_program_description(info[0]), std::move(arenas), device_->backend());
       device_->check(*program);
       auto object = classes->program.New({own_call(info.Env())});
       ProgramObject::Unwrap(object)->adopt(device_, std::move(program));
@@ -212,6 +208,7 @@ Napi::Value DescribeOps(const Napi::CallbackInfo& info) {
   auto ops = Napi::Array::New(env);
   for (const OpEntry& entry : all_ops()) {
     auto operands = Napi::Array::New(env);
+    auto working_memory = Napi::Array::New(env);
     for (const OperandInfo& each : entry.operands) {
       auto operand = Napi::Object::New(env);
       operand.Set("name", each.name);
@@ -219,6 +216,12 @@ Napi::Value DescribeOps(const Napi::CallbackInfo& info) {
       operand.Set("shape", each.shape);
       if (each.element != ElementType::kCompute)
         operand.Set("dtype", each.element == ElementType::kF32 ? "f32" : each.element == ElementType::kBF16 ? "bf16" : "i32");
+      if (each.working) {
+        operand.Set("backend", backend_name(each.working->backend));
+        if (each.working->only_bf16) operand.Set("only", "bf16");
+        working_memory.Set(working_memory.Length(), operand);
+        continue;
+      }
       if (each.optional) operand.Set("optional", true);
       operands.Set(operands.Length(), operand);
     }
@@ -228,6 +231,7 @@ Napi::Value DescribeOps(const Napi::CallbackInfo& info) {
     op.Set("name", entry.name);
     op.Set("operands", operands);
     op.Set("attributes", attributes);
+    op.Set("workingMemory", working_memory);
     ops.Set(ops.Length(), op);
   }
   return ops;

@@ -2,7 +2,6 @@
 
 #include <cstdio>
 #include <exception>
-#include <string_view>
 
 #include "cuda/ceilings.h"
 #include "cuda/context.h"
@@ -16,19 +15,16 @@ using cuda::check_cuda;
 
 struct Operation {
   const char* name;
+  size_t (*check)(const Tensor* operands, const double* attributes, const CudaContext& context);
   void (*run)(const Tensor* operands, const double* attributes, CudaContext& context);
 };
 
-#define LIMO_ENTRY(Op) \
-  {Op::kName, [](const Tensor* operands, const double* attributes, CudaContext& context) { cuda::run(bind<Op>(operands, attributes), context); }},
+#define LIMO_ENTRY(Op)                                                                                                                        \
+  {Op::kName,                                                                                                                                 \
+   [](const Tensor* operands, const double* attributes, const CudaContext& context) { return cuda::check_limits(bind<Op>(operands, attributes), context); }, \
+   [](const Tensor* operands, const double* attributes, CudaContext& context) { cuda::run(bind<Op>(operands, attributes), context); }},
 constexpr Operation kOperations[] = {LIMO_FOR_EACH_OP(LIMO_ENTRY)};
 #undef LIMO_ENTRY
-
-const Operation* find_operation(std::string_view name) {
-  for (const Operation& operation : kOperations)
-    if (name == operation.name) return &operation;
-  return nullptr;
-}
 
 // Calls body and turns an exception into the failure.
 template <class Body>
@@ -132,19 +128,21 @@ constexpr CudaApi kApi = {
             check_cuda(cudaStreamSynchronize(context->stream()), "reading from the device");
           });
         },
-    .has_op = [](const char* name) { return find_operation(name) != nullptr; },
+    .check_op = [](CudaContext* context, size_t op, const Tensor* operands, const double* attributes, size_t* list_bytes, CudaFailure* failure) {
+      return guarded(failure, [&] { *list_bytes = kOperations[op].check(operands, attributes, *context); });
+    },
     .begin_run = [](CudaContext* context, CudaFailure* failure) { return on_device(context, failure, [&] { context->begin_run(); }); },
     .know_integers = [](CudaContext* context, const void* device, const int32_t* host,
                         CudaFailure* failure) { return guarded(failure, [&] { context->know_integers(device, host); }); },
     .upload = [](CudaContext* context, void* to, const void* from, size_t bytes,
                  CudaFailure* failure) { return on_device(context, failure, [&] { context->upload(to, from, bytes); }); },
     .run_op =
-        [](CudaContext* context, const char* name, const Tensor* operands, const double* attributes, CudaFailure* failure) {
+        [](CudaContext* context, size_t op, const Tensor* operands, const double* attributes, CudaFailure* failure) {
           return guarded(failure, [&] {
             try {
-              find_operation(name)->run(operands, attributes, *context);
+              kOperations[op].run(operands, attributes, *context);
             } catch (const Error& error) {
-              throw Error(error.code(), std::string(name) + ": " + error.what());
+              throw Error(error.code(), std::string(kOperations[op].name) + ": " + error.what());
             }
           });
         },

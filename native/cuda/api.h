@@ -20,7 +20,7 @@ struct CudaFailure {
   char message[2048] = "";
 };
 
-constexpr uint32_t kCudaApiVersion = 1;
+constexpr uint32_t kCudaApiVersion = 2;
 
 // Functions that can fail return false and fill the failure. All but the first four are called on the device's thread,
 // and `allocate` and `release` on others too.
@@ -38,15 +38,16 @@ struct CudaApi {
   bool (*write)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);
   bool (*read)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);
 
-  // Whether there is an operation of that name.
-  bool (*has_op)(const char* name);
+  // Operations by their numbers in op_list.h. Whether kernels can run one with operands of these largest sizes; `list_bytes` becomes what
+  // it needs at most for lists of indices, which operations on the same integers share. Fails with kProgramInvalid.
+  bool (*check_op)(CudaContext*, size_t op, const Tensor* operands, const double* attributes, size_t* list_bytes, CudaFailure*);
 
   // A run: what follows is queued in this order, and finish_run waits for all of it.
   bool (*begin_run)(CudaContext*, CudaFailure*);
   // Tells the host's copy of an integer input at `device`: operations read it on the host. It must stay until the run is finished.
   bool (*know_integers)(CudaContext*, const void* device, const int32_t* host, CudaFailure*);
   bool (*upload)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);
-  bool (*run_op)(CudaContext*, const char* name, const Tensor* operands, const double* attributes, CudaFailure*);
+  bool (*run_op)(CudaContext*, size_t op, const Tensor* operands, const double* attributes, CudaFailure*);
   bool (*download)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);  // `to` is filled by finish_run
   bool (*finish_run)(CudaContext*, CudaFailure*);
 

@@ -9,6 +9,7 @@ namespace limo::cuda {
 namespace {
 
 struct HalveAndAdd {
+  using Index = uint32_t;
   float* z;
   const float* x;
 
@@ -24,6 +25,7 @@ struct HalveAndAdd {
 
 // Random operands of magnitude about 1, as float32 and as pairs of bfloat16: zeros take less power and so flatter the clock.
 struct FillNumbers {
+  using Index = uint32_t;
   uint32_t* to;
 
   LIMO_DEVICE void operator()(uint32_t i) const {

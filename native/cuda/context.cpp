@@ -30,6 +30,7 @@ CudaContext::CudaContext(int ordinal) : CudaContext(ordinal, Empty{}) {
                                                    std::to_string(properties.major) + "." + std::to_string(properties.minor));
   description_.bytes = properties.totalGlobalMem;
   description_.multiprocessors = properties.multiProcessorCount;
+  shared_bytes_ = properties.sharedMemPerBlockOptin;
   check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
   check_cuda(cudaStreamCreateWithFlags(&memory_stream_, cudaStreamNonBlocking), "cudaStreamCreate");
   check_cuda(cudaMalloc(reinterpret_cast<void**>(&scratch_), kCudaScratchBytes), "allocating the device's working memory of 80 MiB");
@@ -104,8 +105,8 @@ void* CudaContext::partial_sums(size_t bytes) const {
 }
 
 const void* CudaContext::upload_list(const void* from, size_t bytes) {
-  if (aligned(bytes) > kListBytes - listed_)
-    throw Error(ErrorCode::kInputInvalid, "expected a run whose lists of indices fit in " + std::to_string(kListBytes) + " bytes on the device; take fewer tokens");
+  if (aligned(bytes) > kCudaListBytes - listed_)
+    throw Error(ErrorCode::kInputInvalid, "expected a run whose lists of indices fit in " + std::to_string(kCudaListBytes) + " bytes on the device; take fewer tokens");
   char* to = scratch_ + kProductWorkspaceBytes + kPartialBytes + listed_;
   listed_ += aligned(bytes);
   upload(to, from, bytes);

@@ -16,7 +16,7 @@ namespace limo {
 // Parts of kCudaScratchBytes: working memory of matrix products, of sums that blocks of threads share, and lists of indices.
 constexpr size_t kProductWorkspaceBytes = 32 << 20;
 constexpr size_t kPartialBytes = 32 << 20;
-constexpr size_t kListBytes = kCudaScratchBytes - kProductWorkspaceBytes - kPartialBytes;
+static_assert(kProductWorkspaceBytes + kPartialBytes + kCudaListBytes == kCudaScratchBytes);
 
 // A CUDA device as operations see it: a stream, working memory, and what is known of the run at hand.
 class CudaContext {
@@ -33,6 +33,8 @@ class CudaContext {
   // 80, 90, …
   int capability() const { return description_.capability; }
   int multiprocessors() const { return description_.multiprocessors; }
+  // Shared memory that a block of threads may have.
+  size_t shared_bytes() const { return shared_bytes_; }
   MatrixProducts& products() { return *products_; }
   char* product_workspace() const { return scratch_; }
 
@@ -89,6 +91,7 @@ class CudaContext {
 
   const int ordinal_;
   CudaDescription description_;
+  size_t shared_bytes_ = 0;
   cudaStream_t stream_ = nullptr, memory_stream_ = nullptr;
   char* scratch_ = nullptr;
   char* staging_ = nullptr;

@@ -18,5 +18,7 @@ struct CudaDescription {
 // Working memory of a device besides the arenas: of matrix products, partial sums and lists of indices.
 // lib/native/device.ts has the same number, so that a plan is exact on a machine without the addon.
 constexpr size_t kCudaScratchBytes = 80 << 20;
+// The part of it for lists of indices.
+constexpr size_t kCudaListBytes = 16 << 20;
 
 }  // namespace limo

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <string>
+
 #include "core/error.h"
 #include "core/tensor.h"
 #include "cuda/context.h"
@@ -69,19 +72,29 @@ void with_pack(DType dtype, bool packs, const Body& body) {
   else with_size(float{});
 }
 
-// body(i) for every i below count.
-template <class Body>
-__global__ void __launch_bounds__(kThreads) for_each_kernel(Body body, uint32_t count) {
-  const uint32_t i = blockIdx.x * kThreads + threadIdx.x;
+// The most packs that a body numbers with 32 bits.
+constexpr int64_t kMostPacks = (int64_t{1} << 31) - 1;
+
+// Throws kProgramInvalid where an operation has more numbers than a body with 32 bits can count, one a thread.
+inline void check_numbers(const Tensor& rows) {
+  if (rows.rows > kMostPacks / std::max<int64_t>(1, rows.cols))
+    throw Error(ErrorCode::kProgramInvalid, "expected fewer than 2^31 numbers but received " + std::to_string(rows.rows) + " x " + std::to_string(rows.cols));
+}
+
+// body(i) for every i below count. A body that takes 64 bits may have more than kMostPacks; dividing them is slow, so bodies on rows take 32.
+template <class Index, class Body>
+__global__ void __launch_bounds__(kThreads) for_each_kernel(Body body, Index count) {
+  const Index i = static_cast<Index>(blockIdx.x) * kThreads + threadIdx.x;
   if (i < count) body(i);
 }
 
 template <class Body>
 void for_each(const CudaContext& context, int64_t count, const Body& body) {
-  constexpr int64_t kMost = int64_t{1} << 31;
-  if (count >= kMost) throw Error(ErrorCode::kInputInvalid, "expected fewer than 2^31 packs of numbers in one operation but received " + std::to_string(count));
-  launch(for_each_kernel<Body>, dim3(static_cast<unsigned>((count + kThreads - 1) / kThreads)), dim3(kThreads), 0, context.stream(), body,
-         static_cast<uint32_t>(count));
+  using Index = typename Body::Index;
+  if (sizeof(Index) == 4 && count > kMostPacks)
+    throw Error(ErrorCode::kInputInvalid, "expected fewer than 2^31 packs of numbers in one operation but received " + std::to_string(count));
+  launch(for_each_kernel<Index, Body>, dim3(static_cast<unsigned>((count + kThreads - 1) / kThreads)), dim3(kThreads), 0, context.stream(), body,
+         static_cast<Index>(count));
 }
 
 // Σ over the threads of a warp, the same in all of them.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+
 #include "ops/op_list.h"
 
 namespace limo {
@@ -13,5 +15,29 @@ namespace limo::cuda {
 #define LIMO_DECLARE(Op) void run(const Op&, CudaContext&);
 LIMO_FOR_EACH_OP(LIMO_DECLARE)
 #undef LIMO_DECLARE
+
+// Whether kernels can run an operation with operands of these largest sizes: throws kProgramInvalid. Returns the bytes that its lists of
+// indices take at most.
+template <class Op>
+size_t check_limits(const Op&, const CudaContext&) {
+  return 0;
+}
+template <> size_t check_limits(const Add&, const CudaContext&);
+template <> size_t check_limits(const Copy&, const CudaContext&);
+template <> size_t check_limits(const Embedding&, const CudaContext&);
+template <> size_t check_limits(const EmbeddingBackward&, const CudaContext&);
+template <> size_t check_limits(const RmsNormBackward&, const CudaContext&);
+template <> size_t check_limits(const HeadNormBackward&, const CudaContext&);
+template <> size_t check_limits(const LinearBackwardWeight&, const CudaContext&);
+template <> size_t check_limits(const RotaryTable&, const CudaContext&);
+template <> size_t check_limits(const Rope&, const CudaContext&);
+template <> size_t check_limits(const Swiglu&, const CudaContext&);
+template <> size_t check_limits(const SwigluBackward&, const CudaContext&);
+template <> size_t check_limits(const Attention&, const CudaContext&);
+template <> size_t check_limits(const AttentionBackward&, const CudaContext&);
+template <> size_t check_limits(const LinearCrossEntropy&, const CudaContext&);
+template <> size_t check_limits(const CacheAppend&, const CudaContext&);
+template <> size_t check_limits(const AttentionPrefill&, const CudaContext&);
+template <> size_t check_limits(const AttentionDecode&, const CudaContext&);
 
 }  // namespace limo::cuda

@@ -50,15 +50,16 @@ __global__ void __launch_bounds__(kThreads) grad_norm_kernel(float* norm, float*
 
 template <int N>
 struct UpdateParameters {
+  using Index = int64_t;
   float *parameters, *first_moment, *second_moment;
   const float *gradients, *clip_scale;
   Bf16* rounded;  // or null
   float beta1, rest1, beta2, rest2, rate, denominator_scale, eps, keep;
 
-  LIMO_DEVICE void operator()(uint32_t i) const {
+  LIMO_DEVICE void operator()(int64_t i) const {
     const float clip = clip_scale[0];
     if (clip != clip) return;  // no finite norm
-    const int64_t at = static_cast<int64_t>(i) * N;
+    const int64_t at = i * N;
     float p[N], m[N], v[N], g[N];
     load<N>(p, parameters + at);
     load<N>(m, first_moment + at);

@@ -42,7 +42,6 @@ struct AttentionBackward {
   Tensor d_k;    // [T, W], written
   Tensor d_v;    // [T, W], written
   Tensor delta;  // [T, H], written; working memory
-  Tensor d_q_sum;  // [T, Q] float32, written; working memory, present exactly when d_q is bfloat16
   Tensor d_out;  // [T, Q]
   Tensor out;    // [T, Q]
   Tensor lse;    // [T, H]
@@ -52,13 +51,13 @@ struct AttentionBackward {
   Tensor cu_seqlens;  // [S] int32
   double head_dim = 0;
   double scale = 0;
+  Tensor d_q_sum;  // [T, Q] float32: gradients of queries, summed block of keys by block of keys; of the CPU, where d_q is bfloat16
 
   static constexpr OperandSpec<AttentionBackward> kOperands[] = {
       {"d_q", &AttentionBackward::d_q, Access::kWrite, "T Q"},
       {"d_k", &AttentionBackward::d_k, Access::kWrite, "T W"},
       {"d_v", &AttentionBackward::d_v, Access::kWrite, "T W"},
       {"delta", &AttentionBackward::delta, Access::kWrite, "T H", ElementType::kF32},
-      {"d_q_sum", &AttentionBackward::d_q_sum, Access::kWrite, "T Q", ElementType::kF32, true},
       {"d_out", &AttentionBackward::d_out, Access::kRead, "T Q"},
       {"out", &AttentionBackward::out, Access::kRead, "T Q"},
       {"lse", &AttentionBackward::lse, Access::kRead, "T H", ElementType::kF32},
@@ -66,6 +65,9 @@ struct AttentionBackward {
       {"k", &AttentionBackward::k, Access::kRead, "T W"},
       {"v", &AttentionBackward::v, Access::kRead, "T W"},
       {"cu_seqlens", &AttentionBackward::cu_seqlens, Access::kRead, "S", ElementType::kI32},
+  };
+  static constexpr WorkingMemorySpec<AttentionBackward> kWorkingMemory[] = {
+      {Backend::kCpu, "d_q_sum", &AttentionBackward::d_q_sum, "T Q", ElementType::kF32, true},
   };
   static constexpr AttributeSpec<AttentionBackward> kAttributes[] = {{"head_dim", &AttentionBackward::head_dim},
                                                                      {"scale", &AttentionBackward::scale}};

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cuda/attention/sm80.h"
 #include "cuda/attention/sm90.h"
 #include "cuda/context.h"
@@ -87,7 +89,24 @@ AttentionBackwardArguments<T> arguments(const AttentionBackward& op, CudaContext
   return a;
 }
 
+// Bytes of a list of blocks of rows: a sequence has one that is not whole.
+template <class Op>
+size_t most_list_bytes(const Op& op) {
+  constexpr int64_t kFewestRows = std::min({kGenericRows, kSm80ForwardRows, kSm80BackwardRows, kSm90BackwardRows});
+  return static_cast<size_t>(op.q.rows / kFewestRows + op.cu_seqlens.rows) * sizeof(Block);
+}
+
 }  // namespace
+
+template <>
+size_t check_limits(const Attention& op, const CudaContext&) {
+  return most_list_bytes(op);
+}
+
+template <>
+size_t check_limits(const AttentionBackward& op, const CudaContext&) {
+  return 2 * most_list_bytes(op);
+}
 
 void run(const Attention& op, CudaContext& context) {
   switch (kernels_for(context, static_cast<int64_t>(op.head_dim), op.q, op.k, op.v, op.out)) {

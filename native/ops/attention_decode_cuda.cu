@@ -15,6 +15,7 @@ namespace {
 // A thread copies N numbers of a row of keys and the same of values.
 template <class T, int N>
 struct AppendRows {
+  using Index = uint32_t;
   T *k_cache, *v_cache;
   const T *k, *v;
   const int32_t* slots;
@@ -174,6 +175,7 @@ __global__ void __launch_bounds__(kDecodeThreads, kDecodeBlocks) attention_decod
 // Combines the splits of a row in order, a thread per channel.
 template <class T>
 struct JoinPieces {
+  using Index = uint32_t;
   T* out;
   const float* partial;
   const int32_t* lengths;
@@ -257,6 +259,24 @@ void prefill(const AttentionPrefill& op, CudaContext& context) {
 }
 
 }  // namespace
+
+template <>
+size_t check_limits(const CacheAppend& op, const CudaContext&) {
+  check_numbers(op.k);
+  return 0;
+}
+
+template <>
+size_t check_limits(const AttentionPrefill& op, const CudaContext&) {
+  const int64_t blocks = op.q.rows / prefill_rows(static_cast<int>(op.head_dim)) + op.cu_seqlens.rows;
+  return static_cast<size_t>(blocks) * sizeof(PrefillBlock);
+}
+
+template <>
+size_t check_limits(const AttentionDecode& op, const CudaContext&) {
+  check_numbers(op.out);
+  return static_cast<size_t>(op.q.rows * decode_splits(op.page_table.cols * static_cast<int64_t>(op.page_size))) * sizeof(Piece);
+}
 
 void run(const CacheAppend& op, CudaContext& context) {
   const bool packs = takes_packs(op.k_cache) && takes_packs(op.v_cache) && takes_packs(op.k) && takes_packs(op.v);

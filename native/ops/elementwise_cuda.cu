@@ -7,6 +7,7 @@ namespace {
 
 template <class T, int N>
 struct AddRows {
+  using Index = uint32_t;
   T* out;
   const T *a, *b;
   int64_t out_stride, a_stride, b_stride;
@@ -26,6 +27,7 @@ struct AddRows {
 // Copies bits, so that any NaN keeps its payload.
 template <class T, int N>
 struct CopyRows {
+  using Index = uint32_t;
   T* out;
   const T* x;
   int64_t out_stride, x_stride;
@@ -39,17 +41,30 @@ struct CopyRows {
 
 template <int N>
 struct RoundEach {
+  using Index = int64_t;
   Bf16* out;
   const float* x;
 
-  LIMO_DEVICE void operator()(uint32_t i) const {
+  LIMO_DEVICE void operator()(int64_t i) const {
     float v[N];
-    load<N>(v, x + static_cast<int64_t>(i) * N);
-    store<N>(out + static_cast<int64_t>(i) * N, v);
+    load<N>(v, x + i * N);
+    store<N>(out + i * N, v);
   }
 };
 
 }  // namespace
+
+template <>
+size_t check_limits(const Add& op, const CudaContext&) {
+  check_numbers(op.out);
+  return 0;
+}
+
+template <>
+size_t check_limits(const Copy& op, const CudaContext&) {
+  check_numbers(op.out);
+  return 0;
+}
 
 void run(const Add& op, CudaContext& context) {
   with_pack(op.out.dtype, takes_packs(op.out) && takes_packs(op.a) && takes_packs(op.b), [&](auto element, auto size) {

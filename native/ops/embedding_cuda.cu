@@ -10,6 +10,7 @@ namespace {
 
 template <class T, int N>
 struct TakeRows {
+  using Index = uint32_t;
   T* out;
   const T* table;
   const int32_t* ids;
@@ -32,6 +33,7 @@ struct Occurrences {
 // A thread adds up N columns of all rows of one id, in their order.
 template <class T, int N>
 struct AddRowsOfIds {
+  using Index = uint32_t;
   float* d_table;
   const T* d_out;
   const Occurrences* occurrences;
@@ -79,6 +81,18 @@ std::vector<Occurrences> occurrences_of(const int32_t* ids, int64_t rows) {
 enum Lists { kOrder, kOccurrences };
 
 }  // namespace
+
+template <>
+size_t check_limits(const Embedding& op, const CudaContext&) {
+  check_numbers(op.out);
+  return 0;
+}
+
+template <>
+size_t check_limits(const EmbeddingBackward& op, const CudaContext&) {
+  check_numbers(op.d_out);
+  return static_cast<size_t>(op.ids.rows) * (sizeof(int32_t) + sizeof(Occurrences));
+}
 
 void run(const Embedding& op, CudaContext& context) {
   with_pack(op.out.dtype, takes_packs(op.out) && takes_packs(op.table), [&](auto element, auto size) {

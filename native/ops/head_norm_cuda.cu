@@ -106,7 +106,17 @@ __global__ void __launch_bounds__(kThreads) head_norm_backward_kernel(NormHeadsB
   }
 }
 
+constexpr int64_t kMostBlocks = 1024;
+
 }  // namespace
+
+template <>
+size_t check_limits(const HeadNormBackward& op, const CudaContext& context) {
+  const int64_t most = std::min<int64_t>(kPartialBytes / sizeof(float) / kMostBlocks, static_cast<int64_t>(context.shared_bytes() / sizeof(float)) / kWarps);
+  if (op.weight.rows > most)
+    throw Error(ErrorCode::kProgramInvalid, "expected heads of at most " + std::to_string(most) + " channels but received " + std::to_string(op.weight.rows));
+  return 0;
+}
 
 void run(const HeadNorm& op, CudaContext& context) {
   const int64_t dim = op.weight.rows, heads = op.rstd.cols;
@@ -123,7 +133,6 @@ void run(const HeadNorm& op, CudaContext& context) {
 void run(const HeadNormBackward& op, CudaContext& context) {
   const int64_t dim = op.weight.rows, heads = op.rstd.cols;
   const bool packs_fit = takes_packs(op.d_x) && takes_packs(op.d_out) && takes_packs(op.x) && vector_takes_packs(op.weight);
-  constexpr int64_t kMostBlocks = 1024;
   const int64_t rows_per_block = (op.x.rows + kMostBlocks - 1) / kMostBlocks;
   const int64_t blocks = rows_per_block == 0 ? 0 : (op.x.rows + rows_per_block - 1) / rows_per_block;
   float* partial = op.d_weight ? context.partial_sums<float>(blocks * dim) : nullptr;

@@ -16,6 +16,7 @@ constexpr int kLogitsPerThread = 8;
 // Gather: row `rows[i]` of `from` to row i of `to`. Scatter: row i of `from` to row `rows[i]` of `to`.
 template <class T, int N, bool kScatters>
 struct MoveRows {
+  using Index = uint32_t;
   T* to;
   const T* from;
   const int32_t* rows;
@@ -44,6 +45,7 @@ void move_rows(CudaContext& context, const Tensor& to, const Tensor& from, const
 
 template <class T, int N>
 struct ClearRows {
+  using Index = uint32_t;
   T* to;
   int64_t stride;
   uint32_t packs_per_row;
@@ -209,6 +211,12 @@ void project_and_score(const LinearCrossEntropy& op, CudaContext& context) {
 }
 
 }  // namespace
+
+template <>
+size_t check_limits(const LinearCrossEntropy& op, const CudaContext&) {
+  check_numbers(op.hidden);
+  return static_cast<size_t>(op.labels.rows) * sizeof(int32_t);
+}
 
 void run(const LinearCrossEntropy& op, CudaContext& context) {
   if (op.hidden.dtype == DType::kBF16) project_and_score<Bf16>(op, context);

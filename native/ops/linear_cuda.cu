@@ -15,6 +15,7 @@ constexpr int64_t kRowsPerBlock = 16;
 // A thread adds up N columns of a block of rows, in their order.
 template <class T, int N>
 struct SumColumns {
+  using Index = uint32_t;
   float* partial;  // [blocks of rows, columns]
   const T* x;
   int64_t stride, rows;
@@ -39,7 +40,6 @@ struct SumColumns {
 // to[n] += Σ_t x[t,n], over as many rows at a time as the working memory of partial sums allows.
 void add_column_sums(CudaContext& context, float* to, const Tensor& x) {
   const int64_t blocks_at_once = static_cast<int64_t>(kPartialBytes / sizeof(float)) / x.cols;
-  if (blocks_at_once == 0) throw Error(ErrorCode::kInputInvalid, "expected a bias of fewer than " + std::to_string(kPartialBytes / sizeof(float)) + " numbers");
   with_pack(x.dtype, takes_packs(x), [&](auto element, auto size) {
     using T = decltype(element);
     constexpr int N = size;
@@ -53,6 +53,14 @@ void add_column_sums(CudaContext& context, float* to, const Tensor& x) {
 }
 
 }  // namespace
+
+template <>
+size_t check_limits(const LinearBackwardWeight& op, const CudaContext&) {
+  constexpr int64_t kMost = kPartialBytes / sizeof(float);
+  if (op.d_bias && op.d_bias.rows > kMost)
+    throw Error(ErrorCode::kProgramInvalid, "expected a bias of at most " + std::to_string(kMost) + " numbers but received " + std::to_string(op.d_bias.rows));
+  return 0;
+}
 
 void run(const Linear& op, CudaContext& context) {
   context.products().multiply({.m = op.x.rows, .n = op.weight.rows, .k = op.x.cols, .a = matrix(op.x), .b = matrix(op.weight, true), .c = op.y.data,

@@ -4,7 +4,6 @@
 #include <string>
 
 #include "core/error.h"
-#include "cpu/context.h"
 
 namespace limo {
 namespace {
@@ -67,10 +66,6 @@ void check_head_columns(int64_t columns, int64_t heads, int64_t dim) {
                                      " channels but received " + std::to_string(columns) + " columns");
 }
 
-void check_summed_columns(int64_t columns) {
-  expect(columns <= kMostSummedColumns, "expected at most " + std::to_string(kMostSummedColumns) + " columns but received " + std::to_string(columns));
-}
-
 void check_ids(const Tensor& ids, int64_t vocabulary, bool labels) {
   for (int64_t t = 0; t < ids.rows; ++t) {
     const int32_t id = ids.i32()[t];
@@ -100,7 +95,6 @@ void check(const RmsNorm& op) {
 template <>
 void check(const RmsNormBackward& op) {
   expect(op.d_x || op.d_weight, "expected d_x, d_weight or both");
-  check_summed_columns(op.x.cols);
 }
 
 template <>
@@ -122,7 +116,6 @@ void check(const HeadNorm& op) {
 template <>
 void check(const HeadNormBackward& op) {
   expect(op.d_x || op.d_weight, "expected d_x, d_weight or both");
-  check_summed_columns(op.weight.rows);
   check_head_columns(op.x.cols, op.rstd.cols, op.weight.rows);
 }
 
@@ -133,7 +126,6 @@ void check(const Attention& op) {
 
 template <>
 void check(const AttentionBackward& op) {
-  expect(static_cast<bool>(op.d_q_sum) == (op.d_q.dtype == DType::kBF16), "expected d_q_sum exactly when d_q is bf16");
   check_packed_heads(op);
 }
 
@@ -157,16 +149,6 @@ void check(const AttentionDecode& op) {
   expect(op.partial.cols == columns && op.partial.rows >= rows, "expected at least " + std::to_string(rows) + " rows of " + std::to_string(columns) +
                                                                      " columns for partial but received " + std::to_string(op.partial.rows) +
                                                                      " of " + std::to_string(op.partial.cols));
-}
-
-template <>
-void check(const LinearDecode& op) {
-  check_summed_columns(op.x.cols);
-}
-
-template <>
-void check(const Logits& op) {
-  check_summed_columns(op.hidden.cols);
 }
 
 template <>

@@ -19,8 +19,6 @@ template <> void check(const AttentionBackward&);
 template <> void check(const LinearCrossEntropy&);
 template <> void check(const AttentionPrefill&);
 template <> void check(const AttentionDecode&);
-template <> void check(const LinearDecode&);
-template <> void check(const Logits&);
 template <> void check(const Sample&);
 
 // Checks of input values that keep a run inside its buffers; throws kInputInvalid.

@@ -120,7 +120,20 @@ __global__ void __launch_bounds__(kThreads) rms_norm_backward_kernel(NormRowsBac
 // No more threads than a row has packs.
 unsigned threads_for(int64_t packs) { return static_cast<unsigned>(std::clamp<int64_t>((packs + 31) / 32 * 32, 32, kThreads)); }
 
+// The blocks depend on the number of rows alone, not on the device: then the order of sums is the same on all.
+constexpr int64_t kMostBlocks = 512, kFewestRows = 8;
+
+size_t backward_shared_bytes(int64_t columns) { return (kThreads / 32 + static_cast<size_t>(columns)) * sizeof(float); }
+
 }  // namespace
+
+template <>
+size_t check_limits(const RmsNormBackward& op, const CudaContext& context) {
+  const int64_t most = std::min<int64_t>(kPartialBytes / sizeof(float) / kMostBlocks, static_cast<int64_t>(context.shared_bytes() / sizeof(float)) - kThreads / 32);
+  if (op.x.cols > most)
+    throw Error(ErrorCode::kProgramInvalid, "expected at most " + std::to_string(most) + " columns but received " + std::to_string(op.x.cols));
+  return 0;
+}
 
 void run(const RmsNorm& op, CudaContext& context) {
   const bool packs_fit = takes_packs(op.out) && takes_packs(op.sum) && takes_packs(op.x) && takes_packs(op.residual) &&
@@ -139,8 +152,6 @@ void run(const RmsNorm& op, CudaContext& context) {
 void run(const RmsNormBackward& op, CudaContext& context) {
   const bool packs_fit = takes_packs(op.d_x) && takes_packs(op.d_out) && takes_packs(op.d_sum) && takes_packs(op.x) &&
                          vector_takes_packs(op.weight);
-  // The number of blocks depends on the rows alone, not on the device, so the order of sums is the same on all devices.
-  constexpr int64_t kMostBlocks = 512, kFewestRows = 8;
   const int64_t rows_per_block = std::max(kFewestRows, (op.x.rows + kMostBlocks - 1) / kMostBlocks);
   const int64_t blocks = (op.x.rows + rows_per_block - 1) / rows_per_block;
   float* partial = op.d_weight ? context.partial_sums<float>(blocks * op.x.cols) : nullptr;
@@ -151,7 +162,7 @@ void run(const RmsNormBackward& op, CudaContext& context) {
                                       op.rstd.f32(), op.d_x.row_stride, op.d_out.row_stride, op.d_sum.row_stride, op.x.row_stride,
                                       op.x.rows, static_cast<uint32_t>(op.x.cols), static_cast<uint32_t>(rows_per_block)};
     launch(rms_norm_backward_kernel<T, N>, dim3(static_cast<unsigned>(blocks)), dim3(threads_for(op.x.cols / N)),
-           (kThreads / 32 + static_cast<size_t>(op.x.cols)) * sizeof(float), context.stream(), rows);
+           backward_shared_bytes(op.x.cols), context.stream(), rows);
   });
   if (op.d_weight) add_partial_sums(context, op.d_weight.f32(), partial, blocks, op.x.cols);
 }

@@ -6,6 +6,7 @@ namespace limo::cuda {
 namespace {
 
 struct RotaryAngles {
+  using Index = uint32_t;
   float *cos, *sin;
   const int32_t* positions;
   const float* inverse_frequency;
@@ -24,6 +25,7 @@ struct RotaryAngles {
 // A thread turns N pairs of one head.
 template <class T, int N>
 struct RotateHeads {
+  using Index = uint32_t;
   T* out;
   const T* x;
   const float *cos, *sin;
@@ -51,6 +53,18 @@ struct RotateHeads {
 };
 
 }  // namespace
+
+template <>
+size_t check_limits(const RotaryTable& op, const CudaContext&) {
+  check_numbers(op.cos);
+  return 0;
+}
+
+template <>
+size_t check_limits(const Rope& op, const CudaContext&) {
+  check_numbers(op.x);
+  return 0;
+}
 
 void run(const RotaryTable& op, CudaContext& context) {
   for_each(context, op.cos.rows * op.cos.cols,

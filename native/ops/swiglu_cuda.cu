@@ -9,6 +9,7 @@ LIMO_DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
 template <class T, int N>
 struct SwigluRows {
+  using Index = uint32_t;
   T* out;
   const T *gate, *up;
   int64_t out_stride, gate_stride, up_stride;
@@ -27,6 +28,7 @@ struct SwigluRows {
 
 template <class T, int N>
 struct SwigluRowsBackward {
+  using Index = uint32_t;
   T *d_gate, *d_up;
   const T *d_out, *gate, *up;
   int64_t d_gate_stride, d_up_stride, d_out_stride, gate_stride, up_stride;
@@ -50,6 +52,18 @@ struct SwigluRowsBackward {
 };
 
 }  // namespace
+
+template <>
+size_t check_limits(const Swiglu& op, const CudaContext&) {
+  check_numbers(op.out);
+  return 0;
+}
+
+template <>
+size_t check_limits(const SwigluBackward& op, const CudaContext&) {
+  check_numbers(op.d_out);
+  return 0;
+}
 
 void run(const Swiglu& op, CudaContext& context) {
   with_pack(op.out.dtype, takes_packs(op.out) && takes_packs(op.gate) && takes_packs(op.up), [&](auto element, auto size) {

@@ -38,14 +38,21 @@ void CpuDevice::release() {
   scratch_.release();
 }
 
+void CpuDevice::check(const Program& program) const {
+  for (size_t i = 0; i < program.operations().size(); ++i) {
+    const auto& operation = program.operations()[i];
+    naming_operation(i, *operation.entry, [&] { operation.entry->cpu.check_limits(program.make_largest_call(operation)); });
+  }
+}
+
 RunOutputs CpuDevice::run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) {
   const Program::Sizes sizes = program.check_request(request);
   std::vector<Call> calls;
-  calls.reserve(program.steps().size());
-  for (const auto& step : program.steps()) calls.push_back(program.make_call(step, sizes, request));
+  calls.reserve(program.operations().size());
+  for (const auto& operation : program.operations()) calls.push_back(program.make_call(operation, sizes, request));
   for (const auto& input : program.inputs()) exchange_input(program, input, request);
   try {
-    for (size_t i = 0; i < calls.size(); ++i) program.steps()[i].entry->check_values(calls[i]);
+    for (size_t i = 0; i < calls.size(); ++i) program.operations()[i].entry->check_values(calls[i]);
   } catch (...) {
     for (auto input = program.inputs().rbegin(); input != program.inputs().rend(); ++input) exchange_input(program, *input, request);
     throw;
@@ -53,7 +60,7 @@ RunOutputs CpuDevice::run(const Program& program, RunRequest& request, const std
   const CpuContext context{pool_, scratch_.data()};
   for (size_t i = 0; i < calls.size(); ++i) {
     if (cancelled()) throw Error(ErrorCode::kAborted, "the run was aborted");
-    program.steps()[i].entry->run[static_cast<int>(isa_)](calls[i], context);
+    program.operations()[i].entry->cpu.run[static_cast<int>(isa_)](calls[i], context);
   }
   RunOutputs outputs;
   for (const auto& [name, tensor] : program.outputs()) {

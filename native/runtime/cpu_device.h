@@ -13,6 +13,8 @@ class CpuDevice : public Device {
   CpuDevice(int threads, Isa isa);
   ~CpuDevice() override;
 
+  Backend backend() const override { return Backend::kCpu; }
+  void check(const Program& program) const override;
   RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) override;
   double measure(Ceiling ceiling, bool small) override;
   DeviceInfo info() const override;

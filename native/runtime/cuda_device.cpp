@@ -3,11 +3,17 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <set>
+#include <tuple>
+#include <utility>
 
 #include "core/error.h"
 
 namespace limo {
 namespace {
+
+// The number of an operation in op_list.h.
+size_t number_of(const OpEntry& entry) { return static_cast<size_t>(&entry - all_ops().data()); }
 
 int64_t stride_of(const TensorDescription& tensor) {
   return tensor.row_stride != 0 ? tensor.row_stride : tensor.shape.size() == 2 ? tensor.shape[1] : 1;
@@ -115,14 +121,14 @@ void CudaDevice::release() {
 
 void CudaDevice::check(const Program& program) const {
   const auto invalid = [](const std::string& message) { throw Error(ErrorCode::kProgramInvalid, message); };
-  for (size_t s = 0; s < program.steps().size(); ++s) {
-    const auto& [entry, operands, attributes] = program.steps()[s];
-    if (!api_.has_op(entry->name)) invalid("the cuda backend has no operation \"" + std::string(entry->name) + "\"");
+  check_limits(program);
+  for (size_t s = 0; s < program.operations().size(); ++s) {
+    const auto& [entry, operands, attributes] = program.operations()[s];
     // The host must know the integers of a run before it starts: those of an input, or what lies in memory that no input changes.
     for (size_t i = 0; i < operands.size(); ++i) {
       const auto& [present, tensor] = operands[i];
       if (!present || tensor.dtype != DType::kI32) continue;
-      const std::string place = std::string(entry->operands[i].name) + " of " + place_text(s, entry->name);
+      const std::string place = std::string(entry->operands[i].name) + " of " + operation_text(s, entry->name);
       for (const auto& [name, input] : program.inputs()) {
         const bool same = input.offset == tensor.offset && input.shape == tensor.shape && stride_of(input) == stride_of(tensor) &&
                           input.dtype == DType::kI32;
@@ -134,11 +140,31 @@ void CudaDevice::check(const Program& program) const {
   }
 }
 
+// Every operation within the limits of its kernels, and room for the lists of indices of a run: operations of one kind on the same
+// integers share theirs.
+void CudaDevice::check_limits(const Program& program) const {
+  std::set<std::tuple<size_t, size_t, uint64_t>> listed;  // operation, and the arena and offset of its integers
+  size_t list_bytes = 0;
+  for (size_t i = 0; i < program.operations().size(); ++i) {
+    const auto& operation = program.operations()[i];
+    const Call largest = program.make_largest_call(operation);
+    const size_t number = number_of(*operation.entry);
+    size_t bytes = 0;
+    naming_operation(i, *operation.entry,
+                     [&] { call(api_.check_op, number, largest.tensors.data(), largest.attributes.data(), &bytes); });
+    for (const auto& [present, tensor] : operation.operands)
+      if (present && tensor.dtype == DType::kI32 && listed.emplace(number, tensor.arena, tensor.offset).second) list_bytes += std::exchange(bytes, 0);
+  }
+  if (list_bytes > kCudaListBytes)
+    throw Error(ErrorCode::kProgramInvalid, "expected a program whose lists of indices fit in " + std::to_string(kCudaListBytes) +
+                                                " bytes on the device but they take up to " + std::to_string(list_bytes) + ": plan for fewer tokens");
+}
+
 std::vector<CudaDevice::Integers> CudaDevice::read_integers(const Program& program, const Program::Sizes& sizes,
                                                             const RunRequest& request) const {
   std::vector<Integers> known;
-  for (const auto& step : program.steps())
-    for (const auto& [present, tensor] : step.operands) {
+  for (const auto& operation : program.operations())
+    for (const auto& [present, tensor] : operation.operands) {
       if (!present || tensor.dtype != DType::kI32) continue;
       const Tensor view = program.resolve(tensor, sizes);
       std::vector<int32_t> values(extent_of(view));
@@ -170,11 +196,11 @@ RunOutputs CudaDevice::run(const Program& program, RunRequest& request, const st
     });
     return const_cast<int32_t*>(known->host.data());
   };
-  for (const auto& step : program.steps()) {
-    Call call = program.make_call(step, sizes, request);
+  for (const auto& operation : program.operations()) {
+    Call call = program.make_call(operation, sizes, request);
     for (Tensor& tensor : call.tensors)
       if (tensor && tensor.dtype == DType::kI32) tensor.data = on_host(tensor);
-    step.entry->check_values(call);
+    operation.entry->check_values(call);
   }
   RunOutputs outputs;
   call(api_.begin_run);
@@ -201,10 +227,10 @@ void CudaDevice::queue(const Program& program, const Program::Sizes& sizes, cons
       call(api_.upload, static_cast<void*>(static_cast<char*>(view.data) + r * stride_bytes),
            static_cast<const void*>(bytes.data() + r * row_bytes), dense ? bytes.size() : static_cast<size_t>(row_bytes));
   }
-  for (const auto& step : program.steps()) {
+  for (const auto& operation : program.operations()) {
     if (cancelled()) throw Error(ErrorCode::kAborted, "the run was aborted");
-    const Call made = program.make_call(step, sizes, request);
-    call(api_.run_op, step.entry->name, made.tensors.data(), made.attributes.data());
+    const Call made = program.make_call(operation, sizes, request);
+    call(api_.run_op, number_of(*operation.entry), made.tensors.data(), made.attributes.data());
   }
   // All are made before any is downloaded into: the memory of an output must not move.
   for (const auto& [name, tensor] : program.outputs()) {

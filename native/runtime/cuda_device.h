@@ -13,6 +13,7 @@ class CudaDevice : public Device {
   CudaDevice(CudaLibrary library, int ordinal);
   ~CudaDevice() override;
 
+  Backend backend() const override { return Backend::kCuda; }
   void check(const Program& program) const override;
   RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) override;
   double measure(Ceiling ceiling, bool small) override;
@@ -37,6 +38,7 @@ class CudaDevice : public Device {
   // Calls a function of the library and throws what it says. After kDeviceFailed all calls throw.
   template <class Function, class... Arguments>
   void call(Function function, Arguments... arguments) const;
+  void check_limits(const Program& program) const;
   std::vector<Integers> read_integers(const Program& program, const Program::Sizes& sizes, const RunRequest& request) const;
   void queue(const Program& program, const Program::Sizes& sizes, const RunRequest& request, RunOutputs& outputs,
              const std::function<bool()>& cancelled) const;

@@ -43,8 +43,9 @@ class Device {
   void stop();
   bool stopping() const { return stop_.load(std::memory_order_relaxed); }
 
-  // Whether the device can run a program that is valid in itself; throws kProgramInvalid.
-  virtual void check(const Program&) const {}
+  virtual Backend backend() const = 0;
+  // Whether the device can run a program that is valid in itself, within the limits of its kernels; throws kProgramInvalid.
+  virtual void check(const Program&) const = 0;
   // On the device's thread: runs all operations. Throws kInputInvalid when an input is wrong, and then the arenas are as they
   // were; or kAborted when `cancelled` answers true between two operations (on a CUDA device, while they are queued): then gradients
   // and activations are left half done; or kDeviceFailed. The request's inputs are used up.

@@ -1,5 +1,6 @@
 #include "runtime/op_registry.h"
 
+#include "cpu/limits.h"
 #include "ops/op_checks.h"
 #include "ops/op_list.h"
 #include "runtime/op_bind.h"
@@ -27,12 +28,16 @@ OpEntry make_entry() {
   OpEntry entry{};
   entry.name = Op::kName;
   for (const auto& o : Op::kOperands) entry.operands.push_back({o.name, o.access, o.shape, o.element, o.optional});
+  if constexpr (requires { Op::kWorkingMemory; })
+    for (const auto& m : Op::kWorkingMemory)
+      entry.operands.push_back({m.name, Access::kWrite, m.shape, m.element, true, WorkingMemory{m.backend, m.only_bf16}});
   if constexpr (requires { Op::kAttributes; })
     for (const auto& a : Op::kAttributes) entry.attributes.push_back(a.name);
   entry.check = [](const Call& call) { check(bind<Op>(call)); };
   entry.check_values = [](const Call& call) { check_values(bind<Op>(call)); };
+  entry.cpu.check_limits = [](const Call& call) { check_cpu_limits(bind<Op>(call)); };
 #define LIMO_SET_RUN(isa) \
-  entry.run[static_cast<int>(Isa::isa)] = [](const Call& call, const CpuContext& context) { isa::run(bind<Op>(call), context); };
+  entry.cpu.run[static_cast<int>(Isa::isa)] = [](const Call& call, const CpuContext& context) { isa::run(bind<Op>(call), context); };
   LIMO_FOR_EACH_BUILT_ISA(LIMO_SET_RUN)
 #undef LIMO_SET_RUN
   return entry;

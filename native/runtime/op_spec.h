@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/backend.h"
 #include "core/tensor.h"
 
 // How an operation declares its operands: one table in its header is what compilation checks a program against.
@@ -21,6 +22,18 @@ struct OperandSpec {
   const char* shape;
   ElementType element = ElementType::kCompute;
   bool optional = false;
+};
+
+// Working memory that one backend needs besides the operands: whoever plans a program for that backend allocates it, of the size that the
+// shape letters say, and it keeps nothing from one operation to the next. `only_bf16`: where the computation is in bfloat16.
+template <class Op>
+struct WorkingMemorySpec {
+  Backend backend;
+  const char* name;
+  Tensor Op::*member;
+  const char* shape;
+  ElementType element;
+  bool only_bf16 = false;
 };
 
 // A number of the call: fixed in the program, or a scalar that each run gives.

@@ -94,10 +94,11 @@ int64_t row_bytes_of(const TensorDescription& tensor) {
   return (tensor.shape.size() == 2 ? tensor.shape[1] : 1) * dtype_bytes(tensor.dtype);
 }
 
-std::string place_text(size_t step, const std::string& op) { return "op " + std::to_string(step) + " (" + op + ")"; }
+std::string operation_text(size_t number, const std::string& op) { return "op " + std::to_string(number) + " (" + op + ")"; }
 
-Program::Program(ProgramDescription description, std::vector<std::shared_ptr<Arena>> arenas)
-    : max_tokens_(description.max_tokens),
+Program::Program(ProgramDescription description, std::vector<std::shared_ptr<Arena>> arenas, Backend backend)
+    : backend_(backend),
+      max_tokens_(description.max_tokens),
       max_sequences_(description.max_sequences),
       inputs_(std::move(description.inputs)),
       outputs_(std::move(description.outputs)),
@@ -114,31 +115,33 @@ Program::Program(ProgramDescription description, std::vector<std::shared_ptr<Are
     if (output.tensor.dtype != DType::kF32) invalid("expected dtype f32 for output " + output.name);
   }
   for (size_t i = 0; i < description.ops.size(); ++i)
-    steps_.push_back(compile_step(description.ops[i], place_text(i, description.ops[i].op)));
+    operations_.push_back(compile_operation(i, description.ops[i]));
   check_integers_last();
 }
 
-Program::Step Program::compile_step(const OpDescription& description, const std::string& place) const {
+Program::Operation Program::compile_operation(size_t number, const OpDescription& description) const {
+  const std::string place = operation_text(number, description.op);
   const OpEntry* entry = find_op(description.op);
   if (!entry) invalid("no operation of the name \"" + description.op + "\" (" + place + ")");
-  Step step{entry, std::vector<Operand>(entry->operands.size()), {}};
+  Operation operation{entry, std::vector<Operand>(entry->operands.size()), {}};
   for (const auto& operand : description.operands) {
     size_t index = 0;
     while (index < entry->operands.size() && operand.name != entry->operands[index].name) ++index;
     if (index == entry->operands.size()) invalid(place + " has no operand \"" + operand.name + "\"");
-    if (step.operands[index].present) invalid(place + " has operand \"" + operand.name + "\" twice");
-    step.operands[index] = {true, operand.tensor};
+    if (operation.operands[index].present) invalid(place + " has operand \"" + operand.name + "\" twice");
+    operation.operands[index] = {true, operand.tensor};
   }
   std::map<std::string, int64_t> sizes;
   std::optional<DType> compute;
-  for (size_t i = 0; i < step.operands.size(); ++i) {
+  for (size_t i = 0; i < operation.operands.size(); ++i) {
     const OperandInfo& info = entry->operands[i];
     const std::string operand_place = std::string(info.name) + " of " + place;
-    if (!step.operands[i].present) {
-      if (!info.optional) invalid("expected operand " + operand_place + " but it is missing");
+    if (!operation.operands[i].present) {
+      if (!info.optional || needs(info, compute)) invalid("expected operand " + operand_place + " but it is missing");
       continue;
     }
-    const TensorDescription& tensor = step.operands[i].tensor;
+    if (info.working && !needs(info, compute)) invalid("expected no " + operand_place + ": it is working memory that this computation does not need");
+    const TensorDescription& tensor = operation.operands[i].tensor;
     check_tensor(tensor, operand_place);
     match_element(info, tensor.dtype, compute, operand_place);
     match_shape(info, tensor.shape, sizes, operand_place);
@@ -148,17 +151,18 @@ Program::Step Program::compile_step(const OpDescription& description, const std:
     for (const auto& attribute : description.attributes)
       if (attribute.name == name) found = &attribute;
     if (!found) invalid("expected attribute " + std::string(name) + " of " + place + " but it is missing");
-    step.attributes.push_back(*found);
+    operation.attributes.push_back(*found);
   }
   if (description.attributes.size() != entry->attributes.size())
     invalid("expected " + std::to_string(entry->attributes.size()) + " attributes of " + place + " but received " +
             std::to_string(description.attributes.size()));
-  try {
-    entry->check(make_call(step, {max_tokens_, max_sequences_}, {}));
-  } catch (const Error& error) {
-    invalid(std::string(error.what()) + " (" + place + ")");
-  }
-  return step;
+  naming_operation(number, *entry, [&] { entry->check(make_largest_call(operation)); });
+  return operation;
+}
+
+// Whether an operand is working memory that this program's backend needs for a computation of that type.
+bool Program::needs(const OperandInfo& info, std::optional<DType> compute) const {
+  return info.working && info.working->backend == backend_ && (!info.working->only_bf16 || compute == DType::kBF16);
 }
 
 void Program::check_tensor(const TensorDescription& tensor, const std::string& place) const {
@@ -200,23 +204,23 @@ uint64_t Program::largest_extent(const TensorDescription& tensor) const {
 void Program::check_integers_last() const {
   struct Range {
     uint64_t start, end;  // bytes
-    size_t arena, step, operand;
+    size_t arena, operation, operand;
   };
   std::map<std::pair<size_t, uint64_t>, Range> integers;  // by arena and start
   std::vector<Range> written;
-  for (size_t s = 0; s < steps_.size(); ++s)
-    for (size_t i = 0; i < steps_[s].operands.size(); ++i) {
-      const auto& [present, tensor] = steps_[s].operands[i];
+  for (size_t s = 0; s < operations_.size(); ++s)
+    for (size_t i = 0; i < operations_[s].operands.size(); ++i) {
+      const auto& [present, tensor] = operations_[s].operands[i];
       if (!present) continue;
       const Range range{tensor.offset, tensor.offset + largest_extent(tensor), tensor.arena, s, i};
-      if (steps_[s].entry->operands[i].access != Access::kRead) written.push_back(range);
+      if (operations_[s].entry->operands[i].access != Access::kRead) written.push_back(range);
       if (tensor.dtype != DType::kI32) continue;
       Range& known = integers.try_emplace({range.arena, range.start}, range).first->second;
       if (known.end < range.end) known = range;
     }
   const auto place = [this](const Range& range) {
-    const OpEntry& entry = *steps_[range.step].entry;
-    return std::string(entry.operands[range.operand].name) + " of " + place_text(range.step, entry.name);
+    const OpEntry& entry = *operations_[range.operation].entry;
+    return std::string(entry.operands[range.operand].name) + " of " + operation_text(range.operation, entry.name);
   };
   for (const Range& range : written)
     for (const auto& [key, known] : integers)
@@ -263,10 +267,10 @@ Program::Sizes Program::check_inputs(const RunRequest& request) const {
   return {sizes.tokens == kUnknown ? max_tokens_ : sizes.tokens, sizes.sequences == kUnknown ? max_sequences_ : sizes.sequences};
 }
 
-Call Program::make_call(const Step& step, const Sizes& sizes, const RunRequest& request) const {
+Call Program::make_call(const Operation& operation, const Sizes& sizes, const RunRequest& request) const {
   Call call;
-  for (const Operand& operand : step.operands) call.tensors.push_back(operand.present ? resolve(operand.tensor, sizes) : Tensor{});
-  for (const AttributeDescription& attribute : step.attributes) {
+  for (const Operand& operand : operation.operands) call.tensors.push_back(operand.present ? resolve(operand.tensor, sizes) : Tensor{});
+  for (const AttributeDescription& attribute : operation.attributes) {
     double value = attribute.value;
     if (!attribute.scalar.empty()) {
       const auto given = request.scalars.find(attribute.scalar);
@@ -278,8 +282,8 @@ Call Program::make_call(const Step& step, const Sizes& sizes, const RunRequest& 
 }
 
 Program::Sizes Program::check_request(const RunRequest& request) const {
-  for (const Step& step : steps_)
-    for (const AttributeDescription& attribute : step.attributes)
+  for (const Operation& operation : operations_)
+    for (const AttributeDescription& attribute : operation.attributes)
       if (!attribute.scalar.empty() && !request.scalars.contains(attribute.scalar))
         invalid_input("expected scalar \"" + attribute.scalar + "\" but it is missing");
   return check_inputs(request);

@@ -3,9 +3,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "runtime/arena.h"
 #include "runtime/op_registry.h"
 
@@ -69,7 +71,7 @@ class Program {
     bool present = false;
     TensorDescription tensor;
   };
-  struct Step {
+  struct Operation {
     const OpEntry* entry;
     std::vector<Operand> operands;
     std::vector<AttributeDescription> attributes;
@@ -84,29 +86,33 @@ class Program {
   };
 
   // Throws kProgramInvalid, naming the operation and the operand.
-  Program(ProgramDescription description, std::vector<std::shared_ptr<Arena>> arenas);
+  Program(ProgramDescription description, std::vector<std::shared_ptr<Arena>> arenas, Backend backend);
 
-  const std::vector<Step>& steps() const { return steps_; }
+  const std::vector<Operation>& operations() const { return operations_; }
   const std::vector<OperandDescription>& inputs() const { return inputs_; }
   const std::vector<OperandDescription>& outputs() const { return outputs_; }
   Arena& arena_of(const TensorDescription& tensor) const { return *arenas_[tensor.arena]; }
 
   // The sizes of a run. Throws kInputInvalid when inputs or scalars are missing or have another length.
   Sizes check_request(const RunRequest& request) const;
-  // A step with its operands at their places in the arenas.
-  Call make_call(const Step& step, const Sizes& sizes, const RunRequest& request) const;
+  // An operation with its operands at their places in the arenas.
+  Call make_call(const Operation& operation, const Sizes& sizes, const RunRequest& request) const;
+  // The same with operands at their largest, and NaN for scalars.
+  Call make_largest_call(const Operation& operation) const { return make_call(operation, {max_tokens_, max_sequences_}, {}); }
   Tensor resolve(const TensorDescription& tensor, const Sizes& sizes) const;
   // Bytes from a tensor's first to its last number in the largest run; the largest number when that overflows.
   uint64_t largest_extent(const TensorDescription& tensor) const;
 
  private:
-  Step compile_step(const OpDescription& description, const std::string& place) const;
+  Operation compile_operation(size_t number, const OpDescription& description) const;
+  bool needs(const OperandInfo& info, std::optional<DType> compute) const;
   void check_tensor(const TensorDescription& tensor, const std::string& place) const;
   void check_integers_last() const;
   Sizes check_inputs(const RunRequest& request) const;
 
+  const Backend backend_;
   int64_t max_tokens_, max_sequences_;
-  std::vector<Step> steps_;
+  std::vector<Operation> operations_;
   std::vector<OperandDescription> inputs_, outputs_;
   std::vector<std::shared_ptr<Arena>> arenas_;
 };
@@ -114,6 +120,16 @@ class Program {
 // Bytes of one row of a tensor, without what lies between rows.
 int64_t row_bytes_of(const TensorDescription& tensor);
 // How messages name an operation: "op 3 (linear)".
-std::string place_text(size_t step, const std::string& op);
+std::string operation_text(size_t number, const std::string& op);
+
+// Calls body; an error of it says which operation it is about.
+template <class Body>
+void naming_operation(size_t number, const OpEntry& entry, const Body& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    throw Error(error.code(), std::string(error.what()) + " (" + operation_text(number, entry.name) + ")");
+  }
+}
 
 }  // namespace limo

@@ -48,7 +48,7 @@ async function run(body: Body, values: Record<string, Float32Array>): Promise<Re
   const lasting = [...graph.parameters.values(), ...graph.gradients.values()]
   const sizes = Object.fromEntries(lasting.map((tensor) => [tensor.name, tensorBytes(tensor, bounds)]))
   const place = ({ name }: Tensor) => ({ storage: name, offset: 0 })
-  const plan = new PlanBuilder<string, 'step'>(sizes).add('step', graph, { bounds, place }).build({ threads: 1 })
+  const plan = new PlanBuilder<string, 'step'>(sizes, { threads: 1 }).add('step', graph, { bounds, place }).build()
   const session = await Session.open(plan, device)
   const all: Record<string, Float32Array> = {
     table: normalValues(1, VOCABULARY * WIDTH),

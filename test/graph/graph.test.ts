@@ -117,7 +117,7 @@ t.test('the text of a program', async (t) => {
   const memory = planMemory(graph, { maxTokens: 2, maxSequences: 1 })
   const program = describeProgram(graph, { memory, activationArena: 1, place: () => ({ arena: 0, offset: 64 }) })
   t.equal(
-    programText(graph, program, ['weights', 'activations']),
+    programText(graph, program, { memory, arenaNames: ['weights', 'activations'] }),
     [
       '   0 forward layer 3  linear  y= y[T, 6]@activations+0  x x[T, 4]@weights+64  weight w[6, 4]@weights+64',
       '   1 forward  rms_norm  out= normed[T, 4]@activations+64  rstd= normed.rstd[T]@activations+128  x y.right[T, 4]@activations+8' +

@@ -66,7 +66,7 @@ export function interpret(graph: Graph, plan: MemoryPlan): string | undefined {
     }
     const wrong = checkNode(node, plan)
     if (wrong) return `${place}: ${wrong}`
-    for (const tensor of writtenTensors(node).filter(isPlanned))
+    for (const tensor of [...writtenTensors(node).filter(isPlanned), ...Object.values(plan.workingMemory(node))])
       eachElement(tensor, plan, (address, element) => memory.set(address, element))
   }
   for (const output of graph.outputs) {

@@ -2,9 +2,10 @@ import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { NativeError } from '../../lib/errors.js'
-import { type ProgramDescription, SEQUENCE_BOUNDS, TOKENS } from '../../lib/native/addon-types.js'
+import { type ProgramDescription, SEQUENCE_BOUNDS, type TensorDescription, TOKENS } from '../../lib/native/addon-types.js'
+import { CUDA_SCRATCH_BYTES } from '../../lib/native/backend.js'
 import { loadAddon } from '../../lib/native/binding.js'
-import { type Arena, CUDA_SCRATCH_BYTES, type Device, openDevice } from '../../lib/native/device.js'
+import { type Arena, type Device, openDevice } from '../../lib/native/device.js'
 import { cudaPlaces, whyNoEmulator } from '../ops/run-op.js'
 
 /* What a CUDA device does besides its operations: memory, runs, errors. */
@@ -241,3 +242,34 @@ t.test(
     )
   },
 )
+
+t.test('what exceeds the limits of a kernel is refused when it is compiled', { skip }, async (t) => {
+  const device = await open(t)
+  const vector = (length: number): TensorDescription => ({ arena: 0, offset: 0, dtype: 'f32', shape: [length] })
+  const rows = (columns: number): TensorDescription => ({ arena: 0, offset: 0, dtype: 'f32', shape: [TOKENS, columns] })
+  const compile = (maxTokens: number, ops: ProgramDescription['ops'], bytes: number) =>
+    device.compile({ maxTokens, maxSequences: 1, ops, inputs: {}, outputs: {} }, [device.allocate(bytes), device.allocate(bytes)])
+  const normBackward = (columns: number) => {
+    const operands = {
+      ...{ d_x: { ...rows(columns), arena: 1 }, d_weight: { ...vector(columns), arena: 1, offset: 4 * columns } },
+      ...{ d_out: rows(columns), x: rows(columns), rstd: { ...vector(1), shape: [TOKENS] }, weight: vector(columns) },
+    }
+    return compile(1, [{ op: 'rms_norm_backward', operands, attributes: {} }], 8 * columns)
+  }
+  t.ok(normBackward(16384))
+  t.throws(
+    () => normBackward(16385),
+    native('PROGRAM_INVALID', /expected at most 16384 columns but received 16385.*\(op 0 \(rms_norm_backward\)\)/),
+  )
+  const ids: TensorDescription = { arena: 0, offset: 0, dtype: 'i32', shape: [TOKENS] }
+  const table: TensorDescription = { arena: 1, offset: 0, dtype: 'f32', shape: [1, 1] }
+  const scatter = { op: 'embedding_backward', operands: { d_table: table, d_out: rows(1), ids }, attributes: {} }
+  t.ok(compile(1 << 20, [scatter, scatter], 4 << 20), 'operations share the lists of the same integers')
+  t.throws(
+    () => compile(1 << 21, [scatter], 8 << 20),
+    native(
+      'PROGRAM_INVALID',
+      /lists of indices fit in 16777216 bytes on the device but they take up to \d+: plan for fewer tokens/,
+    ),
+  )
+})

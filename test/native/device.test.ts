@@ -4,8 +4,9 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { NativeError } from '../../lib/errors.js'
+import { CPU_SCRATCH_BYTES_PER_THREAD } from '../../lib/native/backend.js'
 import { loadAddon } from '../../lib/native/binding.js'
-import { CPU_SCRATCH_BYTES_PER_THREAD, type Device, openDevice } from '../../lib/native/device.js'
+import { type Device, openDevice } from '../../lib/native/device.js'
 import { ENDLESS, longProgram } from './long-program.js'
 
 async function open(t: { teardown(body: () => unknown): void }, threads = 2): Promise<Device> {

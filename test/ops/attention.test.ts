@@ -57,7 +57,6 @@ function backwardCall(c: TypedCase, dOut: Float32Array, out: Float32Array, lse: 
       d_k: c.type.written(k.shape, like(k)),
       d_v: c.type.written(v.shape, like(v)),
       delta: written(['T', c.heads]),
-      ...(c.type.dtype === 'bf16' ? { d_q_sum: written(q.shape, { rowStride: q.rowStride! + 3 }) } : {}),
     },
   }
 }

@@ -1,6 +1,10 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import type { OpContract } from '../../lib/graph/op.js'
+import { contracts } from '../../lib/graph/ops/contracts.js'
+import { workingMemoryOf } from '../../lib/graph/working-memory.js'
 import { type ProgramDescription, SEQUENCES, type TensorDescription, TOKENS } from '../../lib/native/addon-types.js'
+import { backendOf } from '../../lib/native/backend.js'
 import { loadAddon } from '../../lib/native/binding.js'
 import { type Arena, type Device, openDevice } from '../../lib/native/device.js'
 import { packageRoot } from '../../lib/package-root.js'
@@ -225,11 +229,34 @@ interface PreparedCall {
   arena: Arena
   /** The memory of the operands before the run. */
   image: Uint8Array
+  /** The call with the working memory that its backend needs. */
+  call: OpCall
   /** Compiles and runs. */
   run(): Promise<unknown>
 }
 
-async function prepare(call: OpCall, place: Place): Promise<PreparedCall> {
+/** The call with working memory that is only written: between rows of it there is room that must not change. */
+function withWorkingMemory(call: OpCall, { device = 'cpu' }: Place): OpCall {
+  const op: OpContract | undefined = (contracts as Readonly<Record<string, OpContract>>)[call.op]
+  if (!op) return call
+  const letters = { T: TOKENS, S: SEQUENCES } as const
+  const shapes = Object.entries(call.operands).map(([name, { shape, dtype, values }]) => [
+    name,
+    {
+      shape: shape.map((size) => (typeof size === 'number' ? size : letters[size])),
+      dtype: values instanceof Int32Array ? ('i32' as const) : (dtype ?? 'f32'),
+    },
+  ])
+  const working = Object.entries(workingMemoryOf(op, Object.fromEntries(shapes), backendOf(device).name))
+  const operands = working.map(([name, { shape }]) => {
+    const named = shape.map((size) => (size === TOKENS ? 'T' : size === SEQUENCES ? 'S' : size)) as Operand['shape']
+    return [name, written(named, { rowStride: Number(shape[1] ?? 1) + 3 })]
+  })
+  return { ...call, operands: { ...call.operands, ...Object.fromEntries(operands) } }
+}
+
+async function prepare(given: OpCall, place: Place): Promise<PreparedCall> {
+  const call = withWorkingMemory(given, place)
   const device = await deviceAt(place)
   const { regions, bytes } = layOut(call, place.aligned ?? false)
   // Inputs of the program that no operation reads say how many tokens and sequences the run has.
@@ -267,7 +294,7 @@ async function prepare(call: OpCall, place: Place): Promise<PreparedCall> {
     const session = await Session.open<'operands' | 'inputs', 'call'>(plan, device, { operands })
     return session.run('call', { inputs })
   }
-  return { regions, arena: operands, image, run }
+  return { regions, arena: operands, image, call, run }
 }
 
 function checkUnchanged(call: OpCall, place: Place, { image, regions }: PreparedCall, after: Uint8Array): void {
@@ -289,7 +316,7 @@ export async function runOp(call: OpCall, place: Place): Promise<Record<string, 
   const after = await arena.read(0, image.length)
 
   const outputs: Record<string, Float32Array> = {}
-  for (const [name, operand] of Object.entries(call.operands)) {
+  for (const [name, operand] of Object.entries(prepared.call.operands)) {
     if (operand.access === 'read') continue
     const region = regions.get(name)!
     const dense = new Uint8Array(region.rows * region.rowBytes)
@@ -297,6 +324,7 @@ export async function runOp(call: OpCall, place: Place): Promise<Record<string, 
       dense.set(after.subarray(start, end), row * region.rowBytes)
       image.set(after.subarray(start, end), start)
     })
+    if (!(name in call.operands)) continue
     outputs[name] = operand.dtype === 'bf16' ? fromBf16(new Uint16Array(dense.buffer)) : new Float32Array(dense.buffer)
   }
   checkUnchanged(call, place, prepared, after)

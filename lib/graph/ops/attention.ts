@@ -9,16 +9,10 @@ export const attentionOp: OpDefinition = {
     const { out, lse, q, k, v, cu_seqlens } = node.operands
     const d_out = context.outputGradient(node, 'out')
     const delta = context.graph.activation(`${out!.name}.delta`, [...lse!.shape], 'f32')
-    // Gradients of queries are summed in float32, block of keys by block of keys.
-    const d_q_sum = context.graph.dtype === 'f32' ? undefined : context.graph.activation(`d.${q!.name}.sum`, [...q!.shape], 'f32')
     const d_q = context.newGradient(q!)
     const d_k = context.newGradient(k!)
     const d_v = context.newGradient(v!)
-    context.graph.append(
-      attentionBackwardOp,
-      { d_q, d_k, d_v, delta, d_q_sum, d_out, out, lse, q, k, v, cu_seqlens },
-      node.attributes,
-    )
+    context.graph.append(attentionBackwardOp, { d_q, d_k, d_v, delta, d_out, out, lse, q, k, v, cu_seqlens }, node.attributes)
     context.flow(q!, d_q)
     context.flow(k!, d_k)
     context.flow(v!, d_v)

@@ -135,7 +135,6 @@ export const contracts = {
       d_k: { access: 'write', shape: 'T W' },
       d_v: { access: 'write', shape: 'T W' },
       delta: { access: 'write', shape: 'T H', dtype: 'f32' },
-      d_q_sum: { access: 'write', shape: 'T Q', dtype: 'f32', optional: true },
       d_out: { access: 'read', shape: 'T Q' },
       out: { access: 'read', shape: 'T Q' },
       lse: { access: 'read', shape: 'T H', dtype: 'f32' },
@@ -145,6 +144,7 @@ export const contracts = {
       cu_seqlens: { access: 'read', shape: 'S', dtype: 'i32' },
     },
     attributes: ['head_dim', 'scale'],
+    workingMemory: [{ name: 'd_q_sum', shape: 'T Q', dtype: 'f32', backend: 'cpu', only: 'bf16' }],
   },
   swiglu: {
     name: 'swiglu',

@@ -27,6 +27,7 @@ Operand<T> columns_of(const Matrix& m) {
 // A thread sums up one element, in the order of k.
 template <class T, class C>
 struct MultiplyEach {
+  using Index = uint32_t;
   Operand<T> a, b;
   C* c;
   const C* bias;  // or null
