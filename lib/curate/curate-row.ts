@@ -1,5 +1,6 @@
 import { isJsonObject, type JsonObject } from '../config/json-object.js'
-import { type ProblemColumns, parseProblemRow } from '../data/problem-row.js'
+import { parseProblemRow } from '../data/problem-row.js'
+import { columnOf, type RowColumns } from '../data/row-columns.js'
 import type { JsonRow, RowPlace } from '../data/rows/row.js'
 import { parseList } from '../data/rows/row-fields.js'
 
@@ -31,9 +32,7 @@ export interface Curation {
 }
 
 /** Names of a source's columns, where they are not among the known ones. */
-export interface CurateColumns extends ProblemColumns {
-  attempts?: string
-}
+export type CurateColumns = Pick<RowColumns, 'question' | 'solution' | 'answer' | 'attempts'>
 
 /** A problem with what earlier stages found out about it. Errors as those of `parseProblemRow`. */
 export function parseCurateRow(source: JsonRow, columns: CurateColumns = {}): CurateRow {
@@ -41,7 +40,7 @@ export function parseCurateRow(source: JsonRow, columns: CurateColumns = {}): Cu
   const row: CurateRow = { ...problem, curation: readCuration(problem.curation, source.place) }
   // What an earlier curation wrote with its reason.
   if (isJsonObject(row.dropped) && typeof row.dropped.stage === 'string') delete row.dropped
-  const attempts = parseAttempts(parseList((source.value as JsonObject)[columns.attempts ?? 'attempts']))
+  const attempts = parseAttempts(parseList(columnOf(source.value as JsonObject, 'attempts', columns)?.value))
   if (attempts === undefined) delete row.attempts
   else row.attempts = attempts
   return row

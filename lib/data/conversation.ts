@@ -1,9 +1,21 @@
 import { isJsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
+import {
+  type Column,
+  type ColumnRole,
+  columnNames,
+  columnOf,
+  isFilled,
+  isInstruction,
+  type Role,
+  type RowTurn,
+  type TurnTags,
+  turnsOf,
+} from './row-columns.js'
 import type { RowPlace } from './rows/row.js'
-import { describe, hasContent, invalidRecord, optionalText, parseList, type Row, requiredText } from './rows/row-fields.js'
+import { describe, hasContent, invalidRecord, parseList, type Row } from './rows/row-fields.js'
 
-export type Role = 'system' | 'user' | 'assistant' | 'tool'
+export type { Role } from './row-columns.js'
 
 /** One message of a conversation. */
 export interface Turn {
@@ -11,128 +23,156 @@ export interface Turn {
   content: string
 }
 
-/** Where the text of a record stands, for files whose columns have other names: LLaMA-Factory's `columns` and `tags`. */
+/** The roles of the columns that `dataset_info.json` may name, by LLaMA-Factory's keys. */
+export const mappedRoles = {
+  prompt: 'question',
+  query: 'query',
+  response: 'solution',
+  system: 'system',
+  history: 'history',
+  messages: 'messages',
+  tools: 'tools',
+  images: 'images',
+  videos: 'videos',
+  audios: 'audios',
+} as const satisfies Record<string, ColumnRole>
+
+/** Where the text of a record stands, for files that `dataset_info.json` describes. */
 export interface ColumnMapping {
+  /** Turns in one column, or a question and its solution in two. */
   formatting: 'alpaca' | 'sharegpt'
-  columns: Partial<Record<ColumnName, string>>
-  tags: TurnTags
+  columns: { [key in keyof typeof mappedRoles]?: string }
+  /** The known names when absent. */
+  tags?: TurnTags | undefined
 }
-
-type ColumnName = 'prompt' | 'query' | 'response' | 'system' | 'history' | 'messages' | UnreadColumn
-
-/** Columns that a row may have as long as nothing is in them. */
-const unreadColumns = ['tools', 'images', 'videos', 'audios'] as const
-type UnreadColumn = (typeof unreadColumns)[number]
-
-/** The keys of a turn, and what its role is called. */
-export interface TurnTags {
-  role: string
-  content: string
-  roles: Readonly<Record<string, Role>>
-}
-
-export const shareGptTags: TurnTags = {
-  role: 'from',
-  content: 'value',
-  // user, assistant and tool are what many public ShareGPT files have instead of the original tags
-  roles: {
-    human: 'user',
-    user: 'user',
-    gpt: 'assistant',
-    assistant: 'assistant',
-    system: 'system',
-    function_call: 'assistant',
-    observation: 'tool',
-    tool: 'tool',
-  },
-}
-
-export const messagesTags: TurnTags = {
-  role: 'role',
-  content: 'content',
-  roles: { system: 'system', developer: 'system', user: 'user', assistant: 'assistant', tool: 'tool' },
-}
-
-const alpacaColumns = { prompt: 'instruction', query: 'input', response: 'output', system: 'system', history: 'history' }
 
 /**
  * The turns of a row, found by `mapping` or else by the row's own columns. A conversation alternates and ends with an
  * assistant turn. Throws DATA_INVALID_RECORD and DATA_EMPTY_TURN.
  */
 export function parseConversation(row: Row, mapping: ColumnMapping | undefined, place: RowPlace): Turn[] {
-  for (const name of unreadColumns) {
-    const column = mapping?.columns[name] ?? (mapping === undefined && name === 'tools' ? name : undefined)
-    if (column !== undefined && hasContent(row[column])) throw unread(name, column, place)
+  for (const role of ['tools', 'images', 'videos', 'audios'] as const) {
+    const column = mapping === undefined ? columnOf(row, role) : mappedColumn(row, role, mapping)
+    if (column !== undefined && hasContent(column.value)) throw unread(role, column.name, place)
   }
   const turns = mapping === undefined ? parseByColumns(row, place) : parseMapped(row, mapping, place)
   checkTurns(turns, place)
   return turns
 }
 
-function unread(name: UnreadColumn, column: string, place: RowPlace): DataError {
-  if (name === 'tools') {
+function unread(role: string, column: string, place: RowPlace): DataError {
+  if (role === 'tools') {
     const problem = `expected no tool definitions but received the column ${column}`
     return invalidRecord(place, problem, 'Write them into the system turn.')
   }
-  return invalidRecord(place, `expected text alone but received ${name} in the column ${column}`, 'Remove the record.')
+  return invalidRecord(place, `expected text alone but received ${role} in the column ${column}`, 'Remove the record.')
+}
+
+/** The columns that make a conversation. */
+interface ConversationColumns {
+  system: Column | undefined
+  history: Column | undefined
+  question: Column
+  query: Column | undefined
+  solution: Column
 }
 
 function parseByColumns(row: Row, place: RowPlace): Turn[] {
-  if ('messages' in row) return parseMessages(row, { column: 'messages', tags: messagesTags }, place)
-  if ('conversations' in row) return parseMessages(row, { column: 'conversations', tags: shareGptTags }, place)
-  if ('question' in row && 'solution' in row) return parseAlpaca(row, { prompt: 'question', response: 'solution' }, place)
-  if ('question' in row && 'answer' in row) return parseAlpaca(row, { prompt: 'question', response: 'answer' }, place)
-  if ('instruction' in row) return parseAlpaca(row, alpacaColumns, place)
-  throw invalidRecord(
+  const messages = columnOf(row, 'messages')
+  const question = columnOf(row, 'question')
+  if (messages !== undefined && (isFilled(messages.value) || question === undefined))
+    return parseMessages(messages, undefined, place)
+  const hasOwnColumns = isInstruction(question)
+  const solution = responseOf(row, hasOwnColumns ? 'output' : 'solution')
+  if (question === undefined || solution === undefined) throw noColumns(row, place)
+  if (solution.name === 'completion' && typeof row.label === 'boolean') {
+    const problem = 'expected a response to learn from but received a completion with a label, which may be a bad one'
+    throw invalidRecord(place, problem, 'Keep the rows with a good completion, and remove the column label.')
+  }
+  const own = (role: 'system' | 'history' | 'query') => (hasOwnColumns ? columnOf(row, role) : undefined)
+  return parseColumns({ system: own('system'), history: own('history'), question, query: own('query'), solution }, place)
+}
+
+/** The solution or, where there is none, the answer. An empty column `expected` is an empty response, whatever else there is. */
+function responseOf(row: Row, expected: 'solution' | 'output'): Column | undefined {
+  const solution = columnOf(row, 'solution')
+  if (solution !== undefined && (isFilled(solution.value) || solution.name === expected)) return solution
+  return columnOf(row, 'answer') ?? solution ?? (expected === 'output' ? { name: expected, value: undefined } : undefined)
+}
+
+function noColumns(row: Row, place: RowPlace): DataError {
+  return invalidRecord(
     place,
     'expected the columns {question, solution}, {question, answer}, {instruction, output}, {conversations}, {messages} or ' +
       `{input_ids, labels} but received {${Object.keys(row).join(', ')}}`,
-    'Rename the columns, or map them in a dataset_info.json.',
+    `Rename the columns, or map them in a dataset_info.json. A question may be called ${columnNames.question.join(', ')}; ` +
+      `a solution ${columnNames.solution.join(', ')}.`,
   )
 }
 
-function parseMapped(row: Row, { formatting, columns, tags }: ColumnMapping, place: RowPlace): Turn[] {
-  if (formatting === 'alpaca') return parseAlpaca(row, columns, place)
-  const system = columns.system === undefined ? '' : optionalText(row, columns.system, place)
-  const turns = parseMessages(row, { column: columns.messages ?? 'conversations', tags }, place)
+/** The column that a mapping names for a role, if it names one. */
+function mappedColumn(row: Row, key: keyof typeof mappedRoles, { columns }: ColumnMapping): Column | undefined {
+  const name = columns[key]
+  return name === undefined ? undefined : { name, value: row[name] }
+}
+
+function parseMapped(row: Row, mapping: ColumnMapping, place: RowPlace): Turn[] {
+  const { formatting, columns, tags } = mapping
+  const mapped = (key: keyof typeof mappedRoles) => mappedColumn(row, key, mapping)
+  if (formatting === 'alpaca') {
+    const question = mapped('prompt') ?? { name: 'instruction', value: row.instruction }
+    const solution = mapped('response') ?? { name: 'output', value: row.output }
+    const [system, history, query] = [mapped('system'), mapped('history'), mapped('query')]
+    return parseColumns({ system, history, question, query, solution }, place)
+  }
+  const system = optionalText(mapped('system'), place)
+  const name = columns.messages ?? 'conversations'
+  const turns = parseMessages({ name, value: row[name] }, tags, place)
   return system === '' ? turns : [{ role: 'system', content: system }, ...turns]
 }
 
-/** Question and response in columns; `query` is added to the prompt on a line of its own, as LLaMA-Factory does. */
-function parseAlpaca(row: Row, columns: ColumnMapping['columns'], place: RowPlace): Turn[] {
+/** `query` is added to the prompt on a line of its own, as LLaMA-Factory does. */
+function parseColumns({ system, history, question, query, solution }: ConversationColumns, place: RowPlace): Turn[] {
   const turns: Turn[] = []
-  const system = columns.system === undefined ? '' : optionalText(row, columns.system, place)
-  if (system !== '') turns.push({ role: 'system', content: system })
-  for (const [prompt, response] of columns.history === undefined ? [] : parseHistory(row, columns.history, place)) {
+  const systemText = optionalText(system, place)
+  if (systemText !== '') turns.push({ role: 'system', content: systemText })
+  for (const [prompt, response] of history === undefined ? [] : parseHistory(history, place)) {
     turns.push({ role: 'user', content: prompt }, { role: 'assistant', content: response })
   }
-  const prompt = requiredText(row, columns.prompt ?? alpacaColumns.prompt, place)
-  const query = columns.query === undefined ? '' : optionalText(row, columns.query, place)
-  turns.push({ role: 'user', content: [prompt, query].filter((text) => text !== '').join('\n') })
-  turns.push({ role: 'assistant', content: requiredText(row, columns.response ?? alpacaColumns.response, place) })
+  const texts = [requiredText(question, place), optionalText(query, place)]
+  turns.push({ role: 'user', content: texts.filter((text) => text !== '').join('\n') })
+  turns.push({ role: 'assistant', content: requiredText(solution, place) })
   return turns
 }
 
-function parseHistory(row: Row, column: string, place: RowPlace): [string, string][] {
-  const history = parseList(row[column] ?? [])
+function requiredText({ name, value }: Column, place: RowPlace): string {
+  if (typeof value === 'string') return value
+  throw invalidRecord(place, `expected ${name} to be a string but received ${describe(value)}`, 'Mend or remove the record.')
+}
+
+function optionalText(column: Column | undefined, place: RowPlace): string {
+  return column?.value == null ? '' : requiredText(column, place)
+}
+
+function parseHistory({ name, value }: Column, place: RowPlace): [string, string][] {
+  const history = parseList(value ?? [])
   const isPair = (pair: unknown) => Array.isArray(pair) && pair.length === 2 && pair.every((text) => typeof text === 'string')
   if (Array.isArray(history) && history.every(isPair)) return history
   throw invalidRecord(
     place,
-    `expected ${column} to be a list of [prompt, response] pairs but received ${describe(history)}`,
+    `expected ${name} to be a list of [prompt, response] pairs but received ${describe(history)}`,
     'Mend or remove the record.',
   )
 }
 
-function parseMessages(row: Row, { column, tags }: { column: string; tags: TurnTags }, place: RowPlace): Turn[] {
-  const messages = parseList(row[column])
-  if (!Array.isArray(messages)) {
-    throw invalidRecord(place, `expected ${column} to be a list of turns but received ${describe(messages)}`, 'Mend the record.')
-  }
-  return messages.map((message: unknown, index) => parseMessage(message, `${column}[${index}]`, tags, place))
+function parseMessages(column: Column, tags: TurnTags | undefined, place: RowPlace): Turn[] {
+  const turns = turnsOf(column, tags)
+  if (turns !== undefined) return turns.map((turn) => parseTurn(turn, place))
+  const problem = `expected ${column.name} to be a list of turns but received ${describe(parseList(column.value))}`
+  throw invalidRecord(place, problem, 'Mend the record.')
 }
 
-function parseMessage(message: unknown, where: string, tags: TurnTags, place: RowPlace): Turn {
+function parseTurn({ where, message, role, tag, content, roles }: RowTurn, place: RowPlace): Turn {
   if (!isJsonObject(message)) {
     throw invalidRecord(place, `expected ${where} to be an object but received ${describe(message)}`, 'Mend the record.')
   }
@@ -140,26 +180,22 @@ function parseMessage(message: unknown, where: string, tags: TurnTags, place: Ro
     if (hasContent(message[key])) {
       throw invalidRecord(
         place,
-        `expected all text of ${where} in ${tags.content} but received ${key}`,
+        `expected all text of ${where} in ${content.name} but received ${key}`,
         'Write it into the text.',
       )
     }
   }
-  const role = message[tags.role]
-  const known = typeof role === 'string' && Object.hasOwn(tags.roles, role) ? tags.roles[role] : undefined
-  if (known === undefined) {
-    const expected = Object.keys(tags.roles).join(', ')
+  if (role === undefined) {
     throw invalidRecord(
       place,
-      `expected ${where}.${tags.role} to be one of ${expected} but received ${describe(role)}`,
+      `expected ${where}.${tag.name} to be one of ${roles.join(', ')} but received ${describe(tag.value)}`,
       'Rename the role, or map it with tags in a dataset_info.json.',
     )
   }
-  const content = message[tags.content]
-  if (typeof content === 'string') return { role: known, content }
+  if (typeof content.value === 'string') return { role, content: content.value }
   throw invalidRecord(
     place,
-    `expected ${where}.${tags.content} to be a string but received ${describe(content)}`,
+    `expected ${where}.${content.name} to be a string but received ${describe(content.value)}`,
     'Mend or remove the record.',
   )
 }

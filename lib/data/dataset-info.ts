@@ -5,7 +5,8 @@ import { distance } from 'fastest-levenshtein'
 import { isDynamicPattern } from 'tinyglobby'
 import { isJsonObject, type JsonObject } from '../config/json-object.js'
 import { DataError } from '../errors.js'
-import { type ColumnMapping, messagesTags, type Role, shareGptTags, type TurnTags } from './conversation.js'
+import { type ColumnMapping, mappedRoles } from './conversation.js'
+import type { Role, TurnTags } from './row-columns.js'
 import { findDataFiles } from './rows/data-files.js'
 
 /** The files of a data set and what `dataset_info.json` says of it. */
@@ -34,7 +35,6 @@ const entryKeys = [
   'cloud_file_name',
 ]
 const downloadKeys = ['hf_hub_url', 'ms_hub_url', 'om_hub_url', 'script_url']
-const columnKeys = ['prompt', 'query', 'response', 'system', 'history', 'messages', 'tools', 'images', 'videos', 'audios']
 /** Columns of preference pairs, which are nothing to learn from here. */
 const preferenceColumns = ['chosen', 'rejected', 'kto_tag']
 const tagKeys = ['role_tag', 'content_tag', 'user_tag', 'assistant_tag', 'observation_tag', 'function_tag', 'system_tag']
@@ -117,7 +117,7 @@ async function parseEntry(name: string, entry: unknown, infoPath: string, datase
   for (const [key, value] of Object.entries({ split, subset })) {
     if (value != null && typeof value !== 'string') throw fail(`expected ${key} to be a string.`)
   }
-  const columns = checkTexts(entry.columns, 'columns', columnKeys, fail)
+  const columns = checkTexts(entry.columns, 'columns', Object.keys(mappedRoles), fail)
   const tags = checkTexts(entry.tags, 'tags', tagKeys, fail)
   const mapping = mappingOf(formatting, columns, tags)
   const path = resolve(datasetDir, entry.file_name)
@@ -138,15 +138,10 @@ function mappingOf(
   columns: Record<string, string> | undefined,
   tags: Record<string, string> | undefined,
 ): ColumnMapping | undefined {
-  if (formatting === 'alpaca') {
-    return columns === undefined && tags === undefined ? undefined : { formatting, columns: columns ?? {}, tags: parseTags(tags) }
-  }
-  const isOpenAi = formatting === 'openai'
-  return {
-    formatting: 'sharegpt',
-    columns: { ...columns, messages: columns?.messages ?? (isOpenAi ? 'messages' : 'conversations') },
-    tags: isOpenAi && tags === undefined ? messagesTags : parseTags(tags),
-  }
+  if (formatting === 'alpaca')
+    return columns === undefined && tags === undefined ? undefined : { formatting, columns: columns ?? {} }
+  const messages = columns?.messages ?? (formatting === 'openai' ? 'messages' : 'conversations')
+  return { formatting: 'sharegpt', columns: { ...columns, messages }, tags: tags && parseTags(tags) }
 }
 
 function checkTexts(
@@ -165,8 +160,7 @@ function checkTexts(
 }
 
 /** Tags that are not given keep their ShareGPT default. */
-function parseTags(tags: Record<string, string> | undefined): TurnTags {
-  if (tags === undefined) return shareGptTags
+function parseTags(tags: Record<string, string>): TurnTags {
   const roles: Record<string, Role> = {
     [tags.user_tag ?? 'human']: 'user',
     [tags.assistant_tag ?? 'gpt']: 'assistant',
@@ -174,7 +168,7 @@ function parseTags(tags: Record<string, string> | undefined): TurnTags {
     [tags.function_tag ?? 'function_call']: 'assistant',
     [tags.observation_tag ?? 'observation']: 'tool',
   }
-  return { role: tags.role_tag ?? shareGptTags.role, content: tags.content_tag ?? shareGptTags.content, roles }
+  return { role: tags.role_tag ?? 'from', content: tags.content_tag ?? 'value', roles }
 }
 
 function unknownDataset(name: string, known: string[] | undefined, infoPath: string): DataError {

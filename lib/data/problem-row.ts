@@ -1,6 +1,16 @@
 import { isJsonObject, type JsonObject } from '../config/json-object.js'
+import {
+  type Column,
+  columnNames,
+  columnOf,
+  isFilled,
+  isInstruction,
+  type RowColumns,
+  type RowTurn,
+  turnsOf,
+} from './row-columns.js'
 import type { JsonRow, RowPlace } from './rows/row.js'
-import { describe, invalidRecord, parseList } from './rows/row-fields.js'
+import { describe, invalidRecord } from './rows/row-fields.js'
 
 /** A problem, perhaps with its chain and its answer; further columns of its source are kept. */
 export interface ProblemRow {
@@ -11,23 +21,12 @@ export interface ProblemRow {
 }
 
 /** Names of a source's columns, where they are not among the known ones. */
-export interface ProblemColumns {
-  question?: string
-  solution?: string
-  answer?: string
-}
-
-/** Known names, the first that a row has. */
-const known: Record<keyof ProblemColumns, readonly string[]> = {
-  question: ['question', 'problem', 'prompt', 'instruction', 'query', 'input'],
-  solution: ['solution', 'generation', 'reasoning', 'response', 'output', 'completion', 'chain'],
-  answer: ['answer', 'final_answer', 'expected_answer', 'ground_truth', 'target'],
-}
+export type ProblemColumns = Pick<RowColumns, 'question' | 'solution' | 'answer'>
 
 /**
- * A row with its columns named as LIMO's. GSM8K's `answer`, which ends in `#### N`, is chain and answer in one; alpaca's `input`
- * belongs to its `instruction`; numbers become text; `messages` and `conversations` give their first user turn and their last
- * assistant turn.
+ * A row with its columns named as LIMO's, from any of the names in `columnNames`. GSM8K's `answer`, which ends in `#### N`, is chain and
+ * answer in one; alpaca's `input` belongs to its `instruction`; numbers become text; `messages` and `conversations` give their first user
+ * turn and their last assistant turn.
  *
  * Throws DATA_INVALID_RECORD where there is no question, or a text is something else.
  */
@@ -36,7 +35,7 @@ export function parseProblemRow({ place, value }: JsonRow, columns: ProblemColum
     throw invalidRecord(place, `expected a JSON object but received ${describe(value)}`, 'Mend or remove the row.')
   }
   const row: ProblemRow = { ...value, question: '' }
-  const messages = parseMessages(value.messages ?? value.conversations, place)
+  const messages = readMessages(value, place)
   row.question = messages?.question ?? readQuestion(row, value, columns, place)
   const solution = messages?.solution ?? textOf(row, value, 'solution', columns, place)
   const answer = textOf(row, value, 'answer', columns, place)
@@ -47,39 +46,41 @@ export function parseProblemRow({ place, value }: JsonRow, columns: ProblemColum
   return row
 }
 
-/** The value of a column by any of its names; the column itself goes where it has another name than LIMO's. */
-function take(row: ProblemRow, value: JsonObject, name: keyof ProblemColumns, columns: ProblemColumns): unknown {
-  const column = columns[name] ?? known[name].find((candidate) => value[candidate] != null && value[candidate] !== '')
-  if (column === undefined) return undefined
-  if (column !== name && columns[name] === undefined) delete row[column]
-  return value[column]
+/** A column by any of its names, if there is something in it; the column itself goes where it has another name than LIMO's. */
+function take(row: ProblemRow, value: JsonObject, role: keyof ProblemColumns, columns: ProblemColumns): Column | undefined {
+  const column = columnOf(value, role, columns)
+  if (column === undefined || (columns[role] === undefined && !isFilled(column.value))) return undefined
+  if (column.name !== role && columns[role] === undefined) delete row[column.name]
+  return column
 }
 
 function readQuestion(row: ProblemRow, value: JsonObject, columns: ProblemColumns, place: RowPlace): string {
-  const question = asText(take(row, value, 'question', columns))
+  const column = take(row, value, 'question', columns)
+  const question = asText(column?.value)
   if (question === undefined || question.trim() === '') {
-    const problem = `expected a question (${known.question.join(', ')} or messages) but received {${Object.keys(value).join(', ')}}`
+    const names = columnNames.question.join(', ')
+    const problem = `expected a question (${names} or messages) but received {${Object.keys(value).join(', ')}}`
     throw invalidRecord(place, problem, 'Name its column with columns in the config, or remove the row.')
   }
-  const isAlpaca = columns.question === undefined && value.instruction === question && typeof value.input === 'string'
-  if (!isAlpaca) return question
-  delete row.input
-  return [question, value.input].filter((text) => text !== '').join('\n')
+  const query = columns.question === undefined && isInstruction(column) ? columnOf(value, 'query') : undefined
+  if (typeof query?.value !== 'string') return question
+  delete row[query.name]
+  return [question, query.value].filter((text) => text !== '').join('\n')
 }
 
 function textOf(
   row: ProblemRow,
   value: JsonObject,
-  name: 'solution' | 'answer',
+  role: 'solution' | 'answer',
   columns: ProblemColumns,
   place: RowPlace,
 ): string | undefined {
-  const taken = take(row, value, name, columns)
+  const taken = take(row, value, role, columns)?.value
   const text = asText(taken)
   if (text !== undefined || taken == null) return text
   throw invalidRecord(
     place,
-    `expected the ${name} to be text or a number but received ${describe(taken)}`,
+    `expected the ${role} to be text or a number but received ${describe(taken)}`,
     'Mend or remove the row.',
   )
 }
@@ -110,15 +111,13 @@ function asText(value: unknown): string | undefined {
   return undefined
 }
 
-function parseMessages(value: unknown, place: RowPlace): { question: string; solution?: string } | undefined {
-  const list = parseList(value)
-  if (!Array.isArray(list)) return undefined
-  const turns = list.filter(isJsonObject).map((turn) => ({
-    role: String(turn.role ?? turn.from),
-    content: asText(turn.content ?? turn.value) ?? '',
-  }))
-  const question = turns.find(({ role }) => role === 'user' || role === 'human')?.content
-  const solution = turns.findLast(({ role }) => role === 'assistant' || role === 'gpt')?.content
+function readMessages(value: JsonObject, place: RowPlace): { question: string; solution?: string } | undefined {
+  const column = columnOf(value, 'messages')
+  const turns = column === undefined ? undefined : turnsOf(column)
+  if (turns === undefined) return undefined
+  const textOfTurn = (turn: RowTurn | undefined) => turn && (asText(turn.content.value) ?? '')
+  const question = textOfTurn(turns.find(({ role }) => role === 'user'))
+  const solution = textOfTurn(turns.findLast(({ role }) => role === 'assistant'))
   if (question === undefined || question.trim() === '') {
     throw invalidRecord(place, 'expected a user turn with text but received none', 'Mend or remove the row.')
   }

@@ -1,6 +1,8 @@
 import { areDifferentNumbers } from '../answer/answer.js'
 import { lastBoxed } from '../answer/boxed.js'
 import type { TrainingRecord } from './records.js'
+import { columnOf } from './row-columns.js'
+import type { Row } from './rows/row-fields.js'
 import type { SpelledTokens } from './tokenizer/spelled-tokens.js'
 
 /** What is no error but seldom meant. */
@@ -50,7 +52,7 @@ export function warningsOf(record: TrainingRecord, row: unknown, spelledTokens?:
     warn('UNCLOSED_THINK', 'expected </think> after <think> in the last response but received none. It may be cut off.')
   }
   // A record of GSM8K's has its chain in the column `answer`.
-  const { answer, solution } = row as { answer?: unknown; solution?: unknown }
+  const [answer, solution] = (['answer', 'solution'] as const).map((role) => columnOf(row as Row, role)?.value)
   if (typeof answer !== 'string' || answer === '' || typeof solution !== 'string') return warnings
   const found = lastBoxed(response)?.content
   if (found !== undefined && areDifferentNumbers(found, answer)) {

@@ -1,7 +1,8 @@
 import { isJsonObject } from '../config/json-object.js'
 import { type ColumnMapping, parseConversation, type Turn } from './conversation.js'
+import { type Column, columnOf } from './row-columns.js'
 import type { JsonRow, RowPlace } from './rows/row.js'
-import { describe, invalidRecord, parseList, type Row } from './rows/row-fields.js'
+import { describe, invalidRecord, parseList } from './rows/row-fields.js'
 
 export type { ColumnMapping, Role, Turn } from './conversation.js'
 
@@ -25,7 +26,7 @@ export interface TokenizedRecord {
 export type TrainingRecord = ChatRecord | TokenizedRecord
 
 /**
- * Turns a row into a record. Without `mapping`, a record's own columns say what it is:
+ * Turns a row into a record. Without `mapping`, a record's own columns say what it is, by any of the names in `columnNames`:
  *
  *     {question, solution, …}            LIMO: question → user, solution → assistant
  *     {question, answer}                 GSM8K: question → user, answer → assistant
@@ -40,13 +41,17 @@ export function parseRecord({ place, value }: JsonRow, mapping: ColumnMapping | 
   if (!isJsonObject(value)) {
     throw invalidRecord(place, `expected a JSON object but received ${describe(value)}`, 'Mend or remove the record.')
   }
-  if (mapping === undefined && 'input_ids' in value) return parseTokens(value, place)
+  const ids = mapping === undefined ? columnOf(value, 'inputIds') : undefined
+  if (ids !== undefined) return parseTokens(ids, columnOf(value, 'labels'), place)
   return { kind: 'chat', place: place.text, turns: parseConversation(value, mapping, place) }
 }
 
-function parseTokens(row: Row, place: RowPlace): TokenizedRecord {
-  const inputIds = integers(row, 'input_ids', place, (id) => id >= 0)
-  const labels = integers(row, 'labels', place, (label) => label >= 0 || label === -100)
+function parseTokens(ids: Column, labelColumn: Column | undefined, place: RowPlace): TokenizedRecord {
+  const inputIds = integers(ids, place, { allowed: 'a token id', inRange: (id) => id >= 0 })
+  const labels = integers(labelColumn ?? { name: 'labels', value: undefined }, place, {
+    allowed: 'a token id or -100',
+    inRange: (label) => label >= 0 || label === -100,
+  })
   if (inputIds.length !== labels.length) {
     throw invalidRecord(
       place,
@@ -57,17 +62,20 @@ function parseTokens(row: Row, place: RowPlace): TokenizedRecord {
   return { kind: 'tokens', place: place.text, inputIds, labels }
 }
 
-function integers(row: Row, column: string, place: RowPlace, inRange: (value: number) => boolean): number[] {
-  const values = parseList(row[column])
+function integers(
+  { name, value }: Column,
+  place: RowPlace,
+  { allowed, inRange }: { allowed: string; inRange: (value: number) => boolean },
+): number[] {
+  const values = parseList(value)
   if (!Array.isArray(values) || values.length === 0) {
-    throw invalidRecord(place, `expected ${column} to be a list of integers but received ${describe(values)}`, 'Mend the record.')
+    throw invalidRecord(place, `expected ${name} to be a list of integers but received ${describe(values)}`, 'Mend the record.')
   }
-  const bad = values.findIndex((value) => !Number.isInteger(value) || !inRange(value) || value >= 2 ** 31)
+  const bad = values.findIndex((number) => !Number.isInteger(number) || !inRange(number) || number >= 2 ** 31)
   if (bad < 0) return values
-  const allowed = column === 'labels' ? 'a token id or -100' : 'a token id'
   throw invalidRecord(
     place,
-    `expected ${column}[${bad}] to be ${allowed} but received ${describe(values[bad])}`,
+    `expected ${name}[${bad}] to be ${allowed} but received ${describe(values[bad])}`,
     'Tokenize the record anew.',
   )
 }

@@ -1,6 +1,7 @@
 import { writeFileAtomically } from '../checkpoint/durable-file.js'
 import { isJsonObject } from '../config/json-object.js'
 import { parseProblemRow } from '../data/problem-row.js'
+import { columnNames } from '../data/row-columns.js'
 import { findDataFiles } from '../data/rows/data-files.js'
 import type { JsonRow } from '../data/rows/row.js'
 import { describe, invalidRecord } from '../data/rows/row-fields.js'
@@ -14,9 +15,6 @@ export interface GradedCompletions {
   /** Rows without an answer in their completion. */
   unanswered: number
 }
-
-/** Names of the column with what a model said, the first that a row has. */
-const completionColumns = ['completion', 'response', 'generation', 'generated_text', 'prediction', 'output', 'text'] as const
 
 /**
  * Grades completions that were made elsewhere: rows `{answer, completion}` with any other columns, which are kept, and `extracted` and
@@ -51,9 +49,9 @@ function readCompletion(row: JsonRow): { question: string; answer: string; compl
   const { place, value } = row
   if (!isJsonObject(value))
     throw invalidRecord(place, `expected a JSON object but received ${describe(value)}`, 'Mend or remove the row.')
-  const column = completionColumns.find((name) => typeof value[name] === 'string')
+  const column = columnNames.completion.find((name) => typeof value[name] === 'string')
   if (column === undefined) {
-    const problem = `expected a completion (${completionColumns.join(', ')}) but received {${Object.keys(value).join(', ')}}`
+    const problem = `expected a completion (${columnNames.completion.join(', ')}) but received {${Object.keys(value).join(', ')}}`
     throw invalidRecord(place, problem, 'Name the column completion.')
   }
   // A question is of use to a judge that reads it, and may be missing.

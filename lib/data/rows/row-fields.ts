@@ -5,16 +5,6 @@ import type { RowPlace } from './row.js'
 /** A record as its file has it. */
 export type Row = JsonObject
 
-export function requiredText(row: Row, column: string, place: RowPlace): string {
-  const value = row[column]
-  if (typeof value === 'string') return value
-  throw invalidRecord(place, `expected ${column} to be a string but received ${describe(value)}`, 'Mend or remove the record.')
-}
-
-export function optionalText(row: Row, column: string, place: RowPlace): string {
-  return row[column] == null ? '' : requiredText(row, column, place)
-}
-
 /** A list, which CSV and some Parquet files have as JSON text. */
 export function parseList(value: unknown): unknown {
   if (typeof value !== 'string' || !/^\s*\[/.test(value)) return value

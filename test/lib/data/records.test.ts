@@ -2,6 +2,10 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { parseProblemRow } from '../../../lib/data/problem-row.js'
+import { type ChatRecord, parseRecord } from '../../../lib/data/records.js'
+import { columnNames } from '../../../lib/data/row-columns.js'
+import { rowPlace } from '../../../lib/data/rows/row.js'
 import { readRecords } from '../../records.js'
 import { sharedPath } from '../../shared-files.js'
 
@@ -39,6 +43,53 @@ t.test('every layout becomes the same turns', async (t) => {
   for (const [layout, row] of Object.entries(layouts)) {
     t.same(await readRecords(fileOf(t, [row])), [{ kind: 'chat', place: 'chains.jsonl:1', turns: [question, response] }], layout)
   }
+})
+
+t.test('every known name of a column is one to training and to curation', (t) => {
+  const place = rowPlace('rows.jsonl', 'line', 1)
+  for (const name of columnNames.question) {
+    for (const response of [...columnNames.solution, ...columnNames.answer]) {
+      const value = { [name]: question.content, [response]: 'It is 2.' }
+      const record = parseRecord({ place, value }, undefined)
+      const problem = parseProblemRow({ place, value })
+      t.match(record, { turns: [question, { content: value[response] }] }, `{${name}, ${response}}`)
+      t.equal(problem.question, question.content)
+      t.equal(problem.solution ?? problem.answer, value[response])
+    }
+  }
+  const parse = (value: object) => ({
+    turns: (parseRecord({ place, value }, undefined) as ChatRecord).turns.map(({ content }) => content),
+    problem: parseProblemRow({ place, value }),
+  })
+  const agree: [string, object, string[]][] = [
+    ['reasoning beside a response', { instruction: 'q', output: '5', reasoning: 'long' }, ['q', '5']],
+    ['reasoning alone is the chain', { question: 'q', reasoning: 'a long chain', answer: '5' }, ['q', 'a long chain']],
+    ['an instruction before a rendered prompt', { prompt: 'q x 5', instruction: 'q', input: 'x', output: '5' }, ['q\nx', '5']],
+    ['a context', { instruction: 'q', context: 'x', response: '5' }, ['q\nx', '5']],
+    [
+      'empty columns are not there',
+      { messages: null, question: '', problem: 'q', output: null, answer: '#### 5' },
+      ['q', '#### 5'],
+    ],
+    [
+      'roles of ShareGPT by other keys',
+      {
+        conversations: [
+          { role: 'human', content: 'q' },
+          { role: 'gpt', content: '5' },
+        ],
+      },
+      ['q', '5'],
+    ],
+  ]
+  for (const [name, row, [asked, said]] of agree) {
+    const { turns, problem } = parse(row)
+    t.same(turns, [asked, said], name)
+    t.equal(problem.question, asked, name)
+    if (said !== '#### 5') t.equal(problem.solution, said, name)
+  }
+  t.throws(() => parse({ prompt: 'q', completion: 'bad', label: false }), { message: /received a completion with a label/ })
+  t.end()
 })
 
 t.test('alpaca: system, history, and the input on a line after the instruction', async (t) => {
