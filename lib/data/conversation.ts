@@ -80,8 +80,12 @@ interface ConversationColumns {
 function parseByColumns(row: Row, place: RowPlace): Turn[] {
   const messages = columnOf(row, 'messages')
   const question = columnOf(row, 'question')
-  if (messages !== undefined && (isFilled(messages.value) || question === undefined))
-    return parseMessages(messages, undefined, place)
+  const system = columnOf(row, 'system')
+  if (messages !== undefined && (isFilled(messages.value) || question === undefined)) {
+    const turns = parseMessages(messages, undefined, place)
+    // A system turn of the conversation's own wins, as in LLaMA-Factory.
+    return turns[0]?.role === 'system' ? turns : [...systemTurn(system, place), ...turns]
+  }
   const hasOwnColumns = isInstruction(question)
   const solution = responseOf(row, hasOwnColumns ? 'output' : 'solution')
   if (question === undefined || solution === undefined) throw noColumns(row, place)
@@ -89,8 +93,8 @@ function parseByColumns(row: Row, place: RowPlace): Turn[] {
     const problem = 'expected a response to learn from but received a completion with a label, which may be a bad one'
     throw invalidRecord(place, problem, 'Keep the rows with a good completion, and remove the column label.')
   }
-  const own = (role: 'system' | 'history' | 'query') => (hasOwnColumns ? columnOf(row, role) : undefined)
-  return parseColumns({ system: own('system'), history: own('history'), question, query: own('query'), solution }, place)
+  const own = (role: 'history' | 'query') => (hasOwnColumns ? columnOf(row, role) : undefined)
+  return parseColumns({ system, history: own('history'), question, query: own('query'), solution }, place)
 }
 
 /** The solution or, where there is none, the answer. An empty column `expected` is an empty response, whatever else there is. */
@@ -125,17 +129,13 @@ function parseMapped(row: Row, mapping: ColumnMapping, place: RowPlace): Turn[] 
     const [system, history, query] = [mapped('system'), mapped('history'), mapped('query')]
     return parseColumns({ system, history, question, query, solution }, place)
   }
-  const system = optionalText(mapped('system'), place)
   const name = columns.messages ?? 'conversations'
-  const turns = parseMessages({ name, value: row[name] }, tags, place)
-  return system === '' ? turns : [{ role: 'system', content: system }, ...turns]
+  return [...systemTurn(mapped('system'), place), ...parseMessages({ name, value: row[name] }, tags, place)]
 }
 
 /** `query` is added to the prompt on a line of its own, as LLaMA-Factory does. */
 function parseColumns({ system, history, question, query, solution }: ConversationColumns, place: RowPlace): Turn[] {
-  const turns: Turn[] = []
-  const systemText = optionalText(system, place)
-  if (systemText !== '') turns.push({ role: 'system', content: systemText })
+  const turns = systemTurn(system, place)
   for (const [prompt, response] of history === undefined ? [] : parseHistory(history, place)) {
     turns.push({ role: 'user', content: prompt }, { role: 'assistant', content: response })
   }
@@ -143,6 +143,11 @@ function parseColumns({ system, history, question, query, solution }: Conversati
   turns.push({ role: 'user', content: texts.filter((text) => text !== '').join('\n') })
   turns.push({ role: 'assistant', content: requiredText(solution, place) })
   return turns
+}
+
+function systemTurn(system: Column | undefined, place: RowPlace): Turn[] {
+  const content = optionalText(system, place)
+  return content === '' ? [] : [{ role: 'system', content }]
 }
 
 function requiredText({ name, value }: Column, place: RowPlace): string {

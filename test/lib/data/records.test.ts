@@ -106,6 +106,31 @@ t.test('alpaca: system, history, and the input on a line after the instruction',
   })
 })
 
+t.test('the system text of a row is the one of its record, in every layout', async (t) => {
+  const turns = {
+    messages: [question, response],
+    conversations: [
+      { from: 'human', value: question.content },
+      { from: 'gpt', value: response.content },
+    ],
+  }
+  for (const [column, value] of Object.entries(turns)) {
+    const [record, none] = await readRecords(
+      fileOf(t, [
+        { system: 'Be brief.', [column]: value },
+        { system: null, [column]: value },
+      ]),
+    )
+    t.match(record, { turns: [{ role: 'system', content: 'Be brief.' }, question, response] }, column)
+    t.match(none, { turns: [question, response] })
+  }
+  t.match(await readRecords(fileOf(t, [{ ...limo, system: 'Be brief.' }])), [{ turns: [{ role: 'system' }, question, response] }])
+  const own = { role: 'system', content: 'Of the conversation.' }
+  const [record] = await readRecords(fileOf(t, [{ system: 'Of the row.', messages: [own, question, response] }]))
+  t.match(record, { turns: [own, question, response] }, 'as in LLaMA-Factory')
+  await t.rejects(readRecords(fileOf(t, [{ ...limo, system: 5 }])), { message: /expected system to be a string but received 5/ })
+})
+
 t.test('ShareGPT: system, function calls and observations', async (t) => {
   const tags = ['system', 'human', 'function_call', 'observation', 'gpt']
   const [record] = await readRecords(fileOf(t, [{ conversations: tags.map((from) => ({ from, value: `text of ${from}` })) }]))
