@@ -7,7 +7,7 @@ export { type CurateEvent, type CurateOptions, type CurateReport, curate } from 
 export { type CurateConfig, loadCurateConfig, parseCurateConfig } from './curate/curate-config.js'
 export { type CheckOptions, checkData, type DataCheck, type DataProblem } from './data/check-data.js'
 export type { Example } from './data/example.js'
-export { type Examples, examplesOf } from './data/examples.js'
+export { type ExampleInfo, type Examples, examplesOf } from './data/examples.js'
 export { type LoadedExamples, type LoadOptions, loadExamples } from './data/load-examples.js'
 export type { PackedBatch } from './data/packer.js'
 export { CheckpointError, ConfigError, DataError, type ErrorCode, errorCodes, LimoError, NativeError } from './errors.js'

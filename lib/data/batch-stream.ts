@@ -87,7 +87,7 @@ function largestMicroBatch(
   examplesPerStep: number,
   pack: PackOptions,
 ): { maxTokens: number; maxSequences: number } {
-  const lengths = Int32Array.from({ length: examples.count }, (_, index) => examples.lengthOf(index)).sort()
+  const lengths = Int32Array.from({ length: examples.count }, (_, index) => examples.infoOf(index).length).sort()
   const most = pack.packing ? examplesPerStep : Math.min(examplesPerStep, pack.examplesPerMicroBatch)
   const longest = lengths.at(-1)!
   const sumOfLongest = lengths.subarray(-most).reduce((sum, length) => sum + length, 0)

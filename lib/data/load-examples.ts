@@ -128,7 +128,7 @@ function rangesOf(counts: readonly number[], all: Examples, { overLength, cutoff
   return counts.map((count) => {
     const start = kept
     for (const end = read + count; read < end; read++) {
-      if (overLength !== 'drop' || all.lengthOf(read) <= cutoffLen) kept += 1
+      if (overLength !== 'drop' || all.infoOf(read).length <= cutoffLen) kept += 1
     }
     return Int32Array.from({ length: kept - start }, (_, index) => start + index)
   })

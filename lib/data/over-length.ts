@@ -41,7 +41,7 @@ export interface ExampleReport {
 export function applyOverLength(examples: Examples, options: OverLengthOptions): { examples: Examples; report: ExampleReport } {
   const { cutoffLen, overLength } = options
   const tooLong: number[] = []
-  for (let index = 0; index < examples.count; index++) if (examples.lengthOf(index) > cutoffLen) tooLong.push(index)
+  for (let index = 0; index < examples.count; index++) if (examples.infoOf(index).length > cutoffLen) tooLong.push(index)
   const losses = tooLong.map((index) => lossOf(examples, index, options))
   if (overLength === 'error' && losses.length > 0) throw overLong(losses, examples.count, cutoffLen)
   const kept = overLength === 'truncate' ? truncated(examples, tooLong, cutoffLen) : without(examples, tooLong)
@@ -62,26 +62,25 @@ export function applyOverLength(examples: Examples, options: OverLengthOptions):
 export function sumsOf(examples: Examples): { kept: number; tokens: number; scoredTokens: number; longest: number } {
   const sums = { kept: examples.count, tokens: 0, scoredTokens: 0, longest: 0 }
   for (let index = 0; index < examples.count; index++) {
-    const length = examples.lengthOf(index)
+    const { length, scoredTokens } = examples.infoOf(index)
     sums.tokens += length
-    sums.scoredTokens += examples.scoredTokensOf(index)
+    sums.scoredTokens += scoredTokens
     sums.longest = Math.max(sums.longest, length)
   }
   return sums
 }
 
 function lossOf(examples: Examples, index: number, { cutoffLen, overLength }: OverLengthOptions): OverLongExample {
-  const [place, length, answerEnd] = [examples.placeOf(index), examples.lengthOf(index), examples.answerEndOf(index)]
+  const { place, length, answerEnd, scoredTokens: scored } = examples.infoOf(index)
   if (overLength !== 'truncate') {
-    const scored = examples.scoredTokensOf(index)
     return { place, length, lostTokens: length, lostScored: scored, lostAnswer: answerEnd > 0, lostEndOfTurn: true }
   }
-  const { labels, scoredTokens } = examples.read(index)
+  const { labels } = examples.read(index)
   return {
     place,
     length,
     lostTokens: length - cutoffLen,
-    lostScored: scoredTokens - countScored(labels.subarray(0, cutoffLen)),
+    lostScored: scored - countScored(labels.subarray(0, cutoffLen)),
     lostAnswer: answerEnd > cutoffLen,
     lostEndOfTurn: labels.findLastIndex((label) => label !== notScored) >= cutoffLen,
   }
@@ -97,14 +96,17 @@ function without(examples: Examples, dropped: readonly number[]): Examples {
 }
 
 function truncated(examples: Examples, tooLong: readonly number[], cutoffLen: number): Examples {
-  const scored = new Map(tooLong.map((index) => [index, truncate(examples.read(index), cutoffLen).scoredTokens]))
+  const infos = new Map(
+    tooLong.map((index) => {
+      const { place, record, answerEnd } = examples.infoOf(index)
+      const { scoredTokens } = truncate(examples.read(index), cutoffLen)
+      return [index, { length: cutoffLen, scoredTokens, place, record, answerEnd: answerEnd > cutoffLen ? 0 : answerEnd }]
+    }),
+  )
   return {
-    ...examples,
     count: examples.count,
-    lengthOf: (index) => Math.min(cutoffLen, examples.lengthOf(index)),
-    scoredTokensOf: (index) => scored.get(index) ?? examples.scoredTokensOf(index),
-    read: (index) => (scored.has(index) ? truncate(examples.read(index), cutoffLen) : examples.read(index)),
-    answerEndOf: (index) => (examples.answerEndOf(index) > cutoffLen ? 0 : examples.answerEndOf(index)),
+    infoOf: (index) => infos.get(index) ?? examples.infoOf(index),
+    read: (index) => (infos.has(index) ? truncate(examples.read(index), cutoffLen) : examples.read(index)),
   }
 }
 

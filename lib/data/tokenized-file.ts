@@ -4,7 +4,7 @@ import { type FileHandle, mkdir, open, readFile, writeFile } from 'node:fs/promi
 import { join } from 'node:path'
 import { isJsonObject } from '../config/json-object.js'
 import { type Example, notScored } from './example.js'
-import type { Examples } from './examples.js'
+import type { ExampleInfo, ExamplesPart } from './examples.js'
 import { type RowUnit, rowPlace } from './rows/row.js'
 import { exampleFields, labelsBit, type TokenizedBatch } from './tokenize-batch.js'
 
@@ -93,8 +93,40 @@ const at = { low: 0, high: 1, tokens: 2, kind: 3, scored: 4, answerEnd: 5, numbe
 /** Examples whose tokens take no more than this are read into memory as a whole. */
 const MEMORY_BYTES = 1 << 26
 
-export interface TokenizedExamples extends Examples {
+export interface TokenizedExamples extends ExamplesPart {
   manifest: TokenizedManifest
+}
+
+interface InfoSource {
+  lengths: Int32Array
+  scored: Int32Array
+  fieldsOf: (example: number) => Uint32Array
+  placeOf: (fields: Uint32Array) => string
+}
+
+/** What is not in memory is read when it is asked for. */
+class TokenizedInfo implements ExampleInfo {
+  constructor(
+    private readonly source: InfoSource,
+    private readonly example: number,
+    readonly record: number,
+  ) {}
+
+  get length(): number {
+    return this.source.lengths[this.example]!
+  }
+
+  get scoredTokens(): number {
+    return this.source.scored[this.example]!
+  }
+
+  get place(): string {
+    return this.source.placeOf(this.source.fieldsOf(this.example))
+  }
+
+  get answerEnd(): number {
+    return this.source.fieldsOf(this.example)[at.answerEnd]!
+  }
 }
 
 /** Opens a folder of examples; their places name `file`. Undefined where the folder is none. */
@@ -114,14 +146,11 @@ export async function openTokenized(
   const { lengths, scored } = readLengths(index, manifest.examples)
   const fieldsOf = (example: number) => uint32s(index(example * indexNumbers * 4, indexNumbers * 4))
   const placeOf = (fields: Uint32Array) => rowPlace(file, manifest.unit, fields[at.number]!).text
+  const source: InfoSource = { lengths, scored, fieldsOf, placeOf }
   return {
     manifest,
     count: manifest.examples,
-    lengthOf: (example) => lengths[example]!,
-    scoredTokensOf: (example) => scored[example]!,
-    placeOf: (example) => placeOf(fieldsOf(example)),
-    recordOf: (example) => example,
-    answerEndOf: (example) => fieldsOf(example)[at.answerEnd]!,
+    infoOf: (example, firstRecord = 0) => new TokenizedInfo(source, example, firstRecord + example),
     read(example) {
       const fields = fieldsOf(example)
       const start = (fields[at.low]! + fields[at.high]! * 2 ** 32) * 4

@@ -17,7 +17,7 @@ const WINDOW = 1024
 /** Plans an evaluation on examples, window by window, so that there may be more of them than memory has room for. */
 export function planValidation(examples: Examples, options: PackOptions): ValidationPlan {
   let scoredTokens = 0
-  for (let index = 0; index < examples.count; index++) scoredTokens += examples.scoredTokensOf(index)
+  for (let index = 0; index < examples.count; index++) scoredTokens += examples.infoOf(index).scoredTokens
 
   function* batches(): Generator<PackedBatch> {
     for (let start = 0; start < examples.count; start += WINDOW) {

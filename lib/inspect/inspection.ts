@@ -154,7 +154,7 @@ async function packingOf(record: number, config: TrainConfig): Promise<Packing> 
     if (micro < 0) continue
     const { exampleIndices, cuSeqlens, inputIds } = microBatches[micro]!
     const sequences = exampleIndices.map((neighbour, sequence) => ({
-      place: examples.placeOf(neighbour),
+      place: examples.infoOf(neighbour).place,
       start: cuSeqlens[sequence]!,
       length: cuSeqlens[sequence + 1]! - cuSeqlens[sequence]!,
       isThis: neighbour === index,
@@ -165,7 +165,7 @@ async function packingOf(record: number, config: TrainConfig): Promise<Packing> 
 }
 
 function findRecord(examples: Examples, record: number): number {
-  for (let index = 0; index < examples.count; index++) if (examples.recordOf(index) === record) return index
+  for (let index = 0; index < examples.count; index++) if (examples.infoOf(index).record === record) return index
   return -1
 }
 

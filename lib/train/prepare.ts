@@ -198,7 +198,7 @@ function evalNotes(report: ExampleReport | undefined): string[] {
 function positionNotes(examples: Examples, { maxPositionEmbeddings }: ModelConfig): string[] {
   let [count, longest, first] = [0, 0, -1]
   for (let index = 0; index < examples.count; index++) {
-    const length = examples.lengthOf(index)
+    const length = examples.infoOf(index).length
     if (length <= maxPositionEmbeddings) continue
     if (first < 0) first = index
     count += 1
@@ -208,6 +208,6 @@ function positionNotes(examples: Examples, { maxPositionEmbeddings }: ModelConfi
   const which = count === 1 ? '1 example is' : `${count} examples are`
   return [
     `${which} longer than the model's max_position_embeddings of ${maxPositionEmbeddings} (the longest has ${longest} tokens, ` +
-      `${examples.placeOf(first)} is the first): the model may never have seen such positions`,
+      `${examples.infoOf(first).place} is the first): the model may never have seen such positions`,
   ]
 }

@@ -131,7 +131,7 @@ export class TrainingLoop {
     for (const microBatch of batch.microBatches) loss += (await this.context.step.runMicroStep(microBatch)).loss
     if (!Number.isFinite(loss)) {
       const places = batch.microBatches.flatMap(({ exampleIndices }) =>
-        exampleIndices.map((index) => this.context.run.examples.placeOf(index)),
+        exampleIndices.map((index) => this.context.run.examples.infoOf(index).place),
       )
       throw new NativeError(
         'NON_FINITE',

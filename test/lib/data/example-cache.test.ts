@@ -43,8 +43,8 @@ t.test('the same content under any name is read from the cache; whatever changes
   copyFileSync(file, copy)
   t.ok(await isHit({}, copy), 'a copy')
   const [examples, named] = await Promise.all([file, copy].map((path) => readExamples(path, work, { folder: cache, workers: 0 })))
-  t.equal(examples!.placeOf(2), 'a.jsonl:3')
-  t.equal(named!.placeOf(2), 'copy.jsonl:3', 'places name the file at hand')
+  t.equal(examples!.infoOf(2).place, 'a.jsonl:3')
+  t.equal(named!.infoOf(2).place, 'copy.jsonl:3', 'places name the file at hand')
 
   t.notOk(await isHit({ defaultSystem: 'Be brief.' }))
   t.notOk(await isHit({ template: 'qwen' }))
@@ -87,14 +87,17 @@ t.test('what is on disk gives back what was made', async (t) => {
   t.same(Array.from(examples.read(30).inputIds), tokens.input_ids)
   t.same(Array.from(examples.read(30).labels), tokens.labels)
   t.same(Array.from(examples.read(31).labels), [-100, 1, 7], 'labels that are not the ids')
-  t.same([examples.lengthOf(31), examples.scoredTokensOf(31), examples.answerEndOf(31), examples.recordOf(31)], [3, 2, 0, 31])
-  t.ok(examples.answerEndOf(0) > 0)
+  t.same(
+    [examples.infoOf(31).length, examples.infoOf(31).scoredTokens, examples.infoOf(31).answerEnd, examples.infoOf(31).record],
+    [3, 2, 0, 31],
+  )
+  t.ok(examples.infoOf(0).answerEnd > 0)
 
   // A large set is not read into memory: every example comes from disk when it is asked for.
   const onDisk = await openTokenized(join(cache, readdirSync(cache)[0]!), file, { memoryBytes: 0 })
   for (let index = 0; index < examples.count; index++) {
     t.same(onDisk!.read(index), examples.read(index))
-    t.same(onDisk!.placeOf(index), examples.placeOf(index))
+    t.same(onDisk!.infoOf(index).place, examples.infoOf(index).place)
   }
 })
 
@@ -174,7 +177,7 @@ t.test(
     t.equal(threaded.count, 1950)
     t.equal(threaded.manifest.digest, alone.manifest.digest)
     t.same(threaded.read(1949), alone.read(1949))
-    t.equal(threaded.placeOf(1949), 'chains.json record 1950')
+    t.equal(threaded.infoOf(1949).place, 'chains.json record 1950')
 
     writeFileSync(file, `[${all.join(',\n').replace('"copy":2', '"copy":2,"solution":""')}]`)
     const failure = { code: 'DATA_EMPTY_TURN', details: { file, record: 301 } }

@@ -49,7 +49,7 @@ t.test('files, globs and folders, one after another', async (t) => {
   const { train, validation, report } = await load(`a.jsonl,b.json,hub,c.csv`)
   t.same(idsOf(train), [0, 1, 2, 10, 11, 20, 21, 40])
   t.same(
-    [0, 3, 5, 7].map((index) => train.placeOf(index)),
+    [0, 3, 5, 7].map((index) => train.infoOf(index).place),
     ['a.jsonl:1', 'b.json record 1', 'train-0.parquet record 1', 'c.csv:2'],
   )
   t.same([validation.count, report.kept, report.tokens, report.longest], [0, 8, 30, 4])
@@ -81,7 +81,7 @@ t.test('a mixture, and what is dropped', async (t) => {
   const { train } = await load('a.jsonl,b.jsonl', { ...drop, mix_strategy: 'interleave_under' })
   t.same(idsOf(train), [0, 10, 1, 11, 3, 12])
   t.same(
-    [0, 1, 4].map((index) => train.recordOf(index)),
+    [0, 1, 4].map((index) => train.infoOf(index).record),
     [0, 5, 3],
     'which record it is',
   )

@@ -29,7 +29,7 @@ t.test('drop', async (t) => {
     [example(9, 2, { place: 'a:1', answerEnd: 9 }), example(8, 2, { place: 'a:2' }), example(3, 1, { place: 'a:3' })],
     'drop',
   )
-  t.same([examples.count, examples.placeOf(0), examples.read(1).place, examples.lengthOf(1)], [2, 'a:2', 'a:3', 3])
+  t.same([examples.count, examples.infoOf(0).place, examples.read(1).place, examples.infoOf(1).length], [2, 'a:2', 'a:3', 3])
   const lost = { place: 'a:1', length: 9, lostTokens: 9, lostScored: 7, lostAnswer: true, lostEndOfTurn: true }
   t.same(report, { kept: 2, dropped: [lost], truncated: [], tokens: 11, scoredTokens: 8, longest: 8 })
   t.throws(() => apply([example(9, 2)], 'drop'), { code: 'DATA_EMPTY', message: /all 1 are longer than cutoff_len 8/ })
@@ -49,10 +49,10 @@ t.test('truncate says whether an answer or an end of turn is lost', async (t) =>
     'truncate',
   )
   t.same(
-    [examples.lengthOf(0), examples.read(0).inputIds.length, examples.scoredTokensOf(0), examples.read(0).scoredTokens],
+    [examples.infoOf(0).length, examples.read(0).inputIds.length, examples.infoOf(0).scoredTokens, examples.read(0).scoredTokens],
     [8, 8, 3, 3],
   )
-  t.same([examples.answerEndOf(0), examples.lengthOf(1), examples.read(1).inputIds.length], [0, 4, 4])
+  t.same([examples.infoOf(0).answerEnd, examples.infoOf(1).length, examples.read(1).inputIds.length], [0, 4, 4])
   t.match(report, {
     kept: 4,
     dropped: [],
