@@ -16,7 +16,7 @@ export const modelKeys = {
   enable_thinking: flag(undefined, 'given to the chat template'),
 } as const satisfies ConfigKeys
 
-/** What is left out is what generation_config.json says. */
+/** The keys of sampling without defaults: generation_config.json comes before those. */
 export const samplingOptionKeys = withoutDefaults(samplingKeys)
 
 /** Declares the options of a model, of how tokens are chosen, and a command's own. */

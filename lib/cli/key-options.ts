@@ -23,7 +23,7 @@ interface KeyOptions {
   asTyped?: boolean
 }
 
-/** What yargs makes of a value before the key reads it. */
+/** The type that yargs gives a value before the key reads it. */
 function yargsType({ type }: ConfigKey): 'number' | 'boolean' | 'string' {
   if (type === 'boolean') return type
   return type === 'number' || type === 'integer' ? 'number' : 'string'
@@ -46,7 +46,7 @@ export function withKeys(yargs: Argv, keys: ConfigKeys, { spelling, group, asTyp
   return declared
 }
 
-/** What was given of a table's keys; of an option that was given twice the last value, but for lists that are given one by one. */
+/** The values that were given of a table's keys: the last of an option given twice, and all of a list's. */
 export function givenValues(keys: ConfigKeys, args: object, spelling: Spelling): Record<string, unknown> {
   const values = Object.entries(keys).map(([name, key]) => {
     const value = (args as Record<string, unknown>)[spelling(name, key)]

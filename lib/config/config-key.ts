@@ -7,7 +7,7 @@
 export interface ConfigKey<T = unknown, D = unknown> {
   /** `list`: an option that may be given several times; of others the last counts. */
   type: 'string' | 'number' | 'integer' | 'boolean' | 'choice' | 'list' | 'object'
-  /** What a value must be, as error messages say it. */
+  /** The condition on a value, as error messages say it. */
   expected: string
   choices?: readonly string[]
   /** From YAML, JSON or the command line (where every value may be a string) to the value used; undefined for what is none. */

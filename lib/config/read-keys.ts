@@ -15,7 +15,7 @@ export interface ReadKeysOptions {
 
 export interface KeyValues<Keys extends ConfigKeys> {
   values: ValuesOf<Keys>
-  /** Those that were set. */
+  /** The keys that were set. */
   given: Set<string>
 }
 

@@ -2,7 +2,7 @@ import type { ConfigKey, ConfigKeys, WrongPart } from './config-key.js'
 
 type ValueOf<K extends ConfigKey> = Exclude<ReturnType<K['read']>, undefined | WrongPart>
 
-/** What the keys of a table hold once read. */
+/** The values of a table's keys once read. */
 export type ValuesOf<Keys extends ConfigKeys> = {
   [N in keyof Keys]: ValueOf<Keys[N]> | (Keys[N]['default'] extends undefined ? undefined : never)
 }
@@ -60,7 +60,7 @@ export function sectionSettings<Keys extends ConfigKeys, const Section extends s
   return settingsOf(inner(keys), inner(values)) as SettingsOf<SectionOf<Keys, Section>>
 }
 
-/** The same keys where what is left out is decided elsewhere. */
+/** A table whose defaults are decided elsewhere. */
 export function withoutDefaults<Keys extends ConfigKeys>(
   keys: Keys,
 ): { [N in keyof Keys]: Omit<Keys[N], 'default'> & { default: undefined } } {

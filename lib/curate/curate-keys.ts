@@ -60,7 +60,7 @@ function readCriteria(value: unknown): DifficultyCriterion[] | WrongPart | undef
   return criteria
 }
 
-/** What is given of some named entries over their defaults. */
+/** Entries of an object over their defaults. */
 function readOver<D extends object>(value: unknown, defaults: D, entry: v.GenericSchema): D | undefined {
   const schema = v.strictObject(Object.fromEntries(Object.keys(defaults).map((name) => [name, v.exactOptional(entry)])))
   const result = v.safeParse(schema, value)

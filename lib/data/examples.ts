@@ -1,13 +1,13 @@
 import type { Example } from './example.js'
 
-/** What is known of an example without its tokens. */
+/** An example without its tokens. */
 export interface ExampleInfo {
   /** Tokens. */
   readonly length: number
   readonly scoredTokens: number
   /** `chains.jsonl:17` */
   readonly place: string
-  /** Which record of the data sets it is, counting from 0 through all of them. */
+  /** Its record, counting from 0 through all data sets. */
   readonly record: number
   /** How many of its tokens it takes until its last `\boxed{…}` is closed; 0 where it has none, or it is not known. */
   readonly answerEnd: number

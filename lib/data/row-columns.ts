@@ -2,7 +2,7 @@ import { isJsonObject } from '../config/json-object.js'
 import { parseList, type Row } from './rows/row-fields.js'
 
 /*
- * What the columns of a row are called. Conversations to train on (conversation.ts) and problems to curate and to grade
+ * The names of columns. Conversations to train on (conversation.ts) and problems to curate and to grade
  * (problem-row.ts) are two views of the same columns; a name is known to both as soon as it is here.
  */
 
@@ -15,7 +15,7 @@ export const columnNames = {
   /** Turns of a conversation. */
   messages: ['messages', 'conversations'],
   system: ['system'],
-  /** What a question that is an `instruction` is about, on a line after it: alpaca's, and Dolly's. */
+  /** The text that an `instruction` is about, on a line after it: alpaca's, and Dolly's. */
   query: ['input', 'context'],
   /** Earlier [prompt, response] pairs of an `instruction`. */
   history: ['history'],
@@ -23,9 +23,9 @@ export const columnNames = {
   labels: ['labels'],
   /** Recorded attempts at the question. */
   attempts: ['attempts'],
-  /** What a model said, in files of completions to grade. */
+  /** A model's response, in files of completions to grade. */
   completion: ['completion', 'response', 'generation', 'generated_text', 'prediction', 'output', 'text'],
-  /** What is not read: a row may have it as long as nothing is in it. */
+  /** Columns that are not read: a row may have them as long as nothing is in them. */
   tools: ['tools'],
   images: [],
   videos: [],
@@ -63,7 +63,7 @@ export function isInstruction(question: Column | undefined): boolean {
 
 export type Role = 'system' | 'user' | 'assistant' | 'tool'
 
-/** What the roles of turns are called: by OpenAI, by ShareGPT, and in files that have both. */
+/** The roles of turns by their names: OpenAI's and ShareGPT's, which files mix. */
 export const roleNames: Readonly<Record<string, Role>> = {
   system: 'system',
   developer: 'system',
@@ -96,7 +96,7 @@ export interface RowTurn {
   /** The keys of role and text, and what they hold. */
   tag: Column
   content: Column
-  /** What roles may be called. */
+  /** The names that roles may have. */
   roles: readonly string[]
 }
 

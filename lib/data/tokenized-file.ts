@@ -104,7 +104,7 @@ interface InfoSource {
   placeOf: (fields: Uint32Array) => string
 }
 
-/** What is not in memory is read when it is asked for. */
+/** Lengths and scored tokens are in memory; place and answer end are read from the index when they are asked for. */
 class TokenizedInfo implements ExampleInfo {
   constructor(
     private readonly source: InfoSource,

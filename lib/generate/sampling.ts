@@ -30,7 +30,7 @@ function readTexts(value: unknown): string[] | undefined {
   return Array.isArray(texts) && texts.every((text) => typeof text === 'string' && text !== '') ? texts : undefined
 }
 
-/** The same rows by the names that code has for them. */
+/** The rows by the names of their settings in code. */
 const samplingSettings = Object.fromEntries(Object.entries(samplingKeys).map(([name, key]) => [settingOf(name, key), key]))
 
 export const defaultSampling: SamplingOptions = settingsOf(samplingKeys, readKeys(samplingKeys, new Map()).values)
