@@ -1,7 +1,7 @@
 import { tidyAnswer } from './answer-text.js'
 import { areEqual, negative, parseDecimal, quotient, type Rational, sum } from './rational.js'
 
-/** Longer answers are no numbers. */
+/** Longest answer that is read as a number. */
 const LONGEST_NUMBER = 200
 
 /** Words that are a unit where they stand behind a number. */

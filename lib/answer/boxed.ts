@@ -1,4 +1,4 @@
-/** Where the last `\boxed{…}` with matching braces stands in a text: the whole of it, and what is in it. */
+/** Finds the last `\boxed{…}` with matching braces: its bounds in the text, and its content. */
 export function lastBoxed(text: string): { start: number; end: number; content: string } | undefined {
   const opening = /\\(?:boxed|fbox)\s*\{/g
   const starts = [...text.matchAll(opening)].map((match) => ({ start: match.index, inside: match.index + match[0].length }))
@@ -12,7 +12,7 @@ export function lastBoxed(text: string): { start: number; end: number; content: 
   return undefined
 }
 
-/** Where the brace that was opened just before `from` is closed, before `limit`. */
+/** Position of the brace that closes the one just before `from`, below `limit`. */
 export function closingBrace(text: string, from: number, limit: number): number | undefined {
   let depth = 1
   for (let at = from; at < limit; at++) {

@@ -63,7 +63,7 @@ function* casesOf(type: ComputeType, shape: Shape): Generator<OpCase> {
       const [out, lse] = [await read('out'), await read('lse')]
       const [dQ, dK, dV] = [await read('d_q'), await read('d_k'), await read('d_v')]
       const forward = { shape, q, k, v, dOut, out, lse }
-      // So are probabilities and gradients of scores before the products that give these gradients.
+      // Probabilities and gradients of scores, too, are rounded before the products that give these gradients.
       const hold = (name: string, values: Float32Array, at: number, { sums, sizes }: Sums, bound: number) => {
         for (let i = 0; i < D; i += 7)
           expectClose(name, at + i, values[at + i]!, sums[i]!, bound + type.roundoff * sizes[i]! * (1 + bound))

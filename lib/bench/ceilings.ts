@@ -3,7 +3,7 @@ import type { Device } from '../native/device.js'
 
 /** A rate in operations or bytes of 10⁹ a second. */
 export interface Ceiling {
-  /** What the next share is taken of. */
+  /** The ceiling that the next share is relative to. */
   rate: number
   /** Measures again. */
   measure(): Promise<void>
@@ -14,7 +14,10 @@ export interface Ceiling {
 /** The ceilings of a device: multiply-adds on registers for each type, and memory. */
 export type Ceilings = Record<ComputeDtype | 'memory', Ceiling>
 
-/** The ceilings of a device; each is to be measured just before a case. Small ones take no time and say nothing. */
+/**
+ * The ceilings of a device; each is to be measured just before a case. Small ones are for tests: too little work for a rate to
+ * mean anything.
+ */
 export function ceilingsOf(device: Device, how: { small: boolean }): Ceilings {
   return {
     f32: ceiling(() => device.measureMultiplyAddRate('f32', how)),
@@ -23,7 +26,7 @@ export function ceilingsOf(device: Device, how: { small: boolean }): Ceilings {
   }
 }
 
-/** Measurements at a time, of which the best counts: what disturbs one of them only makes it slower. */
+/** Measurements at a time, of which the best counts: a disturbance only makes one slower. */
 const TIMES = 3
 
 /**

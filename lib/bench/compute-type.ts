@@ -9,7 +9,7 @@ export interface ComputeType {
   dtype: ComputeDtype
   /** Bytes of an element. */
   bytes: number
-  /** How far, relatively, one rounding to it moves a number that float32 has. */
+  /** Relative error of rounding a float32 to it: the unit roundoff, 0 for float32. */
   roundoff: number
   /** The nearest numbers of this type. */
   round(values: Float32Array): Float32Array

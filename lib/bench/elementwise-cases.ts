@@ -51,7 +51,7 @@ export function* castCases(type: ComputeType, { flat: N }: BenchSizes): Generato
   }
 }
 
-/** What it clears is float32 in any graph. */
+/** It clears gradients, which are float32 in any graph. */
 export function* zeroCases(type: ComputeType, { flat: N }: BenchSizes): Generator<OpCase> {
   if (type.dtype !== 'f32') return
   yield {

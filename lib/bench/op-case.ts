@@ -19,7 +19,7 @@ export interface OpCase {
   /** `forward`, `backward`, or which gradient. */
   direction: string
   shape: Record<string, number>
-  /** Those of `before` as well, and its attributes. */
+  /** The operands, those of `before` included, and the attributes. */
   operands: Record<string, BenchOperand>
   attributes?: Record<string, AttributeValue>
   /** An operation that makes some of the operands, run once beforehand. */
@@ -32,7 +32,7 @@ export interface OpCase {
   check: (result: CheckedResult) => Promise<void>
 }
 
-/** What a case wrote, as its check sees it. */
+/** Results of a case, for its check. */
 export interface CheckedResult {
   /** The values of an operand. */
   read(operand: string): Promise<Float32Array>
@@ -48,7 +48,7 @@ export interface PreparedCase {
   /** Bytes of all its operands. */
   bytes: number
   run: () => Promise<unknown>
-  /** The same so many times in one run, where that makes sense. */
+  /** The same program with the operation repeated, where that makes sense. */
   repeated?: (calls: number) => () => Promise<unknown>
   check: () => Promise<void>
 }

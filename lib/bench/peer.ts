@@ -6,7 +6,7 @@ import { packageRoot } from '../package-root.js'
 import { medianOf } from './measure.js'
 import { PeerProcess } from './peer-process.js'
 
-/** What a peer is asked to do as well. */
+/** A request to a peer: one of our cases. */
 export interface PeerCase {
   op?: string
   step?: string
@@ -16,12 +16,12 @@ export interface PeerCase {
   threads: number
 }
 
-/** How a peer did. */
+/** Result of a peer. */
 export interface PeerResult {
   peer: string
   version: string
   bestMs: number
-  /** How many times as long the peer takes: its best over our median. */
+  /** Speedup over the peer: its best time over our median. */
   ratio: number
   /** Most memory that its process had, of a step. */
   peakBytes?: number
@@ -29,7 +29,7 @@ export interface PeerResult {
   alternated: boolean
 }
 
-/** Something that a user would run instead. */
+/** A peer: software that a user would run instead. */
 export class Peer {
   private shared: PeerProcess | undefined
 

@@ -23,7 +23,7 @@ export interface BenchRow {
   /** 10⁹ bytes a second, of what memory bounds. */
   gbps?: number
   tokensPerSecond?: number
-  /** Of the ceiling that was measured in the same run, 0 to 1. */
+  /** Share of the ceiling that was measured in the same run, 0 to 1. */
   share: number
   /** Memory of this case: its operands and the working memory of the threads; of a step, what its plan allocates. */
   peakBytes: number
@@ -35,7 +35,7 @@ export interface BenchRow {
 export interface BenchCeilings {
   threads: number
   instructionSet: string
-  /** Of a CUDA device: its name, memory and what multiplies its matrices. */
+  /** Only for a CUDA device: its name, its memory and its library for matrix products. */
   description: string
   gflops: Record<ComputeDtype, number>
   gbps: number
@@ -50,9 +50,9 @@ export interface BenchOptions {
   device: string
   /** The sizes of shapes. */
   scale: BenchScale
-  /** Of the CPU. */
+  /** Threads of the CPU. */
   threads: number
-  /** What to compare with. */
+  /** The peer to compare with. */
   peer?: Peer | undefined
 }
 
@@ -140,7 +140,7 @@ async function measureCase(
   }
 }
 
-/** What one run takes that is not the device's work: about a tenth of a millisecond, more than a small operation on a GPU. */
+/** Overhead of one run: about a tenth of a millisecond, more than a small operation takes on a GPU. */
 const ENOUGH_MS = 20
 
 /** The time of one call. Where the device works on its own, as many calls are queued at once as make the way there and back small. */

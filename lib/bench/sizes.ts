@@ -71,7 +71,7 @@ const small: BenchSizes = {
   flat: 30_001,
 }
 
-/** Which sizes suit a device, by its name. */
+/** The sizes that suit a device, by its name. */
 export type BenchScale = 'cpu' | 'cuda' | 'small'
 
 export function scaleOf(device: string): BenchScale {

@@ -154,7 +154,7 @@ export async function prepareStep(device: Device, type: ComputeType, { config, t
   }
 }
 
-/** Of a CUDA device, most of its memory: its steps are long enough to need some of the layers to be computed again. */
+/** Memory limit: on a CUDA device most of its memory, because its steps are long enough to recompute some layers. */
 function memoryLimitOf({ name, info }: Device): number | undefined {
   return !backendOf(name).hasOwnMemory ? undefined : defaultMemoryLimit(name, info.memoryBytes)
 }

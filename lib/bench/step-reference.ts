@@ -1,6 +1,6 @@
 import { type ModelConfig, rotaryInverseFrequencies } from '../config/model-config.js'
 
-/** What a reference needs to know of a model: its config, its weights by their Hugging Face names, the ids of a sequence. */
+/** Inputs of the reference: a model's config, its weights by Hugging Face names, the ids of a sequence. */
 export interface ReferenceInputs {
   config: ModelConfig
   read: (name: string) => Promise<Float32Array>

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
-/** Entries that no run has used for so long are removed, and what a killed process left after a few days. */
+/** Age at which entries that no run has used are removed, and temporary folders of killed processes. */
 const KEEP_DAYS = 30
 const KEEP_TEMPORARY_DAYS = 3
 const dayMs = 86_400_000
@@ -41,7 +41,7 @@ export async function removeUnused(folder: string): Promise<void> {
     const path = join(folder, name)
     const isEntry = /^[0-9a-f]{64}$/.test(name)
     if (!isEntry && !name.startsWith(temporaryPrefix)) continue
-    // A file that is written to in a folder does not date the folder.
+    // A folder's own date does not change when a file in it is written to.
     const used = await stat(join(path, isEntry ? 'manifest.json' : 'tokens.bin')).catch(() => stat(path).catch(() => undefined))
     const keepMs = (isEntry ? KEEP_DAYS : KEEP_TEMPORARY_DAYS) * dayMs
     if (used !== undefined && Date.now() - used.mtimeMs > keepMs) await rm(path, { recursive: true, force: true })

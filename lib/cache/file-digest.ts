@@ -16,7 +16,7 @@ export async function digestOfFile(path: string, folder?: string): Promise<strin
   const identity = [resolve(path), size, mtimeNs, ctimeNs, ino, dev].map(String)
   const memo = join(folder ?? '', `digest-${createHash('sha256').update(identity[0]!).digest('hex')}.json`)
   if (isKept) {
-    // One that is torn is none.
+    // A torn file counts as absent.
     const known = await readFile(memo, 'utf8')
       .then(JSON.parse)
       .catch(() => undefined)

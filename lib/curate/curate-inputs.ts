@@ -38,7 +38,7 @@ export async function extraFiles(config: CurateConfig, stage: StageName): Promis
   return stage === 'decontamination' ? find(config.decontamination.against, findEvaluationFiles) : []
 }
 
-/** Their rows; what cannot be read goes to `out`, or is thrown with `strict`. */
+/** The rows of the input; malformed ones go to `out`, or are thrown with `strict`. */
 export function readInputs(inputs: readonly InputFile[], out: StageOutput, strict: boolean): RowSource {
   const onMalformed = strict ? undefined : (error: DataError) => out.skip(error)
   return async function* () {
@@ -49,7 +49,7 @@ export function readInputs(inputs: readonly InputFile[], out: StageOutput, stric
           if (parsed !== undefined) yield parsed
         }
       } catch (error) {
-        // The rest of a file that is broken where it stands is lost; other files are not.
+        // Skip the rest of a broken file; other files are read.
         if (onMalformed === undefined || !(error instanceof DataError) || error.code !== 'DATA_MALFORMED') throw error
         onMalformed(error)
       }

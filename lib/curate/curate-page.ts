@@ -46,7 +46,7 @@ function stageTable(stages: readonly StageSummary[]): string {
   return htmlTable([['stage', 'read', 'kept', 'dropped', 'why', 'malformed'], ...rows], { numeric: [1, 2, 3, 5] })
 }
 
-/** Of the last stage that saw scores: what it kept against what was dropped. */
+/** Histogram of the last stage with scores: kept against dropped. */
 function distributions(stages: readonly StageSummary[]): string {
   const stage = stages.findLast(({ histograms }) => histograms.score.kept.counts.length > 0)
   if (stage === undefined) return ''

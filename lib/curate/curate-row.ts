@@ -17,14 +17,14 @@ export interface CurateRow {
   solution?: string
   answer?: string
   attempts?: Attempt[]
-  /** Where it came from (`pool.jsonl:17`), and what the stages found out about it, by the stage's name. */
+  /** Its source (`pool.jsonl:17`), and the findings of the stages by their names. */
   curation: Curation
   [column: string]: unknown
 }
 
 export interface Curation {
   place: string
-  /** Where an earlier curation had it from. */
+  /** Its source in an earlier curation. */
   origin?: string
   quality?: { score: number; length: number; [part: string]: unknown }
   difficulty?: { solved: { solved: number; attempts: number; model?: string }[] }
@@ -38,7 +38,7 @@ export type CurateColumns = Pick<RowColumns, 'question' | 'solution' | 'answer' 
 export function parseCurateRow(source: JsonRow, columns: CurateColumns = {}): CurateRow {
   const problem = parseProblemRow(source, columns)
   const row: CurateRow = { ...problem, curation: readCuration(problem.curation, source.place) }
-  // What an earlier curation wrote with its reason.
+  // Written by an earlier curation, with a reason.
   if (isJsonObject(row.dropped) && typeof row.dropped.stage === 'string') delete row.dropped
   const attempts = parseAttempts(parseList(columnOf(source.value as JsonObject, 'attempts', columns)?.value))
   if (attempts === undefined) delete row.attempts
@@ -46,7 +46,7 @@ export function parseCurateRow(source: JsonRow, columns: CurateColumns = {}): Cu
   return row
 }
 
-/** What is valid of an earlier curation's findings: a later stage may go by them. */
+/** Findings of an earlier curation that are valid: a later stage may use them. */
 function readCuration(value: unknown, { text: place }: RowPlace): Curation {
   if (!isJsonObject(value)) return { place }
   const { place: earlier, origin = earlier, quality, difficulty } = value

@@ -16,14 +16,14 @@ import { runQuality } from './quality-stage.js'
 import { runSelection } from './selection-stage.js'
 import { type RowSource, type StageContext, type StageName, StageOutput, type StageSummary, stageNames } from './stage.js'
 
-/** What a curation tells, a stage at a time. */
+/** Progress of a curation, a stage at a time. */
 export type CurateEvent =
   | { type: 'stage'; stage: StageName }
   /** `reused`: an earlier run had done it on the same rows with the same settings. */
   | { type: 'done'; summary: StageSummary; reused: boolean }
   | { type: 'end'; report: CurateReport }
 
-/** What a curation did. */
+/** Result of a curation. */
 export interface CurateReport {
   outputDir: string
   /** The rows that were chosen: `{question, solution, answer, …}`, as `limo-native train` reads them. */
@@ -34,7 +34,7 @@ export interface CurateReport {
 }
 
 export interface CurateOptions {
-  /** Ends the run with the signal's reason; what stages have finished stays. */
+  /** Ends the run with the signal's reason; finished stages stay. */
   signal?: AbortSignal | undefined
 }
 
@@ -93,7 +93,7 @@ export function folderOf(stage: StageName): string {
   return `${stageNames.indexOf(stage) + 1}-${stage}`
 }
 
-/** What a killed run left. */
+/** Removes leftovers of a killed run. */
 async function removeTemporaries(outputDir: string): Promise<void> {
   const names = [...stageNames.flatMap((stage) => [folderOf(stage), `${folderOf(stage)}.work`]), 'curated.jsonl', 'report.html']
   for (const name of names) await rm(join(outputDir, `${name}${temporaryEnding}`), { recursive: true, force: true })
@@ -129,7 +129,7 @@ async function readSummary(folder: string, key: string): Promise<StageSummary | 
   try {
     const file: unknown = JSON.parse(await readFile(join(folder, 'stage.json'), 'utf8'))
     if (!isJsonObject(file) || file.key !== key || !isJsonObject(file.files)) return undefined
-    // Whoever has changed a stage's files gets it made again.
+    // A stage whose files were changed is made again.
     for (const [name, bytes] of Object.entries(file.files)) {
       if ((await stat(join(folder, name))).size !== bytes) return undefined
     }
@@ -188,7 +188,7 @@ async function writeText(path: string, text: string): Promise<void> {
   }
 }
 
-/** A file appears when it is whole. */
+/** Writes a temporary file and renames it. */
 async function publish(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = `${path}${temporaryEnding}`
   await write(temporary)

@@ -8,7 +8,7 @@ export interface DecontaminationOptions {
   ngram: number
   /** Shared n-grams from which a row is contaminated. */
   threshold: number
-  /** Which texts of a row are looked at. */
+  /** Texts of a row that are searched. */
   fields: ('question' | 'solution')[]
 }
 
@@ -38,7 +38,7 @@ export class EvaluationIndex {
     for (const [start, hash] of this.hashes(words).entries()) {
       const places = this.places.get(hash)
       if (places === undefined) this.places.set(hash, [text, start])
-      // A passage that is in many questions is found by its first places.
+      // Cap on the places of one n-gram: a passage in many questions is found by its first places.
       else if (places.length < 64) places.push(text, start)
     }
   }

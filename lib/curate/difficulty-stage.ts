@@ -2,11 +2,11 @@ import type { Attempt } from './curate-row.js'
 import type { DropReason, StageContext } from './stage.js'
 import { textKey } from './text.js'
 
-/** How often a model may have solved a problem. */
+/** A criterion: how often a model may have solved a problem. */
 export interface DifficultyCriterion {
-  /** Only attempts of this model; of all models without. */
+  /** Only attempts of this model; all models when absent. */
   model?: string | undefined
-  /** Out of how many: the first so many recorded ones; all without. */
+  /** Number of attempts: the first ones recorded; all when absent. */
   attempts?: number | undefined
   min: number
   max: number
@@ -14,7 +14,7 @@ export interface DifficultyCriterion {
 
 export interface DifficultyOptions {
   criteria: DifficultyCriterion[]
-  /** What becomes of problems with fewer recorded attempts than a criterion asks for. */
+  /** Action for problems with fewer recorded attempts than a criterion asks for. */
   missing: 'keep' | 'drop'
 }
 
@@ -33,7 +33,7 @@ export async function runDifficulty(
   const histogram = new Map<string, number>()
   for await (const row of rows()) {
     signal?.throwIfAborted()
-    // Those in the row itself, or else those that were recorded apart: they may be the same.
+    // Attempts in the row, or else those recorded apart. Not both: they may be the same ones.
     const attempts = row.attempts ?? recorded.get(textKey(row.question)) ?? []
     const counts = criteria.map((criterion) => countSolved(attempts, criterion))
     for (const { solved, attempts } of counts) {
@@ -48,7 +48,7 @@ export async function runDifficulty(
   out.summary.facts = { solved: Object.fromEntries(mostFirst.slice(0, MOST_COUNTS)) }
 }
 
-/** What the report can show of how often problems were solved. */
+/** Histogram of how often problems were solved, for the report. */
 const MOST_COUNTS = 200
 
 interface Solved {

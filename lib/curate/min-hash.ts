@@ -1,9 +1,9 @@
 import { UniformBits } from '../random/random.js'
 
 /**
- * MinHash (Broder, 1997) over shingles of words. Two texts share the least of a random hash over their shingles with a chance
- * that is their Jaccard similarity J; they share a band of three such with J³, and one of twenty bands with 1 − (1 − J³)²⁰:
- * 0.9998 for J = 0.7, 0.93 for J = 0.5.
+ * MinHash (Broder, 1997) over shingles of words. Two texts share the minimum of a random hash over their shingles with
+ * probability J, their Jaccard similarity. They share a band of three minima with J³, and at least one of twenty bands with 1 −
+ * (1 − J³)²⁰: 0.9998 for J = 0.7, 0.93 for J = 0.5.
  */
 const BANDS = 20
 const ROWS = 3
@@ -14,7 +14,7 @@ const functions = (() => {
   return Array.from({ length: BANDS * ROWS }, () => ({ multiplier: bits.uint32() | 1, summand: bits.uint32() }))
 })()
 
-/** The set of hashes of a text's runs of `size` words; of the whole text where it is shorter. */
+/** Shingles: the set of hashes of a text's runs of `size` words; one hash of the whole text where it is shorter. */
 export function shinglesOf(words: readonly string[], size: number): Set<number> {
   const hashes = words.map(hashWord)
   const shingles = new Set<number>()

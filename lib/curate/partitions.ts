@@ -27,7 +27,7 @@ export class KeyedRows {
   /** `key` is below 2³², `row` too. */
   add({ partition, key }: { partition: number; key: number }, row: number): void {
     const buffer = this.buffers[partition]!
-    // As one 64-bit number the key counts before the row.
+    // Key and row as one 64-bit number, which sorts by key, then by row.
     buffer[this.used[partition]!] = row
     buffer[this.used[partition]! + 1] = key
     this.used[partition]! += 2

@@ -16,9 +16,9 @@ export interface PoolOptions {
   shingleWords: number
 }
 
-/** Rows of a group that others are compared with: a group of more is one text written again and again. */
+/** Most rows of a group that others are compared with: a larger group is one text over and over. */
 const MOST_COMPARED = 32
-/** Earlier rows that are kept in mind for a row that is like them. */
+/** Most earlier rows that are remembered as candidates for one row. */
 const MOST_KEPT = 8
 
 /**
@@ -76,7 +76,7 @@ export async function runPool(context: StageContext, options: PoolOptions): Prom
   }
 }
 
-/** What makes a row another one: its question, its chain and, where it has none, its attempts. */
+/** Identity of a row: its question and its chain or, where it has none, its attempts. */
 function chainKey({ question, solution, attempts }: CurateRow): string {
   return `${textKey(question)}\n${solution === undefined ? JSON.stringify(attempts ?? '') : textKey(solution)}`
 }
@@ -113,14 +113,14 @@ async function findNear(
   let index = 0
   for (const { question } of spool.all<CurateRow>()) {
     if (pauses.isDue) await pauses.pause()
-    // Of rows with the same question the first stands for all.
+    // The first of the rows with the same question represents them all.
     if (!repeated.has(index)) {
       const words = wordsOf(question)
       for (const band of bandsOf(shinglesOf(words, shingleWords), signatureOf(question))) bands.add(band, index)
     }
     index += 1
   }
-  /** For each row the earlier ones that it is like. */
+  /** For each row, its near-duplicates among earlier rows. */
   const likeEarlier = new Map<number, NearDuplicate[]>()
   for (const group of bands.groups()) {
     if (pauses.isDue) await pauses.pause()

@@ -8,7 +8,7 @@ export const levelCount = 5
 
 /** The chains of a pool, by problem. */
 export interface Problems {
-  /** Of each row that is not the best of its problem, the one that is. */
+  /** For each row that is not the best of its problem: the best one. */
   better: Map<number, number>
   /** Rows of problems with at least five chains, from the worst to the best. */
   rich: number[][]
@@ -36,7 +36,7 @@ export function writeLevels(
     const worstFirst = best.sort((a, b) => scores.of(a) - scores.of(b) || b - a)
     const size = Math.floor(worstFirst.length / levelCount)
     for (const [level, rows] of levels.entries()) {
-      // Of each fifth those in the middle of it.
+      // The middle of each fifth.
       const fifth = worstFirst.slice(level * size, (level + 1) * size)
       const skip = Math.max(0, Math.floor((fifth.length - count) / 2))
       rows.push(...fifth.slice(skip, skip + count).sort((a, b) => a - b))

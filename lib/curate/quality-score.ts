@@ -14,7 +14,7 @@ export const defaultQuality: QualityOptions = { weights: defaultWeights, scales:
 export interface QualityScore {
   /** From 0 to 1. */
   score: number
-  /** Words; of text that is written without spaces, characters. */
+  /** Words; characters of scripts that are written without spaces. */
   length: number
   /** Occurrences in a thousand words. */
   verification: number

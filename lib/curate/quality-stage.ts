@@ -8,9 +8,9 @@ import type { StageContext, StageOutput } from './stage.js'
 export interface QualityStageOptions extends QualityOptions {
   /** Whether the answer in the chain has to be the row's answer. */
   checkAnswer: boolean
-  /** What becomes of chains without an answer in `\boxed{}`, of rows that have an answer. */
+  /** Action for chains without `\boxed{}`, where the row has an answer. */
   missingAnswer: 'keep' | 'drop'
-  /** What becomes of chains whose answer the grader cannot tell from the row's: it may be the same in other words. */
+  /** Action for chains whose answer the grader cannot compare with the row's: it may be the same in other words. */
   undecided: 'keep' | 'drop'
   /** Chains below it are dropped. */
   minScore: number

@@ -11,8 +11,9 @@ export const defaultWeights: Record<QualityPart, number> = {
 }
 
 /**
- * What counts in full: words, and occurrences in a thousand words. Each is about the upper quartile of 150 long chains of a
- * reasoning model (QwQ) that solved competition problems, so that a quarter of such chains gets all of a part.
+ * Value at which a part of the score counts in full: words, and occurrences in a thousand words. Each is about the upper
+ * quartile of 150 long chains of a reasoning model (QwQ) that solved competition problems, so that a quarter of such chains
+ * gets all of a part.
  */
 export const defaultScales: Record<QualityPart, number> = {
   length: 1700,

@@ -12,7 +12,7 @@ import { partitionKey, textKey } from './text.js'
 import { Topics } from './topics.js'
 
 export interface SelectionOptions {
-  /** How many problems to take; all without. */
+  /** Number of problems to take; all when absent. */
   count?: number | undefined
   /** Over what the problems are spread: the same number of each topic and difficulty as far as there are so many. */
   spread: ('topics' | 'difficulty')[]
@@ -77,7 +77,7 @@ export async function runSelection(context: StageContext, options: SelectionOpti
   }
 }
 
-/** What a selection without a quality stage before it goes by: a column `score`, or the order of the rows. */
+/** Ranking without a quality stage before: the column `score`, or the order of the rows. */
 function scoreOf({ curation, score }: CurateRow): number {
   const value = curation.quality?.score ?? score
   return typeof value === 'number' && Number.isFinite(value) ? value : 0
@@ -93,7 +93,7 @@ async function bestChains(
     if (pauses.isDue) await pauses.pause()
     const byText = groupBy(group, (row) => textKey(spool.read<CurateRow>(row).question))
     for (const rows of byText.values()) {
-      // The higher score; of equal ones the earlier row.
+      // Higher score first; ties by row.
       const worstFirst = rows.toSorted((a, b) => scores.of(a) - scores.of(b) || b - a)
       const best = worstFirst.at(-1)!
       for (const row of rows) if (row !== best) better.set(row, best)

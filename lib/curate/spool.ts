@@ -30,7 +30,7 @@ export class LineWriter {
     this.pending = 0
   }
 
-  /** Makes it durable. */
+  /** Flushes and fsyncs. */
   close(): void {
     this.flush()
     fsyncSync(this.file)
@@ -67,7 +67,7 @@ export class Spool {
 
   /** No row can be added afterwards. */
   finish(): void {
-    // Where the last row ends.
+    // Sentinel: the end of the last row.
     this.offsetBuffer[this.buffered++] = this.rows.length
     this.flushOffsets()
     closeSync(this.offsets)

@@ -14,7 +14,7 @@ export interface DropReason {
   [evidence: string]: unknown
 }
 
-/** How many values fell into each column: from 0 in steps of `width`. */
+/** Number of values in each column: from 0 in steps of `width`. */
 export interface Histogram {
   width: number
   counts: number[]
@@ -29,7 +29,7 @@ export interface ExampleRow {
   score?: number
 }
 
-/** What a stage did, as it is kept with its files. */
+/** Summary of a stage, kept with its files. */
 export interface StageSummary {
   stage: StageName
   read: number
@@ -39,11 +39,11 @@ export interface StageSummary {
   reasons: Record<string, number>
   /** Rows that could not be read. */
   malformed: number
-  /** Of chains that have a score; lengths in words. */
+  /** Histograms of chains that have a score; lengths in words. */
   histograms: Record<'score' | 'length', { kept: Histogram; dropped: Histogram }>
   /** The first few kept rows, and the first few dropped for each reason. */
   examples: { kept: ExampleRow[]; dropped: Record<string, ExampleRow[]> }
-  /** What the stage has to say besides, for the report. */
+  /** Further notes of the stage for the report. */
   facts: JsonObject
 }
 
@@ -82,7 +82,7 @@ export class StageOutput {
     this.summary = { stage, ...counts, reasons: {}, histograms, examples: { kept: [], dropped: {} }, facts: {} }
   }
 
-  /** Keeps a row; what the stage found out about it goes into its `curation`, under the stage's name. */
+  /** Keeps a row; the stage's findings go into its `curation`, under the stage's name. */
   keep(row: CurateRow, findings: JsonObject = {}): void {
     const kept = { ...row, curation: { ...row.curation, [this.stage]: findings } }
     this.summary.read += 1

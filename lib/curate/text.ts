@@ -8,8 +8,8 @@ const layoutCommands =
 const word = String.raw`\p{N}+(?:[.,]\p{N}+)*|[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}]|[\p{L}\p{M}]+`
 const asciiWord = String.raw`\d+(?:[.,]\d+)*|[a-z]+`
 /**
- * What makes another problem of one with the same words: operators, brackets, indices, a factorial after a number, a bracket or a
- * variable, and a prime after a variable. A hyphen between words is none.
+ * Symbols that distinguish problems with the same words: operators, brackets, indices, a factorial after a number, a bracket or
+ * a variable, and a prime after a variable. A hyphen between words is none.
  */
 const symbol = String.raw`(?<=[\p{N})]|(?<!\p{L})\p{L})!|(?<=(?<!\p{L})\p{L})'|(?!(?<=\p{L}{2}|\p{N})-\p{L}{2})[-+*/^=<>%|()[\]_&]|\p{Sm}`
 
@@ -78,17 +78,19 @@ function compose(text: string): string {
     .replace(/[\u2018\u2019\u2032]/g, "'")
 }
 
-/** All of ASCII. */
+/** Whether a text is ASCII. */
 const isAscii = (text: string) => /^[\0-\x7f]*$/.test(text)
 
-/** What two texts share that are the same but for punctuation, case, white space and what only sets a formula. */
+/**
+ * Normal form of a text: equal for texts that differ only in punctuation, case, white space and the typesetting of formulas.
+ */
 export function textKey(text: string): string {
   return (normalized(text).match(exactPattern) ?? []).join(' ')
 }
 
 /**
- * The numbers, symbols and LaTeX commands of a text, sorted: near-duplicates must share them. Of problems made from one template
- * with other numbers, or of 5 and 5!, none is dropped for the other.
+ * The numbers, symbols and LaTeX commands of a text, sorted: near-duplicates must share them. So problems from one template
+ * with other numbers, or with 5 and 5!, are not duplicates.
  */
 export function signatureOf(text: string): string {
   return (normalized(text).match(signPattern) ?? []).sort().join(' ')

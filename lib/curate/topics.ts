@@ -51,7 +51,7 @@ function topicWords(text: string): string[] {
   return wordsOf(text).filter((word) => (word.length > 2 && !functionWords.has(word)) || /\p{sc=Han}/u.test(word))
 }
 
-/** They are in texts of every topic, and in more of some styles. */
+/** Stop words: they occur in every topic, and more often in some styles. */
 const functionWords = new Set(
   (
     'the and for are was were with that this from have has had not but can will would each all any its his her she him they them their there then ' +

@@ -7,7 +7,7 @@ export interface BatchPlanOptions {
   examplesPerStep: number
   /** May be a fraction. */
   numTrainEpochs: number
-  /** Takes the place of `numTrainEpochs`. */
+  /** Overrides `numTrainEpochs`. */
   maxSteps?: number | undefined
   seed: number
   disableShuffling: boolean

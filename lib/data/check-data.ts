@@ -51,7 +51,7 @@ class Check {
   private readonly lengths: number[] = []
   private scored = 0
   private readonly seen = new FirstPlaces()
-  /** Rows that training reads of the data set at hand. */
+  /** How many rows training reads of the current data set. */
   private left = Infinity
 
   constructor(
@@ -95,7 +95,7 @@ class Check {
         if (this.left <= 0) break
       }
     } catch (error) {
-      // The file is broken where it stands: what comes after cannot be told.
+      // The file is broken at this point: the rows after it cannot be read.
       if (!(error instanceof DataError) || error.code !== 'DATA_MALFORMED') throw error
       this.tell(problemOf(error))
     }
@@ -165,13 +165,13 @@ function problemOf(problem: DataError | RowProblem): DataProblem {
   return { severity: 'severity' in problem ? problem.severity : 'error', code, message, details }
 }
 
-/** Records that are remembered to find later ones that are the same: about 100 MB. */
+/** Capacity of the table of fingerprints that finds duplicates: about 100 MB. */
 const MOST_REMEMBERED = 1e6
 
 class FirstPlaces {
   private readonly places = new Map<number, { file: string; unit: RowUnit; number: number }>()
 
-  /** Where the same fingerprint was first, if it was. */
+  /** Place of the first record with this fingerprint, if there was one before. */
   firstOf(fingerprint: number, place: { file: string; unit: RowUnit; number: number }): string | undefined {
     const first = this.places.get(fingerprint)
     if (first !== undefined) return rowPlace(first.file, first.unit, first.number).text

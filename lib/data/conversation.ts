@@ -232,7 +232,7 @@ function checkTurns(turns: Turn[], place: RowPlace): void {
         { ...place.details, turn: index + 1, role },
       )
     }
-    // A tokenizer would make U+FFFD of it in silence.
+    // A lone surrogate: a tokenizer would silently replace it by U+FFFD.
     if (/\p{Surrogate}/u.test(content)) {
       throw invalidRecord(
         place,

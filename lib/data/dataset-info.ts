@@ -15,13 +15,13 @@ export interface DatasetSource {
   /** In the order in which they are read. */
   files: string[]
   columns?: ColumnMapping | undefined
-  /** How many examples to take of it, some several times where it has fewer. */
+  /** Number of examples to take; where it has fewer, some are taken several times. */
   numSamples?: number | undefined
 }
 
 type Entry = JsonObject
 
-// LLaMA-Factory's keys. Those of an entry that only matter for a download are accepted and have no effect on a file.
+// LLaMA-Factory's keys. Keys that only matter for a download are accepted and have no effect on a file.
 const entryKeys = [
   'file_name',
   'formatting',

@@ -31,8 +31,8 @@ export interface TokenizingProgress {
 
 /**
  * The examples of one file of rows: from the cache where the same content was turned into examples in the same way before,
- * else made and kept. What an entry is keyed by is the content of the file, of the tokenizer's and the template's files,
- * and every setting that an id or a label depends on; the file's name and its dates are not.
+ * else made and kept. The key of an entry is a digest of the file's content, of the tokenizer's and the template's files, and
+ * of every setting that an id or a label depends on. Names and dates are not in it.
  *
  * The code that makes them is part of the key, so that another release never reads what this one would make otherwise.
  *
@@ -57,7 +57,7 @@ export async function readExamples(file: string, work: TokenizeWork, options: Ca
 interface Making extends CacheOptions {
   folder: string
   key: string
-  /** Of the file, before its content was digested. */
+  /** Identity of the file before its content was digested. */
   before: string
 }
 
@@ -98,7 +98,7 @@ async function make(file: string, work: TokenizeWork, options: Making): Promise<
   return (await openTokenized(join(folder, key), file))!
 }
 
-/** What is other about a file once it was written to. */
+/** Identity of a file's content, which changes when the file is written to: size, dates, inode. */
 async function identityOf(file: string): Promise<string> {
   const status = await stat(file, { bigint: true }).catch(() => undefined)
   return status === undefined ? '' : [status.size, status.mtimeNs, status.ctimeNs, status.ino].join()
@@ -119,7 +119,9 @@ async function orWriteFailed<T>(folder: string, work: Promise<T>): Promise<T> {
 
 const countOf = ({ fields }: TokenizedBatch) => fields.length / exampleFields
 
-/** Where another process has published the same entry meanwhile, that one stays: it may be in use. */
+/**
+ * Publishes an entry by a rename. If another process has published the same one meanwhile, that one stays: it may be in use.
+ */
 async function publish(temporary: string, entry: string): Promise<void> {
   const isThere = (error: unknown) => ['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')
   try {
@@ -127,7 +129,7 @@ async function publish(temporary: string, entry: string): Promise<void> {
   } catch (error) {
     if (!isThere(error)) throw error
     if ((await openTokenized(entry, '')) !== undefined) return
-    // What is there is damaged.
+    // The entry that is there is damaged: replace it.
     await rename(entry, `${temporary}-replaced`)
     await rename(temporary, entry)
     await rm(`${temporary}-replaced`, { recursive: true, force: true })
@@ -150,7 +152,7 @@ const tokenizerFiles = ['tokenizer.json', 'tokenizer_config.json', 'chat_templat
 async function cacheKey(file: string, work: TokenizeWork, folder: string, maxSamples: number | undefined): Promise<string> {
   const { modelFolder, ...settings } = work
   const hash = createHash('sha256')
-  // Formats that are known by a name's ending: the same bytes are other rows under another.
+  // Formats known only by a name's extension: the same bytes with another extension are other rows.
   const ending = /\.[ct]sv(\.\w+)?$/i.exec(file)?.[0].toLowerCase() ?? ''
   const file256 = await digestOfFile(file, folder)
   const tokenizers = await Promise.all(

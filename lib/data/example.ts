@@ -17,7 +17,7 @@ export interface Example {
   /** [T], aligned with `inputIds`: `labels[t]` is scored at position t − 1, so `labels[0]` is always −100. */
   labels: Int32Array
   scoredTokens: number
-  /** How many tokens it takes until the last `\boxed{…}` of the response is closed; 0, or absent, where there is none. */
+  /** Number of tokens up to the end of the response's last `\boxed{…}`; 0, or absent, where there is none. */
   answerEnd?: number
 }
 
@@ -25,7 +25,7 @@ export interface ExampleOptions extends TokenizationOptions {
   /** Needed for chat records, as is `template`. */
   tokenizer?: TextTokenizer | undefined
   template?: ChatTemplate | undefined
-  /** Of the model. */
+  /** Vocabulary size of the model. */
   vocabSize: number
 }
 
@@ -91,10 +91,10 @@ function tokenizeChat(record: ChatRecord, options: ExampleOptions): { inputIds: 
   return { inputIds, labels }
 }
 
-/** How many tokens it takes until the last `\boxed{…}` of the last response is closed; 0 where there is none. */
+/** Number of tokens up to the end of the last response's last `\boxed{…}`; 0 where there is none. */
 function answerEndOf(record: TrainingRecord, inputIds: Int32Array, labels: Int32Array, { tokenizer }: ExampleOptions): number {
   if (record.kind === 'tokens' || tokenizer === undefined || !record.turns.at(-1)!.content.includes('\\boxed')) return 0
-  // It stands near the end, nearly always.
+  // Search from the end: it is nearly always there.
   for (let window = 64; ; window *= 4) {
     const start = Math.max(0, inputIds.length - window)
     const boxed = lastBoxed(tokenizer.decode(inputIds.subarray(start)))

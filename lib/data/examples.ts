@@ -40,7 +40,7 @@ export function examplesOf(list: readonly Example[]): ExamplesPart {
   }
 }
 
-/** Those at `indices`, in that order; one may be there several times. */
+/** A view of the examples at `indices`, in that order, with repetitions. */
 export function selectExamples(examples: Examples, indices: Int32Array): Examples {
   return {
     count: indices.length,

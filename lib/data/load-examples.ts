@@ -13,13 +13,13 @@ import { splitValidation } from './validation-split.js'
 
 /** The data of a run. */
 export interface LoadedExamples {
-  /** Those to train on, in the order of the files or, where data sets are interleaved, as they were drawn. */
+  /** Training examples, in the order of the files or, where data sets are interleaved, in the order of the draws. */
   train: Examples
-  /** Those held out for evaluation, and those of `eval_dataset`. */
+  /** Evaluation examples: held out by `val_size`, and from `eval_dataset`. */
   validation: Examples
-  /** Of all that was read for training, those held out included. */
+  /** Report on all examples read for training, held-out ones included. */
   report: ExampleReport
-  /** Of `eval_dataset`, where there is one. */
+  /** Report on `eval_dataset`, where there is one. */
   evalReport?: ExampleReport
   /** A digest of all examples: a resumed run must have the same. */
   digest: string
@@ -27,7 +27,7 @@ export interface LoadedExamples {
 
 export interface LoadOptions {
   modelFolder: string
-  /** Of the model. */
+  /** Vocabulary size of the model. */
   vocabSize: number
   signal?: AbortSignal | undefined
   onProgress?: CacheOptions['onProgress']
@@ -72,7 +72,7 @@ function drawOrders(ranges: readonly Int32Array[], sources: readonly DatasetSour
   })
 }
 
-/** What turns the rows of a data set into examples. */
+/** Settings that turn the rows of a data set into examples. */
 export function workOf(config: TrainConfig, source: DatasetSource, { modelFolder, vocabSize }: LoadOptions): TokenizeWork {
   const { template } = config
   return {
@@ -121,7 +121,7 @@ async function loadPool(config: TrainConfig, dataset: string, options: LoadOptio
   return { examples: concatenateExamples(pool.parts), sources, counts: pool.counts, digests }
 }
 
-/** Where the examples of each source are once those that are too long may have been dropped. */
+/** Indices of each source's examples after the policy for long examples has dropped some. */
 function rangesOf(counts: readonly number[], all: Examples, { overLength, cutoffLen }: TrainConfig): Int32Array[] {
   let read = 0
   let kept = 0
@@ -135,8 +135,8 @@ function rangesOf(counts: readonly number[], all: Examples, { overLength, cutoff
 }
 
 /**
- * Which examples are trained on, in which order, and which are held out. What is held out is chosen before data sets are
- * mixed, so that an example that is drawn several times is never in both.
+ * Splits examples into training, in order, and held-out. The split comes before mixing, so that an example that is drawn
+ * several times is never in both.
  */
 function splitAndMix(
   ranges: readonly Int32Array[],

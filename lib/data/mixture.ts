@@ -2,7 +2,9 @@ import { ConfigError, DataError } from '../errors.js'
 import { Random } from '../random/random.js'
 import { shuffledOrder } from './batch-stream.js'
 
-/** How several data sets become one; LLaMA-Factory's names, and the meaning of `interleave_datasets` in Hugging Face's library. */
+/**
+ * Strategy for mixing data sets: LLaMA-Factory's names, with the meaning of `interleave_datasets` in Hugging Face's library.
+ */
 export type MixStrategy = 'concat' | 'interleave_under' | 'interleave_over'
 
 export interface MixOptions {
@@ -15,7 +17,7 @@ export interface MixOptions {
 /** A mixture is at most so many times as long as its data sets together: with more unequal chances it would not end. */
 const MOST_TIMES = 1000
 
-/** Keep the draws of the mixture apart from the shuffling of the epochs, which count from 0. */
+/** Streams of the random generator for the mixture, apart from the epochs' streams, which count from 0. */
 const mixStream = -2
 const sampleStream = -3
 

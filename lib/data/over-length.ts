@@ -22,7 +22,7 @@ export interface OverLongExample {
   lostEndOfTurn: boolean
 }
 
-/** What became of the examples. Lengths are in tokens. */
+/** Report of the policy for long examples. Lengths are in tokens. */
 export interface ExampleReport {
   kept: number
   dropped: OverLongExample[]

@@ -3,7 +3,7 @@ import { type Example, notScored } from './example.js'
 /** `token`: every scored token of a step counts the same. `sample`: every example of a step does. */
 export type LossReduction = 'token' | 'sample'
 
-/** What a micro-step computes at once: S sequences, one after another, T tokens in all. */
+/** One micro-batch without padding: S sequences, one after another, T tokens in all. */
 export interface PackedBatch {
   /** [T] */
   inputIds: Int32Array

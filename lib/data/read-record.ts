@@ -18,7 +18,7 @@ export async function readRecord(
   for (const { files, columns } of await resolveDatasets(dataset, config.datasetDir)) {
     const before = records
     for (const file of files) {
-      // A row that is malformed is one too, and the one that is asked for says so.
+      // A malformed row counts as a record too; if it is the one asked for, its error is thrown.
       const onMalformed = (error: DataError) => {
         records += 1
         if (records === n) throw error

@@ -5,7 +5,7 @@ import { columnOf } from './row-columns.js'
 import type { Row } from './rows/row-fields.js'
 import type { SpelledTokens } from './tokenizer/spelled-tokens.js'
 
-/** What is no error but seldom meant. */
+/** Kinds of warnings: valid, but seldom intended. */
 export const warningKinds = {
   REPLACEMENT_CHARACTER: 'a text has U+FFFD: it was decoded with another encoding than it was written in',
   UNCLOSED_THINK: 'a response opens <think> and never closes it',
@@ -20,11 +20,11 @@ export type WarningKind = keyof typeof warningKinds
 
 export interface RecordWarning {
   kind: WarningKind
-  /** What is odd and what to do. */
+  /** Message: what is odd, and the remedy. */
   message: string
 }
 
-/** What is odd about a record alone. `row` is what it was made from. */
+/** Warnings about one record. `row` is the row that it was made from. */
 export function warningsOf(record: TrainingRecord, row: unknown, spelledTokens?: SpelledTokens): RecordWarning[] {
   if (record.kind === 'tokens') return []
   const warnings: RecordWarning[] = []

@@ -1,4 +1,4 @@
-/** Of a config, all that the ids and labels of a conversation depend on, beside its template and tokenizer. */
+/** Settings that ids and labels of a conversation depend on, beside its template and tokenizer. */
 export interface TokenizationOptions {
   /** Becomes the system turn of records that have none; no turn where it is empty. */
   defaultSystem?: string | undefined
@@ -6,11 +6,11 @@ export interface TokenizationOptions {
   maskHistory?: boolean | undefined
   /** Scores all text, whoever wrote it. */
   trainOnPrompt?: boolean | undefined
-  /** What templates get as `enable_thinking`. */
+  /** Value of the template variable `enable_thinking`. */
   enableThinking?: boolean | undefined
 }
 
-/** Those of a config. */
+/** The tokenization settings of a config. */
 export function tokenizationOptions(config: TokenizationOptions): TokenizationOptions {
   const { defaultSystem, maskHistory, trainOnPrompt, enableThinking } = config
   return { defaultSystem, maskHistory, trainOnPrompt, enableThinking }

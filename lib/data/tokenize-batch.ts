@@ -11,20 +11,20 @@ import { loadChatTemplate } from './template/chat-template.js'
 import { type TokenizationOptions, tokenizationOptions } from './tokenization.js'
 import { loadTokenizer } from './tokenizer/tokenizer.js'
 
-/** What turns the rows of a file into examples, as plain data: it is handed to worker threads. */
+/** Settings that turn the rows of a file into examples, as plain data for worker threads. */
 export interface TokenizeWork extends TokenizationOptions {
-  /** Where tokenizer and template are; rows are only parsed, for a check, without it. */
+  /** Folder of tokenizer and template; without one rows are only parsed, for a check. */
   modelFolder: string | undefined
-  /** By name; the model folder's own without. */
+  /** Template by name; the model folder's own when absent. */
   template?: string | undefined
-  /** Of the model. */
+  /** Vocabulary size of the model. */
   vocabSize: number
   columns?: ColumnMapping | undefined
-  /** Also tell what is odd about rows, and which are the same. */
+  /** Also report warnings and fingerprints for duplicates. */
   check?: boolean | undefined
 }
 
-/** The examples of a batch of rows, in few arrays, so that they cost nothing to hand over. */
+/** The examples of a batch of rows in a few arrays, which are transferred between threads at no cost. */
 export interface TokenizedBatch {
   /** The ids of all examples, one after another. */
   ids: Int32Array<ArrayBuffer>
@@ -47,7 +47,7 @@ export interface RowProblem {
   code: ErrorCode | WarningKind
   message: string
   details: Record<string, unknown>
-  /** How many examples of the batch come before it, or before the one that is odd. */
+  /** Number of the batch's examples before it, or before the odd one. */
   after: number
 }
 

@@ -3,7 +3,7 @@ import { LimoError } from '../errors.js'
 import type { RowBatch } from './rows/row-batch.js'
 import { BatchTokenizer, type TokenizedBatch, type TokenizeWork } from './tokenize-batch.js'
 
-/** What a worker answers to a batch: its examples, or what ended the work as a whole. */
+/** A worker's answer to a batch: its examples, or the error that ended all work. */
 export type WorkerAnswer =
   | { kind: 'examples'; batch: TokenizedBatch }
   | { kind: 'failed'; name: string; code: string | undefined; message: string; details: Record<string, unknown> }

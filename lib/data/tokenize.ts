@@ -12,27 +12,27 @@ export interface TokenizeOptions {
   signal?: AbortSignal | undefined
 }
 
-/** Below this size a worker would spend its time on loading the tokenizer. */
+/** Smallest file for workers: below, loading the tokenizer takes longest. */
 const BYTES_PER_WORKER = 1 << 23
 
-/** More than this would take more memory than they save time. */
+/** Most workers: more cost more memory than they save time. */
 const MAX_WORKERS = 16
 
-/** How many threads to tokenize a file with, of `wanted` at most: 0 where one alone is as fast. */
+/** Number of worker threads for a file, at most `wanted`; 0 where this thread alone is as fast. */
 export async function workersFor(file: string, wanted: number): Promise<number> {
   const { size } = await stat(file).catch(() => ({ size: 0 }))
   const workers = Math.min(wanted, availableParallelism(), MAX_WORKERS, Math.floor(size / BYTES_PER_WORKER))
   return workers < 2 ? 0 : workers
 }
 
-/** Batches that a worker has: one that it works on, and others that wait while an earlier batch, of another worker, takes its time. */
+/** Queue depth of a worker: the batch it works on, and more to do while a straggler on another worker holds up the order. */
 const batchesPerWorker = 4
 
 /**
  * Turns batches of rows into batches of examples, in the same order and, with worker threads, several at once. No more than a
  * few batches are in memory.
  *
- * Throws what loading the tokenizer and the template throws; what is wrong with a row is a problem in its batch.
+ * Throws what loading the tokenizer and the template throws; errors in rows are problems in their batch.
  */
 export async function* tokenize(
   batches: AsyncIterable<RowBatch>,
@@ -54,7 +54,7 @@ export async function* tokenize(
       signal?.throwIfAborted()
       const idlest = pool.reduce((best, thread) => (thread.batches < best.batches ? thread : best))
       const answer = idlest.tokenize(batch)
-      // It may fail before it is its turn to be waited for.
+      // Avoids an unhandled rejection: it may fail before it is awaited.
       answer.catch(() => {})
       pending.push(answer)
       if (pending.length >= workers * batchesPerWorker) yield await pending.shift()!
@@ -89,7 +89,7 @@ class TokenizeThread {
     this.worker.on('exit', () => end(new Error('a worker thread of the tokenizer ended')))
   }
 
-  /** That it has and has not answered. */
+  /** Number of batches that it has not answered yet. */
   get batches(): number {
     return this.waiting.length
   }

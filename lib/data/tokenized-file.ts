@@ -87,7 +87,7 @@ export class TokenizedWriter {
   }
 }
 
-/** Where the numbers of an example stand in index.bin. */
+/** Layout of an example's entry in index.bin. */
 const at = { low: 0, high: 1, tokens: 2, kind: 3, scored: 4, answerEnd: 5, number: 6 } as const
 
 /** Examples whose tokens take no more than this are read into memory as a whole. */

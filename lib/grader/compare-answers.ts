@@ -10,7 +10,7 @@ import { choiceIn, isWords, withoutChoice, wordsIn } from './words.js'
 /** Longer answers are compared as they are written. */
 export const LONGEST_ANSWER = 2000
 
-/** How two answers were compared; `structure` is lists, intervals, matrices, equations and inequalities. */
+/** Way in which two answers were compared; `structure` is lists, intervals, matrices, equations and inequalities. */
 export interface Comparison {
   verdict: Verdict
   how: 'text' | 'choice' | 'number' | 'symbolic' | 'structure'
@@ -68,7 +68,7 @@ function compareFormulas(a: Answer, b: Answer): Comparison {
   return { verdict: isDifferent ? 'different' : 'undecided', how }
 }
 
-/** What an answer may say: with commas between thousands, between answers, or as the decimal sign. */
+/** Readings of an answer: commas between thousands, between answers, or as the decimal sign. */
 function readings(text: string): Parsed[] {
   const found = [parse(text, { thousands: true, decimalComma: false })]
   if (/\d[, ]\d{3}/.test(text)) found.push(parse(text, { thousands: false, decimalComma: false }))

@@ -52,7 +52,7 @@ function rising({ kind, operators, sides }: RelationNode): RelationNode {
   return { kind, operators: operators.map((operator) => (operator === '>' ? '<' : '≤')).reverse(), sides: [...sides].reverse() }
 }
 
-/** Kept with its equation: what was found out about it is found by it. */
+/** Cached with its equation, under which later comparisons look it up. */
 const differences = new WeakMap<RelationNode, Expression>()
 
 function difference(relation: RelationNode): Expression {

@@ -8,21 +8,24 @@ import { primeField } from './prime-field.js'
 /** `undecided` is what cannot be told, which a grader takes for wrong and a filter does not. */
 export type Verdict = 'same' | 'different' | 'undecided'
 
-/** What the names of a comparison's points are drawn from: `whole` for ⌊n/2⌋ and (−1)ⁿ, `positive` where √x² is x. */
+/** Domain of the random points: `whole` for ⌊n/2⌋ and (−1)ⁿ, `positive` where √x² is x. */
 type Domain = 'real' | 'positive' | 'whole'
 
 /** Points that are tried, and how many have to have a value. */
 const POINTS = 24
 const ENOUGH = 6
 
-/** Doubles of one value by two ways differ by rounding; larger differences than the second are no rounding. */
+/**
+ * Relative differences of doubles. Below the first: rounding of one value computed in two ways. Above the second: different
+ * values.
+ */
 const SAME = 1e-9
 const DIFFERENT = 1e-6
 
 /** Digits of a decimal that may be another number rounded: fewer are too few to know it by. */
 const LEAST_DIGITS = 4
 
-/** Compares values, with what it found out about each part kept: a list has every item compared with every other. */
+/** Compares values, with a cache for their parts: in a list every item is compared with every other. */
 export class ValueComparison {
   readonly exact = new ExactValues()
   private readonly fields = new Map<Expression, bigint | null>()
@@ -51,7 +54,7 @@ export class ValueComparison {
     return this.numerically(a, b, exactA, exactB)
   }
 
-  /** What `a` is divided by `b`, where that is the same number at all points; undefined where it is not. */
+  /** The quotient a / b where it is the same number at all points; undefined where it is not. */
   ratio(a: Expression, b: Expression): Complex | undefined {
     const domain = domainOf(a, b)
     const [valuesA, valuesB] = [this.at(a, domain), this.at(b, domain)]
@@ -202,7 +205,7 @@ function distanceOf(a: Complex, b: Complex): number {
   return Math.hypot(a.re - b.re, a.im - b.im) / size
 }
 
-/** A whole number is meant as it is: 1.235 × 10⁴ is not 12345. */
+/** Whole numbers are exact: 1.235 × 10⁴ is not 12345. */
 function isWhole(written: Expression, { bottom }: Rational): boolean {
   return bottom === 1n && digitsOf(written) === 0
 }

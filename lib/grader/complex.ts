@@ -27,7 +27,7 @@ export function complexNumbers(drawn: (name: string) => number, logBase: number)
   }
 }
 
-/** Values that differ by rounding alone have to be the same argument of an unknown function. */
+/** Rounded, so that values that differ by rounding alone are the same argument of an unknown function. */
 function short(value: number): string {
   return (Math.abs(value) < 1e-9 ? 0 : value).toPrecision(9)
 }
@@ -89,7 +89,7 @@ function minus(a: Complex, b: Complex): Complex {
 }
 
 function times(a: Complex, b: Complex): Complex {
-  // Infinity times 0 is no number; a product of real ones has no such part.
+  // Infinity · 0 is NaN; the product of real numbers has no imaginary part that could give it.
   if (a.im === 0 && b.im === 0) return real(a.re * b.re)
   return { re: a.re * b.re - a.im * b.im, im: a.re * b.im + a.im * b.re }
 }

@@ -57,7 +57,7 @@ export class ExactValues {
     if (expression.kind !== 'call') return undefined
     const known = this.known.get(expression)
     if (known !== undefined) return known ?? undefined
-    // Before its parts: an expression asks for its own exact value first.
+    // Marked before its parts are computed: an expression asks for its own exact value first.
     this.known.set(expression, null)
     const value = evaluate(expression, rationals, this.of)
     if (value !== undefined) this.known.set(expression, value)
@@ -107,7 +107,7 @@ function isLess(a: Rational, b: Rational): boolean {
   return a.top * b.bottom < b.top * a.bottom
 }
 
-/** The same one is asked for again, by the other answer or by the next factor. */
+/** Cached: the other answer or the next factor asks for the same one. */
 let lastFactorial = { n: 0n, value: 1n }
 
 function factorial(n: bigint): bigint | undefined {

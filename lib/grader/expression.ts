@@ -8,7 +8,7 @@ export interface NumberNode {
   value: Rational
   /** Significant digits of a number with a decimal point or an exponent of ten, which may be rounded; undefined for whole ones. */
   digits?: number
-  /** What is in the subscript of a number: the base that it is written in. */
+  /** Subscript of a number: the base that it is written in. */
   base?: number
 }
 

@@ -88,7 +88,7 @@ const numbers = /(?<![\w.\\])[-−]?(?:\d{1,3}(?:[, ]\d{3})+(?!\d)|\d+)(?:\.\d+)
 const delimiters = /\\\\|\\\$|\$\$|\$|\\[()[\]]/g
 const closing: Readonly<Record<string, string>> = { $: '$', $$: '$$', '\\(': '\\)', '\\[': '\\]' }
 
-/** Where formulas stand, their delimiters with them. */
+/** Positions of formulas, delimiters included. */
 function formulasIn(text: string): Span[] {
   const spans: Span[] = []
   let open: { delimiter: string; start: number } | undefined

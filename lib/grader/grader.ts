@@ -13,7 +13,7 @@ export interface GraderOptions {
 export interface Grade {
   /** Whether the prediction is the gold answer for certain. */
   correct: boolean
-  /** How it was found; `none`: there was no prediction, `timeout` and `failed`: comparing took too long, or failed. */
+  /** Way of the comparison; `none`: there was no prediction, `timeout` and `failed`: comparing took too long, or failed. */
   how: Comparison['how'] | 'none' | 'timeout' | 'failed'
 }
 
@@ -21,7 +21,7 @@ export interface Grade {
 const SHORT = 100
 
 /**
- * Grades answers against gold ones: whether they are the same mathematics, as `docs/grader.md` says what is. Short answers are
+ * Grades answers against gold ones: whether they are the same mathematics, by the rules of `docs/grader.md`. Short answers are
  * compared in the calling thread, long ones in a thread of its own, which is ended and replaced where it takes too long.
  *
  *     const grader = new Grader()
@@ -67,7 +67,7 @@ export class Grader {
       const stopListening = () => {
         clearTimeout(timer)
         worker.removeAllListeners()
-        // What is wrong with a thread that is no longer asked is nobody's concern.
+        // Errors of a thread that was replaced are ignored.
         worker.on('error', () => {})
       }
       const end = (grade: Grade) => {
@@ -88,7 +88,7 @@ export class Grader {
     })
   }
 
-  /** The time that a thread takes to start is not the answer's. */
+  /** The timeout of an answer starts when the thread has started. */
   private async startThread(): Promise<Worker | undefined> {
     const worker = new Worker(new URL('./grade-worker.js', import.meta.url), {
       resourceLimits: { maxOldGenerationSizeMb: this.memoryLimitMb },
@@ -118,7 +118,7 @@ function gradeHere(gold: string, prediction: string): Grade {
   try {
     return gradeOf(compareAnswers(gold, prediction))
   } catch {
-    // Whatever an answer has found: one answer ends no evaluation.
+    // Any error, also a bug that an answer has found: one answer must not end an evaluation.
     return { correct: false, how: 'failed' }
   }
 }

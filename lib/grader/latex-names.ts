@@ -94,7 +94,10 @@ export type NamedToken =
   /** Nothing: what follows stands for itself. */
   | { kind: 'decoration'; text: string }
 
-/** What the command `\name` is, and how much of the name it takes: `\pic` is π and c, which lost the space between them. */
+/**
+ * Looks up the command `\name`: the token, and how many letters of the name it takes. `\pic` is π and c, which lost the space
+ * between them.
+ */
 export function commandNamed(name: string): { token: NamedToken; length: number } {
   for (let length = name.length; length > 1; length -= 1) {
     const token = known(name.slice(0, length))
@@ -125,7 +128,7 @@ const plainNames = new Map([
   ['lambda', 'lambda'],
 ])
 
-/** What a word without a backslash is; undefined where it is letters. */
+/** Looks up a word without a backslash; undefined where it is only letters. */
 export function wordNamed(word: string): NamedToken | { kind: 'text' | 'separator'; text: string } | undefined {
   if (word === 'and' || word === 'or') return { kind: 'separator', text: word }
   if (word === 'percent' || word === 'pct') return { kind: 'sign', text: '%' }

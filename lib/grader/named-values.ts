@@ -1,7 +1,7 @@
 import { hasVariables } from './compare-values.js'
 import { type CallNode, call, type Expression, isCall, listOf, nameOf, partsOf, some, spelled, withParts } from './expression.js'
 
-/** `x = 5`: what is named, and what it is. */
+/** A named value, such as `x = 5`: the name and the value. */
 export interface NamedValue {
   name: Expression
   value: Expression

@@ -1,6 +1,6 @@
 import { call, type Expression, isCall } from './expression.js'
 
-/** How strongly the signs between two values bind. */
+/** Precedence of binary operators. */
 export const infix: Readonly<Record<string, { power: number; name: string }>> = {
   '∪': { power: 1, name: 'union' },
   '∩': { power: 2, name: 'intersection' },

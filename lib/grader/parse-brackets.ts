@@ -1,14 +1,14 @@
 import { type Expression, isCall, listOf, nameOf } from './expression.js'
 import { ParseFailure, type TokenReader } from './token-reader.js'
 
-/** What the parser gives to read what is in brackets. */
+/** Parts of the parser that reading brackets needs. */
 export interface BracketParser {
   readonly reader: TokenReader
   /** Answers between commas, where so many bars are open. */
   within(bars: number): Expression
 }
 
-/** What is behind an opening bracket, up to the one that closes it: a value in brackets, a tuple, an interval, a set, a group. */
+/** Reads from an opening bracket to the closing one: a value in brackets, a tuple, an interval, a set, a group. */
 export function parseBracketed(parser: BracketParser, open: string): Expression {
   const { reader } = parser
   if (open === '\\{') return parseSet(parser)

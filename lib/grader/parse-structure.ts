@@ -2,7 +2,7 @@ import { call, type Expression, isCall, type NameNode, nameOf, numberOf, spelled
 import { ParseFailure, type TokenReader } from './token-reader.js'
 import type { Token } from './tokens.js'
 
-/** What the parser gives those that read a structure. */
+/** Parts of the parser that reading a structure needs. */
 export interface StructureParser {
   readonly reader: TokenReader
   readonly units: string[]
@@ -20,7 +20,7 @@ const inverses = new Map([
   ['tan', 'arctan'],
 ])
 
-/** What reads its arguments in a way of its own: fractions, roots, functions, matrices. */
+/** Reads commands whose arguments have a syntax of their own: fractions, roots, functions, matrices. */
 export function parseStructure(parser: StructureParser, token: Token): Expression {
   if (token.kind === 'environment') return matrix(parser, token.text)
   return parser.reader.nested(() => {
@@ -125,7 +125,7 @@ function functionNamed(name: string, of: Expression, base: Expression | undefine
   return call(name, ...of2)
 }
 
-/** What is in the brackets behind the function, or the factors up to the next sign, bracket or function. */
+/** Argument of a function: the brackets behind it, or the factors up to the next sign, bracket or function. */
 function functionArgument(parser: StructureParser): Expression {
   const { reader } = parser
   if (reader.isSign('(', '{', '[')) return parser.bracketed(reader.next().text)

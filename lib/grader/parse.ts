@@ -13,7 +13,7 @@ const closers = new Set([')', ']', '}', '\\}', '⌋', '⌉', '&', '\\\\', ',', '
 const functionNames = new Set(['f', 'g', 'h', 'F', 'G', 'H'])
 const constants = new Set(['e', 'i', 'pi', '∞'])
 
-/** What an answer was read as, with the words behind its numbers. */
+/** Result of parsing: the expression, and the units behind its numbers. */
 export interface Parsed {
   expression: Expression
   units: string[]

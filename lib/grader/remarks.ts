@@ -1,11 +1,11 @@
-/** `for ω² ≠ 4` and what else comes behind an answer and is none of it. */
+/** Remarks behind an answer that are no part of it, such as `for ω² ≠ 4`. */
 const condition =
   /(?:,|\\text\{|\s|(?<=\}))[,\s]*(?:\\text\s*\{\s*)?(?:where|for|when|with|if|provided|because|since)\b(?:\s|\}|\$|\\|[a-z]).*$/
 
 const opening =
   /^(?:(?:approximately|about|exactly|roughly|the answer is|answer:?|=|\\approx|\\text\{\s*(?:approximately|about)\s*\})\s*)+/i
 
-/** Where Python has its functions from. */
+/** Python's module prefixes of functions. */
 const modules = /\b(?:np|numpy|math|sympy)\.(?=[a-z])/g
 
 /** `k ∈ ℤ` behind an answer. */

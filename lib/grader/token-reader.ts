@@ -50,7 +50,7 @@ export class TokenReader {
     ;(this.tokens as Token[]).splice(this.at, 1, ...digits)
   }
 
-  /** What is in a subscript, as it is written. */
+  /** Content of a subscript, as written. */
   subscript(): string {
     if (!this.take('{')) return this.next().text
     let text = ''

@@ -4,10 +4,10 @@ import type { DataError } from '../../errors.js'
 import { type ReadRowsOptions, rowPlace } from './row.js'
 import { malformed, type ValueBatch } from './row-batch.js'
 
-/** Rows of a batch: there is no text to count bytes of. */
+/** Rows of a batch: parsed rows have no bytes to count. */
 const rowsPerBatch = 256
 
-/** A cell that is longer is one whose quotes are not closed. */
+/** Longest cell: a longer one means an unclosed quote. */
 const MAX_RECORD = 1 << 28
 
 interface CsvRecord {
@@ -46,7 +46,7 @@ export async function* readCsvRows(
       const line = Number(error?.lines ?? 1)
       if (isUnclosed(error)) unclosed = csvMalformed(error, file, lastLine + 1)
       else if (!told.has(line)) onMalformed?.(csvMalformed(error, file, line))
-      // The rest of a line whose quotes are wrong is wrong too.
+      // One error per line: the rest of a line with wrong quotes is wrong too.
       told.add(line)
       return undefined
     },

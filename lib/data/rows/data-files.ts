@@ -7,9 +7,9 @@ import { isJsonObject } from '../../config/json-object.js'
 import { DataError } from '../../errors.js'
 
 export interface DataFileOptions {
-  /** Which part of a Hugging Face dataset folder; `train` unless it is given. */
+  /** Split of a Hugging Face dataset folder; default `train`. */
   split?: string | undefined
-  /** Which of the configs in a dataset folder's README.md; the default one, or the only one, unless it is given. */
+  /** Config in a dataset folder's README.md; by default the default one, or the only one. */
   subset?: string | undefined
 }
 
@@ -88,7 +88,7 @@ async function patternsOfReadme(folder: string, split: string, subset: string | 
   throw notFound(folder, `expected a subset of ${names.join(', ')} but received ${received}`, 'Set subset in dataset_info.json.')
 }
 
-/** `data_files` is a pattern, a list of them, or a list of `{split, path}`; what has no split is train. */
+/** `data_files` is a pattern, a list of them, or a list of `{split, path}`; patterns without a split are train. */
 function patternsOf(value: unknown, split: string): string[] | undefined {
   if (value === undefined) return undefined
   const entries = Array.isArray(value) ? value : [value]

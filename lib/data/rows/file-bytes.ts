@@ -6,7 +6,7 @@ import { DataError } from '../../errors.js'
 import { rowPlace } from './row.js'
 import { malformed } from './row-batch.js'
 
-/** How the first bytes of a file say that it is packed. */
+/** Magic numbers of compressed files. */
 const magics = {
   gzip: [0x1f, 0x8b],
   zstd: [0x28, 0xb5, 0x2f, 0xfd],
@@ -22,7 +22,7 @@ export type Compression = keyof typeof magics | 'none'
 /** Throws DATA_NOT_FOUND for what is no regular file. */
 export async function compressionOf(path: string): Promise<Compression> {
   try {
-    // Before it is opened, which waits for a writer at a pipe.
+    // Checked before opening: opening a pipe waits for a writer.
     const status = await stat(path)
     if (!status.isFile()) throw notReadable(path, status.isDirectory() ? 'it is a folder' : notAFile)
     const file = await open(path)
@@ -38,7 +38,7 @@ export async function compressionOf(path: string): Promise<Compression> {
   }
 }
 
-/** How bytes are packed that begin like this. */
+/** Compression by magic number. */
 export function compressionOfBytes(bytes: Uint8Array): Compression {
   const isMagic = (magic: readonly number[]) => magic.length <= bytes.length && magic.every((byte, at) => bytes[at] === byte)
   const found = Object.entries(magics).find(([, magic]) => isMagic(magic))
@@ -71,7 +71,7 @@ export async function* readBytes(path: string, compression: 'gzip' | 'zstd' | 'n
 async function* unpackZstd(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let unpacked: Uint8Array[] = []
   let isWhole = false
-  // A copy: the library writes on into what it gave.
+  // A copy: the library reuses its output buffer.
   const stream = new Decompress((chunk, isLast) => {
     isWhole = isLast ?? false
     if (chunk.length > 0) unpacked.push(chunk.slice())

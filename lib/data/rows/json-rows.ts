@@ -104,7 +104,7 @@ export async function* readJsonArray(chunks: Chunks, file: string): AsyncGenerat
 class ArrayScanner {
   readonly builder: BatchBuilder
   private state: 'before' | 'inside' | 'after' = 'before'
-  /** What is open within the element at hand. */
+  /** Brackets that are open within the current element. */
   private depth = 0
   private inString = false
   private escaped = false
@@ -135,7 +135,7 @@ class ArrayScanner {
         if (this.rowLine === 0) start = at
         this.stepInRow(byte)
       }
-      // What is not part of an element is not kept.
+      // Bytes between elements are not kept.
       if (this.rowLine === 0) start = at + 1
     }
     if (this.rowLine === 0) return

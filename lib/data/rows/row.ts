@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import type { DataError } from '../../errors.js'
 
-/** Where a row stands in its file: for messages (`chains.jsonl:17`) and for the `details` of an error. */
+/** Place of a row in its file: for messages (`chains.jsonl:17`) and for the `details` of an error. */
 export interface RowPlace {
   text: string
   details: { file: string; line: number } | { file: string; record: number; line?: number }
@@ -18,7 +18,7 @@ export interface ReadRowsOptions {
   onMalformed?: ((error: DataError) => void) | undefined
 }
 
-/** What the rows of a file are counted in: the lines of JSONL and CSV, the records of a JSON array and of Parquet. */
+/** Unit in which rows of a file are counted: lines of JSONL and CSV, records of a JSON array and of Parquet. */
 export type RowUnit = 'line' | 'record'
 
 /** The place of a row by its number, from 1; `line` is where a record begins, if that is known. */

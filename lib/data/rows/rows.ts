@@ -39,7 +39,7 @@ const foreignFormats = {
   bzip2: 'it is packed by bzip2: unpack it, or pack it by zstd or gzip',
 }
 
-/** What is no text in UTF-8, by how it begins. */
+/** Magic numbers of files that are no text in UTF-8. */
 function foreignContent(beginning: Uint8Array): string | undefined {
   const found = compressionOfBytes(beginning)
   if (found !== 'none') return `it is ${found} again: unpack it`

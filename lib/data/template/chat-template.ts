@@ -8,7 +8,7 @@ import { type RenderedChat, type RenderOptions, TurnScorer } from './scored-turn
 
 export type { RenderedChat, RenderOptions } from './scored-turns.js'
 
-/** What a model family writes around the turns of a conversation. */
+/** A chat template: the text that a model family puts around the turns of a conversation. */
 export interface ChatTemplate {
   /** `qwen`, or the file that the template comes from. */
   name: string

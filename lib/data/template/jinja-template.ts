@@ -9,7 +9,7 @@ export interface TemplateSource {
   source: string
 }
 
-/** What a template is given beside the conversation. */
+/** Variables of a template beside the conversation. */
 export interface RenderVariables {
   add_generation_prompt: boolean
   enable_thinking?: boolean
@@ -18,7 +18,7 @@ export interface RenderVariables {
 /** Throws TEMPLATE_FAILED, naming `place`, where the template does. */
 export type RenderTemplate = (turns: readonly Turn[], variables: RenderVariables, place: string) => string
 
-/** What a template may loop over while it renders one conversation: more than any conversation has, and done in a second. */
+/** Bound on `range` while one conversation is rendered: more than any conversation needs, and done in a second. */
 const MAX_RANGE = 1e6
 
 /** Jinja's range, but a template that asks for more than MAX_RANGE numbers in all fails instead of taking all memory. */

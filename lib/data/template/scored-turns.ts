@@ -25,7 +25,7 @@ export interface RenderOptions {
   spelledTokens?: SpelledTokens | undefined
 }
 
-/** What a template was seen to write around the text of an assistant turn, after the prompt. */
+/** Frame: the text that a template puts around an assistant turn, after the prompt. */
 interface Frame {
   before: string
   after: string
@@ -33,9 +33,9 @@ interface Frame {
   endLength: number
 }
 
-/** A text that no template looks at: rendered in place of a turn's own, it shows what the template writes around it. */
+/** Probe: rendered in place of a turn's text, it shows the frame that the template puts around it. */
 const probe = 'limo-native-probe'
-/** A template that writes more different ones is looked at anew each time. */
+/** Size of the cache of frames; a template with more different frames is probed anew each time. */
 const maxFrames = 8
 
 /**
@@ -51,7 +51,7 @@ const maxFrames = 8
  */
 export class TurnScorer {
   readonly #render: RenderTemplate
-  /** What may end a turn. */
+  /** Tokens that may end a turn. */
   readonly #endMarkers: readonly string[]
   readonly #source: string
   readonly #frames: Frame[] = []
@@ -91,7 +91,7 @@ export class TurnScorer {
     return { text, segments }
   }
 
-  /** What the model is given to answer: the turns and the beginning of an answer, as one segment. Throws TEMPLATE_FAILED. */
+  /** The prompt at inference: the turns and the beginning of an answer, as one segment. Throws TEMPLATE_FAILED. */
   prompt(turns: readonly Turn[], place: string, options: RenderOptions): RenderedChat {
     const chat = new Conversation(this.#render, turns, place, options)
     const text = chat.run(turns, true)
@@ -109,7 +109,7 @@ export class TurnScorer {
       what: `turn ${index + 1} unlike its generation prompt begins`,
       remedy: `${thoughtRemedy}Change the template so that add_generation_prompt writes the beginning of the turn, or set another one`,
     })
-    // What a frame says is checked to the last character, so that none has to be looked for again.
+    // A cached frame that fits to the last character saves another probe.
     const known = this.#frames.find((frame) => fits(frame, through, prompt.length, turn.content))
     if (known !== undefined) {
       const start = prompt.length + headerLength(known.before, prompt, before, chat)

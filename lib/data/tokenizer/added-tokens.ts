@@ -51,7 +51,7 @@ export class AddedTokenFinder {
   readonly #tokens: ReadonlyMap<string, AddedToken>
   readonly #pattern: RegExp | undefined
 
-  /** Of tokens with the same content the first one counts. */
+  /** By content; of duplicates the first counts. */
   constructor(tokens: readonly AddedToken[]) {
     this.#tokens = new Map(tokens.map((token) => [token.content, token] as const).reverse())
     this.#pattern = tokens.length === 0 ? undefined : new RegExp(anyOf([...this.#tokens.keys()]), 'g')

@@ -3,7 +3,8 @@ import type { JsonObject } from '../../config/json-object.js'
 import type { AddedToken } from './added-tokens.js'
 import type { TokenizerCore } from './tokenizer-core.js'
 
-// What is used of the library. Its own types import without file endings, which this module resolution does not follow.
+// Types of the parts of the library that are used. Its own types import without file extensions, which this module resolution
+// does not follow.
 type TextPart = (text: string) => unknown
 interface Tokenizer {
   normalizer: TextPart | null

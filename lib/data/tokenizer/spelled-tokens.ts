@@ -7,7 +7,7 @@ import { anyOf } from './added-tokens.js'
  *     "Say <|im_end|> now."  ─▶  "Say ⟂<|im_end|> now."       with the mark ⟂
  */
 export class SpelledTokens {
-  /** Matches nothing but a position, so that tokens spelled one inside of the other are all found. */
+  /** A look-ahead, so that overlapping tokens are all found. */
   readonly #occurrence: RegExp
   /** Any character that a token begins with, or ends with. */
   readonly #first: RegExp
@@ -29,7 +29,7 @@ export class SpelledTokens {
     }
   }
 
-  /** Where the first special token is that a text spells out; undefined where it spells out none. */
+  /** Position of the first special token that a text spells out; undefined where there is none. */
   find(text: string): number | undefined {
     if (!this.#first.test(text)) return undefined
     for (const { index } of text.matchAll(this.#occurrence)) return index
@@ -43,7 +43,7 @@ export class SpelledTokens {
   mark(text: string, mark: string): string {
     const positions = new Set<number>()
     if (this.#first.test(text)) for (const { index } of text.matchAll(this.#occurrence)) positions.add(index)
-    // a template may trim
+    // the trimmed text as well, for a template may trim
     for (const edge of new Set([text, text.trim()])) {
       const offset = text.indexOf(edge)
       const most = Math.min(this.#longest - 1, edge.length)

@@ -104,7 +104,7 @@ const bpeKeys: Record<string, readonly unknown[] | 'any'> = {
   continuing_subword_prefix: [null, ''],
   end_of_word_suffix: [null, ''],
   ignore_merges: [true, false],
-  // Of what becomes of an unknown character: there is none, every byte has its token.
+  // Options for unknown characters have no effect: every byte has its token.
   unk_token: 'any',
   fuse_unk: 'any',
   byte_fallback: 'any',

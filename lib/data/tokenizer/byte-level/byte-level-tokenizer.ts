@@ -31,7 +31,7 @@ export class ByteLevelTokenizer implements TokenizerCore {
   /** Undefined where the added tokens are not those that Hugging Face's tokenizers would make of the file. */
   static of(bpe: ByteLevelBpe, definition: JsonObject, added: readonly AddedToken[]): ByteLevelTokenizer | undefined {
     const { vocab } = definition.model as { vocab: Record<string, number> }
-    // That library numbers added tokens itself, from the size of the vocabulary on, and goes by content.
+    // Hugging Face's library numbers added tokens itself, from the size of the vocabulary on, and identifies them by content.
     let next = Object.keys(vocab).length
     const seen = new Set<string>()
     for (const { id, content } of added) {
@@ -94,7 +94,7 @@ export class ByteLevelTokenizer implements TokenizerCore {
     this.#bpe.encode(normalized, written, normalized.length, ids)
   }
 
-  /** Of a token of the vocabulary that no text becomes, because it is not written in bytes' characters. */
+  /** Text of a vocabulary token that is not spelled in byte characters, and so never comes from encoding. */
   #bytesAsSpelled(id: number): Uint8Array | undefined {
     this.#tokens ??= new Map(Object.entries(this.#vocab).map(([token, tokenId]) => [tokenId, token]))
     const token = this.#tokens.get(id)

@@ -58,7 +58,7 @@ function orderMarks(marks: string): string {
 /** The order of different marks by combining class, which JavaScript shows only by what it reorders; none for class 0. */
 function rankMarks(marks: readonly string[]): Map<string, number> {
   const precedes = (first: string, second: string) => (second + first).normalize('NFD') !== second + first
-  // of the lowest class and of the highest
+  // marks of the lowest class and of the highest
   const [lowest, highest] = ['\u0334', '\u0345']
   const reordered = marks.filter((mark) => precedes(lowest, mark) || precedes(mark, highest))
   reordered.sort((a, b) => (precedes(a, b) ? -1 : precedes(b, a) ? 1 : 0))

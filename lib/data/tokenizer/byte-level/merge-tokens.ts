@@ -20,7 +20,7 @@ export class TokenMerger {
     this.#merges = merges
   }
 
-  /** Where the caller writes the `length` tokens to be merged. */
+  /** Input buffer: the caller writes the `length` tokens to be merged. */
   start(length: number): Int32Array {
     if (length > this.#ids.length) {
       const capacity = 2 * length

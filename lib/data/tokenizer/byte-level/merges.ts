@@ -1,6 +1,6 @@
 import { type Vocabulary, writeTokenBytes } from './vocabulary.js'
 
-/** What two neighbouring tokens become, and in which order: the merges of a byte pair encoding, by the ids of their tokens. */
+/** The merges of a byte pair encoding by the ids of their two tokens: result and rank. */
 export class Merges {
   /** [merges], in the order of their ranks. */
   readonly #left: Int32Array
@@ -54,7 +54,7 @@ export class Merges {
     let slot = hashOf(left, right) & mask
     for (; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
       const earlier = this.#slots[slot]! - 1
-      // of a merge that is listed twice the last one counts
+      // the last entry counts where a merge is listed twice
       if (this.#left[earlier] === left && this.#right[earlier] === right) break
     }
     this.#slots[slot] = rank + 1

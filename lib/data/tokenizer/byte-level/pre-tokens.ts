@@ -1,6 +1,6 @@
 import { classOf, letter, lineBreak, number, other, space } from './unicode.js'
 
-/** Where the pre-token that begins at `start` ends; `end` is the end of the text, seen as such by look-aheads. */
+/** Finds the end of the pre-token that begins at `start`. `end` is the end of the text, also for look-aheads. */
 export type NextPreToken = (text: string, start: number, end: number) => number
 
 /** GPT-4's pattern with its one difference: how many digits stand together. */

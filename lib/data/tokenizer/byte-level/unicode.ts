@@ -4,7 +4,7 @@
  * the Node that made them. test/lib/data/unicode.test.ts holds every code point against that library.
  */
 
-/** What the pre-tokenization's patterns tell apart: `[\r\n]`, the rest of `\s`, `\p{L}`, `\p{N}`, and everything else. */
+/** Character classes of the pre-tokenization's patterns: `[\r\n]`, the rest of `\s`, `\p{L}`, `\p{N}`, and everything else. */
 export const other = 0
 export const letter = 1
 export const number = 2

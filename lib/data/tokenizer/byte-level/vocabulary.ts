@@ -26,7 +26,7 @@ export function writeTokenBytes(text: string, start: number, end: number, target
 
 /** The tokens of a byte-level vocabulary by their bytes: a hash table, because JavaScript has no map with such keys. */
 export class Vocabulary {
-  /** Of the largest id. */
+  /** The largest id. */
   readonly maxId: number
   readonly longestToken: number
   readonly #bytes: Uint8Array

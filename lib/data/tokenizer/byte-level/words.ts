@@ -1,6 +1,6 @@
 import { endLikeGpt2 } from './pre-tokens.js'
 
-/** More would be a large part of a tiny model. */
+/** Most words: more would be a large part of a tiny model's parameters. */
 const MAX_WORDS = 4000
 
 /**
@@ -15,7 +15,7 @@ export class WordCounter {
       const end = endLikeGpt2(text, start, text.length)
       const piece = text.slice(start, end)
       start = end
-      // What is no whole character is written as another one.
+      // Skipped: a piece that is no whole character decodes to the replacement character.
       if (!/\p{N}/u.test(piece) && Buffer.byteLength(piece) > 1 && Buffer.from(piece).toString() === piece)
         this.counts.set(piece, (this.counts.get(piece) ?? 0) + 1)
     }
