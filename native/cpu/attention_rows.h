@@ -13,7 +13,7 @@ static_assert((2 * kSumFloats + 2 * kMostKeys * kMostColumns + kMostQueries * kM
 
 // Heads of `dim` channels that fit.
 template <class U>
-LIMO_INLINE int64_t heads_together(int64_t heads, int64_t dim) {
+LIMO_INLINE int64_t heads_per_packing(int64_t heads, int64_t dim) {
   return smaller(heads, kSumFloats / (Blocks<U>::kQueries * (dim + kLanes + 1)));
 }
 
@@ -156,13 +156,13 @@ LIMO_INLINE void for_query_blocks(const CpuContext& context, const Tensor& cu_se
                                   const Body& body) {
   using U = Unit<T>;
   constexpr int64_t kQueries = Blocks<U>::kQueries;
-  const int64_t together = heads_together<U>(group, dim), parts = blocks_of(group, together);
+  const int64_t shared_heads = heads_per_packing<U>(group, dim), parts = blocks_of(group, shared_heads);
   const int64_t blocks = count_blocks(cu_seqlens, kQueries);
   parallel_for(context.pool, blocks * kv_heads * parts, [&](int64_t task, int thread) {
     // Longest tasks first: the last blocks of a sequence see the most keys, and no thread should end with a straggler.
     const RowBlock block = row_block(cu_seqlens, kQueries, blocks - 1 - task / (kv_heads * parts));
     const int64_t kv_head = task % kv_heads, part = task / kv_heads % parts;
-    body(block, kv_head, kv_head * group + part * together, smaller(together, group - part * together), thread);
+    body(block, kv_head, kv_head * group + part * shared_heads, smaller(shared_heads, group - part * shared_heads), thread);
   });
 }
 

@@ -68,11 +68,11 @@ Tasks share_out(const Gemm<In, Out>& g, int64_t threads) {
   const int64_t even = even_piece(g.n, kBlockCols<U>), step = g.n <= 8 * kBlockCols<U> ? kLanes : kTileCols<U>;
   const int64_t col_block = blocks_of(even, step) * step, col_blocks = blocks_of(g.n, col_block);
   const bool copies = copies_a(g);
-  const int64_t most_together = copies ? smaller(col_blocks, kManyCols / col_block) : 1;
+  const int64_t most_blocks_per_task = copies ? smaller(col_blocks, kManyCols / col_block) : 1;
   Tasks best = {};
   double best_time = 0;
-  for (int64_t together = 1; together <= most_together; ++together) {
-    const int64_t cols = even_piece(col_blocks, together) * col_block, fewest = blocks_of(g.m, kMostRows);
+  for (int64_t blocks_per_task = 1; blocks_per_task <= most_blocks_per_task; ++blocks_per_task) {
+    const int64_t cols = even_piece(col_blocks, blocks_per_task) * col_block, fewest = blocks_of(g.m, kMostRows);
     int64_t last_rows = 0;
     for (int64_t blocks = fewest; blocks < fewest + 4 * threads; ++blocks) {
       const int64_t rows = blocks_of(blocks_of(g.m, blocks), kTileRows) * kTileRows;
@@ -88,7 +88,7 @@ Tasks share_out(const Gemm<In, Out>& g, int64_t threads) {
 
 // A block of B, to be prefetched.
 template <class In, class Out>
-Upcoming block_of_b(const Gemm<In, Out>& g, int64_t k_start, int64_t k, int64_t col, int64_t cols) {
+Prefetch block_of_b(const Gemm<In, Out>& g, int64_t k_start, int64_t k, int64_t col, int64_t cols) {
   constexpr int64_t kBytes = sizeof(In);
   if (k <= 0) return {};
   const char* const first = reinterpret_cast<const char*>(g.b + k_start * g.b_k_stride + col * g.b_col_stride);
@@ -127,15 +127,15 @@ void run_gemm(const Gemm<In, Out>& g, const CpuContext& context) {
         // Prefetch the next block of B: the next columns, or the first columns of the next k.
         const bool last_cols = col + tasks.col_block >= end_col;
         const int64_t next_col = last_cols ? first_col : col + tasks.col_block, next_k = last_cols ? k_start + k : k_start;
-        const int64_t upcoming_k = smaller(k_block, g.k - next_k), upcoming_cols = smaller(tasks.col_block, end_col - next_col);
-        const Upcoming upcoming = block_of_b(g, next_k, upcoming_k, next_col, upcoming_cols);
+        const int64_t prefetch_k = smaller(k_block, g.k - next_k), prefetch_cols = smaller(tasks.col_block, end_col - next_col);
+        const Prefetch prefetch = block_of_b(g, next_k, prefetch_k, next_col, prefetch_cols);
         const Out* const bias = g.bias ? g.bias + col : nullptr;
         Out* const c = g.c + row * g.c_stride + col;
         const auto multiply = [&](auto* to, int64_t stride, const float* addend, int64_t addend_stride, auto* offset) {
           multiply_packed(PackedProduct<U, std::remove_reference_t<decltype(*to)>>{
               .m = rows, .n = cols, .k = units_of<U>(k), .a = a.a, .a_row_stride = a.row_stride, .a_k_stride = a.k_stride,
               .packed_b = packed_b, .c = to, .c_stride = stride, .addend = addend, .addend_stride = addend_stride, .bias = offset,
-              .upcoming = upcoming});
+              .prefetch = prefetch});
         };
         if constexpr (kRounds) {
           float* const sums = partial + (col - first_col);

@@ -86,7 +86,7 @@ void pack_b(Unit<Bf16>* packed, const Bf16* b, int64_t k_stride, int64_t col_str
 
 // Memory to prefetch while a product runs, because it is read next: some rows with every tile. A prefetch may touch lines a little outside
 // of it, which is harmless.
-struct Upcoming {
+struct Prefetch {
   const char* first = nullptr;
   int64_t stride = 0, rows = 0, row_bytes = 0;  // bytes
 };
@@ -104,7 +104,7 @@ struct PackedProduct {
   const float* addend = nullptr;  // [m, n] float32, may be null
   int64_t addend_stride = 0;
   const Out* bias = nullptr;  // [n], may be null
-  Upcoming upcoming = {};
+  Prefetch prefetch = {};
   bool is_cached = false;  // all operands are in L1 or L2 already: prefetching would only cost time
 };
 void multiply_packed(const PackedProduct<float, float>& product);

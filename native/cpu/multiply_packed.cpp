@@ -8,19 +8,19 @@ namespace limo::LIMO_ISA {
 namespace {
 
 // Rows of A that go through all panels of a packed block before the next rows do.
-constexpr int64_t kRowsTogether = 96;
+constexpr int64_t kRowBlock = 96;
 
 // Steps of k between prefetches. With AVX-512 each k has 24 multiply-adds, which hide its prefetches. With AVX2 there are 12 on vectors
 // half as wide: a prefetch at every k took a quarter of the time, and the hardware prefetcher brings the panels.
 #if defined(__AVX512F__)
-constexpr int64_t kFetchEvery = 1;
+constexpr int64_t kPrefetchEvery = 1;
 #else
-constexpr int64_t kFetchEvery = 16;
+constexpr int64_t kPrefetchEvery = 16;
 #endif
 
-// The share of the upcoming memory that one tile prefetches: kAheadRows rows, `step` bytes of each per k.
-constexpr int64_t kAheadRows = 4;
-struct Ahead {
+// One tile's part of a product's prefetch: kPrefetchRows rows, `step` bytes of each per k.
+constexpr int64_t kPrefetchRows = 4;
+struct TilePrefetch {
   const char* first;
   int64_t stride, step;
 };
@@ -45,15 +45,15 @@ void finish_rows(const PackedProduct<U, Out>& p, const float* sums, int64_t widt
         [&](int64_t j, int64_t n) { finish<false>(p, load(sums + j), row + i, column + j, n); });
 }
 
-// Prefetches for units [k, end) of a tile at `a`: the next tile's part of A, a part of the upcoming memory, and with AVX-512 the panel.
+// Prefetches for units [k, end) of a tile at `a`: the next tile's part of A, its part of the product's prefetch, and with AVX-512 the panel.
 template <class U, int Rows, int Vectors>
-LIMO_INLINE void fetch_ahead(const U* a, int64_t row_stride, int64_t k_stride, const U* panel, int64_t k, int64_t end, Ahead ahead) {
+LIMO_INLINE void prefetch_for_tile(const U* a, int64_t row_stride, int64_t k_stride, const U* panel, int64_t k, int64_t end, TilePrefetch prefetch) {
   const U* const next = a + Rows * row_stride;
-  if constexpr (kFetchEvery == 1) {
+  if constexpr (kPrefetchEvery == 1) {
     // One prefetch per k. A contiguous in k: eight rows in turn, eight units of each. A transposed: the rows of each k.
     const int64_t turn = k_stride == 1 ? 7 : 0;
     __builtin_prefetch(next + (k & turn) * row_stride + (k & ~turn) * k_stride);
-    __builtin_prefetch(ahead.first + (k & (kAheadRows - 1)) * ahead.stride + (k & -kAheadRows) * ahead.step, 0, 2);
+    __builtin_prefetch(prefetch.first + (k & (kPrefetchRows - 1)) * prefetch.stride + (k & -kPrefetchRows) * prefetch.step, 0, 2);
     // The panel is read from L2 once per tile of rows: prefetch it eight k ahead.
     __builtin_prefetch(panel + 8 * Vectors * kLanes);
     if constexpr (Vectors * kLanes > 16) __builtin_prefetch(panel + 8 * Vectors * kLanes + 16);
@@ -65,20 +65,21 @@ LIMO_INLINE void fetch_ahead(const U* a, int64_t row_stride, int64_t k_stride, c
     } else {
       for (int64_t j = k; j < end; ++j) __builtin_prefetch(next + j * k_stride);
     }
-    for (int i = 0; i < kAheadRows; ++i)
-      for (int64_t byte = k * ahead.step; byte < end * ahead.step; byte += 64) __builtin_prefetch(ahead.first + i * ahead.stride + byte, 0, 2);
+    for (int i = 0; i < kPrefetchRows; ++i)
+      for (int64_t byte = k * prefetch.step; byte < end * prefetch.step; byte += 64)
+        __builtin_prefetch(prefetch.first + i * prefetch.stride + byte, 0, 2);
   }
 }
 
-// Micro-kernel: C[Rows, columns] = A·B over one panel; `columns` ≤ Vectors·kLanes are stored. kFetches: with prefetching.
-template <bool kFetches, class U, class Out, int Rows, int Vectors>
-void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, int64_t column, int64_t columns, Ahead ahead) {
+// Micro-kernel: C[Rows, columns] = A·B over one panel; `columns` ≤ Vectors·kLanes are stored. kPrefetches: with prefetching.
+template <bool kPrefetches, class U, class Out, int Rows, int Vectors>
+void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, int64_t column, int64_t columns, TilePrefetch prefetch) {
   Vec sum[Rows][Vectors];
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) sum[i][v] = Vec{};
-  if constexpr (kFetches) {
+  if constexpr (kPrefetches) {
     // Prefetch the result's cache lines while the products run.
     const Out* const c = p.c + row * p.c_stride + column;
 #pragma GCC unroll 16
@@ -91,8 +92,8 @@ void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, in
   const U* a = first;
   const int64_t row_stride = p.a_row_stride, k_stride = p.a_k_stride;
   for (int64_t k = 0; k < p.k;) {
-    const int64_t end = smaller(k + kFetchEvery, p.k);
-    if constexpr (kFetches) fetch_ahead<U, Rows, Vectors>(first, row_stride, k_stride, panel, k, end, ahead);
+    const int64_t end = smaller(k + kPrefetchEvery, p.k);
+    if constexpr (kPrefetches) prefetch_for_tile<U, Rows, Vectors>(first, row_stride, k_stride, panel, k, end, prefetch);
     for (; k < end; ++k) {
       Vec b[Vectors];
 #pragma GCC unroll 4
@@ -118,25 +119,25 @@ void tile_kernel(const PackedProduct<U, Out>& p, int64_t row, const U* panel, in
 }
 
 template <class U, class Out>
-using TileKernel = void (*)(const PackedProduct<U, Out>&, int64_t, const U*, int64_t, int64_t, Ahead);
+using TileKernel = void (*)(const PackedProduct<U, Out>&, int64_t, const U*, int64_t, int64_t, TilePrefetch);
 
-template <bool kFetches, class U, class Out, int Vectors, int... Rows>
+template <bool kPrefetches, class U, class Out, int Vectors, int... Rows>
 LIMO_INLINE TileKernel<U, Out> kernel_of(int64_t rows, std::integer_sequence<int, Rows...>) {
-  static constexpr TileKernel<U, Out> kernels[] = {tile_kernel<kFetches, U, Out, Rows + 1, Vectors>...};
+  static constexpr TileKernel<U, Out> kernels[] = {tile_kernel<kPrefetches, U, Out, Rows + 1, Vectors>...};
   return kernels[rows - 1];
 }
 
-template <bool kFetches, class U, class Out, int Vectors>
+template <bool kPrefetches, class U, class Out, int Vectors>
 void multiply_panel(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row, const U* panel, int64_t column, int64_t columns,
-                    int64_t& ahead_row) {
+                    int64_t& prefetch_row) {
   while (row < end_row) {
-    const bool fetches = ahead_row < p.upcoming.rows;
-    const Upcoming& u = p.upcoming;
-    const Ahead ahead = fetches ? Ahead{u.first + ahead_row * u.stride, u.stride, blocks_of(u.row_bytes, p.k)}
-                                : Ahead{reinterpret_cast<const char*>(panel), 0, 0};
-    ahead_row += kAheadRows;
+    const bool prefetches = prefetch_row < p.prefetch.rows;
+    const Prefetch& u = p.prefetch;
+    const TilePrefetch prefetch = prefetches ? TilePrefetch{u.first + prefetch_row * u.stride, u.stride, blocks_of(u.row_bytes, p.k)}
+                                             : TilePrefetch{reinterpret_cast<const char*>(panel), 0, 0};
+    prefetch_row += kPrefetchRows;
     const int64_t rows = even_piece(end_row - row, Tile<U>::kRows);
-    kernel_of<kFetches, U, Out, Vectors>(rows, std::make_integer_sequence<int, Tile<U>::kRows>{})(p, row, panel, column, columns, ahead);
+    kernel_of<kPrefetches, U, Out, Vectors>(rows, std::make_integer_sequence<int, Tile<U>::kRows>{})(p, row, panel, column, columns, prefetch);
     row += rows;
   }
 }
@@ -173,15 +174,15 @@ void amx_tile(const PackedProduct<Pair, Out>& p, int64_t row, int64_t rows, cons
 }
 #endif
 
-template <bool kFetches, class U, class Out>
-void multiply_rows(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row, int64_t& ahead_row) {
+template <bool kPrefetches, class U, class Out>
+void multiply_rows(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row, int64_t& prefetch_row) {
   const U* packed = p.packed_b;
   for (int64_t column = 0; column < p.n;) {
     const int64_t width = panel_width<U>(p.n - column), vectors = width / kLanes;
     const int64_t columns = smaller(width, p.n - column);
-    if (vectors == 1) multiply_panel<kFetches, U, Out, 1>(p, row, end_row, packed, column, columns, ahead_row);
-    else if (vectors == 2) multiply_panel<kFetches, U, Out, 2>(p, row, end_row, packed, column, columns, ahead_row);
-    else if constexpr (Tile<U>::kVectors > 2) multiply_panel<kFetches, U, Out, 3>(p, row, end_row, packed, column, columns, ahead_row);
+    if (vectors == 1) multiply_panel<kPrefetches, U, Out, 1>(p, row, end_row, packed, column, columns, prefetch_row);
+    else if (vectors == 2) multiply_panel<kPrefetches, U, Out, 2>(p, row, end_row, packed, column, columns, prefetch_row);
+    else if constexpr (Tile<U>::kVectors > 2) multiply_panel<kPrefetches, U, Out, 3>(p, row, end_row, packed, column, columns, prefetch_row);
     packed += width * p.k;
     column += width;
   }
@@ -190,12 +191,12 @@ void multiply_rows(const PackedProduct<U, Out>& p, int64_t row, int64_t end_row,
 // Loop over blocks of rows of A that stay in L2 from the first panel to the last.
 template <class U, class Out>
 void multiply_panels(const PackedProduct<U, Out>& p) {
-  constexpr int64_t kRows = kRowsTogether / Tile<U>::kRows * Tile<U>::kRows;
-  int64_t ahead_row = 0;
+  constexpr int64_t kRows = kRowBlock / Tile<U>::kRows * Tile<U>::kRows;
+  int64_t prefetch_row = 0;
   for (int64_t row = 0; row < p.m; row += kRows) {
     const int64_t end = smaller(row + kRows, p.m);
-    if (p.is_cached) multiply_rows<false>(p, row, end, ahead_row);
-    else multiply_rows<true>(p, row, end, ahead_row);
+    if (p.is_cached) multiply_rows<false>(p, row, end, prefetch_row);
+    else multiply_rows<true>(p, row, end, prefetch_row);
   }
 }
 
@@ -204,8 +205,8 @@ void multiply_panels(const PackedProduct<U, Out>& p) {
 template <class Out>
 void multiply_panels_amx(const PackedProduct<Pair, Out>& p) {
   AmxTiles tiles;
-  for (int64_t first = 0; first < p.m; first += kRowsTogether) {
-    const int64_t end = smaller(first + kRowsTogether, p.m);
+  for (int64_t first = 0; first < p.m; first += kRowBlock) {
+    const int64_t end = smaller(first + kRowBlock, p.m);
     const Pair* panel = p.packed_b;
     for (int64_t column = 0; column < p.n;) {
       const int64_t width = panel_width<Pair>(p.n - column), columns = smaller(width, p.n - column);

@@ -318,11 +318,11 @@ LIMO_INLINE Vec multiply_pairs(Vec a, Vec b, Vec sum) {
 #endif
 
 // Calls body(i, n) for columns [i, i + n): whole vectors first, with n = kLanes, then the rest with n < kLanes.
-template <class Whole, class Rest>
-LIMO_INLINE void for_lanes(int64_t count, const Whole& whole, const Rest& rest) {
+template <class WholeVector, class Remainder>
+LIMO_INLINE void for_lanes(int64_t count, const WholeVector& whole, const Remainder& remainder) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) whole(i);
-  if (i < count) rest(i, count - i);
+  if (i < count) remainder(i, count - i);
 }
 
 }  // namespace limo::LIMO_ISA
