@@ -57,12 +57,15 @@ export class EvaluationIndex {
     return hashes
   }
 
-  /** The n-grams that a text shares with one question, the one it shares most with; the longest passage of them. */
-  find(words: readonly Word[]): { source: string; shared: number; most: number; start: number; end: number } | undefined {
+  /**
+   * The question that a text shares most n-grams with: how many it shares, how many the question has, and the longest passage
+   * of them.
+   */
+  find(words: readonly Word[]): { source: string; shared: number; ngrams: number; start: number; end: number } | undefined {
     const texts = words.map(({ text }) => text)
     if (texts.length < this.ngram) {
       const source = this.short.get(texts.join(' '))
-      return source === undefined ? undefined : { source, shared: 1, most: 1, start: 0, end: texts.length }
+      return source === undefined ? undefined : { source, shared: 1, ngrams: 1, start: 0, end: texts.length }
     }
     const found = new Map<number, number[]>()
     for (const [start, hash] of this.hashes(texts).entries()) {
@@ -86,8 +89,8 @@ export class EvaluationIndex {
     }
     if (best === undefined) return undefined
     const { source, words: question } = this.texts[best.text]!
-    const most = question.length - this.ngram + 1
-    return { source, shared: best.starts.length, most, ...this.longestRun(best.starts) }
+    const ngrams = question.length - this.ngram + 1
+    return { source, shared: best.starts.length, ngrams, ...this.longestRun(best.starts) }
   }
 
   /** Hashes may collide; words do not. */
@@ -118,7 +121,7 @@ export async function runDecontamination(
   for await (const row of rows()) {
     signal?.throwIfAborted()
     const found = findIn(row, fields, index)
-    if (found === undefined || found.shared < Math.min(threshold, found.most)) {
+    if (found === undefined || found.shared < Math.min(threshold, found.ngrams)) {
       out.keep(row, { shared: found?.shared ?? 0 })
       continue
     }
@@ -132,7 +135,7 @@ export async function runDecontamination(
 }
 
 function findIn(row: CurateRow, fields: DecontaminationOptions['fields'], index: EvaluationIndex) {
-  let best: { source: string; shared: number; most: number; passage: string; field: string } | undefined
+  let best: { source: string; shared: number; ngrams: number; passage: string; field: string } | undefined
   for (const field of fields) {
     const text = row[field]
     if (text === undefined) continue
@@ -140,7 +143,7 @@ function findIn(row: CurateRow, fields: DecontaminationOptions['fields'], index:
     const found = index.find(words)
     if (found === undefined || found.shared <= (best?.shared ?? 0)) continue
     const passage = text.slice(words[found.start]!.start, words[found.end - 1]!.end)
-    best = { source: found.source, shared: found.shared, most: found.most, passage, field }
+    best = { source: found.source, shared: found.shared, ngrams: found.ngrams, passage, field }
   }
   return best
 }

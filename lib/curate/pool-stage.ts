@@ -3,7 +3,7 @@ import type { CurateRow } from './curate-row.js'
 import { bandsOf, jaccard, shinglesOf } from './min-hash.js'
 import { KeyedRows } from './partitions.js'
 import { Pauses } from './pauses.js'
-import { Spool } from './spool.js'
+import { RowStore } from './row-store.js'
 import type { StageContext } from './stage.js'
 import { partitionKey, signatureOf, textKey, wordsOf } from './text.js'
 
@@ -31,25 +31,25 @@ const MOST_KEPT = 8
  */
 export async function runPool(context: StageContext, options: PoolOptions): Promise<void> {
   const { rows, out, temporary } = context
-  const spool = new Spool(join(temporary, 'rows.jsonl'))
+  const store = new RowStore(join(temporary, 'rows.jsonl'))
   const byChain = new KeyedRows(join(temporary, 'chains'))
   const byQuestion = new KeyedRows(join(temporary, 'questions'))
   try {
     for await (const row of rows()) {
       context.signal?.throwIfAborted()
-      byQuestion.add(partitionKey(textKey(row.question)), spool.count)
-      byChain.add(partitionKey(chainKey(row)), spool.count)
-      spool.add(row)
+      byQuestion.add(partitionKey(textKey(row.question)), store.count)
+      byChain.add(partitionKey(chainKey(row)), store.count)
+      store.add(row)
     }
-    spool.finish()
-    const read = (row: number) => spool.read<CurateRow>(row)
+    store.finish()
+    const read = (row: number) => store.read<CurateRow>(row)
     const pauses = new Pauses(context.signal)
     const duplicates = await sameText(byChain, pauses, (row) => chainKey(read(row)))
     const repeated = await sameText(byQuestion, pauses, (row) => textKey(read(row).question))
-    const near = options.nearDuplicates ? await findNear(context, spool, repeated, options) : new Map<number, NearDuplicate>()
+    const near = options.nearDuplicates ? await findNear(context, store, repeated, options) : new Map<number, NearDuplicate>()
     let problems = 0
     let index = -1
-    for (const row of spool.all<CurateRow>()) {
+    for (const row of store.all<CurateRow>()) {
       index += 1
       if (pauses.isDue) await pauses.pause()
       const first = duplicates.get(index)
@@ -72,7 +72,7 @@ export async function runPool(context: StageContext, options: PoolOptions): Prom
     }
     out.summary.facts = { problems }
   } finally {
-    spool.close()
+    store.close()
   }
 }
 
@@ -104,14 +104,14 @@ interface NearDuplicate {
 
 async function findNear(
   { temporary, signal }: StageContext,
-  spool: Spool,
+  store: RowStore,
   repeated: ReadonlyMap<number, number>,
   { similarity: least, shingleWords }: PoolOptions,
 ): Promise<Map<number, NearDuplicate>> {
   const bands = new KeyedRows(join(temporary, 'bands'))
   const pauses = new Pauses(signal)
   let index = 0
-  for (const { question } of spool.all<CurateRow>()) {
+  for (const { question } of store.all<CurateRow>()) {
     if (pauses.isDue) await pauses.pause()
     // The first of the rows with the same question represents them all.
     if (!repeated.has(index)) {
@@ -126,7 +126,7 @@ async function findNear(
     if (pauses.isDue) await pauses.pause()
     const compared: { row: number; signature: string; shingles: Set<number> }[] = []
     for (const row of group) {
-      const { question } = spool.read<CurateRow>(row)
+      const { question } = store.read<CurateRow>(row)
       const shingles = shinglesOf(wordsOf(question), shingleWords)
       const signature = signatureOf(question)
       for (const earlier of compared) {

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { CurateRow } from './curate-row.js'
+import { LineWriter, type RowStore } from './row-store.js'
 import type { Scores } from './scores.js'
-import { LineWriter, type Spool } from './spool.js'
 
 /** The paper's ablation compares five. */
 export const levelCount = 5
@@ -20,7 +20,7 @@ export interface Problems {
  * the best chains of all problems are cut into fifths.
  */
 export function writeLevels(
-  spool: Spool,
+  store: RowStore,
   { better, rich }: Problems,
   { scores, folder, count }: { scores: Scores; folder: string; count: number },
 ): { by: 'problems' | 'pool'; chains: number; means: number[] } {
@@ -32,7 +32,7 @@ export function writeLevels(
         rows.push(chains[Math.round((level * (chains.length - 1)) / (levelCount - 1))]!)
     }
   } else {
-    const best = Array.from({ length: spool.count }, (_, row) => row).filter((row) => !better.has(row))
+    const best = Array.from({ length: store.count }, (_, row) => row).filter((row) => !better.has(row))
     const worstFirst = best.sort((a, b) => scores.of(a) - scores.of(b) || b - a)
     const size = Math.floor(worstFirst.length / levelCount)
     for (const [level, rows] of levels.entries()) {
@@ -44,7 +44,7 @@ export function writeLevels(
   }
   const means = levels.map((rows, level) => {
     const writer = new LineWriter(join(folder, `level-${level + 1}.jsonl`))
-    for (const row of rows) writer.add(JSON.stringify(spool.read<CurateRow>(row)))
+    for (const row of rows) writer.add(JSON.stringify(store.read<CurateRow>(row)))
     writer.close()
     const mean = rows.reduce((sum, row) => sum + scores.of(row), 0) / Math.max(1, rows.length)
     return Math.round(mean * 1e4) / 1e4

@@ -5,8 +5,8 @@ import { groupBy } from './group-by.js'
 import { KeyedRows, RowSet } from './partitions.js'
 import { Pauses } from './pauses.js'
 import { levelCount, type Problems, writeLevels } from './quality-levels.js'
+import { RowStore } from './row-store.js'
 import { Scores } from './scores.js'
-import { Spool } from './spool.js'
 import type { StageContext } from './stage.js'
 import { partitionKey, textKey } from './text.js'
 import { Topics } from './topics.js'
@@ -30,33 +30,33 @@ const SAMPLE = 20_000
  */
 export async function runSelection(context: StageContext, options: SelectionOptions, folder: string): Promise<void> {
   const { rows, out, temporary, signal } = context
-  const spool = new Spool(join(temporary, 'rows.jsonl'))
+  const store = new RowStore(join(temporary, 'rows.jsonl'))
   const byProblem = new KeyedRows(join(temporary, 'problems'))
   const scores = new Scores()
   try {
     for await (const row of rows()) {
       signal?.throwIfAborted()
-      byProblem.add(partitionKey(textKey(row.question)), spool.count)
+      byProblem.add(partitionKey(textKey(row.question)), store.count)
       scores.add(scoreOf(row))
-      spool.add(row)
+      store.add(row)
     }
-    spool.finish()
+    store.finish()
     const pauses = new Pauses(signal)
-    const problems = await bestChains(byProblem, { spool, scores, pauses })
+    const problems = await bestChains(byProblem, { store, scores, pauses })
     const groups =
       options.spread.length === 0
         ? undefined
-        : await groupProblems(spool, problems.better, { ...options, seed: context.seed, pauses })
-    const chosen = takeBest(spool.count, problems.better, { scores, groups: groups?.of, count: options.count })
+        : await groupProblems(store, problems.better, { ...options, seed: context.seed, pauses })
+    const chosen = takeBest(store.count, problems.better, { scores, groups: groups?.of, count: options.count })
     let index = -1
-    for (const row of spool.all<CurateRow>()) {
+    for (const row of store.all<CurateRow>()) {
       index += 1
       if (pauses.isDue) await pauses.pause()
       const score = scores.of(index)
       const better = problems.better.get(index)
       const group = groups === undefined ? {} : { group: groups.names[groups.of[index]!] }
       if (better !== undefined) {
-        const { place } = spool.read<CurateRow>(better).curation
+        const { place } = store.read<CurateRow>(better).curation
         const message = `another chain of the same problem is better: ${place} scores ${scores.of(better)}, this one ${score}`
         out.drop(row, { code: 'not the best chain', message, better: place, score })
       } else if (chosen.has(index)) out.keep(row, { score, ...group })
@@ -66,14 +66,14 @@ export async function runSelection(context: StageContext, options: SelectionOpti
       }
     }
     out.summary.facts = {
-      problems: spool.count - problems.better.size,
+      problems: store.count - problems.better.size,
       ...(groups && {
         groups: groups.names.map((name, group) => ({ name, ...countGroup(groups.of, group, problems.better, chosen) })),
       }),
-      ...(options.levels > 0 && { levels: writeLevels(spool, problems, { scores, folder, count: options.levels }) }),
+      ...(options.levels > 0 && { levels: writeLevels(store, problems, { scores, folder, count: options.levels }) }),
     }
   } finally {
-    spool.close()
+    store.close()
   }
 }
 
@@ -85,13 +85,13 @@ function scoreOf({ curation, score }: CurateRow): number {
 
 async function bestChains(
   byProblem: KeyedRows,
-  { spool, scores, pauses }: { spool: Spool; scores: Scores; pauses: Pauses },
+  { store, scores, pauses }: { store: RowStore; scores: Scores; pauses: Pauses },
 ): Promise<Problems> {
   const better = new Map<number, number>()
   const rich: number[][] = []
   for (const group of byProblem.groups()) {
     if (pauses.isDue) await pauses.pause()
-    const byText = groupBy(group, (row) => textKey(spool.read<CurateRow>(row).question))
+    const byText = groupBy(group, (row) => textKey(store.read<CurateRow>(row).question))
     for (const rows of byText.values()) {
       // Higher score first; ties by row.
       const worstFirst = rows.toSorted((a, b) => scores.of(a) - scores.of(b) || b - a)
@@ -114,13 +114,13 @@ interface Groups {
   names: string[]
 }
 
-async function groupProblems(spool: Spool, better: ReadonlyMap<number, number>, options: GroupOptions): Promise<Groups> {
+async function groupProblems(store: RowStore, better: ReadonlyMap<number, number>, options: GroupOptions): Promise<Groups> {
   const { spread, pauses } = options
-  const topicsOf = spread.includes('topics') ? await fitTopics(spool, better, options) : undefined
-  const of = new Uint32Array(spool.count)
+  const topicsOf = spread.includes('topics') ? await fitTopics(store, better, options) : undefined
+  const of = new Uint32Array(store.count)
   const numbers = new Map<string, number>()
   let index = 0
-  for (const row of spool.all<CurateRow>()) {
+  for (const row of store.all<CurateRow>()) {
     if (pauses.isDue) await pauses.pause()
     const parts: string[] = []
     if (topicsOf !== undefined) {
@@ -141,11 +141,11 @@ function difficultyOf({ curation }: CurateRow): string {
 }
 
 /** Fits topics to a sample of the problems, each as likely to be in it as any other. */
-async function fitTopics(spool: Spool, better: ReadonlyMap<number, number>, options: GroupOptions): Promise<Topics> {
+async function fitTopics(store: RowStore, better: ReadonlyMap<number, number>, options: GroupOptions): Promise<Topics> {
   const random = new Random(options.seed, 18)
   const sample: string[] = []
   let [index, seen] = [-1, 0]
-  for (const { question } of spool.all<CurateRow>()) {
+  for (const { question } of store.all<CurateRow>()) {
     index += 1
     if (options.pauses.isDue) await options.pauses.pause()
     if (better.has(index)) continue

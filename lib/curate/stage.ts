@@ -2,7 +2,7 @@ import { basename, join } from 'node:path'
 import type { JsonObject } from '../config/json-object.js'
 import type { DataError } from '../errors.js'
 import type { CurateRow } from './curate-row.js'
-import { LineWriter } from './spool.js'
+import { LineWriter } from './row-store.js'
 
 export const stageNames = ['pool', 'difficulty', 'decontamination', 'quality', 'selection'] as const
 export type StageName = (typeof stageNames)[number]

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { readBenchmarks } from '../../../lib/eval/benchmark.js'
 import { protocolFor } from '../../../lib/eval/protocol.js'
-import { publishedAccuracy } from '../../../lib/eval/published.js'
+import { publishedAccuracy } from '../../../lib/eval/published-accuracy.js'
 
 t.test('LIMO asks small sets four times and large ones once', async (t) => {
   t.match(protocolFor(49), { samples: 4, sampling: { temperature: 0.6, topP: 1, topK: 0, maxNewTokens: 32_768 } })

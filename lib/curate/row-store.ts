@@ -39,7 +39,7 @@ export class LineWriter {
 }
 
 /** JSON rows on disk that can be read in order and by number; places are on disk too, 8 bytes a row. */
-export class Spool {
+export class RowStore {
   private readonly rows: LineWriter
   private readonly offsets: number
   private offsetBuffer = new Float64Array(1 << 14)
