@@ -1,6 +1,6 @@
 import type { Benchmark } from './benchmark.js'
 import type { Protocol } from './protocol.js'
-import { publishedAccuracy } from './published.js'
+import { publishedAccuracy } from './published-accuracy.js'
 import type { EvalResult } from './result.js'
 import { accuracyOf, mean, passRates } from './scores.js'
 
