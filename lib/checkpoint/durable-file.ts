@@ -7,7 +7,7 @@ import { failpoint } from '../failpoint.js'
 /** Takes bytes in order; the caller may reuse its buffer once the promise is fulfilled. */
 export type Sink = (chunk: Uint8Array) => Promise<void>
 
-/** What was written: size and SHA-256 (hex), hashed on the way to the disk. */
+/** A written file: size and SHA-256 (hex), hashed on the way to the disk. */
 export interface WrittenFile {
   bytes: number
   sha256: string

@@ -155,7 +155,7 @@ export async function tokenizerFiles(folder: string): Promise<string[]> {
     .sort()
 }
 
-/** What a model folder is written from. */
+/** Contents of a model folder to be written. */
 export interface ModelContents {
   /** `config.json` of the model it was trained from: all of it is kept but the dtype. */
   configText: string

@@ -6,10 +6,13 @@ import { writeFailed } from './durable-file.js'
 
 /** A lock of another host is renewed so often; whether its process lives cannot be asked. */
 const RENEWED_MS = 15_000
-/** Not renewed for so long, it is what a machine left that is no more. Clocks of hosts that share a disk agree to a fraction of that. */
+/**
+ * Age at which a lock is stale: the machine that held it is gone. Clocks of hosts that share a disk agree to a fraction of
+ * that.
+ */
 const STALE_MS = 120_000
 
-/** Whoever works in a folder: numbers of processes come again, so with the moment at which this one was started. */
+/** Holder of a lock: process ids are reused, so with the start time of the process. */
 interface Holder {
   host: string
   process: number
@@ -72,7 +75,7 @@ async function readHolder(path: string): Promise<Holder | undefined> {
 async function isAlive(holder: Holder | undefined, path: string): Promise<boolean> {
   if (holder?.host === hostname()) return isRunning(holder.process) && (await startOf(holder.process)) === holder.started
   const age = Date.now() - (await stat(path).catch(() => ({ mtimeMs: 0 }))).mtimeMs
-  // What has no holder is written within moments, or torn.
+  // A lock without a holder is either being written, which takes moments, or torn.
   return age < (holder === undefined ? 1000 : STALE_MS)
 }
 

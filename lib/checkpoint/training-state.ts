@@ -11,7 +11,10 @@ import { type ModelContents, type ModelFolder, openModelFolder, writeModelFiles 
 import { readHeader, type TensorEntry } from './safetensors.js'
 import { produceSafetensors, type TensorWriter } from './safetensors-writer.js'
 
-/** Where a run stands after `step` steps, and what must be the same for another to go on from there with the same bits. */
+/**
+ * State of a run after `step` steps, and the settings that must be the same for another run to go on from there with the same
+ * bits.
+ */
 export interface TrainingState {
   /** Steps done. */
   step: number
@@ -26,7 +29,7 @@ export interface TrainingState {
   instructionSet?: string | undefined
 }
 
-/** What a checkpoint is written from. */
+/** Contents of a checkpoint to be written. */
 export interface CheckpointContents {
   model: ModelContents
   state: TrainingState

@@ -2,7 +2,7 @@ import { cpus } from 'node:os'
 import type { BenchCeilings, BenchRow } from '../bench/run.js'
 import { formatBytes } from './format.js'
 
-/** What stands above all tables: the machine, and how to read the numbers. */
+/** Header of all tables: the machine, and how to read the numbers. */
 export function conventionsText(): string {
   return `${cpus()[0]?.model.trim() ?? 'unknown processor'}
 Times are medians; every result is checked against double before it is timed. "share" is of the ceiling measured in the same run.

@@ -1,7 +1,7 @@
 import type { ExampleReport, OverLongExample } from '../data/over-length.js'
 import { formatCount } from './format.js'
 
-/** What a policy for long examples cost, a line each; none where it cost nothing. */
+/** Losses by the policy for long examples, a line each; none where nothing was lost. */
 export function overLengthLines({ dropped, truncated }: ExampleReport): string[] {
   return [lossLine('dropped', dropped), lossLine('truncated', truncated)].filter((line) => line !== undefined)
 }

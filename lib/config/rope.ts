@@ -5,7 +5,7 @@ import { invalid, unsupported } from './model-error.js'
 
 const positive = v.pipe(v.number(), v.finite(), v.gtValue(0))
 
-/** How RoPE's frequencies are changed for contexts longer than those of pre-training; absent means not at all. */
+/** Change of RoPE's frequencies for contexts longer than those of pre-training; absent means none. */
 export type RopeScaling =
   | {
       type: 'llama3'
@@ -24,7 +24,7 @@ export type RopeScaling =
       betaSlow: number
       /** Whether the bounds between the pairs are rounded outwards to whole ones. */
       truncate: boolean
-      /** What cos and sin are multiplied by. */
+      /** Factor of cos and sin. */
       attentionFactor: number
     }
 

@@ -51,7 +51,7 @@ class Check {
   private readonly lengths: number[] = []
   private scored = 0
   private readonly seen = new FirstPlaces()
-  /** How many rows training reads of the current data set. */
+  /** Number of rows that training reads of the current data set. */
   private left = Infinity
 
   constructor(

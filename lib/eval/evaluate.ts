@@ -18,7 +18,7 @@ export interface EvaluateOptions {
   protocol?: ProtocolOptions
   /** Decides on answers; by the last `\boxed{…}` and mathematics when absent. */
   judge?: Judge
-  /** What a judge of one's own is called: an evaluation goes on with the same one only. */
+  /** Name of a custom judge: an evaluation resumes only with the same one. */
   judgeName?: string
   /** Folder for results.jsonl, summary.json and report.html; nothing is written when absent. */
   output?: string | undefined
@@ -42,7 +42,7 @@ interface Task {
 /**
  * Asks a model every problem of some benchmarks and grades its answers.
  *
- * What is answered is on disk at once, so that an evaluation that was interrupted goes on where it was, and ends with the same bytes.
+ * Each answer is on disk at once, so that an interrupted evaluation resumes where it was and ends with the same bytes.
  *
  * @throws ConfigError for a protocol that is wrong; CheckpointError OUTPUT_EXISTS where the folder holds another evaluation or another
  * process is at work, WRITE_FAILED; an AbortError when `signal` stops it
@@ -93,14 +93,14 @@ function taskKey({ benchmark, problem, sample }: Task): string {
   return resultKey({ benchmark: benchmark.name, index: problem.index, sample })
 }
 
-/** The results as they come. Every task is with the engine at once: it takes as many as it can. */
+/** Yields results as they come. Tasks are submitted ahead: the engine runs as many as it can. */
 async function* answerAll(tasks: readonly Task[], options: EvaluateOptions): AsyncGenerator<EvalResult, void, void> {
   const controller = new AbortController()
   const signal = options.signal === undefined ? controller.signal : AbortSignal.any([options.signal, controller.signal])
-  // Every answer in flight listens.
+  // One listener per answer in flight.
   setMaxListeners(0, signal)
   const running = new Map<number, Promise<{ number: number; result: EvalResult }>>()
-  // More than are in flight, so that one that ends is replaced at once.
+  // More tasks than fit in flight, so that one that ends is replaced at once.
   const most = 2 * options.generator.plan.shape.maxSequences
   let next = 0
   try {
@@ -144,7 +144,7 @@ async function answer(
 /** The code that a verdict depends on. */
 const codeFolders = ['./', '../answer/', '../cache/', '../data/', '../grader/', '../random/']
 
-/** What two runs must have in common for one to go on with the results of the other. */
+/** Identity of an evaluation: two runs must share it for one to resume with the results of the other. */
 async function settingsOf(
   { model, benchmarks, judge, judgeName, generator }: EvaluateOptions,
   protocols: readonly Protocol[],

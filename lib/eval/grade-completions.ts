@@ -8,7 +8,7 @@ import { describe, invalidRecord } from '../data/rows/row-fields.js'
 import { readRows } from '../data/rows/rows.js'
 import { gradeBoxed, type Judge } from './judge.js'
 
-/** What came of completions that were made elsewhere. */
+/** Report on completions that were made elsewhere. */
 export interface GradedCompletions {
   rows: number
   correct: number

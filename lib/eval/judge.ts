@@ -1,14 +1,14 @@
 import { extractAnswer } from '../grader/extract-answer.js'
 import { Grader } from '../grader/grader.js'
 
-/** What is said of an answer. */
+/** Verdict on an answer. */
 export interface Judgment {
   correct: boolean
   /** The answer that was found in the completion; undefined where there is none. */
   extracted: string | undefined
 }
 
-/** What a judge is shown. */
+/** Input of a judge. */
 export interface JudgedAnswer {
   question: string
   /** The right answer. */

@@ -3,11 +3,11 @@ import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isWeightsFile } from '../checkpoint/model-folder.js'
 
-/** Bytes that are looked at in a file of weights, and in how many places: training changes all of them. */
+/** Samples of a file of weights, in bytes, and their number: training changes all of them. */
 const PIECE = 1 << 16
 const PIECES = 16
 
-/** What a model folder is known by: its config, tokenizer and template, and its weights in some places. */
+/** Fingerprint of a model folder: its config, tokenizer and template, and samples of its weights. */
 export async function modelDigest(folder: string): Promise<string> {
   const hash = createHash('sha256')
   const names = (await readdir(folder)).filter((name) => isWeightsFile(name) || /\.(json|jinja)$/.test(name)).sort()

@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.js'
 import { type SamplingOptions, samplingOf } from '../generate/sampling.js'
 
-/** How a model is asked, and how often. */
+/** Protocol of an evaluation: the prompt, sampling, and the number of answers. */
 export interface Protocol {
   /** Turn before the question; '' for none. */
   system: string
@@ -10,7 +10,7 @@ export interface Protocol {
   samples: number
 }
 
-/** What is given over a preset. */
+/** Overrides of a preset. */
 export interface ProtocolOptions {
   preset?: string | undefined
   system?: string | undefined
@@ -20,7 +20,7 @@ export interface ProtocolOptions {
 
 interface Preset {
   system: string
-  /** How many answers to each problem of a set of that size, and how they are chosen. */
+  /** Samples per problem and sampling options for a set of that size. */
   of(problems: number): { samples: number; sampling: Partial<SamplingOptions> }
 }
 

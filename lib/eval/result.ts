@@ -4,9 +4,9 @@ import * as v from 'valibot'
 /** One answer with its verdict: a line of `results.jsonl`. */
 export interface EvalResult {
   benchmark: string
-  /** Of the problem in its benchmark. */
+  /** Number of the problem in its benchmark. */
   index: number
-  /** Which of the answers to it. */
+  /** Number of the answer to it. */
   sample: number
   question: string
   answer: string

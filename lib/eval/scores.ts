@@ -1,4 +1,4 @@
-/** What came of one problem: how many of its answers are right. */
+/** Outcome of one problem: how many of its answers are right. */
 export interface ProblemScore {
   samples: number
   correct: number

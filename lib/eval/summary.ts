@@ -4,7 +4,7 @@ import { publishedAccuracy } from './published-accuracy.js'
 import type { EvalResult } from './result.js'
 import { accuracyOf, mean, passRates } from './scores.js'
 
-/** What a model scored on a benchmark. */
+/** Scores of a model on a benchmark. */
 export interface BenchmarkSummary {
   benchmark: string
   problems: number

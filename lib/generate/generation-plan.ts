@@ -105,7 +105,7 @@ function planWith(shape: GenerationShape, options: GenerationPlanOptions): Gener
   return { ...builder.build(), shape, layout, maxLength, prefillTokens }
 }
 
-/** Where weights and the cache lie. */
+/** Placement of weights and cache. */
 function placeLasting(shape: GenerationShape, layout: ParameterLayout): (tensor: Tensor) => Placement<GenerationStorage> {
   const { config } = shape
   const layerBytes = tensorBytesOfCache(shape)

@@ -22,7 +22,7 @@ export const samplingKeys = {
   seed: integer({}, 42, 'the same seed gives the same answers [42]'),
 } as const satisfies ConfigKeys
 
-/** How tokens are chosen, and when an answer ends; `samplingKeys` says what each means. */
+/** Sampling options and stop conditions; `samplingKeys` has the meaning of each. */
 export type SamplingOptions = SettingsOf<typeof samplingKeys>
 
 function readTexts(value: unknown): string[] | undefined {
@@ -35,7 +35,10 @@ const samplingSettings = Object.fromEntries(Object.entries(samplingKeys).map(([n
 
 export const defaultSampling: SamplingOptions = settingsOf(samplingKeys, readKeys(samplingKeys, new Map()).values)
 
-/** What is given over what a model recommends over the defaults. Throws a ConfigError CONFIG_INVALID_VALUE naming the option. */
+/**
+ * Resolves sampling options: given ones, then the model's, then defaults. Throws a ConfigError CONFIG_INVALID_VALUE naming the
+ * option.
+ */
 export function samplingOf(given: Partial<SamplingOptions>, recommended: Partial<SamplingOptions> = {}): SamplingOptions {
   const options = { ...withoutUndefined(recommended), ...withoutUndefined(given) }
   const onOther = (key: string) => {

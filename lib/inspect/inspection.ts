@@ -22,7 +22,7 @@ import { markTurn, rolesOf, textsOf } from './token-texts.js'
 /** One token of a record. */
 export interface InspectedToken {
   id: number
-  /** What it adds to the text; '' for one that only begins a character. */
+  /** Text that it adds; '' where it only begins a character. */
   text: string
   /** Whose text it is; what the template writes is nobody's. */
   role: Role | 'template'
@@ -31,7 +31,7 @@ export interface InspectedToken {
   loss?: number
 }
 
-/** Where a record is in training. */
+/** Position of a record in training. */
 export type Packing =
   | { kind: 'packed'; step: number; microBatch: number; microBatches: number; tokens: number; sequences: PackedNeighbour[] }
   | { kind: 'held out'; valSize: number }
@@ -69,7 +69,7 @@ export interface InspectOptions {
 }
 
 /**
- * Looks at one record of a config's data sets.
+ * Inspects one record of a config's data sets.
  *
  * Throws what reading and tokenizing that record throws, and CONFIG_INVALID_VALUE where there is no such row; what is wrong with
  * other records only leaves its packing unknown.

@@ -4,7 +4,7 @@ import type { TextTokenizer } from '../data/tokenizer/tokenizer.js'
 /** A character takes at most four bytes, and so at most four tokens of a tokenizer of bytes. */
 const MOST_TOKENS_OF_A_CHARACTER = 4
 
-/** What each token adds to the text. Of tokens that make one character together, all but the last add nothing. */
+/** Text that each token adds. Where several tokens make one character, all but the last add nothing. */
 export function textsOf(tokenizer: Pick<TextTokenizer, 'decode'>, ids: Int32Array): string[] {
   const texts: string[] = []
   for (let start = 0; start < ids.length; ) {

@@ -12,7 +12,7 @@ export interface Storage<S extends string = string> {
   bytes: number
 }
 
-/** Where a tensor lies for as long as its plan is in use. */
+/** Place of a tensor for as long as its plan is in use. */
 export interface Placement<S extends string = string> {
   storage: S
   /** Bytes. */
@@ -46,9 +46,9 @@ export type CommonStorage = 'inputs' | 'activations'
 /** The memory of a program that is added to a plan. */
 export interface ProgramMemory<S extends string> {
   bounds: Bounds
-  /** Of the graph's activations, where that is known already. */
+  /** Memory plan of the graph's activations, where it is known already. */
   memory?: MemoryPlan
-  /** Where tensors lie that outlive a run: parameters, gradients, optimizer state, caches. */
+  /** Placement of tensors that outlive a run: parameters, gradients, optimizer state, caches. */
   place?: (tensor: Tensor) => Placement<S>
 }
 

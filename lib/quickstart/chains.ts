@@ -8,7 +8,7 @@ export interface ArithmeticChain {
   solution: string
   answer: string
   kind: 'addition' | 'subtraction' | 'word problem'
-  /** What makes a problem: chains with the same key are the same calculation. */
+  /** Identity of a problem: chains with the same key are the same calculation. */
   key: string
   [column: string]: unknown
 }
@@ -134,7 +134,7 @@ interface Calculation {
   width: number
 }
 
-/** Of a hundred columns so many have a slip. */
+/** Percentage of columns that have a slip. */
 const slipPercent = 12
 
 function solve(lines: string[], result: number, width: number): string {

@@ -1,6 +1,6 @@
 import { DataError } from '../errors.js'
 
-/** What is checked: any record with these texts. */
+/** A record to check: any with these texts. */
 interface CheckedChain {
   question: string
   solution: string

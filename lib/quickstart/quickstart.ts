@@ -13,7 +13,7 @@ import { byteLevelVocabulary, presets } from '../model/presets.js'
 import { openDevice } from '../native/device.js'
 import { type ArithmeticChain, defaultChains, generateChains, heldOutProblems } from './chains.js'
 
-/** Where the embedded default goes unless told otherwise. */
+/** Default folder of the quickstart. */
 export const quickstartFolder = 'limo-quickstart'
 
 /**

@@ -2,7 +2,7 @@
 
 namespace limo {
 
-// What limits a device's operations, as measured on the spot.
+// Measured ceilings of a device's operations.
 enum class Ceiling : int {
   kMultiplyAdd,      // floating-point operations a second in float32 multiply-adds
   kBf16MultiplyAdd,  // the same of bfloat16 numbers, summed in float32

@@ -110,7 +110,7 @@ function printReport({ outputDir, curated, page, stages }: CurateReport): void {
 
 const blocks = '▁▂▃▄▅▆▇█'
 
-/** What was kept and what was dropped by score and by length, a character for each column. */
+/** Histograms of kept and dropped rows by score and by length, a character for each column. */
 function printDistributions(stages: readonly StageSummary[]): void {
   const stage = stages.findLast(({ histograms }) => histograms.score.kept.counts.length > 0)
   console.log()

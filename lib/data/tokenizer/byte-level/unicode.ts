@@ -1,7 +1,7 @@
 /*
- * What Hugging Face's tokenizers takes for letters, numbers and white space. Its tables are compiled in and of other
- * Unicode versions than those of a Node, which change with every release: here they are fixed, so that ids do not depend on
- * the Node that made them. test/lib/data/unicode.test.ts holds every code point against that library.
+ * Letters, numbers and white space as Hugging Face's tokenizers classifies them. Its tables are compiled in and of other
+ * Unicode versions than those of a Node, which change with every release: here they are fixed, so that ids do not depend on the
+ * Node that made them. test/lib/data/unicode.test.ts holds every code point against that library.
  */
 
 /** Character classes of the pre-tokenization's patterns: `[\r\n]`, the rest of `\s`, `\p{L}`, `\p{N}`, and everything else. */
