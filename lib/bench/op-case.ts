@@ -62,7 +62,7 @@ export async function prepareCase(device: Device, type: ComputeType, opCase: OpC
   const bounds = { maxTokens: 0, maxSequences: 0 }
   let bytes = 0
   for (const [name, { shape }] of Object.entries(opCase.operands)) {
-    // Lasting, as a parameter is: it is written once and read by many runs.
+    // Persistent like a parameter: written once and read by many runs.
     const tensor = new Tensor({ name, kind: 'parameter', shape, dtype: dtypeOf(name) })
     tensors.set(name, tensor)
     offsets.set(tensor, bytes)

@@ -86,9 +86,9 @@ export interface OurSide {
   minMs: number
 }
 
-/** Runs are cut into this many rounds of ours and the peer's, at least. */
+/** Minimum number of rounds in which our runs and the peer's alternate. */
 const ROUNDS = 5
-/** A peer that is this slow is not asked for more than two runs. */
+/** Total time of a peer's runs from which it gets no more of them, once it has had two. */
 const PATIENCE_MS = 60_000
 /**
  * Memory that a peer may need, as a multiple of ours: PyTorch takes 2.1 times as much for step M and 1.5 times for step Q of 512

@@ -6,13 +6,13 @@ import { type Word, wordsWithPlaces } from './text.js'
 export interface DecontaminationOptions {
   /** Words of an n-gram. */
   ngram: number
-  /** Shared n-grams from which a row is contaminated. */
+  /** Number of shared n-grams from which a row counts as contaminated. */
   threshold: number
   /** Texts of a row that are searched. */
   fields: ('question' | 'solution')[]
 }
 
-/** The questions that a model will be scored on, as their n-grams. */
+/** An index of evaluation questions by their n-grams. */
 export class EvaluationIndex {
   /** Hash of an n-gram → the places where it is: texts and word numbers, two numbers each. */
   private readonly places = new Map<number, number[]>()
@@ -111,7 +111,9 @@ export class EvaluationIndex {
   }
 }
 
-/** Drops rows that share passages with the questions of evaluation sets. What is in memory are the n-grams of those. */
+/**
+ * Drops rows that share n-grams with the questions of evaluation sets. Only the evaluation questions' n-grams are in memory.
+ */
 export async function runDecontamination(
   { rows, out, signal }: StageContext,
   { threshold, fields }: DecontaminationOptions,

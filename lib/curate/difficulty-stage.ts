@@ -6,7 +6,7 @@ import { textKey } from './text.js'
 export interface DifficultyCriterion {
   /** Only attempts of this model; all models when absent. */
   model?: string | undefined
-  /** Number of attempts: the first ones recorded; all when absent. */
+  /** Number of attempts that count, the first ones recorded; all when absent. */
   attempts?: number | undefined
   min: number
   max: number

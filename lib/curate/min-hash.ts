@@ -27,7 +27,7 @@ export function shinglesOf(words: readonly string[], size: number): Set<number> 
   return shingles
 }
 
-/** One hash for each band, of the least values in it; `salt` keeps apart what must not be compared. */
+/** One hash for each band of minima; `salt` separates sets that must not be compared. */
 export function bandsOf(shingles: ReadonlySet<number>, salt: string): { partition: number; key: number }[] {
   const least = new Uint32Array(functions.length).fill(0xffffffff)
   for (const shingle of shingles) {

@@ -10,7 +10,7 @@ import { partitionKey, signatureOf, textKey, wordsOf } from './text.js'
 export interface PoolOptions {
   /** Whether near-duplicate problems are dropped too. */
   nearDuplicates: boolean
-  /** The Jaccard similarity from which two problems are near-duplicates. */
+  /** Threshold of the Jaccard similarity for near-duplicates. */
   similarity: number
   /** Words of a shingle. */
   shingleWords: number
@@ -22,12 +22,11 @@ const MOST_COMPARED = 32
 const MOST_KEPT = 8
 
 /**
- * Drops problems that are there twice: of rows with the same normalised question and chain the first is kept; of questions that
- * are near-duplicates (MinHash, then the true Jaccard similarity of their shingles, and the same numbers and symbols) the first. Rows that
- * bring another chain for the very same question stay: the selection takes the best of them.
+ * Deduplicates. Among rows with the same normalised question and chain the first is kept. Among near-duplicate questions
+ * (MinHash, then the exact Jaccard similarity of their shingles, and the same numbers and symbols) the first is kept. Rows with
+ * another chain for the very same question stay: the selection takes the best of them.
  *
- * Rows are numbered; the rows themselves and all keys are on disk. In memory is a few bits for each row, and a few dozen bytes for
- * each pair of duplicates.
+ * Rows and keys are on disk. Memory: a few bits per row, and a few dozen bytes per pair of duplicates.
  */
 export async function runPool(context: StageContext, options: PoolOptions): Promise<void> {
   const { rows, out, temporary } = context

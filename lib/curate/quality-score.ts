@@ -1,16 +1,16 @@
 import { defaultScales, defaultWeights, defaultWords, type QualityPart, qualityParts } from './quality-words.js'
 
 export interface QualityOptions {
-  /** Adding up to 1. */
+  /** Weights of the parts, which add up to 1. */
   weights: Record<QualityPart, number>
-  /** The value of each part at which it counts in full. */
+  /** Saturation: the value of each part at which it counts in full. */
   scales: Record<QualityPart, number>
   words: Record<Exclude<QualityPart, 'length'>, readonly string[]>
 }
 
 export const defaultQuality: QualityOptions = { weights: defaultWeights, scales: defaultScales, words: defaultWords }
 
-/** The score of a chain and what it is made of. */
+/** The score of a chain and its parts. */
 export interface QualityScore {
   /** From 0 to 1. */
   score: number

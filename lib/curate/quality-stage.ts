@@ -6,13 +6,13 @@ import { type QualityOptions, QualityScorer } from './quality-score.js'
 import type { StageContext, StageOutput } from './stage.js'
 
 export interface QualityStageOptions extends QualityOptions {
-  /** Whether the answer in the chain has to be the row's answer. */
+  /** Whether the chain's answer must equal the row's. */
   checkAnswer: boolean
   /** Action for chains without `\boxed{}`, where the row has an answer. */
   missingAnswer: 'keep' | 'drop'
   /** Action for chains whose answer the grader cannot compare with the row's: it may be the same in other words. */
   undecided: 'keep' | 'drop'
-  /** Chains below it are dropped. */
+  /** Chains with a lower score are dropped. */
   minScore: number
 }
 

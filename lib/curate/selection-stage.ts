@@ -14,14 +14,14 @@ import { Topics } from './topics.js'
 export interface SelectionOptions {
   /** Number of problems to take; all when absent. */
   count?: number | undefined
-  /** Over what the problems are spread: the same number of each topic and difficulty as far as there are so many. */
+  /** Stratification: equal numbers of problems from each topic and difficulty, as far as there are enough. */
   spread: ('topics' | 'difficulty')[]
   topics: number
-  /** Write the chains in five levels of quality, of so many problems; 0 for none. */
+  /** Number of problems per quality level, for the five files of levels; 0: no files. */
   levels: number
 }
 
-/** Texts that topics are fitted to. */
+/** Sample size for fitting topics. */
 const SAMPLE = 20_000
 
 /**
@@ -140,7 +140,7 @@ function difficultyOf({ curation }: CurateRow): string {
   return solved === undefined ? 'difficulty not known' : `solved ${solved.solved} of ${solved.attempts} times`
 }
 
-/** Fits topics to a sample of the problems, each as likely to be in it as any other. */
+/** Fits topics to a uniform sample of the problems. */
 async function fitTopics(store: RowStore, better: ReadonlyMap<number, number>, options: GroupOptions): Promise<Topics> {
   const random = new Random(options.seed, 18)
   const sample: string[] = []

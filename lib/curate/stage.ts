@@ -47,7 +47,7 @@ export interface StageSummary {
   facts: JsonObject
 }
 
-/** The rows that a stage reads, once. */
+/** The input rows of a stage, to be read once. */
 export type RowSource = () => AsyncIterable<CurateRow>
 
 export interface StageContext {

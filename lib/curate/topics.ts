@@ -2,7 +2,7 @@ import { Random } from '../random/random.js'
 import { hashWord } from './min-hash.js'
 import { wordsOf } from './text.js'
 
-/** Words are features by their hash: the number of features is fixed, whatever the texts. */
+/** Feature hashing: the number of features is fixed, whatever the texts. */
 const FEATURES = 1 << 16
 const ROUNDS = 12
 
@@ -32,7 +32,8 @@ export class Topics {
       for (const feature of new Set(list.map(featureOf))) documents[feature]! += 1
       for (const word of list) if (!names.has(featureOf(word))) names.set(featureOf(word), word)
     }
-    // A word of one text tells nothing of topics, and one of nearly all texts neither.
+    // Inverse document frequency: 0 for a word of a single text, which tells no topics apart, and near 0 for a word of nearly
+    // all texts.
     const idf = Float32Array.from(documents, (count) => (count < 2 ? 0 : Math.log(sample.length / count)))
     const vectors = words.map((list) => vectorOf(list, idf))
     let centres = vectors.length === 0 ? [] : firstCentres(vectors, topics, new Random(seed, 17))

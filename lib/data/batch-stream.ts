@@ -5,7 +5,7 @@ import { type PackedBatch, type PackOptions, packStep } from './packer.js'
 
 export interface BatchPlanOptions {
   examplesPerStep: number
-  /** May be a fraction. */
+  /** Number of epochs; may be a fraction. */
   numTrainEpochs: number
   /** Overrides `numTrainEpochs`. */
   maxSteps?: number | undefined
@@ -34,7 +34,7 @@ export interface BatchPlan {
   maxTokens: number
   /** No micro-batch of any step has more sequences than this, whatever the order. */
   maxSequences: number
-  /** Depends on n and the seed alone, so a resumed run replays nothing. */
+  /** The data of step n. It depends on n and the seed alone, so a resumed run replays nothing. */
   step(n: number): StepBatch
 }
 

@@ -64,7 +64,7 @@ class Check {
     this.options.onProblem(problem)
   }
 
-  /** A row that gave no example is one of those that training reads, and ends there. */
+  /** Reports a problem of a row. A row with an error counts toward `max_samples`, as it does in training. */
   private tellOfRow(problem: RowProblem): void {
     if (this.left <= 0) return
     if (problem.severity === 'error') this.left -= 1

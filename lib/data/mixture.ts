@@ -9,12 +9,14 @@ export type MixStrategy = 'concat' | 'interleave_under' | 'interleave_over'
 
 export interface MixOptions {
   strategy: MixStrategy
-  /** The chance of each data set to give the next example; without it they take turns. */
+  /** Probability of each data set to give the next example; round-robin when absent. */
   probabilities?: readonly number[] | undefined
   seed: number
 }
 
-/** A mixture is at most so many times as long as its data sets together: with more unequal chances it would not end. */
+/**
+ * Bound on a mixture, as a multiple of the length of its data sets together: with very unequal probabilities it would not end.
+ */
 const MOST_TIMES = 1000
 
 /** Streams of the random generator for the mixture, apart from the epochs' streams, which count from 0. */

@@ -129,7 +129,7 @@ function problemOf(error: unknown): Omit<RowProblem, 'after'> {
   return { severity: 'error', code: error.code, message: error.message, details: { ...error.details } }
 }
 
-/** 53 bits, what a double holds: two of a million different records share one with a chance of 1 in 20,000. */
+/** 53 bits, as a double holds: among a million different records the chance of a collision is 1 in 20,000. */
 function fingerprintOf(record: TrainingRecord): number {
   const content = record.kind === 'chat' ? record.turns : record.inputIds
   const digest = createHash('sha256').update(JSON.stringify(content)).digest()

@@ -7,7 +7,7 @@ import { type Parsed, parse } from './parse.js'
 import { withoutRemarks } from './remarks.js'
 import { choiceIn, isWords, withoutChoice, wordsIn } from './words.js'
 
-/** Longer answers are compared as they are written. */
+/** Longest answer that is parsed; longer ones are compared as text. */
 export const LONGEST_ANSWER = 2000
 
 /** Way in which two answers were compared; `structure` is lists, intervals, matrices, equations and inequalities. */

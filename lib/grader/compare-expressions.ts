@@ -22,7 +22,7 @@ import {
 } from './named-values.js'
 import { areSameSets, isSetOfNumbers, realSet } from './real-sets.js'
 
-/** Comparisons of parts, beyond which two answers are too much work: lists of 100 items each have 20,000 at most. */
+/** Budget of comparisons of parts for two answers: lists of 100 items each take 20,000 at most. */
 const MOST_COMPARISONS = 20_000
 
 /** Compares two answers as they were read: what kinds of answers they are decides how. */

@@ -2,7 +2,7 @@ import type { ValueComparison, Verdict } from './compare-values.js'
 import { call, type Expression, isWithin, numberOf, partsOf, type RelationNode, spelled } from './expression.js'
 import { substituted } from './named-values.js'
 
-/** Parts of an equation, beyond which nothing is put for its names. */
+/** Largest equation, in parts, that values are substituted into. */
 const MOST_PARTS = 100
 
 /** Two equations are the same where one is a multiple of the other, or where what one says a name is solves the other. */

@@ -91,7 +91,7 @@ const decorations = wordsIn(
 
 export type NamedToken =
   | { kind: 'sign' | 'function' | 'name' | 'structure'; text: string }
-  /** Nothing: what follows stands for itself. */
+  /** Has no meaning: the argument counts as if the command were not there. */
   | { kind: 'decoration'; text: string }
 
 /**

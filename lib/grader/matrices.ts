@@ -1,6 +1,6 @@
 import { call, type Expression, isCall, isWithin, type MatrixNode, withParts } from './expression.js'
 
-/** Products of matrices grow with every factor: larger ones are not written out. */
+/** Largest product of matrices that is expanded: products grow with every factor. */
 const MOST_PARTS = 4000
 
 /** An expression with sums, products and multiples of matrices computed, so far as their sizes allow. */

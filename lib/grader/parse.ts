@@ -85,7 +85,7 @@ class Parser implements StructureParser, BracketParser {
     return operators.length === 0 ? sides[0]! : { kind: 'relation', operators, sides }
   }
 
-  /** Everything that binds at least as strongly as `least`. */
+  /** Parses an expression whose operators bind at least as strongly as `least`. */
   value(least: number): Expression {
     return this.reader.nested(() => {
       let left = this.prefixed()

@@ -3,7 +3,7 @@ import type { Token } from './tokens.js'
 /** An answer that is none of what the parser knows; it is then compared as text. */
 export class ParseFailure extends Error {}
 
-/** Brackets within brackets, and signs before signs: deeper ones are no answer, and would use up the stack. */
+/** Deepest nesting of brackets and signs: deeper ones are no answer and would overflow the stack. */
 const DEEPEST = 60
 
 /** The tokens of an answer, one after the other. */

@@ -22,7 +22,7 @@ const LONGEST_REPEATING = 60
 const opening = new Set(['(', '[', '\\{'])
 const closing = new Set([')', ']', '\\}'])
 
-/** More tokens than an answer has. */
+/** Most tokens of an answer. */
 const MOST_TOKENS = 1000
 
 const pattern =

@@ -7,7 +7,7 @@ import type { Tensor } from './tensor.js'
 /** The gradients of one walk backward. */
 class BackwardContext implements GradientContext {
   private readonly gradients = new Map<Tensor, Tensor>()
-  /** Gradients of tensors that have views: one tensor, into which the views' gradients are written. */
+  /** Gradients of tensors that have views: one dense tensor, into whose columns the views' gradients are written. */
   private readonly baseGradients = new Map<Tensor, Tensor>()
   private readonly writtenViews = new Map<Tensor, Tensor[]>()
 
@@ -80,7 +80,7 @@ class BackwardContext implements GradientContext {
     else this.place(tensor, gradient)
   }
 
-  /** Makes `gradient` that of `tensor`. The gradient of a view has to lie in that of its base, which is where its base looks for it. */
+  /** Sets the gradient of `tensor`. The gradient of a view must be a view of its base's gradient: the base reads it there. */
   private place(tensor: Tensor, gradient: Tensor): void {
     const isInPlace =
       gradient.base && gradient.base === this.baseGradients.get(tensor.base!) && gradient.columnOffset === tensor.columnOffset

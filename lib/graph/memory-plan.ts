@@ -83,7 +83,7 @@ export function planMemory(graph: Graph, bounds: Bounds, backend: BackendName = 
   }
 }
 
-/** The storage that holds a tensor once memory has been taken over, and the tensor's first column in it. */
+/** Follows aliases to the buffer that a tensor lies in, and its first column there. */
 function locate(tensor: Tensor, aliases: Map<Tensor, Tensor>): { storage: Tensor; column: number } {
   let storage = tensor.storage
   let column = tensor.columnOffset
@@ -133,7 +133,7 @@ function findAliases(graph: Graph): Map<Tensor, Tensor> {
   // it have different lifetimes.
   const taken = new Map<Tensor, 'whole' | 'part'>()
 
-  /** The memory that the storage of `written` may take over from `source`, if it is the last to read it. */
+  /** The memory of `source` that `written` may reuse, if this node is the last to read `source`. */
   const memoryToTake = (written: Tensor, source: Tensor, index: number): Tensor | undefined => {
     if (written.kind !== 'activation' || source.kind !== 'activation' || written.dtype !== source.dtype) return undefined
     const target = written.storage
@@ -146,7 +146,7 @@ function findAliases(graph: Graph): Map<Tensor, Tensor> {
       return undefined
     const usesOfSource = uses.get(source.storage)!
     if (written.base) {
-      // A view takes over a view only together with its siblings, so the bases must match column by column.
+      // A view reuses a view only together with its siblings, so the bases must match column by column.
       const sameLayout =
         source.base && written.columnOffset === source.columnOffset && String(target.shape) === String(source.storage.shape)
       return sameLayout && usesOfSource.at(-1)!.index === index && !taken.has(source.storage) ? source.storage : undefined

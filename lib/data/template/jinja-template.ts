@@ -64,7 +64,10 @@ function formatFixedDate(format: string): string {
   })
 }
 
-/** The library lets no variable take the name of a function of its own; a template may. Trimming takes the line break. */
+/**
+ * Overrides the library's own functions by assignments in the template: a variable that is passed in may not have a function's
+ * name. Templates are parsed with trim_blocks, which removes the line break.
+ */
 const withOwnFunctions = (source: string) => `{% set range = limo_range %}{% set strftime_now = limo_strftime_now %}\n${source}`
 
 /** Throws TEMPLATE_FAILED for a template that does not parse. */
