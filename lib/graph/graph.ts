@@ -1,6 +1,7 @@
 import { NativeError } from '../errors.js'
 import type { ComputeDtype, Dtype } from '../native/addon-types.js'
 import type { AttributeValue, Node, OpDefinition, OperandRule } from './op.js'
+import type { Queue } from './schedule.js'
 import { type Dimension, isDynamic, shapeText, Tensor } from './tensor.js'
 
 export type { AttributeValue, Node } from './op.js'
@@ -102,7 +103,12 @@ export class Graph {
    *
    * @throws NativeError PROGRAM_INVALID naming the operation, the operand and both shapes
    */
-  append(op: OpDefinition, operands: Record<string, Tensor | undefined>, attributes: Record<string, AttributeValue> = {}): Node {
+  append(
+    op: OpDefinition,
+    operands: Record<string, Tensor | undefined>,
+    attributes: Record<string, AttributeValue> = {},
+    { queue = 'compute', after = [] }: { queue?: Queue; after?: readonly Node[] } = {},
+  ): Node {
     const present: Record<string, Tensor> = {}
     const sizes = new Map<string, Dimension>()
     for (const [name, rule] of Object.entries(op.operands)) {
@@ -128,7 +134,7 @@ export class Graph {
           attribute: name,
         })
     }
-    const node: Node = { op, operands: present, attributes, layer: this.layerNow, phase: this.phase }
+    const node: Node = { op, operands: present, attributes, layer: this.layerNow, phase: this.phase, queue, after }
     this.nodes.push(node)
     if (op.gradient && readTensors(node).some((tensor) => this.isTrained(tensor)))
       for (const tensor of writtenTensors(node)) this.trained.add(tensor.storage)

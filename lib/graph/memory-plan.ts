@@ -1,5 +1,6 @@
 import type { BackendName } from '../config/device-name.js'
 import { type Graph, type Node, readTensors, writtenTensors } from './graph.js'
+import { spansOf } from './schedule.js'
 import { dimensionSize, dtypeBytes, Tensor } from './tensor.js'
 import { workingMemoryOf } from './working-memory.js'
 
@@ -56,15 +57,18 @@ export function planMemory(graph: Graph, bounds: Bounds, backend: BackendName = 
   const aliases = findAliases(graph)
   const working = new Map<Node, Record<string, Tensor>>()
   const blocks = new Map<Tensor, Block>()
+  const spans = spansOf(graph.nodes)
   graph.nodes.forEach((node, index) => {
+    const span = spans[index]!
     for (const tensor of [...readTensors(node), ...writtenTensors(node)]) {
       if (tensor.kind !== 'activation' && tensor.kind !== 'output') continue
       const owner = locate(tensor, aliases).storage
       const block = blocks.get(owner)
       // Outputs are read after the run.
-      const last = tensor.kind === 'output' ? graph.nodes.length : index
-      if (block) block.last = Math.max(block.last, last)
-      else blocks.set(owner, { tensor: owner, bytes: aligned(tensorBytes(owner, bounds)), first: index, last, offset: 0 })
+      const { first } = span
+      const last = tensor.kind === 'output' ? graph.nodes.length : span.last
+      if (block) Object.assign(block, { first: Math.min(block.first, first), last: Math.max(block.last, last) })
+      else blocks.set(owner, { tensor: owner, bytes: aligned(tensorBytes(owner, bounds)), first, last, offset: 0 })
     }
   })
   graph.nodes.forEach((node, index) => {
@@ -136,6 +140,8 @@ function findAliases(graph: Graph): Map<Tensor, Tensor> {
   /** The memory of `source` that `written` may reuse, if this node is the last to read `source`. */
   const memoryToTake = (written: Tensor, source: Tensor, index: number): Tensor | undefined => {
     if (written.kind !== 'activation' || source.kind !== 'activation' || written.dtype !== source.dtype) return undefined
+    const isComputed = ({ index }: Use) => graph.nodes[index]!.queue === 'compute'
+    if (![written, source].every(({ storage }) => uses.get(storage)!.every(isComputed))) return undefined
     const target = written.storage
     if (
       taken.get(source.storage) === 'whole' ||

@@ -1,5 +1,6 @@
 import type { BackendName } from '../config/device-name.js'
 import type { ComputeDtype, Dtype } from '../native/addon-types.js'
+import type { Queue } from './schedule.js'
 import type { Tensor } from './tensor.js'
 
 /** A number, or the name of a scalar that each run gives. */
@@ -13,6 +14,9 @@ export interface Node {
   /** The layer of the model it belongs to, if any: the unit of recomputation. */
   layer: number | undefined
   phase: 'forward' | 'recompute' | 'backward'
+  queue: Queue
+  /** Earlier nodes of other queues that it waits for. */
+  after: readonly Node[]
 }
 
 /** The context of a gradient rule. Gradients of activations are written once; gradients of parameters are accumulated. */
@@ -49,6 +53,8 @@ export interface OperandRule {
   /** Without one the graph's: such operands of a call are all float32 or all bfloat16. */
   dtype?: Dtype
   optional?: true
+  /** Integers that an operation may have written: others are known to the host, and no operation writes them. */
+  onDevice?: true
 }
 
 /** Working memory that one backend needs for an operation, beside its operands. */

@@ -26,6 +26,7 @@ export function describeProgram(graph: Graph, options: ProgramOptions): ProgramD
     const { offset, rowStride } = options.memory.place(tensor)
     return { arena: options.activationArena, offset, dtype: tensor.dtype, shape, ...(shape.length === 2 ? { rowStride } : {}) }
   }
+  const numbers = new Map(graph.nodes.map((node, index) => [node, index]))
   const describeNode = (node: Node): OpDescription => ({
     op: node.op.name,
     operands: Object.fromEntries(
@@ -35,6 +36,8 @@ export function describeProgram(graph: Graph, options: ProgramOptions): ProgramD
       ]),
     ),
     attributes: { ...node.attributes },
+    ...(node.queue !== 'compute' && { queue: node.queue }),
+    ...(node.after.length > 0 && { after: node.after.map((awaited) => numbers.get(awaited)!) }),
   })
   const named = (tensors: Tensor[]) => Object.fromEntries(tensors.map((tensor) => [tensor.name, describe(tensor)]))
   return {
@@ -62,8 +65,10 @@ export function programText(
     const attributes = Object.entries(node.attributes).map(
       ([name, value]) => `${name}=${typeof value === 'number' ? value : `$${value.scalar}`}`,
     )
+    const waits = op.after ? [`after ${op.after.join(', ')}`] : []
+    const queue = op.queue ? ` ${op.queue}` : ''
     const layer = node.layer === undefined ? '' : ` layer ${node.layer}`
-    return `${String(index).padStart(4)} ${node.phase}${layer}  ${node.op.name}  ${[...operands, ...attributes].join('  ')}`
+    return `${String(index).padStart(4)} ${node.phase}${layer}${queue}  ${node.op.name}  ${[...operands, ...attributes, ...waits].join('  ')}`
   })
   return `${lines.join('\n')}\n`
 }

@@ -14,7 +14,7 @@ export const SEQUENCE_BOUNDS = -2
 /** First dimension of a tensor that each run decides: the sequences at hand. */
 export const SEQUENCES = -3
 
-/** A view inside an arena: one or two dimensions, the last one contiguous. */
+/** A view inside an arena: one to three dimensions, the last one contiguous; three are dense. */
 export interface TensorDescription {
   /** Index into the arenas given to `compile`. */
   arena: number
@@ -32,6 +32,10 @@ export interface OpDescription {
   operands: Record<string, TensorDescription>
   /** A number, or the name of a scalar that each run gives. */
   attributes: Record<string, number | { scalar: string }>
+  /** `compute` when absent; the others take operations that only move memory. */
+  queue?: 'compute' | 'copy' | 'communication'
+  /** Numbers of earlier operations that it waits for; those of its own queue come before it anyway. */
+  after?: number[]
 }
 
 /** A flat list of operations on tensors at known places: what TypeScript compiles and native code runs. */
@@ -64,8 +68,11 @@ export interface NativeProgram {
   run(request: RunRequest): { promise: Promise<Record<string, Float32Array>>; cancel(): void }
 }
 
+/** `pinned-host`: memory of the host that the device copies to and from while both go on; on the CPU there is no difference. */
+export type MemoryKind = 'device' | 'pinned-host'
+
 export interface NativeDevice {
-  allocate(bytes: number): NativeArena
+  allocate(bytes: number, memory?: MemoryKind): NativeArena
   compile(program: ProgramDescription, arenas: NativeArena[]): NativeProgram
   close(): Promise<void>
   measureMultiplyAddRate(small: boolean): Promise<number>
@@ -102,7 +109,7 @@ export interface Addon {
   /** The contract of every operation, as its header in native/ops states it. */
   describeOps(): {
     name: string
-    operands: { name: string; access: string; shape: string; dtype?: string; optional?: true }[]
+    operands: { name: string; access: string; shape: string; dtype?: string; optional?: true; onDevice?: true }[]
     attributes: string[]
     workingMemory: { name: string; backend: string; access: string; shape: string; dtype?: string; only?: string }[]
   }[]

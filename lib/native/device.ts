@@ -4,6 +4,7 @@ import { type ErrorCode, errorCodes, LimoError, NativeError } from '../errors.js
 import type {
   ComputeDtype,
   Dtype,
+  MemoryKind,
   NativeArena,
   NativeDevice,
   NativeProgram,
@@ -167,17 +168,20 @@ export class Device {
   }
 
   /** @throws NativeError OUT_OF_MEMORY, DEVICE_CLOSED */
-  allocate(bytes: number): Arena {
+  allocate(bytes: number, { memory = 'device' }: { memory?: MemoryKind } = {}): Arena {
     if (bytes > Number.MAX_SAFE_INTEGER)
       throw new NativeError('OUT_OF_MEMORY', `cannot allocate an arena of ${bytes} bytes`, { bytes })
     return new Arena(
-      guarded(() => this.native.allocate(bytes)),
+      guarded(() => this.native.allocate(bytes, memory)),
       bytes,
     )
   }
 
   /**
-   * Checks a program against its arenas: arity, dtypes, shapes, and that every tensor lies inside its arena.
+   * Checks a program against its arenas: arity, dtypes, shapes, that every tensor lies inside its arena, the limits of the device's
+   * kernels, and that operations of different queues which may run at the same time touch no memory together. Arenas may be those of
+   * other devices: memory of the host is for all operations of the CPU, all else for those that only move memory. While a program runs,
+   * other devices wait for the arenas that it writes to.
    *
    * @throws NativeError PROGRAM_INVALID naming the operation and the operand
    */

@@ -3,14 +3,23 @@ import type { Graph } from '../graph/graph.js'
 import { aligned, type Bounds, type MemoryPlan, planMemory, tensorBytes } from '../graph/memory-plan.js'
 import { describeProgram, programText } from '../graph/program.js'
 import type { Tensor } from '../graph/tensor.js'
-import type { ProgramDescription } from '../native/addon-types.js'
+import type { MemoryKind, ProgramDescription } from '../native/addon-types.js'
 import { type Backend, backendOf } from '../native/backend.js'
 
 /** A piece of a device's memory, allocated as one. */
-export interface Storage<S extends string = string> {
+export interface Storage<S extends string = string> extends StoragePlace {
   name: S
   bytes: number
 }
+
+/** The device that has a storage, by its number among those of the plan, the first when absent, and the kind of its memory. */
+export interface StoragePlace {
+  device?: number
+  memory?: MemoryKind
+}
+
+/** Bytes, and where they are if that is not memory of the first device. */
+export type StorageSize = number | (StoragePlace & { bytes: number })
 
 /** Place of a tensor for as long as its plan is in use. */
 export interface Placement<S extends string = string> {
@@ -20,6 +29,8 @@ export interface Placement<S extends string = string> {
 }
 
 export interface PlannedProgram {
+  /** The number of the device that runs it. */
+  device: number
   /** Numbers the storages in the order of the plan. */
   description: ProgramDescription
   text: string
@@ -27,15 +38,18 @@ export interface PlannedProgram {
 
 /** Programs and their memory: everything that is known before anything is allocated, on a machine that need not have the device. */
 export interface Plan<S extends string = string, P extends string = string> {
-  /** The kind of device that can run it. */
-  backend: BackendName
+  /** The kind of each device that it is for. */
+  backends: readonly BackendName[]
   storages: readonly Storage<S>[]
   programs: Readonly<Record<P, PlannedProgram>>
   /** Values that are written once, before the first run. */
   constants: readonly { storage: S; offset: number; values: Float32Array }[]
-  /** Bytes of each storage; `scratch` is the working memory of the device. */
+  /** Bytes of each storage; `scratch` is the working memory of the devices. */
   bytes: Readonly<Record<S | 'scratch', number>>
+  /** Bytes of memory of the devices, their working memory among it. */
   totalBytes: number
+  /** Bytes of pinned memory of the host besides. */
+  pinnedBytes: number
   /** Advice for whoever has not the memory for it: whole sentences. */
   remedy?: string
 }
@@ -50,6 +64,8 @@ export interface ProgramMemory<S extends string> {
   memory?: MemoryPlan
   /** Placement of tensors that outlive a run: parameters, gradients, optimizer state, caches. */
   place?: (tensor: Tensor) => Placement<S>
+  /** The number of the device that runs it; the first when absent. */
+  device?: number
 }
 
 /** The device that a plan is for. */
@@ -74,44 +90,61 @@ const nowhere = (tensor: Tensor): never => {
  *   .build()
  */
 export class PlanBuilder<S extends string, P extends string> {
-  private readonly backend: Backend
-  private readonly programs = new Map<P, { graph: Graph; memory: MemoryPlan; place: (tensor: Tensor) => Placement<S> }>()
+  private readonly backends: readonly Backend[]
+  private readonly devices: readonly PlanDevice[]
+  private readonly programs = new Map<
+    P,
+    { graph: Graph; memory: MemoryPlan; place: (tensor: Tensor) => Placement<S>; device: number }
+  >()
 
-  /** `sizes`: bytes of each storage, in the order in which programs number them; `inputs` and `activations` come after them. */
+  /**
+   * `sizes`: each storage, in the order in which programs number them; `inputs` and `activations`, of the first device, come after them.
+   * `devices`: one, or several by their numbers.
+   */
   constructor(
-    private readonly sizes: Readonly<Record<S, number>>,
-    private readonly device: PlanDevice,
+    private readonly sizes: Readonly<Record<S, StorageSize>>,
+    devices: PlanDevice | readonly PlanDevice[],
   ) {
-    this.backend = backendOf(device.device ?? 'cpu')
+    this.devices = [devices].flat()
+    this.backends = this.devices.map(({ device }) => backendOf(device ?? 'cpu'))
   }
 
-  add(name: P, graph: Graph, { bounds, memory, place = nowhere }: ProgramMemory<S>): this {
-    const planned = memory ?? planMemory(graph, bounds, this.backend.name)
-    this.programs.set(name, { graph, memory: planned, place })
+  add(name: P, graph: Graph, { bounds, memory, place = nowhere, device = 0 }: ProgramMemory<S>): this {
+    const planned = memory ?? planMemory(graph, bounds, this.backends[device]!.name)
+    this.programs.set(name, { graph, memory: planned, place, device })
     return this
   }
 
   /** Bytes of each storage and of the working memory of the device, and in all; in a fraction of the time that `build` takes. */
-  measure(): Pick<Plan<S | CommonStorage, P>, 'bytes' | 'totalBytes'> {
+  measure(): Pick<Plan<S | CommonStorage, P>, 'bytes' | 'totalBytes' | 'pinnedBytes'> {
     const constantBytes = this.layOutConstants().bytes
     const bytes = {
-      ...this.sizes,
+      ...Object.fromEntries(this.storages().map(({ name, bytes }) => [name, bytes])),
       inputs: constantBytes,
       activations: 0,
-      scratch: this.backend.scratchBytes(this.device.threads),
+      scratch: this.devices.reduce((sum, { threads }, i) => sum + this.backends[i]!.scratchBytes(threads), 0),
     } as Record<S | CommonStorage | 'scratch', number>
     for (const { graph, memory } of this.programs.values()) {
       bytes.inputs = Math.max(bytes.inputs, layOutInputs(graph, memory.bounds, constantBytes).end)
       bytes.activations = Math.max(bytes.activations, memory.bytes)
     }
-    return { bytes, totalBytes: Object.values<number>(bytes).reduce((sum, size) => sum + size, 0) }
+    const pinned = this.storages().filter(({ memory }) => memory === 'pinned-host')
+    const pinnedBytes = pinned.reduce((sum, storage) => sum + storage.bytes, 0)
+    return { bytes, totalBytes: Object.values<number>(bytes).reduce((sum, size) => sum + size, 0) - pinnedBytes, pinnedBytes }
+  }
+
+  /** The storages that were given, in their order. */
+  private storages(): Storage<S>[] {
+    return (Object.entries(this.sizes) as [S, StorageSize][]).map(([name, size]) =>
+      typeof size === 'number' ? { name, bytes: size } : { name, ...size },
+    )
   }
 
   build(): Plan<S | CommonStorage, P> {
     const names = [...(Object.keys(this.sizes) as S[]), 'inputs', 'activations'] as const
     const { constants, bytes: constantBytes } = this.layOutConstants()
     const programs = {} as Record<P, PlannedProgram>
-    for (const [name, { graph, memory, place }] of this.programs) {
+    for (const [name, { graph, memory, place, device }] of this.programs) {
       const { offsets } = layOutInputs(graph, memory.bounds, constantBytes)
       const placeTensor = (tensor: Tensor): Placement<S | CommonStorage> => {
         if (tensor.kind === 'input') return { storage: 'inputs', offset: offsets.get(tensor)! }
@@ -126,15 +159,16 @@ export class PlanBuilder<S extends string, P extends string> {
           return { arena: names.indexOf(storage), offset }
         },
       })
-      programs[name] = { description, text: programText(graph, description, { memory, arenaNames: names }) }
+      programs[name] = { device, description, text: programText(graph, description, { memory, arenaNames: names }) }
     }
-    const { bytes, totalBytes } = this.measure()
+    const { bytes, ...sums } = this.measure()
     return {
-      backend: this.backend.name,
-      storages: names.map((name) => ({ name, bytes: bytes[name] })),
+      backends: this.backends.map(({ name }) => name),
+      storages: [...this.storages(), ...(['inputs', 'activations'] as const).map((name) => ({ name, bytes: bytes[name] }))],
       programs,
       constants: [...constants.values()].map((constant) => ({ storage: 'inputs', ...constant })),
-      ...{ bytes, totalBytes },
+      bytes,
+      ...sums,
     }
   }
 

@@ -1,18 +1,19 @@
+import type { BackendName } from '../config/device-name.js'
 import { NativeError } from '../errors.js'
 import { formatBytes } from '../format-bytes.js'
+import type { ProgramDescription } from '../native/addon-types.js'
 import { backendOf } from '../native/backend.js'
 import type { Arena, CompiledProgram, Device, RunOptions } from '../native/device.js'
 import type { Plan } from './plan.js'
 
 /** The parts of a plan that a session is made of. */
 export type SessionPlan<S extends string, P extends string> = Pick<Plan<S, P>, 'storages' | 'constants'> & {
-  programs: Readonly<Record<P, Pick<Plan['programs'][string], 'description'>>>
-} & Partial<Pick<Plan<S, P>, 'backend' | 'totalBytes' | 'remedy'>>
+  programs: Readonly<Record<P, { description: ProgramDescription; device?: number }>>
+} & Partial<Pick<Plan<S, P>, 'backends' | 'totalBytes' | 'remedy'>>
 
-/** A plan on a device: its storages are allocated, its constants written, its programs compiled. */
+/** A plan on devices: its storages are allocated, its constants written, its programs compiled. */
 export class Session<S extends string, P extends string> {
   private constructor(
-    readonly device: Device,
     /** The memory of each storage. */
     readonly arenas: Readonly<Record<S, Arena>>,
     private readonly programs: ReadonlyMap<P, CompiledProgram>,
@@ -26,21 +27,21 @@ export class Session<S extends string, P extends string> {
    */
   static async open<S extends string, P extends string>(
     plan: SessionPlan<S, P>,
-    device: Device,
+    devices: Device | readonly Device[],
     given: Partial<Record<S, Arena>> = {},
   ): Promise<Session<S, P>> {
-    const { name } = backendOf(device.name)
-    if (plan.backend !== undefined && plan.backend !== name)
-      throw new NativeError(
-        'PROGRAM_INVALID',
-        `expected a plan for ${name} on ${device.name} but it was made for ${plan.backend}`,
-      )
-    const arenas = plan.storages.map((storage) => given[storage.name] ?? allocate(device, plan, storage))
+    const opened = [devices].flat() as Device[]
+    checkDevices(plan.backends, opened)
+    const deviceOf = (number = 0) => opened[number]!
+    const arenas = plan.storages.map((storage) => given[storage.name] ?? allocate(deviceOf(storage.device), plan, storage))
     const byName = Object.fromEntries(plan.storages.map((storage, index) => [storage.name, arenas[index]!])) as Record<S, Arena>
-    const names = Object.keys(plan.programs) as P[]
-    const programs = new Map(names.map((name) => [name, device.compile(plan.programs[name].description, arenas)]))
+    const programs = new Map<P, CompiledProgram>()
+    for (const name of Object.keys(plan.programs) as P[]) {
+      const { description, device } = plan.programs[name]
+      programs.set(name, deviceOf(device).compile(description, arenas))
+    }
     for (const { storage, offset, values } of plan.constants) await byName[storage].write(offset, values)
-    return new Session(device, byName, programs)
+    return new Session(byName, programs)
   }
 
   /** Runs a program; resolves to its outputs. Runs of one device queue behind each other. */
@@ -49,13 +50,25 @@ export class Session<S extends string, P extends string> {
   }
 }
 
+function checkDevices(backends: readonly BackendName[] | undefined, devices: readonly Device[]): void {
+  if (backends === undefined) return
+  if (backends.length !== devices.length)
+    throw new NativeError('PROGRAM_INVALID', `expected ${backends.length} devices for the plan but received ${devices.length}`)
+  for (const [i, { name }] of devices.entries())
+    if (backendOf(name).name !== backends[i])
+      throw new NativeError(
+        'PROGRAM_INVALID',
+        `expected a plan for ${backendOf(name).name} on ${name} but it was made for ${backends[i]}`,
+      )
+}
+
 function allocate<S extends string, P extends string>(
   device: Device,
   plan: SessionPlan<S, P>,
-  { name, bytes }: SessionPlan<S, P>['storages'][number],
+  { name, bytes, memory }: SessionPlan<S, P>['storages'][number],
 ): Arena {
   try {
-    return device.allocate(bytes)
+    return device.allocate(bytes, { ...(memory && { memory }) })
   } catch (error) {
     if (!(error instanceof NativeError) || error.code !== 'OUT_OF_MEMORY' || plan.totalBytes === undefined) throw error
     const { totalBytes, remedy } = plan

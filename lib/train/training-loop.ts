@@ -123,7 +123,7 @@ export class TrainingLoop {
   private peakBytes(): number {
     const { step, run } = this.context
     // A plan is allocated as it is, before the first step.
-    return step.plan.backend === 'cuda' ? step.plan.totalBytes + run.generationBytes : process.resourceUsage().maxRSS * 1024
+    return step.plan.backends[0] === 'cuda' ? step.plan.totalBytes + run.generationBytes : process.resourceUsage().maxRSS * 1024
   }
 
   private async trainOn(batch: StepBatch): Promise<{ loss: number; gradNorm: number; learningRate: number }> {

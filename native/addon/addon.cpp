@@ -26,9 +26,11 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
   static Napi::Function Define(Napi::Env env) { return DefineClass(env, "Program", {InstanceMethod("run", &ProgramObject::Run)}); }
   explicit ProgramObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramObject>(info) { expect_call_of_addon(info); }
 
-  void adopt(std::shared_ptr<Device> device, std::shared_ptr<Program> program) {
+  // `owners`: the devices of the program's arenas, which must outlive them.
+  void adopt(std::shared_ptr<Device> device, std::shared_ptr<Program> program, std::vector<std::shared_ptr<Device>> owners) {
     device_ = std::move(device);
     program_ = std::move(program);
+    owners_ = std::move(owners);
   }
 
  private:
@@ -57,6 +59,7 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
     });
   }
 
+  std::vector<std::shared_ptr<Device>> owners_;
   std::shared_ptr<Device> device_;
   std::shared_ptr<Program> program_;
 };
@@ -120,7 +123,8 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
 
   Napi::Value Allocate(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-      auto arena = device_->allocate(static_cast<size_t>(read_size(info[0], "bytes")));
+      const MemoryKind kind = read_memory_kind(info[1]);
+      auto arena = device_->allocate(static_cast<size_t>(read_size(info[0], "bytes")), kind);
       auto object = info.Env().GetInstanceData<Classes>()->arena.New({own_call(info.Env())});
       ArenaObject::Unwrap(object)->adopt(info.Env(), device_, std::move(arena));
       return object;
@@ -134,19 +138,19 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
       if (!info[1].IsArray()) throw Error(ErrorCode::kProgramInvalid, "expected an array of arenas");
       const auto objects = info[1].As<Napi::Array>();
       std::vector<std::shared_ptr<Arena>> arenas;
+      std::vector<std::shared_ptr<Device>> owners;
       for (uint32_t i = 0; i < objects.Length(); ++i) {
         const Napi::Value value = objects.Get(i);
         if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kArenaTag))
           throw Error(ErrorCode::kProgramInvalid, "expected an arena at index " + std::to_string(i));
         const ArenaObject* arena = ArenaObject::Unwrap(value.As<Napi::Object>());
-        if (arena->device() != device_.get())
-          throw Error(ErrorCode::kProgramInvalid, "expected arenas of this device but arena " + std::to_string(i) + " is another's");
         arenas.push_back(arena->arena());
+        if (std::find(owners.begin(), owners.end(), arena->device()) == owners.end()) owners.push_back(arena->device());
       }
       auto program = std::make_shared<Program>(read_program_description(info[0]), std::move(arenas), device_->backend());
-      device_->check(*program);
+      device_->check_program(*program);
       auto object = classes->program.New({own_call(info.Env())});
-      ProgramObject::Unwrap(object)->adopt(device_, std::move(program));
+      ProgramObject::Unwrap(object)->adopt(device_, std::move(program), std::move(owners));
       return object;
     });
   }
@@ -216,6 +220,7 @@ Napi::Value DescribeOps(const Napi::CallbackInfo& info) {
       operand.Set("shape", each.shape);
       if (each.element != ElementType::kCompute)
         operand.Set("dtype", each.element == ElementType::kF32 ? "f32" : each.element == ElementType::kBF16 ? "bf16" : "i32");
+      if (each.element == ElementType::kDeviceI32) operand.Set("onDevice", true);
       if (each.working) {
         operand.Set("backend", backend_name(each.working->backend));
         if (each.working->only_bf16) operand.Set("only", "bf16");

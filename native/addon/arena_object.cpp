@@ -18,6 +18,7 @@ Napi::Value ArenaObject::Write(const Napi::CallbackInfo& info) {
     // A copy: the caller's buffer may be changed or detached before the device comes to it.
     std::vector<char> bytes(given.begin(), given.end());
     return run_on_device(info.Env(), *device_, {info.This().As<Napi::Object>(), {}}, [arena = arena_, offset, bytes = std::move(bytes)]() -> Settle {
+      const auto lock = arena->lock_to_write();
       arena->write(offset, bytes.data(), bytes.size());
       return [](Napi::Env env, const Napi::Object&) { return env.Undefined(); };
     });
@@ -32,6 +33,7 @@ Napi::Value ArenaObject::Read(const Napi::CallbackInfo& info) {
     arena_->check_range(offset, length);
     auto work = [arena = arena_, offset, length]() -> Settle {
       auto bytes = std::make_shared<std::vector<char>>(length);
+      const auto lock = arena->lock_to_read();
       arena->read(offset, bytes->data(), length);
       return [bytes](Napi::Env env, const Napi::Object& object) -> Napi::Value {
         const auto target = object.As<Napi::TypedArray>();
@@ -63,6 +65,7 @@ Napi::Value ArenaObject::Load(const Napi::CallbackInfo& info) {
     if (range.elements > arena_->bytes() / bytes) throw Error(ErrorCode::kInputInvalid, "expected no more numbers than fit in the arena");
     arena_->check_range(offset, range.elements * bytes);
     return run_on_device(info.Env(), *device_, {info.This().As<Napi::Object>(), {}}, [arena = arena_, offset, range]() -> Settle {
+      const auto lock = arena->lock_to_write();
       arena->load(offset, range);
       return [](Napi::Env env, const Napi::Object&) { return env.Undefined(); };
     });

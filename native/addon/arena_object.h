@@ -35,7 +35,7 @@ class ArenaObject : public Napi::ObjectWrap<ArenaObject> {
     if (arena_) Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(arena_->bytes()));
   }
   const std::shared_ptr<Arena>& arena() const { return arena_; }
-  const Device* device() const { return device_.get(); }
+  const std::shared_ptr<Device>& device() const { return device_; }
 
  private:
   Napi::Value Write(const Napi::CallbackInfo& info);

@@ -74,6 +74,27 @@ std::vector<AttributeDescription> read_attributes(const Napi::Value& value, cons
   return attributes;
 }
 
+Queue read_queue(const Napi::Value& value, const std::string& place) {
+  if (value.IsUndefined()) return Queue::kCompute;
+  const std::string name = read_string(value, place);
+  if (name == "compute") return Queue::kCompute;
+  if (name == "copy") return Queue::kCopy;
+  if (name == "communication") return Queue::kCommunication;
+  invalid("expected compute, copy or communication for " + place + " but received \"" + name + "\"");
+}
+
+std::vector<size_t> read_after(const Napi::Value& value, const std::string& place) {
+  std::vector<size_t> after;
+  if (value.IsUndefined()) return after;
+  const Napi::Array numbers = read_array(value, place);
+  for (uint32_t i = 0; i < numbers.Length(); ++i) {
+    const int64_t number = read_integer(numbers.Get(i), place);
+    if (number < 0) invalid("expected numbers of operations of at least 0 for " + place);
+    after.push_back(static_cast<size_t>(number));
+  }
+  return after;
+}
+
 }  // namespace
 
 Napi::Object read_object(const Napi::Value& value, const std::string& place, ErrorCode code) {
@@ -107,6 +128,14 @@ DType read_dtype(const Napi::Value& value, const std::string& place, ErrorCode c
   throw Error(code, "expected dtype f32, i32, bf16 or f16 for " + place + " but received \"" + name + "\"");
 }
 
+MemoryKind read_memory_kind(const Napi::Value& value) {
+  if (value.IsUndefined()) return MemoryKind::kDevice;
+  const std::string name = read_string(value, "memory", ErrorCode::kInputInvalid);
+  if (name == "device") return MemoryKind::kDevice;
+  if (name == "pinned-host") return MemoryKind::kPinnedHost;
+  throw Error(ErrorCode::kInputInvalid, "expected device or pinned-host for memory but received \"" + name + "\"");
+}
+
 ProgramDescription read_program_description(const Napi::Value& value) {
   const Napi::Object object = read_object(value, "program");
   ProgramDescription description;
@@ -117,7 +146,8 @@ ProgramDescription read_program_description(const Napi::Value& value) {
     const std::string place = "program.ops[" + std::to_string(i) + "]";
     const Napi::Object op = read_object(ops.Get(i), place);
     description.ops.push_back({read_string(op.Get("op"), place + ".op"), read_operands(op.Get("operands"), place + ".operands"),
-                               read_attributes(op.Get("attributes"), place + ".attributes")});
+                               read_attributes(op.Get("attributes"), place + ".attributes"), read_queue(op.Get("queue"), place + ".queue"),
+                               read_after(op.Get("after"), place + ".after")});
   }
   description.inputs = read_operands(object.Get("inputs"), "program.inputs");
   description.outputs = read_operands(object.Get("outputs"), "program.outputs");

@@ -15,6 +15,8 @@ ProgramDescription read_program_description(const Napi::Value& value);
 RunRequest read_run_request(const Napi::Value& value);
 Napi::Object read_object(const Napi::Value& value, const std::string& place, ErrorCode code);
 DType read_dtype(const Napi::Value& value, const std::string& place, ErrorCode code);
+// device, the default, or pinned-host.
+MemoryKind read_memory_kind(const Napi::Value& value);
 // The bytes of a typed array, also of one on shared memory.
 std::string_view bytes_of(const Napi::TypedArray& array);
 // A whole number in [0, 2^53).

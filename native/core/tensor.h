@@ -17,18 +17,24 @@ struct Bf16 {
 
 LIMO_INLINE int64_t dtype_bytes(DType dtype) { return dtype == DType::kF32 || dtype == DType::kI32 ? 4 : 2; }
 
-// A dense row-major view of one or two dimensions inside an arena, the last one contiguous.
-// A vector [n] has rows = n and cols = 1; a missing optional operand has data = nullptr.
+// A row-major view of one to three dimensions inside an arena, the last one contiguous.
+// A vector [n] has rows = n and cols = 1; [p, n, c] has p planes of n rows, dense; a missing optional operand has data = nullptr.
 struct Tensor {
   void* data = nullptr;
   DType dtype = DType::kF32;
   int64_t rows = 0;
   int64_t cols = 1;
   int64_t row_stride = 1;  // elements between the starts of two rows, ≥ cols
+  int64_t planes = 1;
 
   LIMO_INLINE explicit operator bool() const { return data != nullptr; }
   LIMO_INLINE float* f32() const { return static_cast<float*>(data); }
   LIMO_INLINE int32_t* i32() const { return static_cast<int32_t*>(data); }
+  // One plane of three dimensions; T is float unless it is said to be Bf16.
+  template <class T = float>
+  LIMO_INLINE T* plane(int64_t p) const {
+    return static_cast<T*>(data) + p * rows * row_stride;
+  }
   // The first element of row r; T is float unless it is said to be Bf16.
   template <class T = float>
   LIMO_INLINE T* row(int64_t r) const {

@@ -1,6 +1,7 @@
 #include "cuda/api.h"
 
 #include <cstdio>
+#include <cstring>
 #include <exception>
 
 #include "cuda/ceilings.h"
@@ -63,8 +64,19 @@ std::string bytes_text(size_t bytes) {
   return text;
 }
 
+void* allocate_pinned_zeros(size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t status = cudaHostAlloc(&memory, bytes, cudaHostAllocPortable);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // it is not the device that failed
+    throw Error(ErrorCode::kOutOfMemory, "cannot allocate " + std::to_string(bytes) + " bytes (" + bytes_text(bytes) + ") of pinned memory on the host");
+  }
+  check_cuda(status, "cudaHostAlloc");
+  std::memset(memory, 0, bytes);
+  return memory;
+}
+
 void* allocate_zeros(CudaContext& context, size_t bytes) {
-  if (bytes == 0) return nullptr;
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, bytes);
   if (status == cudaErrorMemoryAllocation) {
@@ -105,14 +117,17 @@ constexpr CudaApi kApi = {
         },
     .close = [](CudaContext* context) { delete context; },
     .allocate =
-        [](CudaContext* context, size_t bytes, void** memory, CudaFailure* failure) {
-          return on_device(context, failure, [&] { *memory = allocate_zeros(*context, bytes); });
+        [](CudaContext* context, size_t bytes, bool pinned, void** memory, CudaFailure* failure) {
+          return on_device(context, failure, [&] {
+            *memory = nullptr;
+            if (bytes > 0) *memory = pinned ? allocate_pinned_zeros(bytes) : allocate_zeros(*context, bytes);
+          });
         },
     .release =
-        [](CudaContext* context, void* memory) {
+        [](CudaContext* context, void* memory, bool pinned) {
           // A failed device cannot free memory: its context is lost, and the memory with it.
           CudaFailure ignored;
-          on_device(context, &ignored, [&] { check_cuda(cudaFree(memory), "cudaFree"); });
+          on_device(context, &ignored, [&] { check_cuda(pinned ? cudaFreeHost(memory) : cudaFree(memory), "cudaFree"); });
         },
     .write =
         [](CudaContext* context, void* to, const void* from, size_t bytes, CudaFailure* failure) {
@@ -137,8 +152,9 @@ constexpr CudaApi kApi = {
     .upload = [](CudaContext* context, void* to, const void* from, size_t bytes,
                  CudaFailure* failure) { return on_device(context, failure, [&] { context->upload(to, from, bytes); }); },
     .run_op =
-        [](CudaContext* context, size_t op, const Tensor* operands, const double* attributes, CudaFailure* failure) {
+        [](CudaContext* context, size_t op, Queue queue, const Tensor* operands, const double* attributes, CudaFailure* failure) {
           return guarded(failure, [&] {
+            context->use(queue);
             try {
               kOperations[op].run(operands, attributes, *context);
             } catch (const Error& error) {
@@ -146,6 +162,8 @@ constexpr CudaApi kApi = {
             }
           });
         },
+    .record = [](CudaContext* context, Queue queue, size_t event, CudaFailure* failure) { return guarded(failure, [&] { context->record(queue, event); }); },
+    .wait = [](CudaContext* context, Queue queue, size_t event, CudaFailure* failure) { return guarded(failure, [&] { context->wait(queue, event); }); },
     .download = [](CudaContext* context, void* to, const void* from, size_t bytes,
                    CudaFailure* failure) { return on_device(context, failure, [&] { context->download(to, from, bytes); }); },
     .finish_run = [](CudaContext* context, CudaFailure* failure) { return on_device(context, failure, [&] { context->finish_run(); }); },

@@ -5,6 +5,7 @@
 
 #include "core/ceiling.h"
 #include "core/error.h"
+#include "core/queue.h"
 #include "core/tensor.h"
 #include "cuda/description.h"
 
@@ -32,8 +33,9 @@ struct CudaApi {
   bool (*open)(int ordinal, CudaContext** context, CudaDescription*, CudaFailure*);
   void (*close)(CudaContext*);
 
-  bool (*allocate)(CudaContext*, size_t bytes, void** memory, CudaFailure*);  // zeros
-  void (*release)(CudaContext*, void* memory);
+  // Zeros, on the device or in pinned memory of the host.
+  bool (*allocate)(CudaContext*, size_t bytes, bool pinned, void** memory, CudaFailure*);
+  void (*release)(CudaContext*, void* memory, bool pinned);
   // Synchronous.
   bool (*write)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);
   bool (*read)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);
@@ -42,12 +44,15 @@ struct CudaApi {
   // it needs at most for lists of indices, which operations on the same integers share. Fails with kProgramInvalid.
   bool (*check_op)(CudaContext*, size_t op, const Tensor* operands, const double* attributes, size_t* list_bytes, CudaFailure*);
 
-  // A run: what follows is queued in this order, and finish_run waits for all of it.
+  // A run: what follows is queued in this order, uploads and downloads on the compute queue, and finish_run waits for all of it.
   bool (*begin_run)(CudaContext*, CudaFailure*);
   // Tells the host's copy of an integer input at `device`: operations read it on the host. It must stay until the run is finished.
   bool (*know_integers)(CudaContext*, const void* device, const int32_t* host, CudaFailure*);
   bool (*upload)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);
-  bool (*run_op)(CudaContext*, size_t op, const Tensor* operands, const double* attributes, CudaFailure*);
+  bool (*run_op)(CudaContext*, size_t op, Queue queue, const Tensor* operands, const double* attributes, CudaFailure*);
+  // Marks where a queue is by an event of that number; another waits until it has been there.
+  bool (*record)(CudaContext*, Queue queue, size_t event, CudaFailure*);
+  bool (*wait)(CudaContext*, Queue queue, size_t event, CudaFailure*);
   bool (*download)(CudaContext*, void* to, const void* from, size_t bytes, CudaFailure*);  // `to` is filled by finish_run
   bool (*finish_run)(CudaContext*, CudaFailure*);
 

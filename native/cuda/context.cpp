@@ -31,7 +31,7 @@ CudaContext::CudaContext(int ordinal) : CudaContext(ordinal, Empty{}) {
   description_.bytes = properties.totalGlobalMem;
   description_.multiprocessors = properties.multiProcessorCount;
   shared_bytes_ = properties.sharedMemPerBlockOptin;
-  check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+  for (cudaStream_t& stream : streams_) check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
   check_cuda(cudaStreamCreateWithFlags(&memory_stream_, cudaStreamNonBlocking), "cudaStreamCreate");
   check_cuda(cudaMalloc(reinterpret_cast<void**>(&scratch_), kCudaScratchBytes), "allocating the device's working memory of 80 MiB");
   check_cuda(cudaHostAlloc(reinterpret_cast<void**>(&staging_), kStagingBytes, cudaHostAllocDefault), "cudaHostAlloc");
@@ -48,14 +48,18 @@ CudaContext::~CudaContext() {
   products_.reset();
   cudaFreeHost(staging_);
   cudaFree(scratch_);
-  for (cudaStream_t stream : {stream_, memory_stream_})
+  for (const auto& [number, event] : events_)
+    if (event) cudaEventDestroy(event);
+  for (cudaStream_t stream : streams_)
     if (stream) cudaStreamDestroy(stream);
+  if (memory_stream_) cudaStreamDestroy(memory_stream_);
 }
 
 void CudaContext::make_current() const { check_cuda(cudaSetDevice(ordinal_), "cudaSetDevice"); }
 
 void CudaContext::begin_run() {
   staged_ = listed_ = 0;
+  use(Queue::kCompute);
   downloads_.clear();
   integers_.clear();
   lists_.clear();
@@ -77,7 +81,7 @@ void CudaContext::upload(void* to, const void* from, size_t bytes) {
     const size_t piece = bytes - done < kStagingBytes ? bytes - done : kStagingBytes;
     char* room = stage(piece);
     std::memcpy(room, static_cast<const char*>(from) + done, piece);
-    check_cuda(cudaMemcpyAsync(static_cast<char*>(to) + done, room, piece, cudaMemcpyHostToDevice, stream_), "cudaMemcpyAsync to the device");
+    check_cuda(cudaMemcpyAsync(static_cast<char*>(to) + done, room, piece, cudaMemcpyHostToDevice, streams_[0]), "cudaMemcpyAsync to the device");
     done += piece;
   }
 }
@@ -86,16 +90,26 @@ void CudaContext::download(void* to, const void* from, size_t bytes) {
   for (size_t done = 0; done < bytes;) {
     const size_t piece = bytes - done < kStagingBytes ? bytes - done : kStagingBytes;
     char* room = stage(piece);
-    check_cuda(cudaMemcpyAsync(room, static_cast<const char*>(from) + done, piece, cudaMemcpyDeviceToHost, stream_), "cudaMemcpyAsync to the host");
+    check_cuda(cudaMemcpyAsync(room, static_cast<const char*>(from) + done, piece, cudaMemcpyDeviceToHost, streams_[0]), "cudaMemcpyAsync to the host");
     downloads_.push_back({static_cast<char*>(to) + done, room, piece});
     done += piece;
   }
 }
 
 void CudaContext::finish_run() {
-  check_cuda(cudaStreamSynchronize(stream_), "the run");
+  for (cudaStream_t stream : streams_) check_cuda(cudaStreamSynchronize(stream), "the run");
   for (const auto& [to, from, bytes] : downloads_) std::memcpy(to, from, bytes);
   downloads_.clear();
+}
+
+void CudaContext::record(Queue queue, size_t event) {
+  cudaEvent_t& known = events_[event];
+  if (!known) check_cuda(cudaEventCreateWithFlags(&known, cudaEventDisableTiming), "cudaEventCreate");
+  check_cuda(cudaEventRecord(known, streams_[static_cast<size_t>(queue)]), "cudaEventRecord");
+}
+
+void CudaContext::wait(Queue queue, size_t event) {
+  check_cuda(cudaStreamWaitEvent(streams_[static_cast<size_t>(queue)], events_.at(event), 0), "cudaStreamWaitEvent");
 }
 
 void* CudaContext::partial_sums(size_t bytes) const {

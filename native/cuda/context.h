@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/queue.h"
 #include "core/tensor.h"
 #include "cuda/description.h"
 #include "cuda/products/products.h"
@@ -27,7 +28,8 @@ class CudaContext {
   CudaContext& operator=(const CudaContext&) = delete;
 
   const CudaDescription& description() const { return description_; }
-  cudaStream_t stream() const { return stream_; }
+  // Of the queue in use.
+  cudaStream_t stream() const { return streams_[queue_]; }
   // A second stream, for clearing new memory: no run uses it yet, so the memset need not wait for runs.
   cudaStream_t memory_stream() const { return memory_stream_; }
   // 80, 90, …
@@ -73,6 +75,11 @@ class CudaContext {
   void download(void* to, const void* from, size_t bytes);
   void finish_run();
 
+  // The queue that operations go to; the compute queue at the start of a run, and for uploads and downloads.
+  void use(Queue queue) { queue_ = static_cast<size_t>(queue); }
+  void record(Queue queue, size_t event);
+  void wait(Queue queue, size_t event);
+
  private:
   struct Download {
     void* to;
@@ -92,7 +99,9 @@ class CudaContext {
   const int ordinal_;
   CudaDescription description_;
   size_t shared_bytes_ = 0;
-  cudaStream_t stream_ = nullptr, memory_stream_ = nullptr;
+  cudaStream_t streams_[kQueues] = {}, memory_stream_ = nullptr;
+  size_t queue_ = 0;
+  std::map<size_t, cudaEvent_t> events_;  // by number
   char* scratch_ = nullptr;
   char* staging_ = nullptr;
   size_t staged_ = 0, listed_ = 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <source_location>
 #include <tuple>
 #include <type_traits>
@@ -53,13 +54,13 @@ void launch(void (*kernel)(Parameters...), LaunchGrid grid, dim3 block, size_t s
   struct Call {
     void (*kernel)(Parameters...);
     decltype(values) arguments;
-  } const call = {kernel, values};
+  };
+  const auto call = std::make_shared<const Call>(Call{kernel, values});
   const auto run_thread = [](const void* of) {
     const auto& [kernel, arguments] = *static_cast<const Call*>(of);
     std::apply(kernel, arguments);
   };
-  static_cast<void>(stream);
-  check_launch(emulator::launch_kernel(address, {run_thread, &call, grid.blocks, block, static_cast<uint32_t>(shared_bytes), 0}),
+  check_launch(emulator::launch_kernel(address, stream, {run_thread, call.get(), grid.blocks, block, static_cast<uint32_t>(shared_bytes), 0}, call),
                grid.site);
 #else
   std::apply(

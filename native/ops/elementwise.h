@@ -21,6 +21,7 @@ struct Add {
 // out = x
 struct Copy {
   static constexpr const char* kName = "copy";
+  static constexpr bool kMovesMemory = true;
   Tensor out;  // [T, C], written
   Tensor x;    // [T, C]
 
@@ -45,6 +46,7 @@ struct Cast {
 // out = 0
 struct Zero {
   static constexpr const char* kName = "zero";
+  static constexpr bool kMovesMemory = true;
   Tensor out;  // [N], written
 
   static constexpr OperandSpec<Zero> kOperands[] = {{"out", &Zero::out, Access::kWrite, "N", ElementType::kF32}};

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cuda/elements.h"
 #include "cuda/operations.h"
 #include "ops/elementwise.h"
@@ -24,21 +26,6 @@ struct AddRows {
   }
 };
 
-// Copies bits, so that any NaN keeps its payload.
-template <class T, int N>
-struct CopyRows {
-  using Index = uint32_t;
-  T* out;
-  const T* x;
-  int64_t out_stride, x_stride;
-  uint32_t packs_per_row;
-
-  LIMO_DEVICE void operator()(uint32_t i) const {
-    const uint32_t row = i / packs_per_row, column = i % packs_per_row * N;
-    *reinterpret_cast<Pack<T, N>*>(out + row * out_stride + column) = *reinterpret_cast<const Pack<T, N>*>(x + row * x_stride + column);
-  }
-};
-
 template <int N>
 struct RoundEach {
   using Index = int64_t;
@@ -62,7 +49,10 @@ size_t check_limits(const Add& op, const CudaContext&) {
 
 template <>
 size_t check_limits(const Copy& op, const CudaContext&) {
-  check_numbers(op.out);
+  const int64_t pitch = std::max(op.out.row_stride, op.x.row_stride) * dtype_bytes(op.x.dtype);
+  constexpr int64_t kMostPitch = (int64_t{1} << 31) - 1;  // cudaDeviceProp::memPitch
+  if (op.out.rows > 1 && pitch > kMostPitch)
+    throw Error(ErrorCode::kProgramInvalid, "expected at most " + std::to_string(kMostPitch) + " bytes between rows but received " + std::to_string(pitch));
   return 0;
 }
 
@@ -77,14 +67,15 @@ void run(const Add& op, CudaContext& context) {
   });
 }
 
+// By the copy engine, whatever memory it is: of this device, of another, or of the host.
 void run(const Copy& op, CudaContext& context) {
-  with_pack(op.out.dtype, takes_packs(op.out) && takes_packs(op.x), [&](auto element, auto size) {
-    using T = decltype(element);
-    constexpr int N = size;
-    const int64_t packs = op.out.cols / N;
-    for_each(context, op.out.rows * packs,
-             CopyRows<T, N>{op.out.row<T>(0), op.x.row<T>(0), op.out.row_stride, op.x.row_stride, static_cast<uint32_t>(packs)});
-  });
+  const size_t element = static_cast<size_t>(dtype_bytes(op.x.dtype)), width = static_cast<size_t>(op.x.cols) * element;
+  const size_t to_pitch = static_cast<size_t>(op.out.row_stride) * element, from_pitch = static_cast<size_t>(op.x.row_stride) * element;
+  const size_t rows = static_cast<size_t>(op.x.rows);
+  if (rows == 0) return;
+  if (to_pitch == width && from_pitch == width)
+    return check_cuda(cudaMemcpyAsync(op.out.data, op.x.data, width * rows, cudaMemcpyDefault, context.stream()), "copy");
+  check_cuda(cudaMemcpy2DAsync(op.out.data, to_pitch, op.x.data, from_pitch, width, rows, cudaMemcpyDefault, context.stream()), "copy");
 }
 
 void run(const Cast& op, CudaContext& context) {

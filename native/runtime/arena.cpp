@@ -107,6 +107,26 @@ void HostArena::read(uint64_t offset, char* to, uint64_t length) const {
 
 void HostArena::load(uint64_t offset, const FileRange& range) { load_numbers(data_ + offset, range); }
 
+namespace {
+
+template <class Lock>
+Lock unless_closed(Lock lock, const bool& closed) {
+  if (closed) throw Error(ErrorCode::kDeviceClosed, "the device that the memory belongs to is closed");
+  return lock;
+}
+
+}  // namespace
+
+std::shared_lock<std::shared_mutex> Arena::lock_to_read() const { return unless_closed(std::shared_lock<std::shared_mutex>(use_), closed_); }
+
+std::unique_lock<std::shared_mutex> Arena::lock_to_write() const { return unless_closed(std::unique_lock<std::shared_mutex>(use_), closed_); }
+
+void Arena::close() {
+  const std::unique_lock<std::shared_mutex> lock(use_);
+  closed_ = true;
+  release();
+}
+
 void Arena::check_range(uint64_t offset, uint64_t length) const {
   if (offset <= bytes_ && length <= bytes_ - offset) return;
   throw Error(ErrorCode::kInputInvalid, "expected a range inside the arena of " + std::to_string(bytes_) + " bytes but received " +

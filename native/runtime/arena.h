@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
+#include <shared_mutex>
 
 #include "core/tensor.h"
 
@@ -15,6 +17,11 @@ struct FileRange {
   DType to;           // how the arena is to have them: kF32, or kBF16, rounded to the nearest (ties to even)
 };
 
+// kPinnedHost: memory of the host that the device copies to and from while both go on. On the CPU there is no difference.
+enum class MemoryKind { kDevice, kPinnedHost };
+
+class Device;
+
 // One contiguous piece of a device's memory, zero at first.
 class Arena {
  public:
@@ -26,6 +33,10 @@ class Arena {
   // The address that operations of the device know it by; the host may follow it only where the device is the CPU.
   char* data() const { return data_; }
   size_t bytes() const { return bytes_; }
+  // Whether kernels of the CPU can reach it.
+  virtual bool is_on_host() const = 0;
+  const Device* owner() const { return owner_; }
+  void belong_to(const Device& owner) { owner_ = &owner; }
 
   // Throws kInputInvalid unless [offset, offset + length) lies inside.
   void check_range(uint64_t offset, uint64_t length) const;
@@ -36,12 +47,23 @@ class Arena {
   // Reads numbers of a file. Throws kIoFailed.
   virtual void load(uint64_t offset, const FileRange& range) = 0;
 
-  // Gives the memory back before the end of the object's life; nothing may use it after.
-  virtual void release() = 0;
+  // While such a lock is held, no other device writes, or touches, the memory, and it is there. Throw kDeviceClosed when it was given back
+  // before. Whoever locks several takes them in the order of their addresses.
+  std::shared_lock<std::shared_mutex> lock_to_read() const;
+  std::unique_lock<std::shared_mutex> lock_to_write() const;
+  // Gives the memory back before the end of the object's life, once nobody has it locked; nothing may use it after.
+  void close();
 
  protected:
+  virtual void release() = 0;
+
   char* data_ = nullptr;
   const size_t bytes_;
+
+ private:
+  const Device* owner_ = nullptr;
+  mutable std::shared_mutex use_;
+  bool closed_ = false;  // under the mutex
 };
 
 // Memory of the process. Pages come from the operating system when they are first touched.
@@ -53,6 +75,7 @@ class HostArena : public Arena {
   void write(uint64_t offset, const char* from, uint64_t length) override;
   void read(uint64_t offset, char* to, uint64_t length) const override;
   void load(uint64_t offset, const FileRange& range) override;
+  bool is_on_host() const override { return true; }
   void release() override;
 
  private:

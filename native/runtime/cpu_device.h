@@ -14,16 +14,20 @@ class CpuDevice : public Device {
   ~CpuDevice() override;
 
   Backend backend() const override { return Backend::kCpu; }
-  void check(const Program& program) const override;
-  RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) override;
   double measure(Ceiling ceiling, bool small) override;
   DeviceInfo info() const override;
 
  protected:
-  std::shared_ptr<Arena> make_arena(size_t bytes) override;
+  std::shared_ptr<Arena> make_arena(size_t bytes, MemoryKind kind) override;
+  RunOutputs run_program(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) override;
+  void check(const Program& program) const override;
+  bool reaches(const Arena& arena) const override { return arena.is_on_host(); }
+  bool copies(const Arena&) const override { return false; }
   void release() override;
 
  private:
+  void run_operations(const Program& program, const std::vector<Call>& calls, const std::function<bool()>& cancelled);
+
   const Isa isa_;
   ThreadPool pool_;
   HostArena scratch_;

@@ -26,20 +26,26 @@ size_t extent_of(const Tensor& tensor) { return tensor.rows == 0 ? 0 : static_ca
 
 class CudaArena : public Arena {
  public:
-  CudaArena(const CudaDevice& device, size_t bytes) : Arena(bytes), device_(device) {
+  CudaArena(const CudaDevice& device, size_t bytes, MemoryKind kind) : Arena(bytes), device_(device), kind_(kind) {
     void* memory = nullptr;
-    device_.call(device_.api_.allocate, bytes, &memory);
+    device_.call(device_.api_.allocate, bytes, is_pinned(), &memory);
     data_ = static_cast<char*>(memory);
   }
   ~CudaArena() override { CudaArena::release(); }
 
+  bool is_on_host() const override { return is_pinned(); }
+  const CudaApi& api() const { return device_.api_; }
+
   void write(uint64_t offset, const char* from, uint64_t length) override {
+    if (is_pinned()) return copy(data_ + offset, from, length);
     device_.call(device_.api_.write, data_ + offset, static_cast<const void*>(from), length);
   }
   void read(uint64_t offset, char* to, uint64_t length) const override {
+    if (is_pinned()) return copy(to, data_ + offset, length);
     device_.call(device_.api_.read, to, static_cast<const void*>(data_ + offset), length);
   }
   void load(uint64_t offset, const FileRange& range) override {
+    if (is_pinned()) return load_numbers(data_ + offset, range);
     constexpr uint64_t kPiece = 1 << 20;  // numbers
     const uint64_t file_bytes = static_cast<uint64_t>(dtype_bytes(range.dtype)), bytes = static_cast<uint64_t>(dtype_bytes(range.to));
     std::vector<char> numbers(std::min(kPiece, range.elements) * bytes);
@@ -53,12 +59,18 @@ class CudaArena : public Arena {
     }
   }
   void release() override {
-    if (data_) device_.let_go(data_);
+    if (data_) device_.let_go(data_, kind_);
     data_ = nullptr;
   }
 
  private:
+  bool is_pinned() const { return kind_ == MemoryKind::kPinnedHost; }
+  static void copy(char* to, const char* from, uint64_t length) {
+    if (length > 0) std::memcpy(to, from, length);
+  }
+
   const CudaDevice& device_;  // which outlives its arenas: JavaScript's arena holds both
+  const MemoryKind kind_;
 };
 
 CudaDevice::CudaDevice(CudaLibrary library, int ordinal) : api_(open_cuda_library(library)), ordinal_(ordinal) {
@@ -95,20 +107,27 @@ void CudaDevice::call(Function function, Arguments... arguments) const {
   throw Error(failure.code, failure.message);
 }
 
-std::shared_ptr<Arena> CudaDevice::make_arena(size_t bytes) {
+std::shared_ptr<Arena> CudaDevice::make_arena(size_t bytes, MemoryKind kind) {
   give_back();
-  return std::make_shared<CudaArena>(*this, bytes);
+  return std::make_shared<CudaArena>(*this, bytes, kind);
 }
 
-void CudaDevice::let_go(void* memory) const {
+bool CudaDevice::reaches(const Arena& arena) const { return arena.owner() == this && !arena.is_on_host(); }
+
+bool CudaDevice::copies(const Arena& arena) const {
+  const auto* cuda = dynamic_cast<const CudaArena*>(&arena);
+  return arena.is_on_host() || (cuda && &cuda->api() == &api_);
+}
+
+void CudaDevice::let_go(void* memory, MemoryKind kind) const {
   std::lock_guard<std::mutex> lock(unused_mutex_);
-  unused_.push_back(memory);
+  unused_.push_back({memory, kind});
 }
 
 void CudaDevice::give_back() const {
   std::lock_guard<std::mutex> lock(unused_mutex_);
   if (context_)
-    for (void* memory : unused_) api_.release(context_, memory);
+    for (const auto& [memory, kind] : unused_) api_.release(context_, memory, kind == MemoryKind::kPinnedHost);
   unused_.clear();
 }
 
@@ -123,11 +142,12 @@ void CudaDevice::check(const Program& program) const {
   const auto invalid = [](const std::string& message) { throw Error(ErrorCode::kProgramInvalid, message); };
   check_limits(program);
   for (size_t s = 0; s < program.operations().size(); ++s) {
-    const auto& [entry, operands, attributes] = program.operations()[s];
+    const OpEntry* entry = program.operations()[s].entry;
+    const auto& operands = program.operations()[s].operands;
     // The host must know the integers of a run before it starts: those of an input, or what lies in memory that no input changes.
     for (size_t i = 0; i < operands.size(); ++i) {
       const auto& [present, tensor] = operands[i];
-      if (!present || tensor.dtype != DType::kI32) continue;
+      if (!present || entry->operands[i].element != ElementType::kI32) continue;
       const std::string place = std::string(entry->operands[i].name) + " of " + operation_text(s, entry->name);
       for (const auto& [name, input] : program.inputs()) {
         const bool same = input.offset == tensor.offset && input.shape == tensor.shape && stride_of(input) == stride_of(tensor) &&
@@ -152,8 +172,9 @@ void CudaDevice::check_limits(const Program& program) const {
     size_t bytes = 0;
     naming_operation(i, *operation.entry,
                      [&] { call(api_.check_op, number, largest.tensors.data(), largest.attributes.data(), &bytes); });
-    for (const auto& [present, tensor] : operation.operands)
-      if (present && tensor.dtype == DType::kI32 && listed.emplace(number, tensor.arena, tensor.offset).second) list_bytes += std::exchange(bytes, 0);
+    for (size_t o = 0; o < operation.operands.size(); ++o)
+      if (const auto& [present, tensor] = operation.operands[o];
+          present && operation.entry->operands[o].element == ElementType::kI32 && listed.emplace(number, tensor.arena, tensor.offset).second) list_bytes += std::exchange(bytes, 0);
   }
   if (list_bytes > kCudaListBytes)
     throw Error(ErrorCode::kProgramInvalid, "expected a program whose lists of indices fit in " + std::to_string(kCudaListBytes) +
@@ -164,8 +185,9 @@ std::vector<CudaDevice::Integers> CudaDevice::read_integers(const Program& progr
                                                             const RunRequest& request) const {
   std::vector<Integers> known;
   for (const auto& operation : program.operations())
-    for (const auto& [present, tensor] : operation.operands) {
-      if (!present || tensor.dtype != DType::kI32) continue;
+    for (size_t i = 0; i < operation.operands.size(); ++i) {
+      const auto& [present, tensor] = operation.operands[i];
+      if (!present || operation.entry->operands[i].element != ElementType::kI32) continue;
       const Tensor view = program.resolve(tensor, sizes);
       std::vector<int32_t> values(extent_of(view));
       const auto same = [&](const Integers& other) { return other.device == view.data && other.host.size() >= values.size(); };
@@ -186,7 +208,7 @@ std::vector<CudaDevice::Integers> CudaDevice::read_integers(const Program& progr
   return known;
 }
 
-RunOutputs CudaDevice::run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) {
+RunOutputs CudaDevice::run_program(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) {
   give_back();
   const Program::Sizes sizes = program.check_request(request);
   const std::vector<Integers> integers = read_integers(program, sizes, request);
@@ -198,8 +220,8 @@ RunOutputs CudaDevice::run(const Program& program, RunRequest& request, const st
   };
   for (const auto& operation : program.operations()) {
     Call call = program.make_call(operation, sizes, request);
-    for (Tensor& tensor : call.tensors)
-      if (tensor && tensor.dtype == DType::kI32) tensor.data = on_host(tensor);
+    for (size_t i = 0; i < call.tensors.size(); ++i)
+      if (Tensor& tensor = call.tensors[i]; tensor && operation.entry->operands[i].element == ElementType::kI32) tensor.data = on_host(tensor);
     operation.entry->check_values(call);
   }
   RunOutputs outputs;
@@ -221,21 +243,17 @@ void CudaDevice::queue(const Program& program, const Program::Sizes& sizes, cons
   for (const auto& [name, tensor] : program.inputs()) {
     const std::vector<char>& bytes = request.inputs.at(name).bytes;
     const Tensor view = program.resolve(tensor, sizes);
-    const int64_t row_bytes = row_bytes_of(tensor), stride_bytes = view.row_stride * dtype_bytes(tensor.dtype);
+    const int64_t row_bytes = row_bytes_of(tensor), stride_bytes = row_stride_bytes_of(tensor);
     const bool dense = row_bytes == stride_bytes;
     for (int64_t r = 0; r < (dense ? 1 : view.rows); ++r)
       call(api_.upload, static_cast<void*>(static_cast<char*>(view.data) + r * stride_bytes),
            static_cast<const void*>(bytes.data() + r * row_bytes), dense ? bytes.size() : static_cast<size_t>(row_bytes));
   }
-  for (const auto& operation : program.operations()) {
-    if (cancelled()) throw Error(ErrorCode::kAborted, "the run was aborted");
-    const Call made = program.make_call(operation, sizes, request);
-    call(api_.run_op, number_of(*operation.entry), made.tensors.data(), made.attributes.data());
-  }
+  queue_operations(program, sizes, request, cancelled);
   // All are made before any is downloaded into: the memory of an output must not move.
   for (const auto& [name, tensor] : program.outputs()) {
     const Tensor view = program.resolve(tensor, sizes);
-    outputs.emplace_back(name, std::vector<float>(static_cast<size_t>(view.rows * view.cols)));
+    outputs.emplace_back(name, std::vector<float>(static_cast<size_t>(view.planes * view.rows * view.cols)));
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Tensor view = program.resolve(program.outputs()[i].tensor, sizes);
@@ -243,8 +261,36 @@ void CudaDevice::queue(const Program& program, const Program::Sizes& sizes, cons
     const bool dense = view.row_stride == view.cols;
     for (int64_t r = 0; r < (dense ? 1 : view.rows); ++r)
       call(api_.download, static_cast<void*>(to + r * view.cols), static_cast<const void*>(view.row(r)),
-           static_cast<size_t>(dense ? view.rows * view.cols : view.cols) * 4);
+           static_cast<size_t>(dense ? view.planes * view.rows * view.cols : view.cols) * 4);
   }
+}
+
+// Each queue is a stream. The others begin when the inputs are there, and the outputs come when they have ended. An operation that one of
+// another queue waits for records an event of its number.
+void CudaDevice::queue_operations(const Program& program, const Program::Sizes& sizes, const RunRequest& request,
+                                  const std::function<bool()>& cancelled) const {
+  const auto& operations = program.operations();
+  const auto each_other_queue = [&](const auto& body) {
+    for (const Queue queue : {Queue::kCopy, Queue::kCommunication})
+      if (program.uses(queue)) body(queue, operations.size() + static_cast<size_t>(queue));
+  };
+  each_other_queue([&](Queue queue, size_t event) {
+    call(api_.record, Queue::kCompute, event);
+    call(api_.wait, queue, event);
+  });
+  for (size_t i = 0; i < operations.size(); ++i) {
+    const auto& operation = operations[i];
+    if (cancelled()) throw Error(ErrorCode::kAborted, "the run was aborted");
+    for (const size_t awaited : operation.after)
+      if (operations[awaited].queue != operation.queue) call(api_.wait, operation.queue, awaited);
+    const Call made = program.make_call(operation, sizes, request);
+    call(api_.run_op, number_of(*operation.entry), operation.queue, made.tensors.data(), made.attributes.data());
+    if (operation.is_awaited) call(api_.record, operation.queue, i);
+  }
+  each_other_queue([&](Queue queue, size_t event) {
+    call(api_.record, queue, event);
+    call(api_.wait, Queue::kCompute, event);
+  });
 }
 
 double CudaDevice::measure(Ceiling ceiling, bool small) {

@@ -14,13 +14,15 @@ class CudaDevice : public Device {
   ~CudaDevice() override;
 
   Backend backend() const override { return Backend::kCuda; }
-  void check(const Program& program) const override;
-  RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) override;
   double measure(Ceiling ceiling, bool small) override;
   DeviceInfo info() const override;
 
  protected:
-  std::shared_ptr<Arena> make_arena(size_t bytes) override;
+  std::shared_ptr<Arena> make_arena(size_t bytes, MemoryKind kind) override;
+  RunOutputs run_program(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) override;
+  void check(const Program& program) const override;
+  bool reaches(const Arena& arena) const override;
+  bool copies(const Arena& arena) const override;
   void release() override;
 
  private:
@@ -33,7 +35,7 @@ class CudaDevice : public Device {
   };
 
   // Memory that an arena has let go, on whichever thread: it is given back by the device's own, so that nobody else waits for it.
-  void let_go(void* memory) const;
+  void let_go(void* memory, MemoryKind kind) const;
   void give_back() const;
   // Calls a function of the library and throws what it says. After kDeviceFailed all calls throw.
   template <class Function, class... Arguments>
@@ -43,6 +45,8 @@ class CudaDevice : public Device {
   void queue(const Program& program, const Program::Sizes& sizes, const RunRequest& request, RunOutputs& outputs,
              const std::function<bool()>& cancelled) const;
 
+  void queue_operations(const Program& program, const Program::Sizes& sizes, const RunRequest& request, const std::function<bool()>& cancelled) const;
+
   const CudaApi& api_;
   const int ordinal_;
   CudaContext* context_ = nullptr;
@@ -50,7 +54,7 @@ class CudaDevice : public Device {
   mutable std::mutex failure_mutex_;
   mutable std::string failure_;  // what the device failed with
   mutable std::mutex unused_mutex_;
-  mutable std::vector<void*> unused_;
+  mutable std::vector<std::pair<void*, MemoryKind>> unused_;
 };
 
 }  // namespace limo

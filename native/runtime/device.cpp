@@ -1,5 +1,7 @@
 #include "runtime/device.h"
 
+#include <shared_mutex>
+
 #include "core/error.h"
 
 namespace limo {
@@ -20,9 +22,10 @@ void Device::stop() {
   jobs_.clear();
 }
 
-std::shared_ptr<Arena> Device::allocate(size_t bytes) {
+std::shared_ptr<Arena> Device::allocate(size_t bytes, MemoryKind kind) {
   if (closed()) throw Error(ErrorCode::kDeviceClosed, "the device is closed");
-  auto arena = make_arena(bytes);
+  auto arena = make_arena(bytes, kind);
+  arena->belong_to(*this);
   std::lock_guard<std::mutex> lock(mutex_);
   std::erase_if(arenas_, [](const auto& known) { return known.expired(); });
   arenas_.push_back(arena);
@@ -41,7 +44,7 @@ void Device::submit(std::function<void()> job) {
 void Device::close(std::function<void()> done) {
   submit([this, done = std::move(done)] {
     for (const auto& known : arenas_)
-      if (const auto arena = known.lock()) arena->release();
+      if (const auto arena = known.lock()) arena->close();
     release();
     done();
   });
@@ -52,6 +55,37 @@ void Device::close(std::function<void()> done) {
 bool Device::closed() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return closed_;
+}
+
+void Device::check_program(const Program& program) const {
+  const auto refuse = [](const std::string& place) {
+    throw Error(ErrorCode::kProgramInvalid, "expected " + place + " in memory of the device that runs the program but it is another's, or the host's: copy it first");
+  };
+  for (const auto& input : program.inputs())
+    if (!reaches(program.arena_of(input.tensor))) refuse("input " + input.name);
+  for (const auto& output : program.outputs())
+    if (!reaches(program.arena_of(output.tensor))) refuse("output " + output.name);
+  for (size_t i = 0; i < program.operations().size(); ++i) {
+    const auto& operation = program.operations()[i];
+    for (size_t o = 0; o < operation.operands.size(); ++o) {
+      const auto& [present, tensor] = operation.operands[o];
+      if (!present) continue;
+      const Arena& arena = program.arena_of(tensor);
+      if (!reaches(arena) && !(operation.entry->moves_memory && copies(arena)))
+        refuse(std::string(operation.entry->operands[o].name) + " of " + operation_text(i, operation.entry->name));
+    }
+  }
+  check(program);
+}
+
+RunOutputs Device::run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) {
+  std::vector<std::shared_lock<std::shared_mutex>> read;
+  std::vector<std::unique_lock<std::shared_mutex>> written;
+  for (const auto& [arena, is_written] : program.uses_of_arenas()) {
+    if (is_written) written.push_back(arena->lock_to_write());
+    else read.push_back(arena->lock_to_read());
+  }
+  return run_program(program, request, cancelled);
 }
 
 void Device::work() {

@@ -31,7 +31,7 @@ class Device {
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  std::shared_ptr<Arena> allocate(size_t bytes);  // throws kOutOfMemory, or kDeviceClosed
+  std::shared_ptr<Arena> allocate(size_t bytes, MemoryKind kind = MemoryKind::kDevice);  // throws kOutOfMemory, or kDeviceClosed
   // Queues a job for the device's thread. Throws kDeviceClosed after close().
   void submit(std::function<void()> job);
   // Takes no more jobs. Those that are queued still run, then the memory of all arenas and what the device works with are
@@ -44,12 +44,13 @@ class Device {
   bool stopping() const { return stop_.load(std::memory_order_relaxed); }
 
   virtual Backend backend() const = 0;
-  // Whether the device can run a program that is valid in itself, within the limits of its kernels; throws kProgramInvalid.
-  virtual void check(const Program&) const = 0;
+  // Whether the device can run a program that is valid in itself: within the limits of its kernels, and on memory that they reach. Memory
+  // of other devices is for operations that only move memory. Throws kProgramInvalid.
+  void check_program(const Program& program) const;
   // On the device's thread: runs all operations. Throws kInputInvalid when an input is wrong, and then the arenas are as they
   // were; or kAborted when `cancelled` answers true between two operations (on a CUDA device, while they are queued): then gradients
   // and activations are left half done; or kDeviceFailed. The request's inputs are used up.
-  virtual RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) = 0;
+  RunOutputs run(const Program& program, RunRequest& request, const std::function<bool()>& cancelled);
   // On the device's thread. Measures for about 0.3 s. `small` is for tests: too little work for the rate to mean anything.
   virtual double measure(Ceiling ceiling, bool small) = 0;
   virtual DeviceInfo info() const = 0;
@@ -58,7 +59,14 @@ class Device {
   Device() = default;
   // Starts the thread, once the class of the device is ready for jobs.
   void start();
-  virtual std::shared_ptr<Arena> make_arena(size_t bytes) = 0;
+  virtual std::shared_ptr<Arena> make_arena(size_t bytes, MemoryKind kind) = 0;
+  virtual RunOutputs run_program(const Program& program, RunRequest& request, const std::function<bool()>& cancelled) = 0;
+  // Throws kProgramInvalid for what the device's kernels cannot do.
+  virtual void check(const Program&) const = 0;
+  // Whether kernels reach the memory.
+  virtual bool reaches(const Arena& arena) const = 0;
+  // Whether the device can at least copy to and from it.
+  virtual bool copies(const Arena& arena) const = 0;
   // On the device's thread, after the last job and when all arenas are released.
   virtual void release() = 0;
 

@@ -33,6 +33,7 @@ OpEntry make_entry() {
       entry.operands.push_back({m.name, Access::kWrite, m.shape, m.element, true, WorkingMemory{m.backend, m.only_bf16}});
   if constexpr (requires { Op::kAttributes; })
     for (const auto& a : Op::kAttributes) entry.attributes.push_back(a.name);
+  if constexpr (requires { Op::kMovesMemory; }) entry.moves_memory = Op::kMovesMemory;
   entry.check = [](const Call& call) { check(bind<Op>(call)); };
   entry.check_values = [](const Call& call) { check_values(bind<Op>(call)); };
   entry.cpu.check_limits = [](const Call& call) { check_cpu_limits(bind<Op>(call)); };

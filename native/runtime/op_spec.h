@@ -10,7 +10,9 @@ enum class Access { kRead, kWrite, kAccumulate, kReadWrite };
 
 // What an operand's elements may be. kCompute is the type that weights and activations have, float32 or bfloat16: the same
 // for all such operands of a call. Statistics, sums over tokens and optimizer state are float32 in either case.
-enum class ElementType { kCompute, kF32, kBF16, kI32 };
+// kI32 are integers that the host knows and checks before a run: inputs, or what no operation writes. kDeviceI32 may have been written by
+// an operation: nobody has checked them, and kernels bound them.
+enum class ElementType { kCompute, kF32, kBF16, kI32, kDeviceI32 };
 
 // `shape` lists the dimensions by letter ("T C"); a letter stands for the same size in all operands of a call,
 // a number for itself.

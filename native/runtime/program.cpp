@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "runtime/hazards.h"
 
 namespace limo {
 namespace {
@@ -74,7 +75,8 @@ void match_element(const OperandInfo& info, DType dtype, std::optional<DType>& c
   switch (info.element) {
     case ElementType::kF32: expected = dtype == DType::kF32 ? "" : "f32"; break;
     case ElementType::kBF16: expected = dtype == DType::kBF16 ? "" : "bf16"; break;
-    case ElementType::kI32: expected = dtype == DType::kI32 ? "" : "i32"; break;
+    case ElementType::kI32:
+    case ElementType::kDeviceI32: expected = dtype == DType::kI32 ? "" : "i32"; break;
     case ElementType::kCompute:
       if (dtype != DType::kF32 && dtype != DType::kBF16) expected = "f32 or bf16";
       else if (compute.value_or(dtype) != dtype) expected = std::string(dtype_text(*compute)) + ", as of the operands before it,";
@@ -91,7 +93,13 @@ uint64_t saturating_multiply(uint64_t a, uint64_t b) {
 }  // namespace
 
 int64_t row_bytes_of(const TensorDescription& tensor) {
-  return (tensor.shape.size() == 2 ? tensor.shape[1] : 1) * dtype_bytes(tensor.dtype);
+  int64_t numbers = 1;
+  for (size_t i = 1; i < tensor.shape.size(); ++i) numbers *= tensor.shape[i];
+  return numbers * dtype_bytes(tensor.dtype);
+}
+
+int64_t row_stride_bytes_of(const TensorDescription& tensor) {
+  return tensor.shape.size() == 3 || tensor.row_stride == 0 ? row_bytes_of(tensor) : tensor.row_stride * dtype_bytes(tensor.dtype);
 }
 
 std::string operation_text(size_t number, const std::string& op) { return "op " + std::to_string(number) + " (" + op + ")"; }
@@ -117,13 +125,44 @@ Program::Program(ProgramDescription description, std::vector<std::shared_ptr<Are
   for (size_t i = 0; i < description.ops.size(); ++i)
     operations_.push_back(compile_operation(i, description.ops[i]));
   check_integers_last();
+  check_waits();
+  find_uses_of_arenas();
+}
+
+void Program::find_uses_of_arenas() {
+  for (const auto& output : outputs_) uses_of_arenas_.try_emplace(&arena_of(output.tensor), false);
+  for (const auto& input : inputs_) uses_of_arenas_[&arena_of(input.tensor)] = true;
+  for (const Operation& operation : operations_)
+    for (size_t i = 0; i < operation.operands.size(); ++i) {
+      if (!operation.operands[i].present) continue;
+      bool& is_written = uses_of_arenas_.try_emplace(&arena_of(operation.operands[i].tensor), false).first->second;
+      is_written = is_written || operation.entry->operands[i].access != Access::kRead;
+    }
+}
+
+void Program::check_waits() {
+  for (size_t i = 0; i < operations_.size(); ++i) {
+    const Operation& operation = operations_[i];
+    const std::string place = operation_text(i, operation.entry->name);
+    if (operation.queue != Queue::kCompute && !operation.entry->moves_memory)
+      invalid("expected the compute queue for " + place + ": the others take operations that only move memory");
+    for (const size_t awaited : operation.after) {
+      if (awaited >= i) invalid("expected " + place + " to wait for earlier operations but received " + std::to_string(awaited));
+      if (operations_[awaited].queue != operation.queue) operations_[awaited].is_awaited = true;
+    }
+  }
+  check_hazards(*this);
+}
+
+bool Program::uses(Queue queue) const {
+  return std::any_of(operations_.begin(), operations_.end(), [&](const Operation& operation) { return operation.queue == queue; });
 }
 
 Program::Operation Program::compile_operation(size_t number, const OpDescription& description) const {
   const std::string place = operation_text(number, description.op);
   const OpEntry* entry = find_op(description.op);
   if (!entry) invalid("no operation of the name \"" + description.op + "\" (" + place + ")");
-  Operation operation{entry, std::vector<Operand>(entry->operands.size()), {}};
+  Operation operation{entry, std::vector<Operand>(entry->operands.size()), {}, description.queue, description.after};
   for (const auto& operand : description.operands) {
     size_t index = 0;
     while (index < entry->operands.size() && operand.name != entry->operands[index].name) ++index;
@@ -168,7 +207,7 @@ bool Program::needs(const OperandInfo& info, std::optional<DType> compute) const
 void Program::check_tensor(const TensorDescription& tensor, const std::string& place) const {
   if (tensor.arena >= arenas_.size())
     invalid("expected an arena below " + std::to_string(arenas_.size()) + " for " + place + " but received " + std::to_string(tensor.arena));
-  if (tensor.shape.empty() || tensor.shape.size() > 2) invalid("expected one or two dimensions for " + place + " but received " + shape_text(tensor.shape));
+  if (tensor.shape.empty() || tensor.shape.size() > 3) invalid("expected one to three dimensions for " + place + " but received " + shape_text(tensor.shape));
   for (size_t i = 0; i < tensor.shape.size(); ++i) {
     const int64_t dimension = tensor.shape[i];
     const bool dynamic = dimension == kTokens || dimension == kSequenceBounds || dimension == kSequences;
@@ -177,9 +216,11 @@ void Program::check_tensor(const TensorDescription& tensor, const std::string& p
   }
   const uint64_t element = static_cast<uint64_t>(dtype_bytes(tensor.dtype));
   if (tensor.offset % element != 0) invalid("expected an offset that is a multiple of " + std::to_string(element) + " for " + place);
-  const uint64_t cols = static_cast<uint64_t>(tensor.shape.size() == 2 ? tensor.shape[1] : 1);
+  const uint64_t cols = static_cast<uint64_t>(tensor.shape.size() > 1 ? tensor.shape.back() : 1);
   if (tensor.row_stride != 0 && (tensor.row_stride < 0 || static_cast<uint64_t>(tensor.row_stride) < cols))
     invalid("expected a row stride of at least " + std::to_string(cols) + " for " + place + " but received " + std::to_string(tensor.row_stride));
+  if (tensor.shape.size() == 3 && tensor.row_stride != 0 && static_cast<uint64_t>(tensor.row_stride) != cols)
+    invalid("expected no space between the rows of three dimensions but received a row stride of " + std::to_string(tensor.row_stride) + " for " + place);
   if (tensor.shape.size() == 1 && tensor.row_stride > 1)
     invalid("expected no space between the numbers of a vector but received a row stride of " + std::to_string(tensor.row_stride) + " for " + place);
   const uint64_t bytes = largest_extent(tensor);
@@ -190,9 +231,10 @@ void Program::check_tensor(const TensorDescription& tensor, const std::string& p
 }
 
 uint64_t Program::largest_extent(const TensorDescription& tensor) const {
-  const uint64_t rows = static_cast<uint64_t>(Sizes{max_tokens_, max_sequences_}.of(tensor.shape[0]));
-  if (rows == 0) return 0;
-  const uint64_t cols = static_cast<uint64_t>(tensor.shape.size() == 2 ? tensor.shape[1] : 1);
+  const uint64_t first = static_cast<uint64_t>(Sizes{max_tokens_, max_sequences_}.of(tensor.shape[0]));
+  if (first == 0) return 0;
+  const uint64_t rows = tensor.shape.size() == 3 ? saturating_multiply(first, static_cast<uint64_t>(tensor.shape[1])) : first;
+  const uint64_t cols = static_cast<uint64_t>(tensor.shape.size() > 1 ? tensor.shape.back() : 1);
   const uint64_t stride = tensor.row_stride ? static_cast<uint64_t>(tensor.row_stride) : cols;
   const uint64_t elements = saturating_multiply(rows - 1, stride) + cols;
   if (elements < cols) return std::numeric_limits<uint64_t>::max();
@@ -204,17 +246,18 @@ uint64_t Program::largest_extent(const TensorDescription& tensor) const {
 void Program::check_integers_last() const {
   struct Range {
     uint64_t start, end;  // bytes
-    size_t arena, operation, operand;
+    const Arena* arena;
+    size_t operation, operand;
   };
-  std::map<std::pair<size_t, uint64_t>, Range> integers;  // by arena and start
+  std::map<std::pair<const Arena*, uint64_t>, Range> integers;  // by arena and start
   std::vector<Range> written;
   for (size_t s = 0; s < operations_.size(); ++s)
     for (size_t i = 0; i < operations_[s].operands.size(); ++i) {
       const auto& [present, tensor] = operations_[s].operands[i];
       if (!present) continue;
-      const Range range{tensor.offset, tensor.offset + largest_extent(tensor), tensor.arena, s, i};
+      const Range range{tensor.offset, tensor.offset + largest_extent(tensor), &arena_of(tensor), s, i};
       if (operations_[s].entry->operands[i].access != Access::kRead) written.push_back(range);
-      if (tensor.dtype != DType::kI32) continue;
+      if (operations_[s].entry->operands[i].element != ElementType::kI32) continue;
       Range& known = integers.try_emplace({range.arena, range.start}, range).first->second;
       if (known.end < range.end) known = range;
     }
@@ -232,8 +275,10 @@ Tensor Program::resolve(const TensorDescription& tensor, const Sizes& sizes) con
   Tensor view;
   view.data = arenas_[tensor.arena]->data() + tensor.offset;
   view.dtype = tensor.dtype;
-  view.rows = sizes.of(tensor.shape[0]);
-  view.cols = tensor.shape.size() == 2 ? tensor.shape[1] : 1;
+  const bool has_planes = tensor.shape.size() == 3;
+  if (has_planes) view.planes = sizes.of(tensor.shape[0]);
+  view.rows = has_planes ? tensor.shape[1] : sizes.of(tensor.shape[0]);
+  view.cols = tensor.shape.size() > 1 ? tensor.shape.back() : 1;
   view.row_stride = tensor.row_stride ? tensor.row_stride : view.cols;
   return view;
 }

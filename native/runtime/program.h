@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/queue.h"
 #include "runtime/arena.h"
 #include "runtime/op_registry.h"
 
@@ -22,7 +23,7 @@ struct TensorDescription {
   size_t arena = 0;
   uint64_t offset = 0;  // bytes
   DType dtype = DType::kF32;
-  std::vector<int64_t> shape;  // one or two dimensions, each ≥ 1, kTokens, kSequenceBounds or kSequences
+  std::vector<int64_t> shape;  // one to three dimensions, each ≥ 1; the first may be kTokens, kSequenceBounds or kSequences
   int64_t row_stride = 0;      // elements; 0 = dense
 };
 
@@ -41,6 +42,8 @@ struct OpDescription {
   std::string op;
   std::vector<OperandDescription> operands;
   std::vector<AttributeDescription> attributes;
+  Queue queue = Queue::kCompute;
+  std::vector<size_t> after;  // numbers of earlier operations of other queues that it waits for
 };
 
 struct ProgramDescription {
@@ -75,6 +78,9 @@ class Program {
     const OpEntry* entry;
     std::vector<Operand> operands;
     std::vector<AttributeDescription> attributes;
+    Queue queue = Queue::kCompute;
+    std::vector<size_t> after;
+    bool is_awaited = false;  // by an operation of another queue
   };
   // What a run decides.
   struct Sizes {
@@ -91,6 +97,10 @@ class Program {
   const std::vector<Operation>& operations() const { return operations_; }
   const std::vector<OperandDescription>& inputs() const { return inputs_; }
   const std::vector<OperandDescription>& outputs() const { return outputs_; }
+  // Whether a queue has operations; the compute queue alone otherwise.
+  bool uses(Queue queue) const;
+  // The arenas that it touches, and whether it writes to them.
+  const std::map<const Arena*, bool>& uses_of_arenas() const { return uses_of_arenas_; }
   Arena& arena_of(const TensorDescription& tensor) const { return *arenas_[tensor.arena]; }
 
   // The sizes of a run. Throws kInputInvalid when inputs or scalars are missing or have another length.
@@ -108,6 +118,8 @@ class Program {
   bool needs(const OperandInfo& info, std::optional<DType> compute) const;
   void check_tensor(const TensorDescription& tensor, const std::string& place) const;
   void check_integers_last() const;
+  void check_waits();
+  void find_uses_of_arenas();
   Sizes check_inputs(const RunRequest& request) const;
 
   const Backend backend_;
@@ -115,10 +127,13 @@ class Program {
   std::vector<Operation> operations_;
   std::vector<OperandDescription> inputs_, outputs_;
   std::vector<std::shared_ptr<Arena>> arenas_;
+  std::map<const Arena*, bool> uses_of_arenas_;
 };
 
 // Bytes of one row of a tensor, without what lies between rows.
 int64_t row_bytes_of(const TensorDescription& tensor);
+// Bytes from one to the next.
+int64_t row_stride_bytes_of(const TensorDescription& tensor);
 // How messages name an operation: "op 3 (linear)".
 std::string operation_text(size_t number, const std::string& op);
 

@@ -2,14 +2,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "cuda/emulator/block.h"
 #include "cuda/emulator/tensor_map.h"
 #include "cuda/emulator/vector_types.h"
 
-// The subset of CUDA's runtime that this program uses, on a device that is the machine's own processor. All work is done when
-// a call returns, whatever its stream. LIMO_EMULATED_CAPABILITY=80 makes the device an older one; LIMO_EMULATED_FAILED_LAUNCH=N
+// The subset of CUDA's runtime that this program uses, on a device that is the machine's own processor. Work
+// is done when a call returns, except on streams that other streams wait for, or that wait for others: there it is done at some time between
+// the call and what waits for it, early or late by chance, so that a missing wait gives other results. LIMO_EMULATED_CAPABILITY=80 makes the device an older one; LIMO_EMULATED_FAILED_LAUNCH=N
 // makes the N-th launch of the process fail. Once a kernel has failed, so does every other call, as on a device.
 
 enum cudaError_t {
@@ -21,10 +23,12 @@ enum cudaError_t {
   cudaErrorLaunchFailure = 719,
 };
 
-enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 constexpr unsigned cudaStreamNonBlocking = 1;
 constexpr unsigned cudaHostAllocDefault = 0;
+constexpr unsigned cudaHostAllocPortable = 1;
+constexpr unsigned cudaEventDisableTiming = 2;
 
 using cudaStream_t = struct EmulatedStream*;
 using cudaEvent_t = struct EmulatedEvent*;
@@ -48,13 +52,17 @@ cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void* data);
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t rows, cudaMemcpyKind kind,
+                              cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream);
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
 
 cudaError_t cudaEventCreate(cudaEvent_t* event);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end);
@@ -67,8 +75,8 @@ const char* cudaGetErrorString(cudaError_t error);
 
 namespace limo::cuda::emulator {
 
-// Runs a kernel; `launch.seed` is chosen here.
-cudaError_t launch_kernel(const void* kernel, Launch launch);
+// Runs a kernel, now or later, as its stream has it; `launch.seed` is chosen here. `arguments` are what launch.arguments points to.
+cudaError_t launch_kernel(const void* kernel, cudaStream_t stream, Launch launch, std::shared_ptr<const void> arguments);
 // Message of the emulator for the kernel that failed, empty if none has.
 std::string failure();
 

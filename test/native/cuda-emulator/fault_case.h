@@ -21,6 +21,7 @@ struct FaultCase {
 std::span<const FaultCase> thread_faults();
 std::span<const FaultCase> memory_faults();
 std::span<const FaultCase> hopper_faults();
+std::span<const FaultCase> stream_faults();
 
 template <class T>
 T* to_device(const std::vector<T>& values) {

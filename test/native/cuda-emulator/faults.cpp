@@ -13,7 +13,7 @@ using limo::cuda::FaultCase;
 
 template <class Body>
 void each_case(const Body& body) {
-  for (const auto cases : {limo::cuda::thread_faults(), limo::cuda::memory_faults(), limo::cuda::hopper_faults()}) {
+  for (const auto cases : {limo::cuda::thread_faults(), limo::cuda::memory_faults(), limo::cuda::hopper_faults(), limo::cuda::stream_faults()}) {
     for (const FaultCase& fault : cases) body(fault);
   }
 }

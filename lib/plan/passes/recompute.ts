@@ -1,5 +1,5 @@
-import { type Graph, type Node, readTensors, writtenTensors } from './graph.js'
-import { Tensor } from './tensor.js'
+import { type Graph, type Node, readTensors, writtenTensors } from '../../graph/graph.js'
+import { Tensor } from '../../graph/tensor.js'
 
 /**
  * Rewrites the graph so that the layers in `layers` are run forward again just before their backward pass, instead of
