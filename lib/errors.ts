@@ -65,5 +65,5 @@ export class ConfigError extends LimoError {}
 export class DataError extends LimoError {}
 /** A model folder, a safetensors file or a checkpoint is wrong or cannot be written. */
 export class CheckpointError extends LimoError {}
-/** The addon or a device refused or failed. */
+/** The addon or a device refused or failed, or what is made for one, a graph or a plan, cannot be run. */
 export class NativeError extends LimoError {}

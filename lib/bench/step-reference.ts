@@ -1,4 +1,4 @@
-import { type ModelConfig, rotaryInverseFrequencies } from '../config/model-config.js'
+import { attentionScale, type ModelConfig, rotaryInverseFrequencies } from '../config/model-config.js'
 
 /** Inputs of the reference: a model's config, its weights by Hugging Face names, the ids of a sequence. */
 export interface ReferenceInputs {
@@ -33,6 +33,9 @@ export async function firstLosses({ config, read, ids }: ReferenceInputs, count:
       await project(attended, 'self_attn.k_proj', config.attentionBias),
       await project(attended, 'self_attn.v_proj', config.attentionBias),
     ]
+    if (config.qkNorm)
+      for (const [rows, part] of [[q, 'q_norm'] as const, [k, 'k_norm'] as const])
+        normaliseHeads(rows, await read(`${name}.self_attn.${part}.weight`), config.rmsNormEps)
     rotate(q, config)
     rotate(k, config)
     x = sum(x, await project(attend({ q, k, v }, config), 'self_attn.o_proj'))
@@ -41,7 +44,8 @@ export async function firstLosses({ config, read, ids }: ReferenceInputs, count:
     const gated = gate.map((row, t) => row.map((value, i) => (value / (1 + Math.exp(-value))) * up[t]![i]!))
     x = sum(x, await project(gated, 'mlp.down_proj'))
   }
-  const logits = multiply(await norm(x, 'model.norm'), table)
+  const vocabulary = config.tieWordEmbeddings ? table : await read('lm_head.weight')
+  const logits = multiply(await norm(x, 'model.norm'), vocabulary)
   return logits.map((row, t) => {
     const max = row.reduce((a, b) => Math.max(a, b))
     return max + Math.log(row.reduce((total, z) => total + Math.exp(z - max), 0)) - row[ids[t + 1]!]!
@@ -51,6 +55,13 @@ export async function firstLosses({ config, read, ids }: ReferenceInputs, count:
 function normalise(row: Float64Array, weight: Float32Array, eps: number): Float64Array {
   const rstd = 1 / Math.sqrt(row.reduce((total, value) => total + value * value, 0) / row.length + eps)
   return row.map((value, i) => value * rstd * weight[i]!)
+}
+
+/** Each head of weight.length channels by itself, in place. */
+function normaliseHeads(rows: Rows, weight: Float32Array, eps: number): void {
+  for (const row of rows)
+    for (let start = 0; start < row.length; start += weight.length)
+      row.set(normalise(row.slice(start, start + weight.length), weight, eps), start)
 }
 
 /** rows·weightᵀ + bias. */
@@ -87,6 +98,7 @@ function rotate(rows: Rows, config: ModelConfig): void {
 
 function attend({ q, k, v }: Record<'q' | 'k' | 'v', Rows>, config: ModelConfig): Rows {
   const { headDim: D, numAttentionHeads: H } = config
+  const scale = attentionScale(config)
   const group = H / config.numKeyValueHeads
   return q.map((query, t) => {
     const out = new Float64Array(H * D)
@@ -95,7 +107,7 @@ function attend({ q, k, v }: Record<'q' | 'k' | 'v', Rows>, config: ModelConfig)
       const weights = k.slice(0, t + 1).map((key) => {
         let score = 0
         for (let i = 0; i < D; i++) score += query[from + i]! * key[to + i]!
-        return Math.exp(score / Math.sqrt(D))
+        return Math.exp(score * scale)
       })
       const total = weights.reduce((a, b) => a + b)
       for (const [u, weight] of weights.entries()) for (let i = 0; i < D; i++) out[from + i]! += (weight / total) * v[u]![to + i]!

@@ -1,13 +1,16 @@
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { failpoint } from '../failpoint.js'
 import {
   activeTemporary,
+  asideName,
   isActiveTemporary,
   moveInPlace,
+  parseTemporaryName,
   type Sink,
   syncFolder,
   temporaryName,
+  thisHost,
   writeFailed,
   writeNewFile,
 } from './durable-file.js'
@@ -23,7 +26,7 @@ export interface FolderWriter {
 }
 
 /**
- * Makes the folder `target` as one: `fill` writes into a temporary folder next to it (`.name.tmp-pid`), every file and
+ * Makes the folder `target` as one: `fill` writes into a temporary folder next to it (`.name.tmp-pid-host`), every file and
  * folder is fsynced, with `manifest` a `manifest.json` with the size and hash of every file goes in last, then one rename
  * publishes it and the parent is fsynced. A folder of that name is replaced.
  *
@@ -90,7 +93,7 @@ async function makeUnderParent(path: string): Promise<NodeJS.ErrnoException | un
 
 /** A rename cannot replace a folder that has files: the old one steps aside first, and comes back if it was the last word. */
 async function replaceFolder(temporary: string, target: string): Promise<void> {
-  const aside = join(dirname(target), `.${basename(target)}.old-${process.pid}`)
+  const aside = asideName(target)
   await rm(aside, { recursive: true, force: true })
   const hadOld = await rename(target, aside).then(
     () => true,
@@ -108,14 +111,17 @@ async function replaceFolder(temporary: string, target: string): Promise<void> {
 
 /**
  * Tidies what killed runs left in a folder: their temporary files and folders are removed; a folder that had stepped aside
- * for a new one that never came is put back. Those of living processes stay. Throws a CheckpointError `WRITE_FAILED`.
+ * for a new one that never came is put back. Those of living processes stay, and of other hosts those that were written to lately. Throws a CheckpointError `WRITE_FAILED`.
  */
 export async function removeStaleTemporaries(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => [] as string[])
   for (const name of names) {
-    const [, published, kind, pid] = /^\.(.+)\.(tmp|old)-(\d+)$/.exec(name) ?? []
+    const left = parseTemporaryName(name)
     const path = join(folder, name)
-    if (published === undefined || isActiveTemporary(path) || isOtherLivingProcess(Number(pid))) continue
+    if (left === undefined || isActiveTemporary(path)) continue
+    const isOfThisHost = left.host === undefined || left.host === thisHost
+    if (isOfThisHost ? isOtherLivingProcess(left.process) : await wasTouchedLately(path)) continue
+    const { kind, published } = left
     try {
       if (kind === 'old' && !names.includes(published)) await rename(path, join(folder, published))
       else await rm(path, { recursive: true, force: true })
@@ -123,6 +129,22 @@ export async function removeStaleTemporaries(folder: string): Promise<void> {
       throw writeFailed(cause, path)
     }
   }
+}
+
+/** Whether a process of another host is at work: its number says nothing here, but what is being written is new. */
+const LATELY_MS = 3_600_000
+
+async function wasTouchedLately(path: string): Promise<boolean> {
+  const inside = await readdir(path, { recursive: true }).catch(() => [] as string[])
+  const times = await Promise.all(
+    [path, ...inside.map((name) => join(path, name))].map((one) =>
+      stat(one).then(
+        ({ mtimeMs }) => mtimeMs,
+        () => 0,
+      ),
+    ),
+  )
+  return Date.now() - Math.max(...times) < LATELY_MS
 }
 
 /** In a container a dead run often had the number of this process: what this process is not writing itself is stale. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { CheckpointError, LimoError } from '../errors.js'
 import { failpoint } from '../failpoint.js'
@@ -61,9 +62,31 @@ export async function writeFileAtomically(path: string, produce: (sink: Sink) =>
   })
 }
 
-/** A file's temporary name: hidden, beside it, with the process that writes it. */
+/** A file's temporary name: hidden, beside it, with the process that writes it and its host. */
 export function temporaryName(path: string): string {
-  return join(dirname(path), `.${basename(path)}.tmp-${process.pid}`)
+  return nameOfThisProcess(path, 'tmp')
+}
+
+/** The name of what steps aside for a new folder, which comes back where that one never comes. */
+export function asideName(path: string): string {
+  return nameOfThisProcess(path, 'old')
+}
+
+function nameOfThisProcess(path: string, kind: 'tmp' | 'old'): string {
+  return join(dirname(path), `.${basename(path)}.${kind}-${process.pid}-${thisHost}`)
+}
+
+/** This machine in file names: on a shared disk another one may have a process of the same number. */
+export const thisHost = hostname()
+  .replaceAll(/[^\w.-]/g, '_')
+  .slice(0, 64)
+
+/** A name of that kind: what is to be published, and by whom. A release before hosts were named left none. */
+export function parseTemporaryName(
+  name: string,
+): { published: string; kind: 'tmp' | 'old'; process: number; host: string | undefined } | undefined {
+  const [, published, kind, process, host] = /^\.(.+)\.(tmp|old)-(\d+)(?:-([\w.-]+))?$/.exec(name) ?? []
+  return published === undefined ? undefined : { published, kind: kind as 'tmp' | 'old', process: Number(process), host }
 }
 
 const active = new Set<string>()

@@ -93,7 +93,7 @@ export class Arena {
   }
 
   /**
-   * Reads `elements` numbers of a file into the arena at a byte offset, through a moving memory map: as float32, or with `to` as bfloat16,
+   * Reads `elements` numbers of a file into the arena at a byte offset: as float32, or with `to` as bfloat16,
    * rounded to the nearest where the file has them wider.
    *
    * @throws NativeError IO_FAILED when the file is shorter than that.

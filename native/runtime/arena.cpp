@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "core/error.h"
 
@@ -16,8 +17,8 @@ namespace {
 
 // Arenas are aligned to huge pages: the first touch of a page costs about 15 µs on a virtual machine, of 2 MiB as of 4 KiB.
 constexpr size_t kHugePage = 2 << 20;
-// Bytes of a file that are mapped at a time; a window's pages count as this process's memory until it is unmapped.
-constexpr uint64_t kWindow = 16 << 20;
+// Bytes of a file that are read at a time before they are converted: they stay in the processor's cache.
+constexpr uint64_t kWindow = 1 << 20;
 
 float bfloat16_to_float(uint16_t bits) {
   const uint32_t wide = static_cast<uint32_t>(bits) << 16;
@@ -48,6 +49,16 @@ uint16_t round_to_bfloat16(float value) {
   std::memcpy(&bits, &value, sizeof bits);
   if (value != value) return static_cast<uint16_t>(bits >> 16 | 0x40);
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+void read_bytes(int descriptor, uint64_t offset, char* to, uint64_t length) {
+  for (uint64_t done = 0; done < length;) {
+    const ssize_t count = pread(descriptor, to + done, length - done, static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw Error(ErrorCode::kIoFailed, std::string("cannot read the file: ") + std::strerror(errno));
+    if (count == 0) throw Error(ErrorCode::kIoFailed, "the file was cut off while it was read");
+    done += static_cast<uint64_t>(count);
+  }
 }
 
 void convert(char* to, const char* from, uint64_t elements, const FileRange& range) {
@@ -141,17 +152,13 @@ void load_numbers(char* to, const FileRange& range) {
   if (range.offset > size || length > size - range.offset)
     throw Error(ErrorCode::kIoFailed, "expected " + std::to_string(length) + " bytes at offset " + std::to_string(range.offset) +
                                           " but the file has " + std::to_string(size) + " bytes");
-  const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  for (uint64_t done = 0; done < range.elements;) {
-    const uint64_t position = range.offset + done * element_bytes;
-    const uint64_t window_start = position / page * page;
-    const uint64_t elements = std::min(range.elements - done, kWindow / element_bytes);
-    const size_t window = position - window_start + elements * element_bytes;
-    void* mapped = mmap(nullptr, window, PROT_READ, MAP_PRIVATE, range.descriptor, static_cast<off_t>(window_start));
-    if (mapped == MAP_FAILED) throw Error(ErrorCode::kIoFailed, std::string("cannot map the file: ") + std::strerror(errno));
-    convert(to + done * stored_bytes, static_cast<const char*>(mapped) + (position - window_start), elements, range);
-    munmap(mapped, window);
-    done += elements;
+  std::vector<char> window(range.dtype == range.to ? 0 : std::min(length, kWindow));
+  for (uint64_t done = 0; done < length;) {
+    const uint64_t bytes = std::min(length - done, kWindow);
+    char* const read_to = window.empty() ? to + done : window.data();
+    read_bytes(range.descriptor, range.offset + done, read_to, bytes);
+    if (!window.empty()) convert(to + done / element_bytes * stored_bytes, window.data(), bytes / element_bytes, range);
+    done += bytes;
   }
 }
 

@@ -82,8 +82,8 @@ class HostArena : public Arena {
   size_t mapped_bytes_ = 0;
 };
 
-// Reads numbers from a file through a moving window of its pages into `to`, so that no second copy of the weights is ever in memory.
-// Throws kIoFailed when the file is shorter than the range or cannot be mapped.
+// Reads numbers from a file into `to`, converted piece by piece, so that no second copy of the weights is ever in memory. Throws kIoFailed
+// when the file is shorter than the range.
 void load_numbers(char* to, const FileRange& range);
 
 }  // namespace limo

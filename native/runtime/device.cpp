@@ -32,24 +32,26 @@ std::shared_ptr<Arena> Device::allocate(size_t bytes, MemoryKind kind) {
   return arena;
 }
 
-void Device::submit(std::function<void()> job) {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (closed_) throw Error(ErrorCode::kDeviceClosed, "the device is closed");
-    jobs_.push_back(std::move(job));
-  }
-  wake_.notify_all();
-}
+void Device::submit(std::function<void()> job) { add_job(std::move(job), false); }
 
 void Device::close(std::function<void()> done) {
-  submit([this, done = std::move(done)] {
+  const auto give_everything_back = [this, done = std::move(done)] {
     for (const auto& known : arenas_)
       if (const auto arena = known.lock()) arena->close();
     release();
     done();
-  });
-  std::lock_guard<std::mutex> lock(mutex_);
-  closed_ = true;
+  };
+  add_job(give_everything_back, true);
+}
+
+void Device::add_job(std::function<void()> job, bool is_last) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (closed_) throw Error(ErrorCode::kDeviceClosed, "the device is closed");
+    jobs_.push_back(std::move(job));
+    closed_ = is_last;
+  }
+  wake_.notify_all();
 }
 
 bool Device::closed() const {

@@ -71,6 +71,7 @@ class Device {
   virtual void release() = 0;
 
  private:
+  void add_job(std::function<void()> job, bool is_last);
   void work();
 
   mutable std::mutex mutex_;

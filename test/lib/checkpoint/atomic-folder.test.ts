@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { makeFolder, publishFolder, removeStaleTemporaries } from '../../../lib/checkpoint/atomic-folder.js'
-import { writeFileAtomically } from '../../../lib/checkpoint/durable-file.js'
+import { temporaryName, thisHost, writeFileAtomically } from '../../../lib/checkpoint/durable-file.js'
 
 const bytes = (text: string) => Buffer.from(text)
 /** Above the largest process id of Linux and macOS. */
@@ -16,7 +16,7 @@ t.test('a folder appears whole, with a manifest of its files', async (t) => {
     target,
     async (writer) => {
       t.notOk(existsSync(target), 'nothing shows before the end')
-      t.ok(existsSync(join(folder, `.out.tmp-${process.pid}`)))
+      t.ok(existsSync(temporaryName(join(folder, 'out'))))
       await writer.writeText('a/b.txt', 'hello')
       await writer.copyFile('c', join(folder, 'source'))
     },
@@ -141,7 +141,7 @@ t.test('a file is replaced as one', async (t) => {
     writeFileAtomically(join(folder, 'taken'), async () => {}),
     { code: 'WRITE_FAILED' },
   )
-  writeFileSync(join(folder, `.file.tmp-${process.pid}`), 'torn')
+  writeFileSync(join(folder, `.file.tmp-${process.pid}-${thisHost}`), 'torn')
   await writeFileAtomically(path, (sink) => sink(bytes('again')))
   t.equal(readFileSync(path, 'utf8'), 'again', 'a torn file of a dead run is no obstacle')
   t.same(readdirSync(folder).sort(), ['file', 'taken'])
@@ -155,3 +155,21 @@ t.test(
     await t.rejects(makeFolder('/proc/no-such-folder/inside'), { code: 'WRITE_FAILED' })
   },
 )
+
+t.test('what another host writes stays, unless it has been left alone for long', async (t) => {
+  const folder = t.testdir({
+    '.checkpoint-1.tmp-1-elsewhere': { a: 'being written' },
+    '.checkpoint-2.tmp-1-elsewhere': { a: 'left' },
+    [`.checkpoint-3.tmp-${process.pid}-elsewhere`]: { a: 'being written by a process of this number' },
+    '.checkpoint-4.old-1-elsewhere': { a: 'moved aside, and the new one never came' },
+  })
+  const before = new Date(Date.now() - 7_200_000)
+  for (const name of ['.checkpoint-2.tmp-1-elsewhere', '.checkpoint-4.old-1-elsewhere'])
+    for (const path of [join(folder, name, 'a'), join(folder, name)]) utimesSync(path, before, before)
+  await removeStaleTemporaries(folder)
+  t.same(readdirSync(folder).sort(), [
+    '.checkpoint-1.tmp-1-elsewhere',
+    `.checkpoint-3.tmp-${process.pid}-elsewhere`,
+    'checkpoint-4',
+  ])
+})
