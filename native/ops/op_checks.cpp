@@ -160,6 +160,12 @@ void check(const Sample& op) {
 }
 
 template <>
+void check(const Route& op) {
+  expect(op.experts.cols <= op.logits.cols, "expected at most " + std::to_string(op.logits.cols) + " experts of a token, as many as there are, but received " +
+                                                std::to_string(op.experts.cols));
+}
+
+template <>
 void check_values(const Embedding& op) {
   check_ids(op.ids, op.table.rows, false);
 }

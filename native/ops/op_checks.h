@@ -20,6 +20,7 @@ template <> void check(const LinearCrossEntropy&);
 template <> void check(const AttentionPrefill&);
 template <> void check(const AttentionDecode&);
 template <> void check(const Sample&);
+template <> void check(const Route&);
 
 // Checks of input values that keep a run inside its buffers; throws kInputInvalid.
 template <class Op>

@@ -11,6 +11,7 @@
 #include "ops/linear_decode.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
+#include "ops/route.h"
 #include "ops/sample.h"
 #include "ops/swiglu.h"
 
@@ -43,4 +44,5 @@
   X(AttentionDecode)        \
   X(LinearDecode)           \
   X(Logits)                 \
-  X(Sample)
+  X(Sample)                 \
+  X(Route)

@@ -21,7 +21,15 @@ const sizes = allTests
   : { options: ['--small'], step: 'tiny', copied: 'T 70 C 96', shape: { T: 80, V: 160, C: 64, L: 2 }, parameters: undefined }
 
 /** Operations of generation: `bench/generation.ts` measures them as the steps that they are parts of. */
-const measuredElsewhere = ['cache_append', 'attention_prefill', 'attention_decode', 'linear_decode', 'logits', 'sample']
+const measuredElsewhere = [
+  'cache_append',
+  'attention_prefill',
+  'attention_decode',
+  'linear_decode',
+  'logits',
+  'sample',
+  'route',
+]
 
 t.test('every operation is benchmarked', async (t) => {
   const names = Object.keys(contracts).filter((name) => !measuredElsewhere.includes(name))

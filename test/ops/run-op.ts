@@ -89,7 +89,7 @@ export interface Operand {
   shape: readonly (number | 'T' | 'S')[]
   /** Int32Array for i32. Those of bf16 must be numbers that bfloat16 has. */
   values?: Float32Array | Int32Array
-  dtype?: 'f32' | 'bf16'
+  dtype?: 'f32' | 'bf16' | 'i32'
   /** Elements between two rows. */
   rowStride?: number
   /** The name of an earlier operand whose memory a written one shares. */
@@ -175,7 +175,7 @@ function layOut(call: OpCall, aligned: boolean): { regions: Map<string, Region>;
     const { shape, rowStride, over } = operand
     const element = elementBytes(operand)
     const rows = shape[0] === 'T' ? call.tokens! : shape[0] === 'S' ? call.sequences! : shape[0]!
-    const cols = Number(shape[1] ?? 1)
+    const cols = shape.slice(1).reduce<number>((product, size) => product * Number(size), 1)
     const strideBytes = (rowStride ?? cols) * element
     // Numbers of two bytes start between two of four: no pair of them is aligned.
     const start = aligned ? Math.ceil(bytes / 256) * 256 : Math.ceil(bytes / 4) * 4 + (element % 4)
@@ -325,7 +325,12 @@ export async function runOp(call: OpCall, place: Place): Promise<Record<string, 
       image.set(after.subarray(start, end), start)
     })
     if (!(name in call.operands)) continue
-    outputs[name] = operand.dtype === 'bf16' ? fromBf16(new Uint16Array(dense.buffer)) : new Float32Array(dense.buffer)
+    outputs[name] =
+      operand.dtype === 'bf16'
+        ? fromBf16(new Uint16Array(dense.buffer))
+        : operand.dtype === 'i32'
+          ? Float32Array.from(new Int32Array(dense.buffer))
+          : new Float32Array(dense.buffer)
   }
   checkUnchanged(call, place, prepared, after)
   return outputs

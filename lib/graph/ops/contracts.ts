@@ -298,4 +298,13 @@ export const contracts = {
     },
     attributes: [],
   },
+  route: {
+    name: 'route',
+    operands: {
+      experts: { access: 'write', shape: 'T K', dtype: 'i32', onDevice: true },
+      weights: { access: 'write', shape: 'T K', dtype: 'f32' },
+      logits: { access: 'read', shape: 'T E', dtype: 'f32' },
+    },
+    attributes: [],
+  },
 } as const satisfies Record<string, OpContract>
