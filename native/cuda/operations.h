@@ -39,5 +39,6 @@ template <> size_t check_limits(const LinearCrossEntropy&, const CudaContext&);
 template <> size_t check_limits(const CacheAppend&, const CudaContext&);
 template <> size_t check_limits(const AttentionPrefill&, const CudaContext&);
 template <> size_t check_limits(const AttentionDecode&, const CudaContext&);
+template <> size_t check_limits(const ExpertLinear&, const CudaContext&);
 
 }  // namespace limo::cuda

@@ -5,6 +5,7 @@
 #include "ops/attention_decode.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
+#include "ops/expert_linear.h"
 #include "ops/head_norm.h"
 #include "ops/linear.h"
 #include "ops/linear_cross_entropy.h"
@@ -45,4 +46,5 @@
   X(LinearDecode)           \
   X(Logits)                 \
   X(Sample)                 \
-  X(Route)
+  X(Route)                  \
+  X(ExpertLinear)

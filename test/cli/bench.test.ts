@@ -29,6 +29,7 @@ const measuredElsewhere = [
   'logits',
   'sample',
   'route',
+  'expert_linear',
 ]
 
 t.test('every operation is benchmarked', async (t) => {

@@ -307,4 +307,15 @@ export const contracts = {
     },
     attributes: [],
   },
+  expert_linear: {
+    name: 'expert_linear',
+    operands: {
+      y: { access: 'write', shape: 'T N' },
+      x: { access: 'read', shape: 'T C' },
+      weight: { access: 'read', shape: 'E N C' },
+      experts: { access: 'read', shape: 'T K', dtype: 'i32', onDevice: true },
+      weights: { access: 'read', shape: 'T K', dtype: 'f32' },
+    },
+    attributes: [],
+  },
 } as const satisfies Record<string, OpContract>
