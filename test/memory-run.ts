@@ -15,8 +15,8 @@ const losses: number[] = []
 let maxTokens = 0
 for await (const event of train(config)) {
   if (event.type === 'start') {
-    planBytes = event.run.step.totalBytes
-    maxTokens = event.run.step.bounds.maxTokens
+    planBytes = event.run.plan.totalBytes
+    maxTokens = event.run.plan.bounds.maxTokens
   } else if (event.type === 'step') losses.push(event.loss)
 }
 console.log(JSON.stringify({ planBytes, maxTokens, losses, idleBytes, peakBytes: memory('VmHWM') }))

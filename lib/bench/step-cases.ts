@@ -4,8 +4,8 @@ import { countParameters } from '../model/decoder-parameters.js'
 import { backendOf } from '../native/backend.js'
 import type { Device } from '../native/device.js'
 import { defaultMemoryLimit } from '../native/memory-limit.js'
-import { TrainStep } from '../train/step.js'
-import { planStep } from '../train/step-plan.js'
+import { planTraining } from '../train/train-plan.js'
+import { TrainSession } from '../train/train-session.js'
 import type { ComputeType } from './compute-type.js'
 import { randomIds, randomValues } from './measure.js'
 import type { PreparedCase } from './op-case.js'
@@ -110,31 +110,31 @@ const CHECKED = 4
 
 /** Puts a step on a device, with random weights and one sequence of random tokens. */
 export async function prepareStep(device: Device, type: ComputeType, { config, tokens }: StepCase): Promise<PreparedCase> {
-  const plan = planStep({
+  const plan = planTraining({
     ...{ config, dtype: type.dtype, recompute: 'auto', threads: device.info.threads, maxTokens: tokens, maxSequences: 1 },
     ...{ device: device.name, memoryLimit: memoryLimitOf(device) },
     ...{ adamw: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }, maxGradNorm: 1 },
   })
-  const step = await TrainStep.create(device, plan)
+  const session = await TrainSession.create(device, plan)
   const { parts } = plan.layout
   for (const [index, { name, shape, offset, bytes }] of [...parts.values()].entries()) {
     const isNorm = shape.length === 1 && !name.endsWith('bias')
     const values = isNorm ? new Float32Array(bytes / 4).fill(1) : randomValues(bytes / 4, index + 1)
     if (!isNorm) for (let i = 0; i < values.length; i++) values[i]! *= 0.02
-    await step.arenas.parameters.write(offset, values)
+    await session.arenas.parameters.write(offset, values)
   }
-  await step.roundWeights()
+  await session.roundWeights()
   const batch = randomBatch(tokens, config.vocabSize)
   let steps = 0
   const run = async () => {
-    const result = await step.runMicroStep(batch)
+    const result = await session.runMicroStep(batch)
     steps++
-    await step.update(steps, 1e-5)
+    await session.update(steps, 1e-5)
     return result
   }
   const readWeight = async (name: string) => {
     const { offset, bytes } = parts.get(name)!
-    const { buffer } = await step.arenas.parameters.read(offset, bytes)
+    const { buffer } = await session.arenas.parameters.read(offset, bytes)
     return type.round(new Float32Array(buffer))
   }
   return {

@@ -25,7 +25,7 @@ export interface GenerationShape {
 }
 
 /** `prefill`: any number of new tokens of some sequences. `decode`: one of each, at the speed of memory. */
-export type GenerationStep = 'prefill' | 'decode'
+export type GenerationPhase = 'prefill' | 'decode'
 
 /**
  * The graph of one step of generation: new tokens of some sequences go through the model, their keys and values into the cache,
@@ -37,7 +37,7 @@ export type GenerationStep = 'prefill' | 'decode'
  */
 export function buildGenerationGraph(
   shape: GenerationShape,
-  step: GenerationStep,
+  step: GenerationPhase,
   options: { penalty: boolean; withLogits: boolean },
 ): Graph {
   const { config, parameters } = shape

@@ -6,7 +6,7 @@ import { declareParameters, type TrainableWeights } from '../model/decoder-param
 import type { ComputeDtype } from '../native/addon-types.js'
 import { layOutParameters, type ParameterLayout, placeParameters, weightBytes } from '../plan/parameters.js'
 import { type CommonStorage, type Placement, type Plan, PlanBuilder } from '../plan/plan.js'
-import { buildGenerationGraph, cacheName, type GenerationShape, type GenerationStep } from './generation-graph.js'
+import { buildGenerationGraph, cacheName, type GenerationPhase, type GenerationShape } from './generation-graph.js'
 
 /** The storages of generation besides inputs and activations. `weights` are in the type that products read. */
 export type GenerationStorage = 'weights' | 'cache'
@@ -37,7 +37,7 @@ export interface GenerationPlanOptions {
 }
 
 /** Names of the programs: with and without a repetition penalty. */
-export type GenerationProgram = GenerationStep | `penalized ${GenerationStep}`
+export type GenerationProgram = GenerationPhase | `penalized ${GenerationPhase}`
 
 /** Everything about generation that is known before anything is allocated. */
 export interface GenerationPlan extends Plan<GenerationStorage | CommonStorage, GenerationProgram> {

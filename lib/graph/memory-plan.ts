@@ -40,7 +40,7 @@ export function aligned(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
 }
 
-interface Block {
+interface Allocation {
   tensor: Tensor
   bytes: number
   first: number
@@ -56,33 +56,34 @@ interface Block {
 export function planMemory(graph: Graph, bounds: Bounds, backend: BackendName = 'cpu'): MemoryPlan {
   const aliases = findAliases(graph)
   const working = new Map<Node, Record<string, Tensor>>()
-  const blocks = new Map<Tensor, Block>()
+  const allocations = new Map<Tensor, Allocation>()
   const spans = spansOf(graph.nodes)
   graph.nodes.forEach((node, index) => {
     const span = spans[index]!
     for (const tensor of [...readTensors(node), ...writtenTensors(node)]) {
       if (tensor.kind !== 'activation' && tensor.kind !== 'output') continue
       const owner = locate(tensor, aliases).storage
-      const block = blocks.get(owner)
+      const allocation = allocations.get(owner)
       // Outputs are read after the run.
       const { first } = span
       const last = tensor.kind === 'output' ? graph.nodes.length : span.last
-      if (block) Object.assign(block, { first: Math.min(block.first, first), last: Math.max(block.last, last) })
-      else blocks.set(owner, { tensor: owner, bytes: aligned(tensorBytes(owner, bounds)), first, last, offset: 0 })
+      if (allocation)
+        Object.assign(allocation, { first: Math.min(allocation.first, first), last: Math.max(allocation.last, last) })
+      else allocations.set(owner, { tensor: owner, bytes: aligned(tensorBytes(owner, bounds)), first, last, offset: 0 })
     }
   })
   graph.nodes.forEach((node, index) => {
     for (const [name, { shape, dtype }] of Object.entries(workingMemoryOf(node.op, node.operands, backend))) {
       const tensor = new Tensor({ name: `${name} of ${index}`, kind: 'activation', shape: [...shape], dtype })
-      blocks.set(tensor, { tensor, bytes: aligned(tensorBytes(tensor, bounds)), first: index, last: index, offset: 0 })
+      allocations.set(tensor, { tensor, bytes: aligned(tensorBytes(tensor, bounds)), first: index, last: index, offset: 0 })
       working.set(node, { ...working.get(node), [name]: tensor })
     }
   })
-  const bytes = assignOffsets([...blocks.values()])
+  const bytes = assignOffsets([...allocations.values()])
   return {
     bounds,
     bytes,
-    place: (tensor) => placeOf(tensor, aliases, blocks),
+    place: (tensor) => placeOf(tensor, aliases, allocations),
     workingMemory: (node) => working.get(node) ?? {},
   }
 }
@@ -98,27 +99,27 @@ function locate(tensor: Tensor, aliases: Map<Tensor, Tensor>): { storage: Tensor
   return { storage, column }
 }
 
-function placeOf(tensor: Tensor, aliases: Map<Tensor, Tensor>, blocks: Map<Tensor, Block>): Placement {
+function placeOf(tensor: Tensor, aliases: Map<Tensor, Tensor>, allocations: Map<Tensor, Allocation>): Placement {
   const { storage, column } = locate(tensor, aliases)
-  return { offset: blocks.get(storage)!.offset + column * dtypeBytes(tensor.dtype), rowStride: storage.shape[1] ?? 1 }
+  return { offset: allocations.get(storage)!.offset + column * dtypeBytes(tensor.dtype), rowStride: storage.shape[1] ?? 1 }
 }
 
-function assignOffsets(blocks: Block[]): number {
-  const placed: Block[] = []
+function assignOffsets(allocations: Allocation[]): number {
+  const placed: Allocation[] = []
   let total = 0
   // Ties by first use: the order must not depend on the engine's sort.
-  const bySize = [...blocks].sort((a, b) => b.bytes - a.bytes || a.first - b.first)
-  for (const block of bySize) {
-    const neighbours = placed.filter((other) => other.first <= block.last && block.first <= other.last)
+  const bySize = [...allocations].sort((a, b) => b.bytes - a.bytes || a.first - b.first)
+  for (const allocation of bySize) {
+    const neighbours = placed.filter((other) => other.first <= allocation.last && allocation.first <= other.last)
     neighbours.sort((a, b) => a.offset - b.offset)
     let offset = 0
     for (const other of neighbours) {
-      if (offset + block.bytes <= other.offset) break
+      if (offset + allocation.bytes <= other.offset) break
       offset = Math.max(offset, other.offset + other.bytes)
     }
-    block.offset = offset
-    total = Math.max(total, offset + block.bytes)
-    placed.push(block)
+    allocation.offset = offset
+    total = Math.max(total, offset + allocation.bytes)
+    placed.push(allocation)
   }
   return total
 }

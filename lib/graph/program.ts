@@ -4,7 +4,7 @@ import type { MemoryPlan } from './memory-plan.js'
 import { shapeText, type Tensor } from './tensor.js'
 
 /** A place that lasts for the run: of parameters, gradients, optimizer state, inputs and constants. */
-export interface FixedPlace {
+export interface FixedPlacement {
   arena: number
   /** Bytes. */
   offset: number
@@ -15,7 +15,7 @@ export interface ProgramOptions {
   /** Index of the arena that the memory plan is for. */
   activationArena: number
   /** Places of tensors of every other kind. */
-  place: (tensor: Tensor) => FixedPlace
+  place: (tensor: Tensor) => FixedPlacement
 }
 
 /** Writes the graph as the flat list of operations that a device compiles. */

@@ -7,8 +7,8 @@ import { loadRegion } from '../model/weights.js'
 import type { ComputeDtype } from '../native/addon-types.js'
 import type { Device } from '../native/device.js'
 import { Session } from '../plan/session.js'
-import { inputsOf } from './step.js'
-import { planEvaluation } from './step-plan.js'
+import { planEvaluation } from './train-plan.js'
+import { inputsOf } from './train-session.js'
 
 export interface EvaluatorOptions extends Bounds {
   dtype: ComputeDtype

@@ -17,7 +17,7 @@ import { backendOf } from '../native/backend.js'
 import { cudaMemoryBytes } from '../native/device.js'
 import { defaultMemoryLimit } from '../native/memory-limit.js'
 import { type GenerationScorePlan, heldOutProblemsOf } from './generation-score.js'
-import { planStep, type StepPlan } from './step-plan.js'
+import { planTraining, type TrainPlan } from './train-plan.js'
 
 /** Everything about a run that is known before the device is opened: data, order, batches, programs, memory. */
 export interface PreparedRun {
@@ -30,7 +30,7 @@ export interface PreparedRun {
   validation: ValidationPlan
   report: ExampleReport
   batches: BatchPlan
-  step: StepPlan
+  plan: TrainPlan
   /** Held out problems that the model answers at each evaluation. */
   generation: GenerationScorePlan | undefined
   /** What it takes: the cache, inputs and activations of generation, beside the arenas of the step. */
@@ -107,7 +107,7 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
     ? await planScore(config, { modelFolder, model, validation: loaded.validation, memoryLimit, isTrainable })
     : undefined
   const generationBytes = generation === undefined ? 0 : bytesBesideWeights(generation.plan)
-  const step = planStep({
+  const plan = planTraining({
     config: model,
     isTrainable,
     dtype: config.bf16 ? 'bf16' : 'f32',
@@ -133,7 +133,7 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
     validation,
     report,
     batches,
-    step,
+    plan,
     generation,
     generationBytes,
     notes: [...positionNotes(examples, model), ...evalNotes(loaded.evalReport), ...deviceNotes(config)],

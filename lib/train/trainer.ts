@@ -23,8 +23,8 @@ import {
   removeEarlierRun,
   resumeNotes,
 } from './run-folder.js'
-import { TrainStep } from './step.js'
-import { loadMoments, loadWeights } from './step-state.js'
+import { loadMoments, loadWeights } from './session-state.js'
+import { TrainSession } from './train-session.js'
 import { type TrainEvent, TrainingLoop } from './training-loop.js'
 
 export type { TrainEvent } from './training-loop.js'
@@ -86,11 +86,11 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
       instructionSet: description === '' ? instructionSet : `${instructionSet} (${description})`,
     }
     if (checkpoint) checkResumable(checkpoint.state, identity, checkpoint.folder)
-    const step = await TrainStep.create(device, run.step)
+    const session = await TrainSession.create(device, run.plan)
     const { signal } = options
-    await loadWeights(step, (checkpoint?.model ?? model).tensors, { masters: checkpoint?.optimizer, signal })
-    if (checkpoint) await loadMoments(step, checkpoint.optimizer, signal)
-    const { parameters, weights } = step.arenas
+    await loadWeights(session, (checkpoint?.model ?? model).tensors, { masters: checkpoint?.optimizer, signal })
+    if (checkpoint) await loadMoments(session, checkpoint.optimizer, signal)
+    const { parameters, weights } = session.arenas
     const scorer = run.generation && (await GenerationScorer.create(device, run.generation, config.bf16 ? weights : parameters))
     const resumedStep = checkpoint?.state.step ?? 0
     await makeFolder(outputDir)
@@ -106,7 +106,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     yield { type: 'start', run, resumedFrom: checkpoint?.folder, resumedStep, notes }
     const loop = new TrainingLoop({
       run,
-      step,
+      session,
       scorer,
       model,
       outputDir,

@@ -9,8 +9,8 @@ import type { GenerationScorer } from './generation-score.js'
 import { type LrSchedule, learningRateAt, warmupStepsOf } from './lr-schedule.js'
 import type { EvalMetrics, MetricsWriter, StepMetrics } from './metrics.js'
 import type { PreparedRun } from './prepare.js'
-import type { TrainStep } from './step.js'
-import { modelWriters, optimizerWriters } from './step-state.js'
+import { modelWriters, optimizerWriters } from './session-state.js'
+import type { TrainSession } from './train-session.js'
 
 /** What a training run tells, in this order: `start`, then steps, evaluations and checkpoints as they come, then `end`. */
 export type TrainEvent =
@@ -41,7 +41,7 @@ export type TrainEvent =
 /** What the loop works with: a run whose programs and weights are on a device. */
 export interface TrainingContext {
   run: PreparedRun
-  step: TrainStep
+  session: TrainSession
   /** Where held out problems are answered at each evaluation. */
   scorer: GenerationScorer | undefined
   model: ModelFolder
@@ -121,14 +121,16 @@ export class TrainingLoop {
   }
 
   private peakBytes(): number {
-    const { step, run } = this.context
+    const { session, run } = this.context
     // A plan is allocated as it is, before the first step.
-    return step.plan.backends[0] === 'cuda' ? step.plan.totalBytes + run.generationBytes : process.resourceUsage().maxRSS * 1024
+    return session.plan.backends[0] === 'cuda'
+      ? session.plan.totalBytes + run.generationBytes
+      : process.resourceUsage().maxRSS * 1024
   }
 
   private async trainOn(batch: StepBatch): Promise<{ loss: number; gradNorm: number; learningRate: number }> {
     let loss = 0
-    for (const microBatch of batch.microBatches) loss += (await this.context.step.runMicroStep(microBatch)).loss
+    for (const microBatch of batch.microBatches) loss += (await this.context.session.runMicroStep(microBatch)).loss
     if (!Number.isFinite(loss)) {
       const places = batch.microBatches.flatMap(({ exampleIndices }) =>
         exampleIndices.map((index) => this.context.run.examples.infoOf(index).place),
@@ -141,7 +143,7 @@ export class TrainingLoop {
       )
     }
     const learningRate = learningRateAt(batch.step - 1, this.schedule)
-    return { loss, gradNorm: await this.context.step.update(batch.step, learningRate), learningRate }
+    return { loss, gradNorm: await this.context.session.update(batch.step, learningRate), learningRate }
   }
 
   /** Whether something that happens every `every` steps, or at the end of each epoch, happens after this step. */
@@ -158,7 +160,7 @@ export class TrainingLoop {
 
   private async evaluate(step: number, epoch: number): Promise<TrainEvent> {
     let evalLoss = 0
-    for (const batch of this.context.run.validation.batches()) evalLoss += (await this.context.step.evaluate(batch)).loss
+    for (const batch of this.context.run.validation.batches()) evalLoss += (await this.context.session.evaluate(batch)).loss
     const row: EvalMetrics = { step, epoch, evalLoss }
     const scored = await this.context.scorer?.score()
     if (scored?.accuracy !== undefined) row.evalAccuracy = scored.accuracy
@@ -168,17 +170,17 @@ export class TrainingLoop {
   }
 
   private async save(step: number, epoch: number): Promise<TrainEvent> {
-    const { step: program, run, model, outputDir, identity, metrics } = this.context
+    const { session, run, model, outputDir, identity, metrics } = this.context
     // A resumed run finds the rows up to its checkpoint.
     await metrics.sync()
     const folder = await writeCheckpoint(outputDir, step, {
       model: {
         configText: model.configText,
-        tensors: modelWriters(program),
+        tensors: modelWriters(session),
         tokenizer: { folder: run.modelFolder },
       },
       state: { step, epoch, ...identity },
-      optimizer: optimizerWriters(program),
+      optimizer: optimizerWriters(session),
     })
     this.savedStep = step
     this.savedFolder = folder

@@ -7,7 +7,7 @@ import { loadTrainConfig } from '../../lib/config/train-config.js'
 import { openDevice } from '../../lib/native/device.js'
 import { readMetrics } from '../../lib/train/metrics.js'
 import { prepareRun } from '../../lib/train/prepare.js'
-import { TrainStep } from '../../lib/train/step.js'
+import { TrainSession } from '../../lib/train/train-session.js'
 import { repositoryRoot } from '../shared-files.js'
 import { tinySettings, writeTinyInputs } from '../tiny-inputs.js'
 import { asOptions, runCli } from './run-cli.js'
@@ -168,10 +168,10 @@ t.test('plan says what is allocated, exactly', async (t) => {
     const { config } = await loadTrainConfig(undefined, { ...settings, recompute })
     const run = await prepareRun(config)
     const device = await openDevice('cpu', { threads: settings.threads })
-    const step = await TrainStep.create(device, run.step)
-    const arenas = Object.values(step.arenas).reduce((sum, { bytes }) => sum + bytes, 0)
+    const session = await TrainSession.create(device, run.plan)
+    const arenas = Object.values(session.arenas).reduce((sum, { bytes }) => sum + bytes, 0)
     t.equal(plan.totalBytes, arenas + device.info.scratchBytes, 'the arenas and the threads’ working memory')
-    for (const [name, { bytes }] of Object.entries(step.arenas)) t.equal(plan.bytes[name], bytes, name)
+    for (const [name, { bytes }] of Object.entries(session.arenas)) t.equal(plan.bytes[name], bytes, name)
     await device.close()
 
     const text = await runCli(args)

@@ -5,14 +5,14 @@ import { loadTrainConfig } from '../../lib/config/train-config.js'
 import { openDevice } from '../../lib/native/device.js'
 import { readMetrics, type StepMetrics } from '../../lib/train/metrics.js'
 import { prepareRun } from '../../lib/train/prepare.js'
-import { TrainStep } from '../../lib/train/step.js'
-import { cudaPlaces, whyNoEmulator } from '../ops/run-op.js'
+import { TrainSession } from '../../lib/train/train-session.js'
+import { cudaTargets, whyNoEmulator } from '../ops/run-op.js'
 import { tinySettings, writeTinyInputs } from '../tiny-inputs.js'
 import { asOptions, runCli, spawnCli } from './run-cli.js'
 
 /* The CUDA backend as a user meets it: on a machine without a device, and over the emulator. */
 
-const skip = cudaPlaces[0]?.device !== 'cuda-emulated' && whyNoEmulator
+const skip = cudaTargets[0]?.device !== 'cuda-emulated' && whyNoEmulator
 
 async function settingsFor(t: Test) {
   return { ...tinySettings(await writeTinyInputs(t.testdir()), join(t.testdirName, 'run')), bf16: true, threads: 1 }
@@ -27,12 +27,12 @@ t.test('a plan for a CUDA device is what such a device allocates', { skip }, asy
   const run = await prepareRun(config)
   const device = await openDevice('cuda-emulated')
   t.teardown(() => device.close())
-  const step = await TrainStep.create(device, run.step)
-  for (const [name, { bytes }] of Object.entries(step.arenas)) t.equal(plan.bytes[name], bytes, name)
+  const session = await TrainSession.create(device, run.plan)
+  for (const [name, { bytes }] of Object.entries(session.arenas)) t.equal(plan.bytes[name], bytes, name)
   t.equal(plan.bytes.scratch, device.info.scratchBytes, 'working memory')
   t.equal(
     plan.totalBytes,
-    Object.values(step.arenas).reduce((sum, { bytes }) => sum + bytes, device.info.scratchBytes),
+    Object.values(session.arenas).reduce((sum, { bytes }) => sum + bytes, device.info.scratchBytes),
   )
   const text = await runCli(['plan', ...asOptions({ ...settings, device: 'cuda' })])
   t.match(text.stdout, /memory on cuda, bfloat16/)

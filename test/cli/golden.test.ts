@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { readMetrics, type StepMetrics } from '../../lib/train/metrics.js'
 import { goldenFamilies } from '../lib/train/golden-files.js'
-import { cudaPlaces } from '../ops/run-op.js'
+import { cudaTargets } from '../ops/run-op.js'
 import { readTensors, relativeL2 } from '../tensor-files.js'
 import { asOptions, runCli } from './run-cli.js'
 
@@ -42,7 +42,7 @@ const variants: { name: string; settings: Settings; sameBits?: boolean }[] = [
   { name: 'token, packed, 4 rows at a time', settings: layout(4, 1, largeCapacity) },
   { name: 'token, unpacked, 2 rows at a time', settings: layout(2, 2, { packing: false }) },
   // Where this checkout has built the emulated device.
-  ...cudaPlaces
+  ...cudaTargets
     .slice(0, 1)
     .map(({ device }) => ({ name: 'token, packed, CUDA', settings: { ...smallCapacity, device: device! } })),
   { name: 'sample, packed', settings: { ...largeCapacity, loss_reduction: 'sample' } },

@@ -4,8 +4,8 @@ import type { PackedBatch } from '../../lib/data/packer.js'
 import { openDevice } from '../../lib/native/device.js'
 import { NormalNumbers } from '../../lib/random/normal-numbers.js'
 import { Random } from '../../lib/random/random.js'
-import { TrainStep } from '../../lib/train/step.js'
-import { planStep, type StepPlan, type StepPlanOptions } from '../../lib/train/step-plan.js'
+import { planTraining, type TrainPlan, type TrainPlanOptions } from '../../lib/train/train-plan.js'
+import { TrainSession } from '../../lib/train/train-session.js'
 import { microConfigs } from './micro-configs.js'
 
 const device = await openDevice('cpu', { threads: 2 })
@@ -25,7 +25,7 @@ function batchOf(lengths: number[], vocabulary: number): PackedBatch {
   }
 }
 
-const optionsOf = (family: string): StepPlanOptions => ({
+const optionsOf = (family: string): TrainPlanOptions => ({
   config: parseModelConfig(microConfigs[family], family),
   recompute: 'none',
   threads: 2,
@@ -35,24 +35,24 @@ const optionsOf = (family: string): StepPlanOptions => ({
 })
 
 /** Loss, losses of tokens and all gradients of two micro-steps. */
-async function results(plan: StepPlan, batches: PackedBatch[]): Promise<unknown[]> {
-  const step = await TrainStep.create(device, plan)
+async function results(plan: TrainPlan, batches: PackedBatch[]): Promise<unknown[]> {
+  const session = await TrainSession.create(device, plan)
   const normal = new NormalNumbers(3, 4)
-  await step.arenas.parameters.write(
+  await session.arenas.parameters.write(
     0,
     Float32Array.from({ length: plan.bytes.parameters / 4 }, () => 0.2 * normal.next()),
   )
   const losses = []
-  for (const batch of batches) losses.push(await step.runMicroStep(batch))
-  return [losses, await step.arenas.gradients.read(0, plan.bytes.gradients)]
+  for (const batch of batches) losses.push(await session.runMicroStep(batch))
+  return [losses, await session.arenas.gradients.read(0, plan.bytes.gradients)]
 }
 
 for (const family of Object.keys(microConfigs)) {
   t.test(`${family}: recomputed layers give the bits of kept ones`, async (t) => {
     const options = optionsOf(family)
     const batches = [batchOf([100, 1, 70], options.config.vocabSize), batchOf([250], options.config.vocabSize)]
-    const none = planStep(options)
-    const full = planStep({ ...options, recompute: 'full' })
+    const none = planTraining(options)
+    const full = planTraining({ ...options, recompute: 'full' })
     t.ok(full.bytes.activations < none.bytes.activations, 'recomputation takes less memory')
     t.equal(full.recomputedLayers, 3)
     const kept = await results(none, batches)
@@ -65,28 +65,32 @@ for (const family of Object.keys(microConfigs)) {
       memoryLimit <= none.totalBytes;
       memoryLimit += Math.ceil((none.totalBytes - full.totalBytes) / 6)
     ) {
-      const plan = planStep({ ...options, recompute: 'auto', memoryLimit })
+      const plan = planTraining({ ...options, recompute: 'auto', memoryLimit })
       t.ok(plan.totalBytes <= memoryLimit, `${plan.recomputedLayers} layers recomputed to stay within ${memoryLimit} bytes`)
       if (seen.has(plan.recomputedLayers)) continue
       seen.add(plan.recomputedLayers)
       t.same(await results(plan, batches), kept, `${plan.recomputedLayers} layers`)
     }
     t.ok(seen.has(1) || seen.has(2), `some layers and not others: ${[...seen]}`)
-    t.equal(planStep({ ...options, recompute: 'auto' }).recomputedLayers, 0, 'none without a limit')
-    t.equal(planStep({ ...options, recompute: 'auto', memoryLimit: none.totalBytes }).recomputedLayers, 0, 'none where all fits')
+    t.equal(planTraining({ ...options, recompute: 'auto' }).recomputedLayers, 0, 'none without a limit')
+    t.equal(
+      planTraining({ ...options, recompute: 'auto', memoryLimit: none.totalBytes }).recomputedLayers,
+      0,
+      'none where all fits',
+    )
     for (const recompute of ['auto', 'full'] as const)
       t.throws(
-        () => planStep({ ...options, recompute, memoryLimit: full.totalBytes - 1 }),
+        () => planTraining({ ...options, recompute, memoryLimit: full.totalBytes - 1 }),
         { code: 'OUT_OF_MEMORY' },
         `${recompute} does not fit`,
       )
-    t.throws(() => planStep({ ...options, memoryLimit: none.totalBytes - 1 }), { code: 'OUT_OF_MEMORY' }, 'none does not fit')
+    t.throws(() => planTraining({ ...options, memoryLimit: none.totalBytes - 1 }), { code: 'OUT_OF_MEMORY' }, 'none does not fit')
   })
 }
 
 t.test('a plan that is exact: every byte of activations is used', async (t) => {
   for (const family of Object.keys(microConfigs)) {
-    const plan = planStep({ ...optionsOf(family), dtype: 'bf16' })
+    const plan = planTraining({ ...optionsOf(family), dtype: 'bf16' })
     const arena = plan.programs.microStep.description.ops
       .flatMap(({ operands }) => Object.values(operands))
       .filter(({ arena }) => plan.storages[arena]!.name === 'activations')

@@ -1,11 +1,11 @@
 import t from 'tap'
 import { parseModelConfig } from '../../lib/config/model-config.js'
-import { planStep } from '../../lib/train/step-plan.js'
+import { planTraining } from '../../lib/train/train-plan.js'
 import { microConfigs } from './micro-configs.js'
 
 t.test('working memory is planned for the backend that needs it, and for no other', async (t) => {
   const plan = (device: string, dtype: 'f32' | 'bf16') =>
-    planStep({
+    planTraining({
       config: parseModelConfig(microConfigs.qwen2!, 'qwen2'),
       ...{ device, dtype, recompute: 'none', threads: 1, maxTokens: 64, maxSequences: 2, maxGradNorm: 1 },
       adamw: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 },

@@ -6,15 +6,15 @@ import { type ProgramDescription, SEQUENCE_BOUNDS, type TensorDescription, TOKEN
 import { CUDA_SCRATCH_BYTES } from '../../lib/native/backend.js'
 import { loadAddon } from '../../lib/native/binding.js'
 import { type Arena, type Device, openDevice } from '../../lib/native/device.js'
-import { cudaPlaces, whyNoEmulator } from '../ops/run-op.js'
+import { cudaTargets, whyNoEmulator } from '../ops/run-op.js'
 
 /* What a CUDA device does besides its operations: memory, runs, errors. */
 
-const [place] = cudaPlaces
-const skip = place === undefined && whyNoEmulator
+const [target] = cudaTargets
+const skip = target === undefined && whyNoEmulator
 
 async function open(t: Test): Promise<Device> {
-  const device = await openDevice(place!.device!)
+  const device = await openDevice(target!.device!)
   t.teardown(() => device.close())
   return device
 }
@@ -176,7 +176,7 @@ t.test('integers in rows with room between them', { skip }, async (t) => {
 })
 
 t.test('a run that is aborted, and a device that is closed', { skip }, async (t) => {
-  const device = await openDevice(place!.device!)
+  const device = await openDevice(target!.device!)
   const arena = await filledArena(device)
   const program = device.compile(lookup(), [arena])
   const aborted = AbortSignal.abort()
@@ -225,7 +225,7 @@ t.test('bounds of sequences', { skip }, async (t) => {
 /** In a process of its own: which launch fails is read once. */
 t.test(
   'a device that fails in the middle of its work',
-  { skip: skip || (place!.device !== 'cuda-emulated' && 'only the emulator fails when it is told to') },
+  { skip: skip || (target!.device !== 'cuda-emulated' && 'only the emulator fails when it is told to') },
   async (t) => {
     const script = fileURLToPath(new URL('failing-device.js', import.meta.url))
     const env = { ...process.env, LIMO_EMULATED_FAILED_LAUNCH: '2' }

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { cudaPlaces, whyNoEmulator } from '../ops/run-op.js'
+import { cudaTargets, whyNoEmulator } from '../ops/run-op.js'
 import { repositoryRoot } from '../shared-files.js'
 
 const programOf = (name: string) => join(repositoryRoot, 'build', 'Release', name)
@@ -12,7 +12,7 @@ const start = (name: string, args: string[], env: Record<string, string> = {}) =
 
 /** Kernels with planted mistakes (test/native/cuda-emulator/), built where the emulator is. */
 const run = (args: string[], env: Record<string, string> = {}) => start('limo_emulator_faults', args, env)
-const skip = (cudaPlaces[0]?.device !== 'cuda-emulated' || !existsSync(programOf('limo_emulator_faults'))) && whyNoEmulator
+const skip = (cudaTargets[0]?.device !== 'cuda-emulated' || !existsSync(programOf('limo_emulator_faults'))) && whyNoEmulator
 
 t.test('mistakes in kernels are caught, and the same kernels without them run', { skip }, async (t) => {
   const names = run([]).stdout.trim().split('\n')

@@ -11,11 +11,11 @@ import { addWaits } from '../../lib/plan/passes/waits.js'
 import { PlanBuilder } from '../../lib/plan/plan.js'
 import { Session } from '../../lib/plan/session.js'
 import { Random } from '../../lib/random/random.js'
-import { cudaPlaces } from '../ops/run-op.js'
+import { cudaTargets } from '../ops/run-op.js'
 
 /* Queues of a program, and memory of several devices and kinds. */
 
-const deviceNames = ['cpu', ...cudaPlaces.slice(0, 1).map(({ device }) => device!)]
+const deviceNames = ['cpu', ...cudaTargets.slice(0, 1).map(({ device }) => device!)]
 
 async function open(t: Test, name: string): Promise<Device> {
   const device = await openDevice(name, { threads: 2 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { checkRefused, placesOf, sameBits } from './check-op.js'
+import { checkRefused, sameBits, targetsOf } from './check-op.js'
 import { type ComputeType, computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
 import { accumulated, closeDevices, given, type OpCall, runOp, written } from './run-op.js'
@@ -77,12 +77,12 @@ const workingMemory = new Set(['logits', 'hidden_rows', 'd_hidden_rows'])
 for (const type of computeTypes)
   t.test(`the other gradients have the same bits without one that nobody needs, ${type.dtype}`, async (t) => {
     for (const { call, gradients } of casesOf(type))
-      for (const place of placesOf(call)) {
-        const all = await runOp(call, place)
+      for (const target of targetsOf(call)) {
+        const all = await runOp(call, target)
         for (const absent of gradients) {
-          const some = await runOp(without(call, absent), place)
+          const some = await runOp(without(call, absent), target)
           const different = Object.keys(some).filter((name) => !workingMemory.has(name) && !sameBits(some[name]!, all[name]!))
-          t.same(different, [], `${call.op} without ${absent}, ${place.instructionSet}`)
+          t.same(different, [], `${call.op} without ${absent}, ${target.instructionSet}`)
         }
       }
   })

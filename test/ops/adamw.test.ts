@@ -4,7 +4,7 @@ import { roundToBf16 } from './bf16.js'
 import { checkOp, type Expected, sameBits, U, within } from './check-op.js'
 import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
-import { accumulated, closeDevices, given, instructionSets, type OpCall, opPlaces, runOp, written } from './run-op.js'
+import { accumulated, closeDevices, given, instructionSets, type OpCall, opTargets, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -58,10 +58,10 @@ t.test('adamw with a copy of the parameters in bfloat16', async (t) => {
     const rounded = bf16.stored(expected.parameters as Required<Expected>)
     await checkOp(t, `${n} numbers`, call, { ...expected, rounded })
     const { rounded: _, ...without } = call.operands
-    for (const place of opPlaces.map((each) => ({ ...each, threads: 2 }))) {
-      const { instructionSet } = place
-      const { rounded, ...rest } = await runOp(call, place)
-      const plain = await runOp({ ...call, operands: without }, place)
+    for (const target of opTargets.map((each) => ({ ...each, threads: 2 }))) {
+      const { instructionSet } = target
+      const { rounded, ...rest } = await runOp(call, target)
+      const plain = await runOp({ ...call, operands: without }, target)
       const name = `${n} numbers, ${instructionSet}`
       t.ok(sameBits(rounded!, roundToBf16(rest.parameters!)), `${name}: the parameters to the nearest`)
       for (const [operand, values] of Object.entries(rest))
@@ -73,8 +73,8 @@ t.test('adamw with a copy of the parameters in bfloat16', async (t) => {
 t.test('ten steps are what ten steps in double are', async (t) => {
   const n = 200
   const start = { parameters: normalValues(2, n), first_moment: new Float32Array(n), second_moment: new Float32Array(n) }
-  for (const place of opPlaces) {
-    const { instructionSet } = place
+  for (const target of opTargets) {
+    const { instructionSet } = target
     let single: State = start
     let double: State = start
     // All gradients of a number point the same way, so that no moment is a difference of large numbers.
@@ -82,7 +82,7 @@ t.test('ten steps are what ten steps in double are', async (t) => {
     for (let step = 1; step <= 10; step++) {
       const gradients = normalValues(3, n, 0.01).map((g) => g * (1 + step / 10))
       single = (await runOp(callOf(single, gradients, 1, { ...settings, step }), {
-        ...place,
+        ...target,
         threads: 2,
       })) as unknown as State
       const want = adamw(double, gradients, 1, step, settings)
@@ -144,8 +144,8 @@ t.test('a clip scale of 0 is a factor like any other: moments decay', async (t) 
   })
   // A norm of 3e38 clipped to 1e-10: less than the smallest float32.
   const operands = { gradients: given(new Float32Array(1).fill(3e38), [1]), norm: written([1]), clip_scale: written([1]) }
-  for (const place of opPlaces) {
-    const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm: 1e-10 } }, { ...place, threads: 1 })
+  for (const target of opTargets) {
+    const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm: 1e-10 } }, { ...target, threads: 1 })
     t.same([out.norm![0], out.clip_scale![0]], [Math.fround(3e38), 0])
   }
 })
@@ -195,8 +195,8 @@ t.test('a NaN or an infinity anywhere gives no clip scale', async (t) => {
       gradients[at] = bad
       const operands = { gradients: given(gradients, [999]), norm: written([1]), clip_scale: written([1]) }
       for (const max_norm of [0, 1])
-        for (const place of opPlaces) {
-          const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm } }, { ...place, threads: 2 })
+        for (const target of opTargets) {
+          const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm } }, { ...target, threads: 2 })
           t.notOk(Number.isFinite(out.norm![0]), `${bad} at ${at}: the norm is not finite`)
           t.ok(Number.isNaN(out.clip_scale![0]), `${bad} at ${at}: nor is there a clip scale`)
         }
@@ -207,8 +207,8 @@ t.test('a NaN or an infinity anywhere gives no clip scale', async (t) => {
 t.test('a norm above the largest float32 gives no clip scale', async (t) => {
   const operands = { gradients: given(new Float32Array(4).fill(3e38), [4]), norm: written([1]), clip_scale: written([1]) }
   for (const max_norm of [0, 1])
-    for (const place of opPlaces) {
-      const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm } }, { ...place, threads: 1 })
+    for (const target of opTargets) {
+      const out = await runOp({ op: 'grad_norm', operands, attributes: { max_norm } }, { ...target, threads: 1 })
       t.same([out.norm![0], out.clip_scale![0]], [Infinity, NaN], 'what is reported as not finite changes no weight')
     }
 })

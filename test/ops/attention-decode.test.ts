@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { type AttentionCase, attend, scaleOf } from './attention-reference.js'
-import { checkOp, checkRefused, placesOf, sameBits } from './check-op.js'
+import { checkOp, checkRefused, sameBits, targetsOf } from './check-op.js'
 import { type ComputeType, computeTypes } from './compute-types.js'
 import { layOutPages, type PagedValues, shuffled } from './paged-cache.js'
 import { accumulated, closeDevices, given, type OpCall, type Operand, runOp, SPARE_ROWS, written } from './run-op.js'
@@ -226,10 +226,10 @@ for (const type of computeTypes) {
       )
     const all = lengths.map((_, row) => row)
     const choices = [[0], [5, 12], [3, 0, 1], all.slice(4, 10), all.slice(3, 10), all.slice(1), all.toReversed()]
-    for (const place of placesOf(callOf(all))) {
-      const run = async (rows: number[]) => (await runOp(callOf(rows), { ...place, threads: 2 })).out!
+    for (const target of targetsOf(callOf(all))) {
+      const run = async (rows: number[]) => (await runOp(callOf(rows), { ...target, threads: 2 })).out!
       const want = await run(all)
-      for (const rows of choices) t.ok(sameBits(await run(rows), rowsOf(want, rows)), `${place.instructionSet}: rows ${rows}`)
+      for (const rows of choices) t.ok(sameBits(await run(rows), rowsOf(want, rows)), `${target.instructionSet}: rows ${rows}`)
     }
   })
 
@@ -247,8 +247,8 @@ for (const type of computeTypes) {
       v: Float32Array.from(c.v).subarray(beside * keyColumns, (beside + end) * keyColumns),
     })
     const together = prefillCall(c, layOutPages(c, type, 16))
-    for (const place of placesOf(together)) {
-      const run = async (call: OpCall) => (await runOp(call, { ...place, threads: 2 })).out!
+    for (const target of targetsOf(together)) {
+      const run = async (call: OpCall) => (await runOp(call, { ...target, threads: 2 })).out!
       const want = (await run(together)).slice(beside * queryColumns)
       for (const size of [1, 7, 64, length]) {
         const parts: number[] = []
@@ -261,7 +261,7 @@ for (const type of computeTypes) {
           const got = await run(prefillCall(part, layOutPages(part, type, 16, { seed: start })))
           parts.push(...(sameBits(got, want.slice(start * queryColumns, end * queryColumns)) ? [] : [start]))
         }
-        t.same(parts, [], `${place.instructionSet}: runs of ${size}`)
+        t.same(parts, [], `${target.instructionSet}: runs of ${size}`)
       }
     }
   })

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { type AttentionCase, attend, attendBackward, scaleOf } from './attention-reference.js'
-import { checkGradients, checkOp, dot, placesOf, sameBits, within } from './check-op.js'
+import { checkGradients, checkOp, dot, sameBits, targetsOf, within } from './check-op.js'
 import { type ComputeType, computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
 import { closeDevices, given, type OpCall, type Operand, runOp, written } from './run-op.js'
@@ -177,11 +177,11 @@ for (const type of computeTypes) {
       )
     const changed = { ...c, q: change(c.q, queryColumns), k: change(c.k, keyColumns), v: change(c.v, keyColumns) }
     const dOut = type.normal(24, c.q.length)
-    for (const place of placesOf(forwardCall(c)).map((place) => ({ ...place, threads: 2 }))) {
-      const { instructionSet } = place
+    for (const target of targetsOf(forwardCall(c)).map((target) => ({ ...target, threads: 2 }))) {
+      const { instructionSet } = target
       const run = async (of: TypedCase, dOut: Float32Array) => {
-        const { out, lse } = (await runOp(forwardCall(of), place)) as Record<'out' | 'lse', Float32Array>
-        return { out, ...(await runOp(backwardCall(of, dOut, out, lse), place)) } as Record<
+        const { out, lse } = (await runOp(forwardCall(of), target)) as Record<'out' | 'lse', Float32Array>
+        return { out, ...(await runOp(backwardCall(of, dOut, out, lse), target)) } as Record<
           'out' | 'd_q' | 'd_k' | 'd_v',
           Float32Array
         >
@@ -222,10 +222,10 @@ for (const type of computeTypes) {
     const c = makeCase(type, 25, [200], { heads: 2, kvHeads: 1, dim: 24 })
     const after = (values: ArrayLike<number>) =>
       type.round(Float32Array.from(values, (value, i) => (i >= 150 * 24 ? 1e9 * value : value)))
-    for (const place of placesOf(forwardCall(c))) {
-      const { instructionSet } = place
-      const before = await runOp(forwardCall(c), place)
-      const changed = await runOp(forwardCall({ ...c, k: after(c.k), v: after(c.v) }), place)
+    for (const target of targetsOf(forwardCall(c))) {
+      const { instructionSet } = target
+      const before = await runOp(forwardCall(c), target)
+      const changed = await runOp(forwardCall({ ...c, k: after(c.k), v: after(c.v) }), target)
       t.same(changed.lse!.slice(0, 150 * 2), before.lse!.slice(0, 150 * 2), `${instructionSet}: lse`)
       t.same(changed.out!.slice(0, 150 * 48), before.out!.slice(0, 150 * 48), `${instructionSet}: out`)
     }
@@ -241,10 +241,10 @@ for (const type of computeTypes) {
         k: firstOf([1e16, 1e16, 1e16]),
         v: firstOf([1, 2, 6]),
       }
-      for (const place of placesOf(forwardCall(c))) {
-        const { out } = await runOp(forwardCall(c), place)
+      for (const target of targetsOf(forwardCall(c))) {
+        const { out } = await runOp(forwardCall(c), target)
         const first = [0, 1, 2].map((row) => out![row * dim]!)
-        within(t, first, [1, 1.5, 3], [1e-6, 1e-6, 1e-6], `${place.instructionSet}, heads of ${dim}`)
+        within(t, first, [1, 1.5, 3], [1e-6, 1e-6, 1e-6], `${target.instructionSet}, heads of ${dim}`)
       }
     }
   })

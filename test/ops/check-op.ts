@@ -1,15 +1,15 @@
 import type { Test } from 'tap'
 import type { ErrorCode } from '../../lib/errors.js'
 import {
-  cpuPlaces,
-  cudaPlaces,
-  float32OpPlaces,
+  cpuTargets,
+  cudaTargets,
+  float32OpTargets,
   notAligned,
   type OpCall,
-  opPlaces,
-  type Place,
+  opTargets,
   refusalOf,
   runOp,
+  type Target,
 } from './run-op.js'
 
 /** Unit roundoff of float32: the relative error of one rounded operation. */
@@ -48,10 +48,10 @@ export function sameBits(a: Float32Array, b: Float32Array): boolean {
  * numbers at once from aligned operands, and one at a time from others; attention in bfloat16 alone has kernels of its own for each
  * generation, and one that is not aligned goes to the older ones.
  */
-export function placesOf({ op, operands }: OpCall): Place[] {
-  if (!Object.values(operands).some(({ dtype }) => dtype === 'bf16')) return float32OpPlaces
-  if (op !== 'attention' && op !== 'attention_backward') return opPlaces
-  return [...cpuPlaces, ...cudaPlaces, ...cudaPlaces.slice(-1).map(notAligned)]
+export function targetsOf({ op, operands }: OpCall): Target[] {
+  if (!Object.values(operands).some(({ dtype }) => dtype === 'bf16')) return float32OpTargets
+  if (op !== 'attention' && op !== 'attention_backward') return opTargets
+  return [...cpuTargets, ...cudaTargets, ...cudaTargets.slice(-1).map(notAligned)]
 }
 
 /**
@@ -59,11 +59,11 @@ export function placesOf({ op, operands }: OpCall): Place[] {
  * which must give the same bits; and holds what it wrote against what is expected of it.
  */
 export async function checkOp(t: Test, name: string, call: OpCall, expected: Record<string, Expected>): Promise<void> {
-  for (const place of placesOf(call)) {
-    const { instructionSet } = place
-    const outputs = await runOp(call, place)
-    for (const threads of place.device === undefined ? [1, 2, 3] : [1]) {
-      const again = await runOp(call, { ...place, threads })
+  for (const target of targetsOf(call)) {
+    const { instructionSet } = target
+    const outputs = await runOp(call, target)
+    for (const threads of target.device === undefined ? [1, 2, 3] : [1]) {
+      const again = await runOp(call, { ...target, threads })
       const different = Object.keys(outputs).filter((operand) => !sameBits(outputs[operand]!, again[operand]!))
       if (different.length > 0) t.fail(`${name}, ${instructionSet}: other bits of ${different} with ${threads} threads`)
     }
@@ -77,7 +77,8 @@ export async function checkOp(t: Test, name: string, call: OpCall, expected: Rec
 
 /** Everywhere a call is refused with an error that says why, and nothing is written. */
 export async function checkRefused(t: Test, name: string, call: OpCall, code: ErrorCode, message: RegExp): Promise<void> {
-  for (const place of placesOf(call)) t.match(await refusalOf(call, place), { code, message }, `${name}, ${place.instructionSet}`)
+  for (const target of targetsOf(call))
+    t.match(await refusalOf(call, target), { code, message }, `${name}, ${target.instructionSet}`)
 }
 
 /**

@@ -3,7 +3,7 @@ import { roundToBf16 } from './bf16.js'
 import { checkOp } from './check-op.js'
 import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
-import { accumulated, closeDevices, given, opPlaces, runOp, written } from './run-op.js'
+import { accumulated, closeDevices, given, opTargets, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -48,9 +48,9 @@ for (const type of computeTypes) {
   })
 
   t.test(`no tokens: nothing is written, ${type.dtype}`, async (t) => {
-    for (const place of opPlaces) {
+    for (const target of opTargets) {
       const operands = { x: type.given(new Float32Array(0), ['T', 7]), out: type.written(['T', 7]) }
-      t.same(await runOp({ op: 'copy', tokens: 0, operands }, { ...place, threads: 2 }), { out: new Float32Array(0) })
+      t.same(await runOp({ op: 'copy', tokens: 0, operands }, { ...target, threads: 2 }), { out: new Float32Array(0) })
     }
   })
 }
@@ -98,11 +98,11 @@ t.test('cast: ties to even, and what is no ordinary number', async (t) => {
   // In whole vectors and in the rest of one.
   for (const count of [3, want.length]) {
     await checkOp(t, `${count} numbers`, castCall(x.slice(-count)), { out: { values: want.slice(-count) } })
-    for (const place of opPlaces) {
-      const { instructionSet } = place
+    for (const target of opTargets) {
+      const { instructionSet } = target
       // The lowest and the highest bits of what says that it is no number.
       const nans = new Float32Array(Uint32Array.of(0x7f800001, 0xff800001, 0x7fffffff, 0xffffffff, 0x7fc00000).buffer)
-      const { out } = await runOp(castCall(nans.slice(-count)), { ...place, threads: 1 })
+      const { out } = await runOp(castCall(nans.slice(-count)), { ...target, threads: 1 })
       t.ok(out!.every(Number.isNaN), `${instructionSet}: NaN stays NaN`)
     }
   }
@@ -112,9 +112,9 @@ t.test('cast: a subnormal number is rounded as others are, or becomes 0', async 
   const tiny = [2 ** -149, 2 ** -140, 2 ** -134, 1.5 * 2 ** -133, 2 ** -127, 2 ** -126 - 2 ** -149]
   const x = Float32Array.from([...tiny, ...tiny.map((value) => -value)])
   const rounded = roundToBf16(x)
-  for (const place of opPlaces) {
-    const { instructionSet } = place
-    const { out } = await runOp(castCall(x), { ...place, threads: 1 })
+  for (const target of opTargets) {
+    const { instructionSet } = target
+    const { out } = await runOp(castCall(x), { ...target, threads: 1 })
     const holds = (value: number, i: number) => Object.is(value, rounded[i]) || Object.is(value, Math.sign(x[i]!) * 0)
     t.ok(out!.every(holds), `${instructionSet}: ${out} for ${x}`)
   }

@@ -12,7 +12,7 @@ import { checkOp, U, within } from './check-op.js'
 import { computeTypes } from './compute-types.js'
 import * as reference from './expert-reference.js'
 import { normalValues } from './random-values.js'
-import { closeDevices, deviceAt, given, type OpCall, opPlaces } from './run-op.js'
+import { closeDevices, deviceAt, given, type OpCall, opTargets } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -88,8 +88,8 @@ t.test('a router and its experts: integers that an operation writes and another 
   const routed = reference.route(logits, tokens, count, chosen)
   const shape = { tokens, columns: width, outputs: width, count, chosen }
   const want = reference.expertLinear(values.x, values.experts, routed.experts, routed.weights, shape)
-  for (const opPlace of opPlaces) {
-    const device = await deviceAt(opPlace)
+  for (const target of opTargets) {
+    const device = await deviceAt(target)
     const planned = { device: device.name, threads: device.info.threads }
     const plan = new PlanBuilder<'router' | 'experts', 'run'>(sizes, planned).add('run', graph, { bounds, place }).build()
     const session = await Session.open(plan, device)
@@ -100,7 +100,7 @@ t.test('a router and its experts: integers that an operation writes and another 
       got!,
       want.values,
       want.sizes.map((size) => 200 * U * size),
-      opPlace.instructionSet,
+      target.instructionSet,
     )
   }
 })
@@ -112,7 +112,7 @@ t.test('integers that the host must know cannot be written by an operation', asy
   const { experts } = route(graph, { logits: graph.input('logits', [TOKENS, 4]), chosen: 1, name: 'route' })
   const ids = graph.activation('ids', [TOKENS], 'i32')
   t.same(experts.dtype, ids.dtype)
-  const device = await deviceAt(opPlaces[0]!)
+  const device = await deviceAt(opTargets[0]!)
   const rows = (offset: number, shape: number[], dtype: 'f32' | 'i32') => ({ arena: 0, offset, dtype, shape })
   const program = {
     ...{ maxTokens: 2, maxSequences: 1, inputs: {}, outputs: {} },

@@ -3,7 +3,7 @@ import { checkGradients, checkOp, dot, type Expected, U, within } from './check-
 import { type ComputeType, computeTypes } from './compute-types.js'
 import { type Case, NOT_SCORED, project } from './linear-cross-entropy-reference.js'
 import { normalValues } from './random-values.js'
-import { accumulated, closeDevices, given, type OpCall, type Operand, opPlaces, runOp, written } from './run-op.js'
+import { accumulated, closeDevices, given, type OpCall, type Operand, opTargets, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -112,11 +112,11 @@ for (const type of computeTypes) {
 
   t.test(`evaluation gives the bits of training, and so do other chunks, ${type.dtype}`, async (t) => {
     for (const c of casesOf(type).slice(1))
-      for (const place of opPlaces.map((each) => ({ ...each, threads: 2 }))) {
-        const { instructionSet } = place
-        const whole = withoutWorkingMemory(await runOp(callOf(c, { rows: c.tokens, train: true }), place))
-        const chunked = withoutWorkingMemory(await runOp(callOf(c, { rows: 7, train: true }), place))
-        const evaluated = withoutWorkingMemory(await runOp(callOf(c, { rows: 7, train: false }), place))
+      for (const target of opTargets.map((each) => ({ ...each, threads: 2 }))) {
+        const { instructionSet } = target
+        const whole = withoutWorkingMemory(await runOp(callOf(c, { rows: c.tokens, train: true }), target))
+        const chunked = withoutWorkingMemory(await runOp(callOf(c, { rows: 7, train: true }), target))
+        const evaluated = withoutWorkingMemory(await runOp(callOf(c, { rows: 7, train: false }), target))
         const name = `${c.tokens} x ${c.vocabulary}, ${instructionSet}`
         t.same(evaluated, { loss: whole.loss, token_loss: whole.token_loss }, `${name}: evaluation`)
         // Only d_weight is a sum over rows.
@@ -152,10 +152,10 @@ for (const type of computeTypes) {
     const hidden = Float32Array.from(c.hidden)
     hidden.fill(NaN, 1 * c.columns, 2 * c.columns)
     hidden.fill(2 ** 100, 4 * c.columns, 5 * c.columns)
-    for (const place of opPlaces.map((each) => ({ ...each, threads: 2 }))) {
-      const { instructionSet } = place
-      const want = withoutWorkingMemory(await runOp(callOf(c, { rows: 8, train: true }), place))
-      t.same(withoutWorkingMemory(await runOp(callOf({ ...c, hidden }, { rows: 8, train: true }), place)), want, instructionSet)
+    for (const target of opTargets.map((each) => ({ ...each, threads: 2 }))) {
+      const { instructionSet } = target
+      const want = withoutWorkingMemory(await runOp(callOf(c, { rows: 8, train: true }), target))
+      t.same(withoutWorkingMemory(await runOp(callOf({ ...c, hidden }, { rows: 8, train: true }), target)), want, instructionSet)
     }
   })
 
@@ -182,9 +182,9 @@ for (const type of computeTypes) {
       const c = makeCase(type, 11, { tokens: 3, columns: 5, vocabulary: 37 }, () => true)
       const hidden = Float32Array.from(c.hidden)
       hidden[7] = bad
-      for (const place of opPlaces) {
-        const { instructionSet } = place
-        const out = await runOp(callOf({ ...c, hidden }, { rows: 2, train: true }), { ...place, threads: 2 })
+      for (const target of opTargets) {
+        const { instructionSet } = target
+        const out = await runOp(callOf({ ...c, hidden }, { rows: 2, train: true }), { ...target, threads: 2 })
         t.notOk(Number.isFinite(out.loss![0]) || Number.isFinite(out.token_loss![1]), `${bad}, ${instructionSet}`)
         t.ok(
           Number.isFinite(out.token_loss![0]) && Number.isFinite(out.token_loss![2]),
@@ -208,9 +208,9 @@ for (const type of computeTypes) {
       labels: zeros,
       lossWeights: zeros.map(() => 1),
     }
-    for (const place of opPlaces) {
-      const { instructionSet } = place
-      const { loss } = await runOp(callOf(c, { rows: 4096, train: false }), { ...place, threads: 2 })
+    for (const target of opTargets) {
+      const { instructionSet } = target
+      const { loss } = await runOp(callOf(c, { rows: 4096, train: false }), { ...target, threads: 2 })
       within(t, loss!, [tokens * Math.fround(Math.LN2)], [2 * U * tokens * Math.LN2], instructionSet)
     }
   })

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { checkOp, checkRefused, sameBits, U } from './check-op.js'
 import { type ComputeType, computeTypes } from './compute-types.js'
 import { forward, type Shape } from './linear-reference.js'
-import { closeDevices, cudaPlaces, given, notAligned, type OpCall, opPlaces, runOp, written } from './run-op.js'
+import { closeDevices, cudaTargets, given, notAligned, type OpCall, opTargets, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -122,9 +122,9 @@ for (const type of computeTypes) {
   t.test(`no rows, ${type.dtype}`, async (t) => {
     const shape = { tokens: 0, inner: 4, outer: 3 }
     const given = valuesOf(type, shape)
-    for (const place of opPlaces) {
-      t.equal((await runOp(linearCall(type, shape, given), place)).y!.length, 0, place.instructionSet)
-      t.equal((await runOp(logitsCall(type, Int32Array.of(), shape, given), place)).logits!.length, 0, place.instructionSet)
+    for (const target of opTargets) {
+      t.equal((await runOp(linearCall(type, shape, given), target)).y!.length, 0, target.instructionSet)
+      t.equal((await runOp(logitsCall(type, Int32Array.of(), shape, given), target)).logits!.length, 0, target.instructionSet)
     }
   })
 
@@ -150,8 +150,8 @@ t.test('on a CUDA device: the same bits wherever operands lie', async (t) => {
   for (const type of computeTypes)
     for (const shape of [shapes[6]!, shapes[7]!]) {
       const call = linearCall(type, shape, valuesOf(type, shape))
-      for (const place of cudaPlaces.slice(0, 1)) {
-        const [aligned, not] = [await runOp(call, place), await runOp(call, notAligned(place))]
+      for (const target of cudaTargets.slice(0, 1)) {
+        const [aligned, not] = [await runOp(call, target), await runOp(call, notAligned(target))]
         t.ok(sameBits(aligned.y!, not.y!), `${nameOf(shape)}, ${type.dtype}`)
       }
     }
@@ -177,10 +177,10 @@ async function checkRows(
     all.slice(0, 16),
     all.reverse(),
   ]
-  for (const place of opPlaces) {
-    const run = async (rows: number[]) => (await runOp(callOf(rows), { ...place, threads: 2 }))[output]!
+  for (const target of opTargets) {
+    const run = async (rows: number[]) => (await runOp(callOf(rows), { ...target, threads: 2 }))[output]!
     const want = await run(Array.from({ length: count }, (_, row) => row))
     for (const rows of choices)
-      t.ok(sameBits(await run(rows), rowsOf(want, rows, columns)), `${name}, ${place.instructionSet}: rows ${rows}`)
+      t.ok(sameBits(await run(rows), rowsOf(want, rows, columns)), `${name}, ${target.instructionSet}: rows ${rows}`)
   }
 }

@@ -3,7 +3,7 @@ import { checkGradients, checkOp, dot, U } from './check-op.js'
 import { computeTypes } from './compute-types.js'
 import { backwardBias, backwardInput, backwardWeight, forward, type Shape } from './linear-reference.js'
 import { normalValues } from './random-values.js'
-import { accumulated, closeDevices, type OpCall, opPlaces, runOp } from './run-op.js'
+import { accumulated, closeDevices, type OpCall, opTargets, runOp } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -146,8 +146,8 @@ for (const type of computeTypes) {
     const [inner, outer] = [905, 300]
     const x = type.normal(14, 600 * inner)
     const weight = type.normal(15, outer * inner)
-    for (const place of opPlaces) {
-      const { instructionSet } = place
+    for (const target of opTargets) {
+      const { instructionSet } = target
       const project = async (values: Float32Array) => {
         const tokens = values.length / inner
         const operands = {
@@ -155,7 +155,7 @@ for (const type of computeTypes) {
           weight: type.given(weight, [outer, inner]),
           y: type.written(['T', outer]),
         }
-        return (await runOp({ op: 'linear', tokens, operands }, { ...place, threads: 2 })).y!
+        return (await runOp({ op: 'linear', tokens, operands }, { ...target, threads: 2 })).y!
       }
       const all = await project(x)
       t.same(await project(x.slice(9 * inner, 10 * inner)), all.slice(9 * outer, 10 * outer), instructionSet)
@@ -165,15 +165,15 @@ for (const type of computeTypes) {
   t.test(`no tokens: gradients stay as they are, ${type.dtype}`, async (t) => {
     const start = normalValues(16, 12)
     const none = new Float32Array(0)
-    for (const place of opPlaces) {
-      const { instructionSet } = place
+    for (const target of opTargets) {
+      const { instructionSet } = target
       const operands = {
         d_y: type.given(none, ['T', 3]),
         x: type.given(none, ['T', 4]),
         d_weight: accumulated(start, [3, 4]),
         d_bias: accumulated(start.slice(0, 3), [3]),
       }
-      const out = await runOp({ op: 'linear_backward_weight', tokens: 0, operands }, { ...place, threads: 2 })
+      const out = await runOp({ op: 'linear_backward_weight', tokens: 0, operands }, { ...target, threads: 2 })
       t.same(out, { d_weight: start, d_bias: start.slice(0, 3) }, instructionSet)
     }
   })

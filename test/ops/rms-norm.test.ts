@@ -3,7 +3,7 @@ import { checkGradients, checkOp, dot, U } from './check-op.js'
 import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
 import { rmsNorm, rmsNormBackward } from './rms-norm-reference.js'
-import { accumulated, closeDevices, given, type OpCall, opPlaces, runOp, written } from './run-op.js'
+import { accumulated, closeDevices, given, type OpCall, opTargets, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -128,11 +128,11 @@ for (const type of computeTypes)
       out: type.written(['T', columns]),
       rstd: written(['T']),
     }
-    for (const place of opPlaces) {
-      const { instructionSet } = place
+    for (const target of opTargets) {
+      const { instructionSet } = target
       const { out, rstd } = await runOp(
         { op: 'rms_norm', tokens: 3, operands, attributes: { eps: EPS } },
-        { ...place, threads: 2 },
+        { ...target, threads: 2 },
       )
       t.ok(out!.subarray(0, columns).every(Number.isNaN), `${instructionSet}: every number of the first row is NaN`)
       t.ok(out!.subarray(columns, 2 * columns).every(Number.isFinite), `${instructionSet}: the second row is finite`)

@@ -3,7 +3,7 @@ import { checkGradients, checkOp, dot, U, within } from './check-op.js'
 import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
 import { rotaryTable, rotate } from './rope-reference.js'
-import { closeDevices, given, type OpCall, opPlaces, runOp, written } from './run-op.js'
+import { closeDevices, given, type OpCall, opTargets, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -77,8 +77,8 @@ for (const type of computeTypes) {
     const columns = heads * 2 * half
     const x = type.normal(3, tokens * columns)
     const { cos, sin } = anglesOf(tokens, half)
-    for (const place of opPlaces) {
-      const { instructionSet } = place
+    for (const target of opTargets) {
+      const { instructionSet } = target
       const turn = async (values: Float32Array, direction: number) => {
         const operands = {
           x: type.given(values, ['T', columns]),
@@ -86,7 +86,7 @@ for (const type of computeTypes) {
           sin: given(sin, ['T', half]),
           out: type.written(['T', columns]),
         }
-        return (await runOp({ op: 'rope', tokens, operands, attributes: { direction } }, { ...place, threads: 2 })).out!
+        return (await runOp({ op: 'rope', tokens, operands, attributes: { direction } }, { ...target, threads: 2 })).out!
       }
       const back = await turn(await turn(x, 1), -1)
       // Two rotations of three roundings each, of a pair whose length stays what it is; cos² + sin² is 1 to two roundings.

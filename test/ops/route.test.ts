@@ -2,7 +2,7 @@ import t from 'tap'
 import { checkOp, checkRefused, U } from './check-op.js'
 import { route } from './expert-reference.js'
 import { normalValues } from './random-values.js'
-import { closeDevices, given, type OpCall, opPlaces, runOp, written } from './run-op.js'
+import { closeDevices, given, type OpCall, opTargets, runOp, written } from './run-op.js'
 
 t.teardown(closeDevices)
 
@@ -37,11 +37,11 @@ t.test('experts are different ones of those that are there, whatever the logits'
   const odd = [NaN, Infinity, -Infinity, 0, -0, 1e38]
   const logits = Float32Array.from({ length: 6 * 8 }, (_, i) => odd[(i * 5 + Math.floor(i / 8)) % odd.length]!)
   logits.fill(NaN, 0, 8)
-  for (const place of opPlaces) {
-    const { experts } = await runOp(callOf(logits, 6, 8, 4), place)
+  for (const target of opTargets) {
+    const { experts } = await runOp(callOf(logits, 6, 8, 4), target)
     for (let token = 0; token < 6; token++) {
       const own = [...experts!.subarray(4 * token, 4 * token + 4)]
-      t.ok(new Set(own).size === 4 && own.every((expert) => expert >= 0 && expert < 8), `${place.instructionSet}: ${own}`)
+      t.ok(new Set(own).size === 4 && own.every((expert) => expert >= 0 && expert < 8), `${target.instructionSet}: ${own}`)
     }
   }
 })

@@ -13,7 +13,7 @@ import { allTests } from '../command-line.js'
 import { fromBf16, toBf16 } from './bf16.js'
 
 /** Where a call runs: on an instruction set of the processor with so many threads, or on a CUDA device. */
-export interface Place {
+export interface Target {
   /** What messages say; the instruction set of the CPU where no device is named. */
   instructionSet: string
   threads: number
@@ -44,7 +44,7 @@ export const whyNoEmulator = testsEmulator
  * The CUDA device to test on, once for each set of kernels that it has: the one that LIMO_TEST_DEVICE names, where nothing else
  * is tested then, or the emulator.
  */
-export const cudaPlaces: Place[] = (() => {
+export const cudaTargets: Target[] = (() => {
   if (device !== undefined) return [{ instructionSet: device, threads: 1, device, aligned: true }]
   if (!testsEmulator || !existsSync(emulator)) return []
   return [90, 80].map((capability) => ({
@@ -60,27 +60,27 @@ const onlyForBf16 = new Map([
 ])
 
 /** Where operations are tested on the CPU: nowhere when a device is named. */
-export const cpuPlaces: Place[] =
+export const cpuTargets: Target[] =
   device === undefined ? instructionSets.map((instructionSet) => ({ instructionSet, threads: 1 })) : []
 
 /** Where an operation is tested that has the same kernels on all CUDA devices. */
-export const opPlaces: Place[] = [...cpuPlaces, ...cudaPlaces.slice(0, 1).flatMap((place) => [place, notAligned(place)])]
+export const opTargets: Target[] = [...cpuTargets, ...cudaTargets.slice(0, 1).flatMap((target) => [target, notAligned(target)])]
 
 /** The same for a call without bfloat16. */
-export const float32OpPlaces = opPlaces.filter(
+export const float32OpTargets = opTargets.filter(
   ({ instructionSet }) => !instructionSets.includes(onlyForBf16.get(instructionSet) ?? 'none'),
 )
 
 /** The same with operands that lie anywhere. */
-export function notAligned(place: Place): Place {
-  return { ...place, aligned: false, instructionSet: `${place.instructionSet}, not aligned` }
+export function notAligned(target: Target): Target {
+  return { ...target, aligned: false, instructionSet: `${target.instructionSet}, not aligned` }
 }
 
 /** Where whole steps are tested: two threads of each instruction set, and CUDA devices. */
-export const stepPlaces: Place[] = [...cpuPlaces.map((place) => ({ ...place, threads: 2 })), ...cudaPlaces]
+export const stepTargets: Target[] = [...cpuTargets.map((target) => ({ ...target, threads: 2 })), ...cudaTargets]
 
 /** Where training is tested, and steps in float32: two threads of the best instruction set, and a CUDA device. */
-export const trainingPlaces: Place[] = [...stepPlaces.slice(0, cpuPlaces.length).slice(-1), ...cudaPlaces.slice(0, 1)]
+export const trainingTargets: Target[] = [...stepTargets.slice(0, cpuTargets.length).slice(-1), ...cudaTargets.slice(0, 1)]
 
 /** One operand of a call, dense unless `rowStride` is given. The first dimension may be 'T' or 'S': the tokens or sequences of the call. */
 export interface Operand {
@@ -138,7 +138,7 @@ const elementBytes = ({ dtype }: Operand) => (dtype === 'bf16' ? 2 : 4)
 const devices = new Map<string, Promise<Device>>()
 
 /** The device of a place, opened once. */
-export function deviceAt({ instructionSet, threads, device: name = 'cpu', capability }: Place): Promise<Device> {
+export function deviceAt({ instructionSet, threads, device: name = 'cpu', capability }: Target): Promise<Device> {
   const key = `${name} ${instructionSet} ${threads}`
   let device = devices.get(key)
   if (!device) {
@@ -236,7 +236,7 @@ interface PreparedCall {
 }
 
 /** The call with working memory that is only written: between rows of it there is room that must not change. */
-function withWorkingMemory(call: OpCall, { device = 'cpu' }: Place): OpCall {
+function withWorkingMemory(call: OpCall, { device = 'cpu' }: Target): OpCall {
   const op: OpContract | undefined = (contracts as Readonly<Record<string, OpContract>>)[call.op]
   if (!op) return call
   const letters = { T: TOKENS, S: SEQUENCES } as const
@@ -255,10 +255,10 @@ function withWorkingMemory(call: OpCall, { device = 'cpu' }: Place): OpCall {
   return { ...call, operands: { ...call.operands, ...Object.fromEntries(operands) } }
 }
 
-async function prepare(given: OpCall, place: Place): Promise<PreparedCall> {
-  const call = withWorkingMemory(given, place)
-  const device = await deviceAt(place)
-  const { regions, bytes } = layOut(call, place.aligned ?? false)
+async function prepare(given: OpCall, target: Target): Promise<PreparedCall> {
+  const call = withWorkingMemory(given, target)
+  const device = await deviceAt(target)
+  const { regions, bytes } = layOut(call, target.aligned ?? false)
   // Inputs of the program that no operation reads say how many tokens and sequences the run has.
   const [tokens, sequences] = [call.tokens ?? 0, call.sequences ?? 1]
   const [maxTokens, maxSequences] = [tokens + SPARE_ROWS, sequences + SPARE_ROWS]
@@ -297,10 +297,10 @@ async function prepare(given: OpCall, place: Place): Promise<PreparedCall> {
   return { regions, arena: operands, image, call, run }
 }
 
-function checkUnchanged(call: OpCall, place: Place, { image, regions }: PreparedCall, after: Uint8Array): void {
+function checkUnchanged(call: OpCall, target: Target, { image, regions }: PreparedCall, after: Uint8Array): void {
   const changed = Buffer.compare(after, image) === 0 ? -1 : after.findIndex((byte, at) => byte !== image[at])
   if (changed >= 0)
-    throw new Error(`${call.op} on ${place.instructionSet} changed byte ${changed} of ${describeRegions(regions)}`)
+    throw new Error(`${call.op} on ${target.instructionSet} changed byte ${changed} of ${describeRegions(regions)}`)
 }
 
 /**
@@ -309,8 +309,8 @@ function checkUnchanged(call: OpCall, place: Place, { image, regions }: Prepared
  * @throws Error when it changed a byte that it does not own: an operand that it only reads, the room between rows,
  * rows past those of the run, or a canary.
  */
-export async function runOp(call: OpCall, place: Place): Promise<Record<string, Float32Array>> {
-  const prepared = await prepare(call, place)
+export async function runOp(call: OpCall, target: Target): Promise<Record<string, Float32Array>> {
+  const prepared = await prepare(call, target)
   const { regions, arena, image } = prepared
   await prepared.run()
   const after = await arena.read(0, image.length)
@@ -332,7 +332,7 @@ export async function runOp(call: OpCall, place: Place): Promise<Record<string, 
           ? Float32Array.from(new Int32Array(dense.buffer))
           : new Float32Array(dense.buffer)
   }
-  checkUnchanged(call, place, prepared, after)
+  checkUnchanged(call, target, prepared, after)
   return outputs
 }
 
@@ -341,16 +341,16 @@ export async function runOp(call: OpCall, place: Place): Promise<Record<string, 
  *
  * @throws Error when it is not refused, or when a byte has changed all the same.
  */
-export async function refusalOf(call: OpCall, place: Place): Promise<unknown> {
-  const prepared = await prepare(call, place)
+export async function refusalOf(call: OpCall, target: Target): Promise<unknown> {
+  const prepared = await prepare(call, target)
   let refusal: unknown
   try {
     await prepared.run()
   } catch (error) {
     refusal = error
   }
-  if (refusal === undefined) throw new Error(`${call.op} on ${place.instructionSet} is not refused`)
-  checkUnchanged(call, place, prepared, await prepared.arena.read(0, prepared.image.length))
+  if (refusal === undefined) throw new Error(`${call.op} on ${target.instructionSet} is not refused`)
+  checkUnchanged(call, target, prepared, await prepared.arena.read(0, prepared.image.length))
   return refusal
 }
 

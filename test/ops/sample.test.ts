@@ -2,7 +2,7 @@ import t from 'tap'
 import { Random } from '../../lib/random/random.js'
 import { checkOp, checkRefused, type Expected } from './check-op.js'
 import { normalValues } from './random-values.js'
-import { accumulated, closeDevices, given, type OpCall, opPlaces, runOp, written } from './run-op.js'
+import { accumulated, closeDevices, given, type OpCall, opTargets, runOp, written } from './run-op.js'
 import { chosenToken, logprobOf, penalized, type SampleOptions } from './sample-reference.js'
 
 t.teardown(closeDevices)
@@ -285,17 +285,17 @@ t.test('numbers that are not finite: −1, for that row alone', async (t) => {
   }
 })
 
-t.test('options out of their range lead to no place outside of the row', async (t) => {
+t.test('options out of their range lead to no target outside of the row', async (t) => {
   const logits = logitsOf(6, 33, 1)
   const odd: Partial<SampleOptions>[] = [NaN, -1, 2, Infinity, -Infinity, 1e30, -1e30].flatMap((value) =>
     (['temperature', 'topK', 'topP', 'minP', 'uniform'] as const).map((name) => ({ [name]: value })),
   )
   const rows = odd.map((options) => ({ ...plain, logits, topP: 0.9, uniform: 0.5, ...options }))
-  for (const place of opPlaces) {
-    const { token } = await runOp(sampleCall(rows), place)
+  for (const target of opTargets) {
+    const { token } = await runOp(sampleCall(rows), target)
     t.ok(
       token!.every((id) => Number.isInteger(id) && id >= 0 && id < 33),
-      `${place.instructionSet}: ${token}`,
+      `${target.instructionSet}: ${token}`,
     )
   }
 })
@@ -309,25 +309,25 @@ t.test('tokens come as often as their weights say', async (t) => {
     // The first of two equal ones is the sixth.
     ['top_k 6, temperature 2', { topK: 6, temperature: 2 }, [5, 0, 12, 0, 30, 3, 0, 7, 0, 20].map(Math.sqrt)],
   ]
-  for (const place of opPlaces) {
+  for (const target of opTargets) {
     // The emulated device takes long to start the threads of a row.
-    const draws = place.device === 'cuda-emulated' ? 2_000 : 20_000
+    const draws = target.device === 'cuda-emulated' ? 2_000 : 20_000
     for (const [name, options, kept] of cases) {
       const random = new Random(7)
       const counts = new Array<number>(weights.length).fill(0)
       for (let drawn = 0; drawn < draws; drawn += rowsAtOnce) {
         const rows = Array.from({ length: rowsAtOnce }, () => ({ ...plain, ...options, logits, uniform: uniformOf(random) }))
-        const { token } = await runOp(sampleCall(rows), { ...place, threads: place.device === undefined ? 2 : 1 })
+        const { token } = await runOp(sampleCall(rows), { ...target, threads: target.device === undefined ? 2 : 1 })
         for (const id of token!) counts[id]!++
       }
       const sum = kept.reduce((a, b) => a + b)
       const chiSquare = kept.reduce((squares, weight, id) => {
         const expected = (draws * weight) / sum
-        if (weight === 0) t.equal(counts[id], 0, `${name}, ${place.instructionSet}: token ${id}`)
+        if (weight === 0) t.equal(counts[id], 0, `${name}, ${target.instructionSet}: token ${id}`)
         return weight === 0 ? squares : squares + (counts[id]! - expected) ** 2 / expected
       }, 0)
       // Above 27.9 for one of a thousand seeds: χ² with 9 degrees of freedom, and less with fewer.
-      t.ok(chiSquare < 27.9, `${name}, ${place.instructionSet}: ${chiSquare}`)
+      t.ok(chiSquare < 27.9, `${name}, ${target.instructionSet}: ${chiSquare}`)
     }
   }
 })
@@ -340,8 +340,8 @@ t.test('no rows', async (t) => {
       operand.values ? { ...operand, values: operand.values.slice(0, 0) } : operand,
     ]),
   )
-  for (const place of opPlaces)
-    t.equal((await runOp({ ...call, operands, sequences: 0 }, place)).token!.length, 0, place.instructionSet)
+  for (const target of opTargets)
+    t.equal((await runOp({ ...call, operands, sequences: 0 }, target)).token!.length, 0, target.instructionSet)
 })
 
 t.test('calls that are refused', async (t) => {

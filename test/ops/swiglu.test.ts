@@ -2,7 +2,7 @@ import t from 'tap'
 import { checkGradients, checkOp, dot, U, within } from './check-op.js'
 import { computeTypes } from './compute-types.js'
 import { normalValues } from './random-values.js'
-import { closeDevices, given, type OpCall, opPlaces, runOp, written } from './run-op.js'
+import { closeDevices, given, type OpCall, opTargets, runOp, written } from './run-op.js'
 import { sigmoid, swiglu, swigluBackward } from './swiglu-reference.js'
 
 t.teardown(closeDevices)
@@ -119,9 +119,9 @@ t.test('the exponential over its whole range', async (t) => {
   const gate = Float32Array.from({ length: 100_000 }, (_, i) => -87.2 + (i / 100_000) * 175)
   const up = gate.map((g) => 1 / g)
   const operands = { gate: given(gate, [1, gate.length]), up: given(up, [1, gate.length]), out: written([1, gate.length]) }
-  for (const place of opPlaces) {
-    const { instructionSet } = place
-    const { out } = await runOp({ op: 'swiglu', operands }, { ...place, threads: 1 })
+  for (const target of opTargets) {
+    const { instructionSet } = target
+    const { out } = await runOp({ op: 'swiglu', operands }, { ...target, threads: 1 })
     const want = swiglu(gate, up)
     within(
       t,
@@ -145,9 +145,9 @@ for (const type of computeTypes)
         up: type.given(up, [1, columns]),
         out: type.written([1, columns]),
       }
-      for (const place of opPlaces) {
-        const { instructionSet } = place
-        const { out } = await runOp({ op: 'swiglu', operands }, { ...place, threads: 1 })
+      for (const target of opTargets) {
+        const { instructionSet } = target
+        const { out } = await runOp({ op: 'swiglu', operands }, { ...target, threads: 1 })
         t.same([out![0], out![1], out![columns - 1]], [NaN, Infinity, NaN], `${instructionSet}, ${columns} columns`)
       }
     }

@@ -20,21 +20,21 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       .option('json', { type: 'boolean', default: false, describe: 'print the plan as one JSON object' }) as Argv<PlanArguments>,
   handler: async (args) => {
     const { config, notes } = await loadCommandConfig(args, ['program', 'json'])
-    const { model, batches, step, generationBytes, report, examples, notes: runNotes } = await prepareRun(config)
-    const totalBytes = step.totalBytes + generationBytes
+    const { model, batches, plan, generationBytes, report, examples, notes: runNotes } = await prepareRun(config)
+    const totalBytes = plan.totalBytes + generationBytes
     if (args.program) {
-      for (const [name, { text }] of Object.entries(step.programs)) process.stdout.write(`# ${name}\n${text}`)
+      for (const [name, { text }] of Object.entries(plan.programs)) process.stdout.write(`# ${name}\n${text}`)
       return
     }
     const tokensPerStep =
       report.tokens / Math.ceil(report.kept / (config.perDeviceTrainBatchSize * config.gradientAccumulationSteps))
     if (args.json) {
-      const { bytes, bounds, recomputedLayers, dtype } = step
+      const { bytes, bounds, recomputedLayers, dtype } = plan
       console.log(
         JSON.stringify({
           ...{
             parameters: countParameters(model),
-            trainedParameters: countNumbers(trainedWeights(step.layout)),
+            trainedParameters: countNumbers(trainedWeights(plan.layout)),
             bytes,
             generationBytes,
             totalBytes,
@@ -50,12 +50,12 @@ export const planCommand: CommandModule<object, PlanArguments> = {
     }
     for (const note of [...notes, ...runNotes]) console.log(`note: ${note}`)
     const size = (count: number) => `${formatBytes(count).padStart(10)}  ${formatCount(count)} bytes`
-    const bytes = (name: keyof typeof step.bytes) => size(step.bytes[name])
+    const bytes = (name: keyof typeof plan.bytes) => size(plan.bytes[name])
     console.log(
       formatTable([
         [
           'model',
-          `${model.modelType}, ${parametersText(step.layout)}, ${model.numHiddenLayers} layers (${step.recomputedLayers} recomputed)`,
+          `${model.modelType}, ${parametersText(plan.layout)}, ${model.numHiddenLayers} layers (${plan.recomputedLayers} recomputed)`,
         ],
         [
           'data',
@@ -67,18 +67,18 @@ export const planCommand: CommandModule<object, PlanArguments> = {
         ],
         [
           'micro-batch',
-          `up to ${formatCount(step.bounds.maxTokens)} tokens in ${formatCount(step.bounds.maxSequences)} sequences`,
+          `up to ${formatCount(plan.bounds.maxTokens)} tokens in ${formatCount(plan.bounds.maxSequences)} sequences`,
         ],
       ]),
     )
     console.log(
-      `\nmemory on ${deviceText(config)}, ${step.dtype === 'bf16' ? 'bfloat16 with float32 master weights' : 'float32'}`,
+      `\nmemory on ${deviceText(config)}, ${plan.dtype === 'bf16' ? 'bfloat16 with float32 master weights' : 'float32'}`,
     )
-    const halfWeights: [string, string][] = step.bytes.weights > 0 ? [['bfloat16 weights', bytes('weights')]] : []
+    const halfWeights: [string, string][] = plan.bytes.weights > 0 ? [['bfloat16 weights', bytes('weights')]] : []
     console.log(
       formatTable(
         [
-          [step.dtype === 'bf16' ? 'master weights' : 'parameters', bytes('parameters')],
+          [plan.dtype === 'bf16' ? 'master weights' : 'parameters', bytes('parameters')],
           ...halfWeights,
           ['gradients', bytes('gradients')],
           ['optimizer state', bytes('optimizer')],

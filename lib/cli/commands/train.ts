@@ -73,8 +73,8 @@ function evaluationLine({ step, evalLoss, evalAccuracy }: Extract<TrainEvent, { 
 }
 
 function printStart({ run, resumedFrom, resumedStep }: Extract<TrainEvent, { type: 'start' }>): void {
-  const { report, batches, step, model, config } = run
-  console.log(`model      ${run.modelFolder}: ${model.modelType}, ${parametersText(step.layout)}`)
+  const { report, batches, plan, model, config } = run
+  console.log(`model      ${run.modelFolder}: ${model.modelType}, ${parametersText(plan.layout)}`)
   console.log(
     `data       ${formatCount(run.examples.count)} examples, ${formatCount(report.tokens)} tokens (${formatCount(report.scoredTokens)} scored), longest ${formatCount(report.longest)}`,
   )
@@ -83,8 +83,8 @@ function printStart({ run, resumedFrom, resumedStep }: Extract<TrainEvent, { typ
   console.log(
     `steps      ${formatCount(batches.totalSteps)} of ${samples} ${samples === 1 ? 'example' : 'examples'}, ${batches.stepsPerEpoch} an epoch`,
   )
-  const recomputed = step.recomputedLayers === 0 ? '' : `, ${step.recomputedLayers} of ${model.numHiddenLayers} layers recomputed`
-  console.log(`memory     ${formatBytes(step.totalBytes + run.generationBytes)} on ${deviceText(config)}${recomputed}`)
+  const recomputed = plan.recomputedLayers === 0 ? '' : `, ${plan.recomputedLayers} of ${model.numHiddenLayers} layers recomputed`
+  console.log(`memory     ${formatBytes(plan.totalBytes + run.generationBytes)} on ${deviceText(config)}${recomputed}`)
   if (resumedFrom) console.log(`resuming   after step ${resumedStep} from ${resumedFrom}`)
 }
 

@@ -2,10 +2,10 @@ import t from 'tap'
 import { openModelFolder } from '../../../lib/checkpoint/model-folder.js'
 import { parseModelConfig } from '../../../lib/config/model-config.js'
 import { type FreezeSettings, trainableBy } from '../../../lib/model/freeze.js'
-import type { TrainStep } from '../../../lib/train/step.js'
+import type { TrainSession } from '../../../lib/train/train-session.js'
 import { microConfigs } from '../../graph/micro-configs.js'
-import { closeDevices, deviceAt, trainingPlaces } from '../../ops/run-op.js'
-import { type Golden, goldenFamilies, openGoldenStep, packedBatch, partOf, readArena, readGolden } from './golden-files.js'
+import { closeDevices, deviceAt, trainingTargets } from '../../ops/run-op.js'
+import { type Golden, goldenFamilies, openGoldenSession, packedBatch, partOf, readArena, readGolden } from './golden-files.js'
 
 t.teardown(closeDevices)
 
@@ -21,13 +21,16 @@ const settingsList: FreezeSettings[] = [
   { layers: 0, modules: ['all'], extraModules: ['norm'] },
 ]
 
-async function gradientsOf(step: TrainStep, { batches, expected }: Golden): Promise<{ loss: number; gradients: Float32Array }> {
-  const { loss } = await step.runMicroStep(packedBatch(batches[0]!, expected[0]!.scored_tokens))
-  return { loss, gradients: await readArena(step, 'gradients') }
+async function gradientsOf(
+  session: TrainSession,
+  { batches, expected }: Golden,
+): Promise<{ loss: number; gradients: Float32Array }> {
+  const { loss } = await session.runMicroStep(packedBatch(batches[0]!, expected[0]!.scored_tokens))
+  return { loss, gradients: await readArena(session, 'gradients') }
 }
 
 /** The bytes of every weight as products read it. */
-async function weightsOf({ plan, arenas }: TrainStep): Promise<Map<string, string>> {
+async function weightsOf({ plan, arenas }: TrainSession): Promise<Map<string, string>> {
   const isHalf = plan.dtype === 'bf16'
   const arena = isHalf ? arenas.weights : arenas.parameters
   const weights = new Map<string, string>()
@@ -39,38 +42,38 @@ async function weightsOf({ plan, arenas }: TrainStep): Promise<Map<string, strin
 }
 
 for (const { family, folder, skip } of goldenFamilies.slice(0, 3))
-  for (const place of trainingPlaces)
+  for (const target of trainingTargets)
     for (const dtype of ['f32', 'bf16'] as const)
-      t.test(`freezing ${family} on ${place.instructionSet}, ${dtype}`, { skip }, async (t) => {
+      t.test(`freezing ${family} on ${target.instructionSet}, ${dtype}`, { skip }, async (t) => {
         const golden = await readGolden(folder)
-        const device = await deviceAt(place)
-        const whole = await openGoldenStep(golden, device, { dtype, recompute: 'none' })
+        const device = await deviceAt(target)
+        const whole = await openGoldenSession(golden, device, { dtype, recompute: 'none' })
         const config = (await openModelFolder(folder)).config
         const want = await gradientsOf(whole, golden)
         for (const settings of settingsList)
           for (const recompute of ['none', 'full'] as const) {
             const isTrainable = trainableBy(settings, config)
-            const step = await openGoldenStep(golden, device, { dtype, recompute, isTrainable })
+            const session = await openGoldenSession(golden, device, { dtype, recompute, isTrainable })
             const what = `${JSON.stringify(settings)}, recompute ${recompute}`
-            const before = await weightsOf(step)
-            const { loss, gradients } = await gradientsOf(step, golden)
+            const before = await weightsOf(session)
+            const { loss, gradients } = await gradientsOf(session, golden)
             t.equal(loss, want.loss, `${what}: the loss`)
-            const trained = [...step.plan.layout.parts.values()].filter(({ trainable }) => trainable)
+            const trained = [...session.plan.layout.parts.values()].filter(({ trainable }) => trainable)
             t.ok(trained.length > 0 && trained.every(({ name }) => isTrainable(name)), `${what}: what is trained`)
             for (const { name } of trained)
               t.same(
-                partOf(gradients, step.plan, name),
+                partOf(gradients, session.plan, name),
                 partOf(want.gradients, whole.plan, name),
                 `${what}: the gradient of ${name} to the bit`,
               )
-            const { bytes, layout } = step.plan
+            const { bytes, layout } = session.plan
             t.equal(bytes.gradients, layout.trainedBytes)
             t.equal(bytes.optimizer, 2 * layout.trainedBytes)
-            t.ok(step.plan.totalBytes < whole.plan.totalBytes, `${what}: less memory`)
+            t.ok(session.plan.totalBytes < whole.plan.totalBytes, `${what}: less memory`)
 
-            const norm = await step.update(1, 0.01)
+            const norm = await session.update(1, 0.01)
             t.ok(Math.abs(norm / Math.hypot(...gradients) - 1) < 1e-5, `${what}: the norm is that of what is trained`)
-            const after = await weightsOf(step)
+            const after = await weightsOf(session)
             const changed = [...after.keys()].filter((name) => after.get(name) !== before.get(name))
             t.same(
               new Set(changed),
@@ -82,14 +85,15 @@ for (const { family, folder, skip } of goldenFamilies.slice(0, 3))
 
 t.test('layers below all that is trained hold no activations', async (t) => {
   const golden = await readGolden(goldenFamilies[0]!.folder)
-  const device = await deviceAt(trainingPlaces[0]!)
+  const device = await deviceAt(trainingTargets[0]!)
   const config = (await openModelFolder(goldenFamilies[0]!.folder)).config
   const open = (layers: number) => {
     const isTrainable = trainableBy({ layers, ...all }, config)
-    return openGoldenStep(golden, device, { dtype: 'f32', recompute: 'none', isTrainable })
+    return openGoldenSession(golden, device, { dtype: 'f32', recompute: 'none', isTrainable })
   }
   const [last, first] = [await open(1), await open(-1)]
-  const backward = ({ plan }: TrainStep) => plan.programs.microStep.text.split('\n').filter((line) => line.includes(' backward '))
+  const backward = ({ plan }: TrainSession) =>
+    plan.programs.microStep.text.split('\n').filter((line) => line.includes(' backward '))
   t.ok(backward(last).length < backward(first).length, 'operations backward')
   t.notOk(
     backward(last).some((line) => line.includes('backward layer 0 ')),

@@ -84,8 +84,8 @@ t.test('what it takes is planned, and what it needs is said', async (t) => {
   const settings = { ...tinySettings(inputs, join(folder, 'out')), predict_with_generate: true }
   const prepare = (more: Record<string, unknown>) => prepareRun(parseTrainConfig({ ...settings, ...more }, 'test').config)
   await t.rejects(prepare({}), { code: 'CONFIG_INVALID_VALUE', message: /val_size or eval_dataset with predict_with_generate/ })
-  const { generation, generationBytes, step } = await prepare({ val_size: 4, max_new_tokens: 50 })
+  const { generation, generationBytes, plan } = await prepare({ val_size: 4, max_new_tokens: 50 })
   const { cache, inputs: inputBytes, activations } = generation!.plan.bytes
   t.equal(generationBytes, cache + inputBytes + activations)
-  await t.rejects(prepare({ val_size: 4, recompute: 'none', memory_limit: step.totalBytes + 1000 }), { code: 'OUT_OF_MEMORY' })
+  await t.rejects(prepare({ val_size: 4, recompute: 'none', memory_limit: plan.totalBytes + 1000 }), { code: 'OUT_OF_MEMORY' })
 })

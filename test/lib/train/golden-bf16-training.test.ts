@@ -1,11 +1,11 @@
 import t from 'tap'
 import { sameBits } from '../../ops/check-op.js'
-import { closeDevices, deviceAt, type Place, trainingPlaces } from '../../ops/run-op.js'
+import { closeDevices, deviceAt, type Target, trainingTargets } from '../../ops/run-op.js'
 import { relativeL2 } from '../../tensor-files.js'
 import {
   type Golden,
   goldenFamilies,
-  openGoldenStep,
+  openGoldenSession,
   packedBatch,
   partOf,
   readArena,
@@ -29,36 +29,36 @@ interface Trained<Values> {
 }
 
 async function trainReference(golden: Golden, dtype: 'f32' | 'bf16') {
-  const step = await openReferenceStep(golden, dtype)
+  const session = await openReferenceStep(golden, dtype)
   const steps: Trained<Float64Array>[] = []
   for (const { want, microBatches, scoredTokens, learningRate } of trainingSteps(golden)) {
-    const runs = microBatches.map((batch) => step.runMicroStep(referenceBatch(batch, scoredTokens)))
-    const gradients = step.gradients.slice()
+    const runs = microBatches.map((batch) => session.runMicroStep(referenceBatch(batch, scoredTokens)))
+    const gradients = session.gradients.slice()
     steps.push({
       loss: runs.reduce((sum, { loss }) => sum + loss, 0),
       tokenLosses: runs.flatMap(({ tokenLosses }, i) => scoredLosses(microBatches[i]!, tokenLosses)),
       gradients,
-      norm: step.update(want.step + 1, learningRate, golden.training),
+      norm: session.update(want.step + 1, learningRate, golden.training),
     })
   }
-  return { step, steps, parameters: step.parameters }
+  return { session, steps, parameters: session.parameters }
 }
 
-async function trainNative(golden: Golden, place: Place, recompute: 'none' | 'full') {
-  const step = await openGoldenStep(golden, await deviceAt(place), { dtype: 'bf16', recompute })
+async function trainNative(golden: Golden, target: Target, recompute: 'none' | 'full') {
+  const session = await openGoldenSession(golden, await deviceAt(target), { dtype: 'bf16', recompute })
   const steps: Trained<Float32Array>[] = []
   for (const { want, microBatches, scoredTokens, learningRate } of trainingSteps(golden)) {
     let loss = 0
     const tokenLosses: number[] = []
     for (const batch of microBatches) {
-      const run = await step.runMicroStep(packedBatch(batch, scoredTokens))
+      const run = await session.runMicroStep(packedBatch(batch, scoredTokens))
       loss += run.loss
       tokenLosses.push(...scoredLosses(batch, run.tokenLosses))
     }
-    const gradients = await readArena(step, 'gradients')
-    steps.push({ loss, tokenLosses, gradients, norm: await step.update(want.step + 1, learningRate) })
+    const gradients = await readArena(session, 'gradients')
+    steps.push({ loss, tokenLosses, gradients, norm: await session.update(want.step + 1, learningRate) })
   }
-  return { steps, parameters: await readArena(step, 'parameters') }
+  return { steps, parameters: await readArena(session, 'parameters') }
 }
 
 for (const { family, folder, skip } of goldenFamilies) {
@@ -67,9 +67,9 @@ for (const { family, folder, skip } of goldenFamilies) {
     const exact = await trainReference(golden, 'f32')
     const reference = await trainReference(golden, 'bf16')
     // One set of CUDA kernels: the gradients of the other are those of golden-bf16.test.ts.
-    for (const place of trainingPlaces) {
-      const { instructionSet } = place
-      const got = await trainNative(golden, { ...place, threads: 1 }, 'none')
+    for (const target of trainingTargets) {
+      const { instructionSet } = target
+      const got = await trainNative(golden, { ...target, threads: 1 }, 'none')
       for (const [index, run] of got.steps.entries()) {
         const name = `${instructionSet}, step ${index}`
         const [theirs, want] = [reference.steps[index]!, exact.steps[index]!]
@@ -82,10 +82,10 @@ for (const { family, folder, skip } of goldenFamilies) {
       const losses = got.steps.map(({ loss }) => loss)
       lossesAtMostTwice(t, `${instructionSet}: losses`, losses, reference.steps, exact.steps)
       for (const [name, weights] of golden.trained) {
-        const [ours, theirs] = [partOf(got.parameters, exact.step, name), partOf(reference.parameters, exact.step, name)]
+        const [ours, theirs] = [partOf(got.parameters, exact.session, name), partOf(reference.parameters, exact.session, name)]
         atMostTwice(t, `${instructionSet}: ${name} after training`, ours, theirs, weights)
       }
-      const again = await trainNative(golden, place, 'full')
+      const again = await trainNative(golden, target, 'full')
       t.ok(sameBits(again.parameters, got.parameters), `${instructionSet}: the same weights from two threads that recompute`)
     }
 
@@ -97,7 +97,7 @@ for (const { family, folder, skip } of goldenFamilies) {
         t.ok(near(norm, want.grad_norm), `step ${index}: gradient norm ${norm} is ${want.grad_norm}`)
       }
       for (const [name, weights] of golden.trained) {
-        const error = relativeL2(partOf(exact.parameters, exact.step, name), weights)
+        const error = relativeL2(partOf(exact.parameters, exact.session, name), weights)
         t.ok(error <= 2 ** -24, `${name} after training: relative L2 error ${error}`)
       }
     })

@@ -1,15 +1,15 @@
 import t, { type Test } from 'tap'
 import type { PackedBatch } from '../../../lib/data/packer.js'
-import type { TrainStep } from '../../../lib/train/step.js'
+import type { TrainSession } from '../../../lib/train/train-session.js'
 import { sameBits, U } from '../../ops/check-op.js'
-import { closeDevices, deviceAt, stepPlaces } from '../../ops/run-op.js'
+import { closeDevices, deviceAt, stepTargets } from '../../ops/run-op.js'
 import { relativeL2 } from '../../tensor-files.js'
 import {
   countScored,
   type Golden,
   type GoldenBatch,
   goldenFamilies,
-  openGoldenStep,
+  openGoldenSession,
   packedBatch,
   partOf,
   readArena,
@@ -24,18 +24,18 @@ import { atMostTwice, lossesAtMostTwice } from './golden-tolerance.js'
 t.teardown(closeDevices)
 
 /** Runs a batch and gives what came of it; the weights stay as they are, and gradients are zero again. */
-async function runNative(step: TrainStep, batch: PackedBatch) {
-  const evaluated = await step.evaluate(batch)
-  const { loss, tokenLosses } = await step.runMicroStep(batch)
-  const gradients = await readArena(step, 'gradients')
-  return { evaluated, loss, tokenLosses, gradients, norm: await step.update(1, 0) }
+async function runNative(session: TrainSession, batch: PackedBatch) {
+  const evaluated = await session.evaluate(batch)
+  const { loss, tokenLosses } = await session.runMicroStep(batch)
+  const gradients = await readArena(session, 'gradients')
+  return { evaluated, loss, tokenLosses, gradients, norm: await session.update(1, 0) }
 }
 type NativeRun = Awaited<ReturnType<typeof runNative>>
 
-function runReference(step: ReferenceStep, batch: GoldenBatch, scoredTokens: number) {
-  const { loss, tokenLosses } = step.runMicroStep(referenceBatch(batch, scoredTokens))
-  const gradients = step.gradients.slice()
-  step.gradients.fill(0)
+function runReference(session: ReferenceStep, batch: GoldenBatch, scoredTokens: number) {
+  const { loss, tokenLosses } = session.runMicroStep(referenceBatch(batch, scoredTokens))
+  const gradients = session.gradients.slice()
+  session.gradients.fill(0)
   return { loss, tokenLosses: scoredLosses(batch, tokenLosses), gradients }
 }
 
@@ -78,18 +78,18 @@ for (const { family, folder, skip } of goldenFamilies) {
   t.test(`golden ${family} in bfloat16`, { skip }, async (t) => {
     const golden = await readGolden(folder)
     const cases = await casesOf(golden)
-    for (const place of stepPlaces) {
-      const { instructionSet } = place
+    for (const target of stepTargets) {
+      const { instructionSet } = target
       const open = async (threads: number, recompute: 'none' | 'full') =>
-        openGoldenStep(golden, await deviceAt({ ...place, threads }), { dtype: 'bf16', recompute })
-      const step = await open(1, 'none')
+        openGoldenSession(golden, await deviceAt({ ...target, threads }), { dtype: 'bf16', recompute })
+      const session = await open(1, 'none')
       // A CUDA device has no threads to choose.
-      const onCpu = place.device === undefined
+      const onCpu = target.device === undefined
       const others = { ...(onCpu && { 'two threads': await open(2, 'none') }), 'recompute: full': await open(2, 'full') }
       const runs: NativeRun[] = []
       for (const [index, { batch, packed, reference, exact }] of cases.entries()) {
         const name = `${instructionSet}, batch ${index}`
-        const run = await runNative(step, packed)
+        const run = await runNative(session, packed)
         runs.push(run)
         checkSums(t, name, run, packed)
         for (const [how, other] of Object.entries(others)) {
@@ -100,7 +100,7 @@ for (const { family, folder, skip } of goldenFamilies) {
         const tokenLosses = scoredLosses(batch, run.tokenLosses)
         atMostTwice(t, `${name}: the loss of every token`, tokenLosses, reference.tokenLosses, exact.tokenLosses)
         atMostTwice(t, `${name}: all gradients`, run.gradients, reference.gradients, exact.gradients)
-        await checkUnpacked(t, name, step, batch, run)
+        await checkUnpacked(t, name, session, batch, run)
       }
       lossesAtMostTwice(
         t,
@@ -112,19 +112,19 @@ for (const { family, folder, skip } of goldenFamilies) {
       for (const [name, gradient] of golden.gradients) {
         const [ours, theirs] = [runs[1]!.gradients, cases[1]!.reference.gradients]
         const what = `${instructionSet}, batch 1: gradient of ${name}`
-        atMostTwice(t, what, partOf(ours, step.plan, name), partOf(theirs, step.plan, name), gradient)
+        atMostTwice(t, what, partOf(ours, session.plan, name), partOf(theirs, session.plan, name), gradient)
       }
-      checkNorms(t, instructionSet, step, golden, cases, runs)
+      checkNorms(t, instructionSet, session, golden, cases, runs)
     }
   })
 }
 
 /** The norm of the gradient of every weight for every batch, each relative to what is exact, together. */
-function checkNorms(t: Test, name: string, step: TrainStep, golden: Golden, cases: Case[], runs: NativeRun[]): void {
+function checkNorms(t: Test, name: string, session: TrainSession, golden: Golden, cases: Case[], runs: NativeRun[]): void {
   const weights = [...golden.gradients.keys()]
   const relativeNorms = (gradientsOf: { gradients: Float32Array | Float64Array }[]) =>
     gradientsOf.flatMap(({ gradients }, batch) =>
-      weights.map((weight) => normOf(partOf(gradients, step.plan, weight)) / golden.expected[batch]!.grad_norms[weight]!),
+      weights.map((weight) => normOf(partOf(gradients, session.plan, weight)) / golden.expected[batch]!.grad_norms[weight]!),
     )
   const ours = relativeNorms(runs)
   const theirs = relativeNorms(cases.map(({ reference }) => reference))
@@ -136,13 +136,13 @@ function checkNorms(t: Test, name: string, step: TrainStep, golden: Golden, case
  * uses of a tied embedding, taken in another order: n = 2T terms are off by n·u of the sum of their sizes, which is √n of the
  * sum itself for terms of either sign. That is far less than one rounding to bfloat16.
  */
-async function checkUnpacked(t: Test, name: string, step: TrainStep, batch: GoldenBatch, packed: NativeRun): Promise<void> {
+async function checkUnpacked(t: Test, name: string, session: TrainSession, batch: GoldenBatch, packed: NativeRun): Promise<void> {
   const tokenLosses: number[] = []
   for (const sequence of unpacked(batch))
-    tokenLosses.push(...(await step.runMicroStep(packedBatch(sequence, countScored(batch)))).tokenLosses)
+    tokenLosses.push(...(await session.runMicroStep(packedBatch(sequence, countScored(batch)))).tokenLosses)
   t.same(tokenLosses, [...packed.tokenLosses], `${name}: each sequence alone gives the same losses`)
-  const error = relativeL2(await readArena(step, 'gradients'), packed.gradients)
-  await step.update(1, 0)
+  const error = relativeL2(await readArena(session, 'gradients'), packed.gradients)
+  await session.update(1, 0)
   const bound = (2 * tokenLosses.length) ** 1.5 * U
   t.ok(error <= bound, `${name}: each sequence alone gives the same gradients, relative L2 difference ${error} ≤ ${bound}`)
 }

@@ -7,9 +7,9 @@ import type { ComputeDtype } from '../../../lib/native/addon-types.js'
 import type { Device } from '../../../lib/native/device.js'
 import type { ParameterLayout } from '../../../lib/plan/parameters.js'
 import { learningRateAt } from '../../../lib/train/lr-schedule.js'
-import { TrainStep } from '../../../lib/train/step.js'
-import { planStep, type Recompute } from '../../../lib/train/step-plan.js'
-import { loadWeights } from '../../../lib/train/step-state.js'
+import { loadWeights } from '../../../lib/train/session-state.js'
+import { planTraining, type Recompute } from '../../../lib/train/train-plan.js'
+import { TrainSession } from '../../../lib/train/train-session.js'
 import { allTests } from '../../command-line.js'
 import { repositoryRoot, sharedPath } from '../../shared-files.js'
 import { readTensors } from '../../tensor-files.js'
@@ -125,13 +125,13 @@ export function* trainingSteps({ batches, training }: Golden) {
 }
 
 /** A training step on a golden model, its weights loaded. */
-export async function openGoldenStep(
+export async function openGoldenSession(
   { folder, training }: Golden,
   device: Device,
   options: { dtype: ComputeDtype; recompute: Recompute; isTrainable?: TrainableWeights },
-): Promise<TrainStep> {
+): Promise<TrainSession> {
   const model = await openModelFolder(folder)
-  const plan = planStep({
+  const plan = planTraining({
     ...options,
     config: model.config,
     device: device.name,
@@ -146,16 +146,16 @@ export async function openGoldenStep(
     },
     maxGradNorm: training.max_grad_norm,
   })
-  const step = await TrainStep.create(device, plan)
-  await loadWeights(step, model.tensors)
-  return step
+  const session = await TrainSession.create(device, plan)
+  await loadWeights(session, model.tensors)
+  return session
 }
 
 export type Float32Arena = 'parameters' | 'gradients'
 
 /** All numbers of an arena, in the order of the layout. */
-export async function readArena(step: TrainStep, arena: Float32Arena): Promise<Float32Array> {
-  const bytes = await step.arenas[arena].read(0, step.plan.bytes[arena])
+export async function readArena(session: TrainSession, arena: Float32Arena): Promise<Float32Array> {
+  const bytes = await session.arenas[arena].read(0, session.plan.bytes[arena])
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
 }
 

@@ -7,10 +7,10 @@ import { type PackedBatch, packStep } from '../../../lib/data/packer.js'
 import type { ComputeDtype } from '../../../lib/native/addon-types.js'
 import type { Device } from '../../../lib/native/device.js'
 import type { ParameterLayout } from '../../../lib/plan/parameters.js'
-import { TrainStep } from '../../../lib/train/step.js'
-import { planStep } from '../../../lib/train/step-plan.js'
-import { loadWeights } from '../../../lib/train/step-state.js'
-import { closeDevices, deviceAt, type Place, stepPlaces, trainingPlaces } from '../../ops/run-op.js'
+import { loadWeights } from '../../../lib/train/session-state.js'
+import { planTraining } from '../../../lib/train/train-plan.js'
+import { TrainSession } from '../../../lib/train/train-session.js'
+import { closeDevices, deviceAt, stepTargets, type Target, trainingTargets } from '../../ops/run-op.js'
 import { sharedPath } from '../../shared-files.js'
 import { readTensors } from '../../tensor-files.js'
 import { partOf, readArena } from './golden-files.js'
@@ -45,9 +45,9 @@ function packedBatch(tokens: number[], masked: number): PackedBatch {
 
 const readGolden = async (): Promise<Golden> => JSON.parse(await readFile(join(folder!, 'golden_loss_grads.json'), 'utf8'))
 
-async function openStep(device: Device, dtype: ComputeDtype): Promise<TrainStep> {
+async function openStep(device: Device, dtype: ComputeDtype): Promise<TrainSession> {
   const model = await openModelFolder(folder!)
-  const plan = planStep({
+  const plan = planTraining({
     ...{
       config: model.config,
       dtype,
@@ -59,9 +59,9 @@ async function openStep(device: Device, dtype: ComputeDtype): Promise<TrainStep>
     },
     ...{ adamw: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }, maxGradNorm: 0 },
   })
-  const step = await TrainStep.create(device, plan)
-  await loadWeights(step, model.tensors)
-  return step
+  const session = await TrainSession.create(device, plan)
+  await loadWeights(session, model.tensors)
+  return session
 }
 
 /** The gradients that the golden file has, of those of all weights. */
@@ -74,25 +74,25 @@ function goldenGradients({ grads }: Golden, gradients: Float32Array | Float64Arr
 
 t.test('stories260K: masked loss, loss of every target, gradients', { skip }, async (t) => {
   const golden = await readGolden()
-  for (const place of trainingPlaces) await checkInFloat32(t, golden, place)
+  for (const target of trainingTargets) await checkInFloat32(t, golden, target)
 })
 
-async function checkInFloat32(t: Test, golden: Golden, place: Place): Promise<void> {
-  const step = await openStep(await deviceAt(place), 'f32')
-  const whole = await step.evaluate(packedBatch(golden.tokens, 0))
-  for (const [target, want] of golden.nll_per_target.entries()) {
+async function checkInFloat32(t: Test, golden: Golden, target: Target): Promise<void> {
+  const session = await openStep(await deviceAt(target), 'f32')
+  const whole = await session.evaluate(packedBatch(golden.tokens, 0))
+  for (const [position, want] of golden.nll_per_target.entries()) {
     // −log softmax of float32 logits of size 20 or less is off by two or three of their roundings, 20 · 2⁻²⁴ ≈ 1e-6 each.
-    const got = whole.tokenLosses[target]!
-    t.ok(Math.abs(got - want) <= 1e-5 * want + 3e-6, `${place.instructionSet}: target ${target}: ${got} is ${want}`)
+    const got = whole.tokenLosses[position]!
+    t.ok(Math.abs(got - want) <= 1e-5 * want + 3e-6, `${target.instructionSet}: target ${position}: ${got} is ${want}`)
   }
 
-  const { loss } = await step.runMicroStep(packedBatch(golden.tokens, golden.masked_prefix))
+  const { loss } = await session.runMicroStep(packedBatch(golden.tokens, golden.masked_prefix))
   t.ok(Math.abs(loss - golden.loss) <= 1e-5 * golden.loss, `masked loss ${loss} is ${golden.loss}`)
   t.equal(golden.grads.length, 141)
-  const gradients = goldenGradients(golden, await readArena(step, 'gradients'), step.plan)
+  const gradients = goldenGradients(golden, await readArena(session, 'gradients'), session.plan)
   for (const [i, { tensor, index, grad }] of golden.grads.entries()) {
     const got = gradients[i]!
-    t.ok(Math.abs(got - grad) <= tolerance(grad), `${place.instructionSet}: d ${tensor}[${index}]: ${got} is ${grad}`)
+    t.ok(Math.abs(got - grad) <= tolerance(grad), `${target.instructionSet}: d ${tensor}[${index}]: ${got} is ${grad}`)
   }
 }
 
@@ -112,13 +112,13 @@ t.test('stories260K in bfloat16', { skip }, async (t) => {
   const { config } = await openModelFolder(folder!)
   const weights = await readTensors(join(folder!, 'model.safetensors'))
   const runReference = (dtype: ComputeDtype) => {
-    const step = new ReferenceStep(config, weights, dtype)
-    const { tokenLosses } = step.runMicroStep(whole)
-    step.gradients.fill(0)
+    const session = new ReferenceStep(config, weights, dtype)
+    const { tokenLosses } = session.runMicroStep(whole)
+    session.gradients.fill(0)
     // The golden loss is that of weights in double.
     const lossWeights = Float64Array.from(masked.labels, (label) => (label === -100 ? 0 : 1 / masked.scoredTokens))
-    const { loss } = step.runMicroStep({ ...masked, lossWeights })
-    return { loss, targetLosses: tokenLosses.subarray(0, golden.nll_per_target.length), gradients: step.gradients, step }
+    const { loss } = session.runMicroStep({ ...masked, lossWeights })
+    return { loss, targetLosses: tokenLosses.subarray(0, golden.nll_per_target.length), gradients: session.gradients, session }
   }
   const [reference, exact] = [runReference('bf16'), runReference('f32')]
 
@@ -126,7 +126,7 @@ t.test('stories260K in bfloat16', { skip }, async (t) => {
     t.ok(Math.abs(exact.loss - golden.loss) <= 1e-10 * golden.loss, `masked loss ${exact.loss} is ${golden.loss}`)
     const error = exact.targetLosses.reduce((most, loss, i) => Math.max(most, Math.abs(loss - golden.nll_per_target[i]!)), 0)
     t.ok(error <= 0.51e-9, `the loss of every target to nine decimals: ${error}`)
-    const gradients = goldenGradients(golden, exact.gradients, exact.step)
+    const gradients = goldenGradients(golden, exact.gradients, exact.session)
     for (const [i, { tensor, index, grad }] of golden.grads.entries())
       t.ok(Math.abs(gradients[i]! - grad) <= 1e-9, `d ${tensor}[${index}]: ${gradients[i]} is ${grad}`)
   })
@@ -136,24 +136,24 @@ t.test('stories260K in bfloat16', { skip }, async (t) => {
     .map((loss, i) => Math.abs(reference.targetLosses[i]! - loss))
     .slice(golden.masked_prefix)
   const meanError = scoredErrors.reduce((sum, error) => sum + error, 0) / scoredErrors.length
-  for (const place of stepPlaces) {
-    const { instructionSet } = place
-    const step = await openStep(await deviceAt(place), 'bf16')
-    const { tokenLosses } = await step.evaluate(whole)
+  for (const target of stepTargets) {
+    const { instructionSet } = target
+    const session = await openStep(await deviceAt(target), 'bf16')
+    const { tokenLosses } = await session.evaluate(whole)
     const targetLosses = tokenLosses.subarray(0, golden.nll_per_target.length)
     atMostTwice(t, `${instructionSet}: loss of every target`, targetLosses, reference.targetLosses, golden.nll_per_target)
-    const { loss } = await step.runMicroStep(masked)
+    const { loss } = await session.runMicroStep(masked)
     const off = Math.abs(loss - golden.loss)
     t.ok(
       off <= 2 * meanError,
       `${instructionSet}: masked loss ${loss} is ${golden.loss}, off by ${off / meanError} of the reference's targets`,
     )
 
-    const gradients = await readArena(step, 'gradients')
+    const gradients = await readArena(session, 'gradients')
     atMostTwice(t, `${instructionSet}: all gradients`, gradients, reference.gradients, exact.gradients)
     const [ours, theirs] = [
-      goldenGradients(golden, gradients, step.plan),
-      goldenGradients(golden, reference.gradients, exact.step),
+      goldenGradients(golden, gradients, session.plan),
+      goldenGradients(golden, reference.gradients, exact.session),
     ]
     const want = golden.grads.map(({ grad }) => grad)
     atMostTwice(t, `${instructionSet}: the ${want.length} golden gradients`, ours, theirs, want)

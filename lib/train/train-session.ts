@@ -3,12 +3,12 @@ import { NativeError } from '../errors.js'
 import type { Arena, Device } from '../native/device.js'
 import type { CommonStorage } from '../plan/plan.js'
 import { Session } from '../plan/session.js'
-import type { StepPlan, TrainProgram, TrainStorage } from './step-plan.js'
+import type { TrainPlan, TrainProgram, TrainStorage } from './train-plan.js'
 
 /** The programs of a training step on a device, with their memory. */
-export class TrainStep {
+export class TrainSession {
   private constructor(
-    readonly plan: StepPlan,
+    readonly plan: TrainPlan,
     private readonly session: Session<TrainStorage | CommonStorage, TrainProgram>,
   ) {}
 
@@ -18,8 +18,8 @@ export class TrainStep {
   }
 
   /** Allocates what the plan says, no more, and compiles the programs. Weights and moments are zero until they are loaded. */
-  static async create(device: Device, plan: StepPlan): Promise<TrainStep> {
-    return new TrainStep(plan, await Session.open(plan, device))
+  static async create(device: Device, plan: TrainPlan): Promise<TrainSession> {
+    return new TrainSession(plan, await Session.open(plan, device))
   }
 
   /** To be called once the master weights are in their arena: products in bfloat16 read them rounded. */

@@ -24,7 +24,7 @@ export type TrainProgram = 'microStep' | 'evaluate' | 'update' | 'roundWeights'
 
 export type Recompute = 'none' | 'full' | 'auto'
 
-export interface StepPlanOptions extends Bounds {
+export interface TrainPlanOptions extends Bounds {
   config: ModelConfig
   /** All weights when absent. */
   isTrainable?: TrainableWeights | undefined
@@ -47,7 +47,7 @@ export interface StepPlanOptions extends Bounds {
  * Everything about a training step that is known before anything is allocated. Its programs: `microStep` (forward, backward, accumulate),
  * `evaluate` (forward), `update`, and `roundWeights`, which rounds the master weights to bfloat16 after they were loaded.
  */
-export interface StepPlan extends Plan<TrainStorage | CommonStorage, TrainProgram> {
+export interface TrainPlan extends Plan<TrainStorage | CommonStorage, TrainProgram> {
   dtype: ComputeDtype
   bounds: Bounds
   layout: ParameterLayout
@@ -56,7 +56,7 @@ export interface StepPlan extends Plan<TrainStorage | CommonStorage, TrainProgra
 }
 
 /** Compiles the micro-step (forward, backward, accumulate), the evaluation and the update, and plans their memory. */
-export function planStep(options: StepPlanOptions): StepPlan {
+export function planTraining(options: TrainPlanOptions): TrainPlan {
   const parameters = declareParameters(options.config, options.isTrainable)
   const layout = layOutParameters(parameters)
   const dtype = options.dtype ?? 'f32'
@@ -90,7 +90,7 @@ export function planStep(options: StepPlanOptions): StepPlan {
 
 /** A model and its loss, without gradients and optimizer state. */
 export function planEvaluation(
-  options: Pick<StepPlanOptions, 'config' | 'dtype' | 'device' | 'threads' | 'maxTokens' | 'maxSequences'>,
+  options: Pick<TrainPlanOptions, 'config' | 'dtype' | 'device' | 'threads' | 'maxTokens' | 'maxSequences'>,
 ): Plan<'weights' | CommonStorage, 'evaluate'> & { layout: ParameterLayout } {
   const parameters = declareParameters(options.config)
   const layout = layOutParameters(parameters)
@@ -103,7 +103,7 @@ export function planEvaluation(
 }
 
 function buildDecoderGraph(
-  options: Pick<StepPlanOptions, 'dtype' | 'config' | 'maxTokens' | 'device'>,
+  options: Pick<TrainPlanOptions, 'dtype' | 'config' | 'maxTokens' | 'device'>,
   parameters: DecoderParameters,
   how: { train: boolean; recomputed: number },
 ): Graph {
@@ -130,7 +130,7 @@ interface Candidate {
 
 /** `auto` takes the fewest layers with which the run fits its memory limit, and none without a limit. */
 function chooseRecomputation(
-  options: StepPlanOptions,
+  options: TrainPlanOptions,
   parameters: DecoderParameters,
   totalBytes: (candidate: Candidate) => number,
 ): Candidate {
@@ -162,7 +162,7 @@ function chooseRecomputation(
   return best
 }
 
-function doesNotFit(bytes: number, limit: number, options: StepPlanOptions): LimoError {
+function doesNotFit(bytes: number, limit: number, options: TrainPlanOptions): LimoError {
   return new NativeError(
     'OUT_OF_MEMORY',
     `expected a run within ${formatBytes(limit)} but it takes ${formatBytes(bytes)} for ${options.maxTokens} tokens a micro-batch` +
@@ -200,7 +200,7 @@ class FlatGraph<S extends TrainStorage> {
 }
 
 /** Gradient norm and clipping, AdamW over the decayed and the other parameters, gradients back to zero. */
-function buildUpdate(options: StepPlanOptions, layout: ParameterLayout): FlatGraph<TrainStorage> {
+function buildUpdate(options: TrainPlanOptions, layout: ParameterLayout): FlatGraph<TrainStorage> {
   const flat = new FlatGraph<TrainStorage>()
   const { graph } = flat
   const range = flat.range.bind(flat)
