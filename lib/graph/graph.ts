@@ -1,7 +1,6 @@
 import { NativeError } from '../errors.js'
 import type { ComputeDtype, Dtype } from '../native/addon-types.js'
-import type { AttributeValue, Node, OpDefinition, OperandRule } from './op.js'
-import type { Queue } from './schedule.js'
+import type { AttributeValue, Node, OpDefinition, OperandRule, Queue } from './op.js'
 import { type Dimension, isDynamic, shapeText, Tensor } from './tensor.js'
 
 export type { AttributeValue, Node } from './op.js'

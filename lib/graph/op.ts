@@ -1,10 +1,12 @@
 import type { BackendName } from '../config/device-name.js'
 import type { ComputeDtype, Dtype } from '../native/addon-types.js'
-import type { Queue } from './schedule.js'
 import type { Tensor } from './tensor.js'
 
 /** A number, or the name of a scalar that each run gives. */
 export type AttributeValue = number | { scalar: string }
+
+/** Nodes of one queue run in their order, those of different queues at the same time but for what they wait for. */
+export type Queue = 'compute' | 'copy' | 'communication'
 
 /** One operation with its operands in place. */
 export interface Node {

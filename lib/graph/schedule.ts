@@ -1,8 +1,6 @@
-import type { Node } from './op.js'
+import type { Node, Queue } from './op.js'
 
-/** The queues of a program. Operations of one run in their order, those of different queues at the same time but for what they wait for. */
-export const queues = ['compute', 'copy', 'communication'] as const
-export type Queue = (typeof queues)[number]
+const queues: readonly Queue[] = ['compute', 'copy', 'communication']
 
 /**
  * Between which nodes of the compute queue a node may run, as positions in the list: 4.5 is after the fourth and before the fifth. Two

@@ -1,5 +1,5 @@
 import { type Graph, type Node, readTensors, writtenTensors } from '../../graph/graph.js'
-import type { Queue } from '../../graph/schedule.js'
+import type { Queue } from '../../graph/op.js'
 
 /**
  * Lets every node wait for those of other queues whose tensors it needs or would write over: where one of the two writes, the later waits
