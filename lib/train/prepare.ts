@@ -17,7 +17,7 @@ import { backendOf } from '../native/backend.js'
 import { cudaMemoryBytes } from '../native/device.js'
 import { defaultMemoryLimit } from '../native/memory-limit.js'
 import { type GenerationScorePlan, heldOutProblemsOf } from './generation-score.js'
-import { planTraining, type TrainPlan } from './train-plan.js'
+import { planTraining, type TrainPlan, type TrainPlanOptions } from './train-plan.js'
 
 /** Everything about a run that is known before the device is opened: data, order, batches, programs, memory. */
 export interface PreparedRun {
@@ -31,6 +31,8 @@ export interface PreparedRun {
   report: ExampleReport
   batches: BatchPlan
   plan: TrainPlan
+  /** What the plan was made of, with the memory limit that it has to fit. */
+  planOptions: TrainPlanOptions
   /** Held out problems that the model answers at each evaluation. */
   generation: GenerationScorePlan | undefined
   /** What it takes: the cache, inputs and activations of generation, beside the arenas of the step. */
@@ -81,6 +83,8 @@ export interface PrepareOptions {
   signal?: AbortSignal | undefined
   /** Those of a device that was opened. */
   availableBytes?: number | undefined
+  /** Make a plan even where it does not fit the memory limit. */
+  whatever?: boolean
   /** Told now and then how far the tokenizing of a file is; never for what the cache has. */
   onProgress?: LoadOptions['onProgress']
 }
@@ -107,7 +111,7 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
     ? await planScore(config, { modelFolder, model, validation: loaded.validation, memoryLimit, isTrainable })
     : undefined
   const generationBytes = generation === undefined ? 0 : bytesBesideWeights(generation.plan)
-  const plan = planTraining({
+  const planOptions: TrainPlanOptions = {
     config: model,
     isTrainable,
     dtype: config.bf16 ? 'bf16' : 'f32',
@@ -124,7 +128,8 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
       weightDecay: config.weightDecay,
     },
     maxGradNorm: config.maxGradNorm,
-  })
+  }
+  const plan = planTraining(planOptions, { whatever: options.whatever ?? false })
   return {
     config,
     modelFolder,
@@ -134,6 +139,7 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
     report,
     batches,
     plan,
+    planOptions,
     generation,
     generationBytes,
     notes: [...positionNotes(examples, model), ...evalNotes(loaded.evalReport), ...deviceNotes(config)],

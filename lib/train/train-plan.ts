@@ -55,37 +55,77 @@ export interface TrainPlan extends Plan<TrainStorage | CommonStorage, TrainProgr
   recomputedLayers: number
 }
 
-/** Compiles the micro-step (forward, backward, accumulate), the evaluation and the update, and plans their memory. */
-export function planTraining(options: TrainPlanOptions): TrainPlan {
-  const parameters = declareParameters(options.config, options.isTrainable)
-  const layout = layOutParameters(parameters)
-  const dtype = options.dtype ?? 'f32'
-  const bounds: Bounds = { maxTokens: options.maxTokens, maxSequences: options.maxSequences }
-  const place = placeTrained(layout, dtype)
-  const update = buildUpdate(options, layout)
-  const rounding = buildRounding(layout, dtype)
-  const evaluation = buildDecoderGraph(options, parameters, { train: false, recomputed: 0 })
-  const backend = backendOf(options.device ?? 'cpu').name
-  const evaluationMemory = planMemory(evaluation, bounds, backend)
-  const planOf = ({ graph, memory }: Candidate) =>
-    new PlanBuilder<TrainStorage, TrainProgram>(
-      {
-        parameters: dtype === 'f32' ? layout.bytes : layout.trainedBytes,
-        weights: dtype === 'f32' ? 0 : weightBytes(layout, dtype),
-        gradients: layout.trainedBytes,
-        optimizer: 2 * layout.trainedBytes,
-      },
-      options,
-    )
-      .add('microStep', graph, { bounds, memory, place })
-      .add('evaluate', evaluation, { bounds, memory: evaluationMemory, place })
-      .add('update', update.graph, update)
-      .add('roundWeights', rounding.graph, rounding)
-  const chosen = chooseRecomputation(options, parameters, (candidate) => planOf(candidate).measure().totalBytes)
+/**
+ * Compiles the micro-step (forward, backward, accumulate), the evaluation and the update, and plans their memory.
+ *
+ * @throws NativeError OUT_OF_MEMORY where it does not fit the memory limit, unless `whatever` is asked for: then as many layers are
+ * recomputed as there are
+ */
+export function planTraining(options: TrainPlanOptions, { whatever = false } = {}): TrainPlan {
+  const planner = new TrainPlanner(options)
+  const chosen = chooseRecomputation(options, planner, whatever)
   const remedy =
     '(`limo-native plan` has the parts). Lower cutoff_len, set memory_limit so that `recompute: auto` fits it, take a smaller model or ' +
     'free the device.'
-  return { ...planOf(chosen).build(), remedy, dtype, bounds, layout, recomputedLayers: chosen.recomputed }
+  const { dtype, bounds, layout } = planner
+  return { ...planner.builderOf(chosen).build(), remedy, dtype, bounds, layout, recomputedLayers: chosen.recomputed }
+}
+
+/** Bytes of memory of the device that a run takes with so many layers recomputed; without describing its programs. */
+export function measureTraining(options: TrainPlanOptions, recomputed: number): number {
+  const planner = new TrainPlanner(options)
+  return planner.totalBytes(planner.candidate(recomputed))
+}
+
+/** What plans of a run have in common, however many layers are recomputed. */
+class TrainPlanner {
+  readonly dtype: ComputeDtype
+  readonly bounds: Bounds
+  readonly layout: ParameterLayout
+  private readonly parameters: DecoderParameters
+  private readonly update: FlatGraph<TrainStorage>
+  private readonly rounding: FlatGraph<'parameters' | 'weights'>
+  private readonly evaluation: { graph: Graph; memory: MemoryPlan }
+
+  constructor(private readonly options: TrainPlanOptions) {
+    this.parameters = declareParameters(options.config, options.isTrainable)
+    this.layout = layOutParameters(this.parameters)
+    this.dtype = options.dtype ?? 'f32'
+    this.bounds = { maxTokens: options.maxTokens, maxSequences: options.maxSequences }
+    this.update = buildUpdate(options, this.layout)
+    this.rounding = buildRounding(this.layout, this.dtype)
+    const graph = buildDecoderGraph(options, this.parameters, { train: false, recomputed: 0 })
+    this.evaluation = { graph, memory: this.planMemory(graph) }
+  }
+
+  candidate(recomputed: number): Candidate {
+    const graph = buildDecoderGraph(this.options, this.parameters, { train: true, recomputed })
+    return { graph, memory: this.planMemory(graph), recomputed }
+  }
+
+  totalBytes(candidate: Candidate): number {
+    return this.builderOf(candidate).measure().totalBytes
+  }
+
+  builderOf({ graph, memory }: Candidate): PlanBuilder<TrainStorage, TrainProgram> {
+    const { layout, dtype, bounds, update, rounding, evaluation } = this
+    const place = placeTrained(layout, dtype)
+    const sizes = {
+      parameters: dtype === 'f32' ? layout.bytes : layout.trainedBytes,
+      weights: dtype === 'f32' ? 0 : weightBytes(layout, dtype),
+      gradients: layout.trainedBytes,
+      optimizer: 2 * layout.trainedBytes,
+    }
+    return new PlanBuilder<TrainStorage, TrainProgram>(sizes, this.options)
+      .add('microStep', graph, { bounds, memory, place })
+      .add('evaluate', evaluation.graph, { bounds, memory: evaluation.memory, place })
+      .add('update', update.graph, update)
+      .add('roundWeights', rounding.graph, rounding)
+  }
+
+  private planMemory(graph: Graph): MemoryPlan {
+    return planMemory(graph, this.bounds, backendOf(this.options.device ?? 'cpu').name)
+  }
 }
 
 /** A model and its loss, without gradients and optimizer state. */
@@ -129,31 +169,23 @@ interface Candidate {
 }
 
 /** `auto` takes the fewest layers with which the run fits its memory limit, and none without a limit. */
-function chooseRecomputation(
-  options: TrainPlanOptions,
-  parameters: DecoderParameters,
-  totalBytes: (candidate: Candidate) => number,
-): Candidate {
+function chooseRecomputation(options: TrainPlanOptions, planner: TrainPlanner, whatever: boolean): Candidate {
   const layers = options.config.numHiddenLayers
   const limit = options.memoryLimit
-  const build = (recomputed: number): Candidate => {
-    const graph = buildDecoderGraph(options, parameters, { train: true, recomputed })
-    return { graph, memory: planMemory(graph, options, backendOf(options.device ?? 'cpu').name), recomputed }
+  const fits = (candidate: Candidate) => limit === undefined || planner.totalBytes(candidate) <= limit
+  const checked = (candidate: Candidate): Candidate => {
+    if (whatever || fits(candidate)) return candidate
+    throw doesNotFit(planner.totalBytes(candidate), limit!, options)
   }
-  const fits = (candidate: Candidate) => limit === undefined || totalBytes(candidate) <= limit
-  if (options.recompute !== 'auto') {
-    const chosen = build(options.recompute === 'full' ? layers : 0)
-    if (!fits(chosen)) throw doesNotFit(totalBytes(chosen), limit!, options)
-    return chosen
-  }
-  const none = build(0)
+  if (options.recompute !== 'auto') return checked(planner.candidate(options.recompute === 'full' ? layers : 0))
+  const none = planner.candidate(0)
   if (fits(none)) return none
   let [low, high] = [1, layers]
-  let best = build(layers)
-  if (!fits(best)) throw doesNotFit(totalBytes(best), limit!, options)
+  let best = checked(planner.candidate(layers))
+  if (!fits(best)) return best
   while (low < high) {
     const middle = Math.floor((low + high) / 2)
-    const candidate = build(middle)
+    const candidate = planner.candidate(middle)
     if (fits(candidate)) {
       best = candidate
       high = middle

@@ -191,7 +191,18 @@ t.test('plan says what is allocated, exactly', async (t) => {
   t.equal((await runCli(['plan', ...asOptions({ ...settings, model_name_or_path: bare })])).code, 0)
 
   const small = await runCli(['plan', ...asOptions({ ...settings, memory_limit: '9MB' })])
-  t.match(small, { code: 1, stderr: /expected a run within 8\.58 MiB but it takes \d+\.\d+ MiB .*\[OUT_OF_MEMORY\]/ })
+  t.match(small, { code: 1, stderr: /expected a run within 8\.58 MiB but it takes \d+\.\d+ MiB\. .*\[OUT_OF_MEMORY\]/ })
+  t.match(small.stdout, /limit +8\.58 MiB {2}9,000,000 bytes — it does not fit/, 'the table is there all the same')
+  t.match(small.stdout, /what fits[\s\S]* a card of 24 GB +fits, 0 of /)
+  const least = JSON.parse(
+    (await runCli(['plan', ...asOptions({ ...settings, recompute: 'full', memory_limit: '1TB' }), '--json'])).stdout,
+  )
+  const tight = await runCli(['plan', ...asOptions({ ...settings, memory_limit: least.totalBytes - 1 })])
+  t.match(tight.stdout, /what would fit\n.*(bf16: true|cutoff_len: \d+ fits)/, 'ways that were measured')
+
+  const timed = await runCli(['plan', ...asOptions(settings), '--tokens_per_second', '10'])
+  t.match(timed.stdout, /time +\d.* at 10 tokens a second/)
+  t.match(timed.stdout, /disk +\d+.* a checkpoint, .* kept, and the model/)
 })
 
 t.test('inspect', async (t) => {

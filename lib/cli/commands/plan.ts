@@ -1,14 +1,18 @@
 import type { Argv, CommandModule } from 'yargs'
+import { NativeError } from '../../errors.js'
 import { countParameters } from '../../model/decoder-parameters.js'
+import { openDevice } from '../../native/device.js'
 import { countNumbers, trainedWeights } from '../../plan/parameters.js'
-import { prepareRun } from '../../train/prepare.js'
+import { type PreparedRun, prepareRun } from '../../train/prepare.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
-import { deviceText, formatBytes, formatCount, formatTable, parametersText } from '../format.js'
+import { formatBytes } from '../format.js'
+import { planReport, type Rate, waysToFit } from '../plan-report.js'
 
 interface PlanArguments {
   config: string | undefined
   program: boolean
   json: boolean
+  tokens_per_second: number | undefined
 }
 
 export const planCommand: CommandModule<object, PlanArguments> = {
@@ -17,10 +21,15 @@ export const planCommand: CommandModule<object, PlanArguments> = {
   builder: (yargs: Argv) =>
     withTrainOptions(yargs)
       .option('program', { type: 'boolean', default: false, describe: 'print the compiled programs, one operation a line' })
-      .option('json', { type: 'boolean', default: false, describe: 'print the plan as one JSON object' }) as Argv<PlanArguments>,
+      .option('json', { type: 'boolean', default: false, describe: 'print the plan as one JSON object' })
+      .option('tokens_per_second', {
+        type: 'number',
+        describe: 'how fast a run is, to say how long it takes',
+      }) as Argv<PlanArguments>,
   handler: async (args) => {
-    const { config, notes } = await loadCommandConfig(args, ['program', 'json'])
-    const { model, batches, plan, generationBytes, report, examples, notes: runNotes } = await prepareRun(config)
+    const { config, notes } = await loadCommandConfig(args, ['program', 'json', 'tokens_per_second'])
+    const run = await prepareRun(config, { whatever: true })
+    const { model, batches, plan, generationBytes, report, examples } = run
     const totalBytes = plan.totalBytes + generationBytes
     if (args.program) {
       for (const [name, { text }] of Object.entries(plan.programs)) process.stdout.write(`# ${name}\n${text}`)
@@ -48,48 +57,29 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       )
       return
     }
-    for (const note of [...notes, ...runNotes]) console.log(`note: ${note}`)
-    const size = (count: number) => `${formatBytes(count).padStart(10)}  ${formatCount(count)} bytes`
-    const bytes = (name: keyof typeof plan.bytes) => size(plan.bytes[name])
-    console.log(
-      formatTable([
-        [
-          'model',
-          `${model.modelType}, ${parametersText(plan.layout)}, ${model.numHiddenLayers} layers (${plan.recomputedLayers} recomputed)`,
-        ],
-        [
-          'data',
-          `${formatCount(examples.count)} examples, ${formatCount(report.tokens)} tokens, ${formatCount(report.scoredTokens)} scored, longest ${formatCount(report.longest)}`,
-        ],
-        [
-          'steps',
-          `${formatCount(batches.totalSteps)} in all, ${formatCount(batches.stepsPerEpoch)} an epoch, ${formatCount(Math.round(tokensPerStep))} tokens a step on average`,
-        ],
-        [
-          'micro-batch',
-          `up to ${formatCount(plan.bounds.maxTokens)} tokens in ${formatCount(plan.bounds.maxSequences)} sequences`,
-        ],
-      ]),
-    )
-    console.log(
-      `\nmemory on ${deviceText(config)}, ${plan.dtype === 'bf16' ? 'bfloat16 with float32 master weights' : 'float32'}`,
-    )
-    const halfWeights: [string, string][] = plan.bytes.weights > 0 ? [['bfloat16 weights', bytes('weights')]] : []
-    console.log(
-      formatTable(
-        [
-          [plan.dtype === 'bf16' ? 'master weights' : 'parameters', bytes('parameters')],
-          ...halfWeights,
-          ['gradients', bytes('gradients')],
-          ['optimizer state', bytes('optimizer')],
-          ['inputs', bytes('inputs')],
-          ['activations', bytes('activations')],
-          ['working memory', bytes('scratch')],
-          ...(generationBytes > 0 ? [['generation', size(generationBytes)] as [string, string]] : []),
-          ['total', size(totalBytes)],
-        ],
-        '  ',
-      ),
+    for (const note of [...notes, ...run.notes]) console.log(`note: ${note}`)
+    console.log(planReport(run, await rateOf(run, args.tokens_per_second)))
+    const { memoryLimit } = run.planOptions
+    if (memoryLimit === undefined || plan.totalBytes <= memoryLimit) return
+    const ways = waysToFit(run)
+    if (ways.length > 0) console.log(`\nwhat would fit\n${ways.map((way) => `  ${way}`).join('\n')}`)
+    const remedy = ways.length > 0 ? 'What would fit is listed.' : 'It takes a smaller model or a larger device.'
+    throw new NativeError(
+      'OUT_OF_MEMORY',
+      `expected a run within ${formatBytes(memoryLimit + generationBytes)} but it takes ${formatBytes(totalBytes)}. ${remedy}`,
+      { bytes: totalBytes, limit: memoryLimit + generationBytes },
     )
   },
+}
+
+/** What was given, or else what the device does in products; nothing where it is not on this machine. */
+async function rateOf({ config, plan }: PreparedRun, tokensPerSecond: number | undefined): Promise<Rate> {
+  if (tokensPerSecond !== undefined) return { tokensPerSecond }
+  const device = await openDevice(config.device, { threads: config.threads }).catch(() => undefined)
+  if (device === undefined) return undefined
+  try {
+    return { flopsPerSecond: await device.measureMultiplyAddRate(plan.dtype) }
+  } finally {
+    await device.close()
+  }
 }
