@@ -1,8 +1,11 @@
 import { basename } from 'node:path'
 import cliProgress from 'cli-progress'
 import type { TokenizingProgress } from '../data/example-cache.js'
-import type { TrainEvent } from '../train/trainer.js'
+import type { MicroBatchProgress, TrainEvent } from '../train/trainer.js'
 import { formatCount, formatDuration } from './format.js'
+
+/** How long nothing is written, where there is no terminal, while a step goes on. */
+const QUIET_MS = 30_000
 
 type StepEvent = Extract<TrainEvent, { type: 'step' }>
 
@@ -10,6 +13,8 @@ type StepEvent = Extract<TrainEvent, { type: 'step' }>
 export class StepProgress {
   private readonly bar: cliProgress.SingleBar | undefined
   private readonly startedAt = performance.now()
+  private stepStartedAt = this.startedAt
+  private toldAt = this.startedAt
 
   constructor(
     private readonly output: NodeJS.WriteStream,
@@ -19,7 +24,7 @@ export class StepProgress {
     if (!output.isTTY) return
     this.bar = new cliProgress.SingleBar({
       stream: output,
-      format: '{bar} step {value}/{total}  loss {loss}  grad norm {gradNorm}  lr {lr}  {speed} tokens/s  {left} left',
+      format: '{bar} step {value}/{total}  loss {loss}  grad norm {gradNorm}  lr {lr}  {speed} tokens/s  {left} left{within}',
       barsize: 16,
       barCompleteChar: '█',
       barIncompleteChar: '░',
@@ -28,7 +33,7 @@ export class StepProgress {
       // SIGINT is the command's: it saves before it ends.
       gracefulExit: false,
     })
-    this.bar.start(totalSteps, resumedStep, { loss: '–', gradNorm: '–', lr: '–', speed: '–', left: '–' })
+    this.bar.start(totalSteps, resumedStep, { loss: '–', gradNorm: '–', lr: '–', speed: '–', left: '–', within: '' })
   }
 
   step(event: StepEvent): void {
@@ -37,12 +42,25 @@ export class StepProgress {
     const left = formatDuration(perStepMs * (event.totalSteps - event.step))
     const numbers = { loss: event.loss.toFixed(4), gradNorm: event.gradNorm.toFixed(3), lr: event.learningRate.toExponential(2) }
     const speed = formatCount(event.tokensPerSecond)
-    if (this.bar) this.bar.update(event.step, { ...numbers, speed, left })
-    else if (event.logged)
+    this.stepStartedAt = performance.now()
+    this.toldAt = this.stepStartedAt
+    if (this.bar) this.bar.update(event.step, { ...numbers, speed, left, within: '' })
+    else if (event.logged || event.step === this.resumedStep + 1)
       this.output.write(
         `step ${event.step}/${event.totalSteps}  epoch ${event.epoch.toFixed(2)}  loss ${numbers.loss}  grad norm ${numbers.gradNorm}  ` +
           `lr ${numbers.lr}  ${speed} tokens/s  ${left} left\n`,
       )
+  }
+
+  /** Shows how far the step at hand is: on the line of a terminal, elsewhere now and then where steps are long. */
+  microBatch({ step, microBatch, microBatches, tokens }: MicroBatchProgress): void {
+    const now = performance.now()
+    const within = `micro-batch ${microBatch} of ${microBatches}, ${formatCount(tokens)} tokens, ${formatDuration(now - this.stepStartedAt)}`
+    if (this.bar?.isActive) this.bar.update({ within: `  (${within})` })
+    else if (now - this.toldAt >= QUIET_MS && microBatch < microBatches) {
+      this.toldAt = now
+      this.output.write(`step ${step}  ${within}\n`)
+    }
   }
 
   /** Writes a line of its own without tearing the progress line. */

@@ -88,6 +88,9 @@ export async function liesIn(outputDir: string, folder: string): Promise<boolean
   return path !== '' && !isAbsolute(path) && path.split(sep)[0] !== '..'
 }
 
+/** A few lines of metrics and nothing else are what a run leaves that ended before it had saved anything. */
+const WORTH_KEEPING = 64 << 10
+
 /** A run must not write over another one, or over files of someone else. Throws OUTPUT_EXISTS. */
 export async function checkOutputFolder(config: TrainConfig, outputDir: string, modelFolder: string): Promise<void> {
   if (config.overwriteOutputDir) return
@@ -102,6 +105,8 @@ export async function checkOutputFolder(config: TrainConfig, outputDir: string, 
     )
   }
   if (traces.length === 0) return
+  if (traces.every((name) => name === 'metrics.jsonl') && (await stat(join(outputDir, 'metrics.jsonl'))).size < WORTH_KEEPING)
+    return
   // A run that died before its first checkpoint has nothing to go on from.
   const { folder } = await findLatestCheckpoint(outputDir)
   const choices = ['write over it with --overwrite_output_dir true', 'choose another output_dir']

@@ -25,9 +25,9 @@ import {
 } from './run-folder.js'
 import { loadMoments, loadWeights } from './session-state.js'
 import { TrainSession } from './train-session.js'
-import { type TrainEvent, TrainingLoop } from './training-loop.js'
+import { type MicroBatchProgress, type TrainEvent, TrainingLoop } from './training-loop.js'
 
-export type { TrainEvent } from './training-loop.js'
+export type { MicroBatchProgress, TrainEvent } from './training-loop.js'
 
 export interface TrainOptions {
   /**
@@ -37,6 +37,8 @@ export interface TrainOptions {
   signal?: AbortSignal
   /** Told now and then how far the tokenizing of a file is; never for what the cache has. */
   onTokenizing?: (progress: TokenizingProgress) => void
+  /** Told after each micro-batch how far the step at hand is. */
+  onMicroBatch?: (progress: MicroBatchProgress) => void
 }
 
 /**
@@ -113,6 +115,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
       identity,
       metrics,
       signal,
+      onMicroBatch: options.onMicroBatch,
       resumedFolder: checkpoint?.folder,
     })
     yield* loop.steps(resumedStep)

@@ -38,6 +38,16 @@ export type TrainEvent =
       interrupted: boolean
     }
 
+/** How far a step is. */
+export interface MicroBatchProgress {
+  step: number
+  /** Micro-batches done, of so many. */
+  microBatch: number
+  microBatches: number
+  /** Tokens done of this step. */
+  tokens: number
+}
+
 /** What the loop works with: a run whose programs and weights are on a device. */
 export interface TrainingContext {
   run: PreparedRun
@@ -50,6 +60,7 @@ export interface TrainingContext {
   identity: Omit<TrainingState, 'step' | 'epoch'>
   metrics: MetricsWriter
   signal: AbortSignal | undefined
+  onMicroBatch: ((progress: MicroBatchProgress) => void) | undefined
   resumedFolder: string | undefined
 }
 
@@ -99,7 +110,8 @@ export class TrainingLoop {
         tokensPerSecond: Math.round((tokensSinceLog / (now - loggedAt)) * 1000),
         peakBytes: this.peakBytes(),
       }
-      const logged = step % run.config.loggingSteps === 0 || step === totalSteps
+      // The last step of an interrupted run is the last of its metrics, as of a whole one.
+      const logged = step % run.config.loggingSteps === 0 || step === totalSteps || signal?.aborted === true
       if (logged) {
         await this.context.metrics.append(row)
         failpoint('metrics')
@@ -130,7 +142,13 @@ export class TrainingLoop {
 
   private async trainOn(batch: StepBatch): Promise<{ loss: number; gradNorm: number; learningRate: number }> {
     let loss = 0
-    for (const microBatch of batch.microBatches) loss += (await this.context.session.runMicroStep(microBatch)).loss
+    const { session, onMicroBatch } = this.context
+    let tokens = 0
+    for (const [i, microBatch] of batch.microBatches.entries()) {
+      loss += (await session.runMicroStep(microBatch)).loss
+      tokens += microBatch.inputIds.length
+      onMicroBatch?.({ step: batch.step, microBatch: i + 1, microBatches: batch.microBatches.length, tokens })
+    }
     if (!Number.isFinite(loss)) {
       const places = batch.microBatches.flatMap(({ exampleIndices }) =>
         exampleIndices.map((index) => this.context.run.examples.infoOf(index).place),

@@ -1,5 +1,6 @@
 import { appendFileSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import { presets } from '../../lib/model/presets.js'
 import { Random } from '../../lib/random/random.js'
@@ -216,13 +217,39 @@ t.test('a second Ctrl-C ends the process at once', async (t) => {
   await cli.waitFor(/step 1\/3/)
   cli.kill('SIGINT')
   await cli.waitFor(/Finishing this step/)
+  await wait(600)
   const secondAt = performance.now()
   cli.kill('SIGINT')
   const { code, signal, stdout } = await cli.result
   t.comment(`ended ${Math.round(performance.now() - secondAt)} ms after the second signal`)
   t.same({ code, signal }, { code: 130, signal: null })
   t.notMatch(stdout, /Stopped after|step 2\/3/)
+  t.match(stdout, /Stopped at once: nothing was saved\./)
   t.same(checkpointsIn(join(folder, 'out')), [])
+})
+
+t.test('a signal that arrives twice is one, and a second SIGTERM does not lose what was done', async (t) => {
+  for (const [first, second] of [
+    ['SIGINT', 'SIGINT'],
+    ['SIGTERM', 'SIGTERM'],
+  ] as const) {
+    const folder = t.testdir()
+    const inputs = await writeTinyInputs(folder, { configJson: presets.tiny!, chains: 128 })
+    const outputDir = join(folder, 'out')
+    const cli = startCli(trainArguments(inputs, outputDir, { per_device_train_batch_size: 64, max_steps: 6, logging_steps: 100 }))
+    await cli.waitFor(/step 1\/6/)
+    cli.kill(first)
+    cli.kill(second)
+    if (second === 'SIGTERM') {
+      await wait(600)
+      cli.kill(second)
+    }
+    const { code, stdout } = await cli.result
+    t.equal(code, 130, stdout)
+    t.equal(checkpointsIn(outputDir).length, 1, `${first} twice: it has saved`)
+    const rows = readFileSync(join(outputDir, 'metrics.jsonl'), 'utf8').trim().split('\n')
+    t.equal(`checkpoint-${JSON.parse(rows.at(-1)!).step}`, checkpointsIn(outputDir)[0], 'the last step is logged')
+  }
 })
 
 t.test('what cannot be resumed is refused, and nothing is changed', async (t) => {

@@ -34,22 +34,37 @@ async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart
   let progress: StepProgress | undefined
   let last: Extract<TrainEvent, { type: 'step' }> | undefined
   let startedAt = performance.now()
+  let savedAt: number | undefined
   try {
     const before = quickstart && (await scoreBefore(quickstart, config, interruption.signal))
-    for await (const event of train(config, { signal: interruption.signal, onTokenizing: tokenizingLine(process.stdout) })) {
+    for await (const event of train(config, {
+      signal: interruption.signal,
+      onTokenizing: tokenizingLine(process.stdout),
+      onMicroBatch: (done) => progress?.microBatch(done),
+    })) {
       if (event.type === 'start') {
         printStart(event)
+        if (event.resumedFrom !== undefined) savedAt = event.resumedStep
         for (const note of event.notes) console.log(`note: ${note}`)
         startedAt = performance.now()
         progress = new StepProgress(process.stdout, event.run.batches.totalSteps, event.resumedStep)
         interruption.onFirst(() => progress!.line('Finishing this step and saving. Press Ctrl-C again to stop at once.'))
-        interruption.onSecond(() => progress!.stop())
+        interruption.onSecond(() => {
+          progress!.line(
+            savedAt === undefined
+              ? 'Stopped at once: nothing was saved.'
+              : `Stopped at once: step ${savedAt} is the last that was saved.`,
+          )
+          progress!.stop()
+        })
       } else if (event.type === 'step') {
         last = event
         progress!.step(event)
       } else if (event.type === 'evaluation') progress!.line(evaluationLine(event))
-      else if (event.type === 'checkpoint') progress!.line(`step ${event.step}  saved ${event.folder}`)
-      else {
+      else if (event.type === 'checkpoint') {
+        savedAt = event.step
+        progress!.line(`step ${event.step}  saved ${event.folder}`)
+      } else {
         progress!.stop()
         const elapsedMs = performance.now() - startedAt
         const after = event.interrupted ? undefined : quickstart && (await score(event.outputDir, quickstart, config))

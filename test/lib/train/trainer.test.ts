@@ -257,10 +257,14 @@ t.test('with freeze only what is named is trained and kept, and a resumed run ha
   }
 })
 
-t.test('a run without a checkpoint is not proposed to be resumed', async (t) => {
+t.test('a few lines of metrics are no run that is in the way, many are, and are not proposed to be resumed', async (t) => {
   const folder = t.testdir()
   const config = await configOf(await writeTinyInputs(folder), join(folder, 'out'))
   for await (const event of train(config)) if (event.type === 'step') break
+  t.same(readdirSync(join(folder, 'out')), ['metrics.jsonl'])
+  for await (const event of train(config)) if (event.type === 'step') break
+  const row = readFileSync(join(folder, 'out', 'metrics.jsonl'), 'utf8').split('\n')[0]
+  writeFileSync(join(folder, 'out', 'metrics.jsonl'), `${row}\n`.repeat(2000))
   await t.rejects(eventsOf(train(config)), {
     code: 'OUTPUT_EXISTS',
     message: /holds a run \(metrics\.jsonl\): write over it with --overwrite_output_dir true or choose another output_dir$/,
