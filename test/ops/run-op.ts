@@ -238,7 +238,7 @@ interface PreparedCall {
 /** The call with working memory that is only written: between rows of it there is room that must not change. */
 function withWorkingMemory(call: OpCall, { device = 'cpu' }: Target): OpCall {
   const op: OpContract | undefined = (contracts as Readonly<Record<string, OpContract>>)[call.op]
-  if (!op) return call
+  if (op?.workingMemory === undefined) return call
   const letters = { T: TOKENS, S: SEQUENCES } as const
   const shapes = Object.entries(call.operands).map(([name, { shape, dtype, values }]) => [
     name,
