@@ -59,7 +59,9 @@ export interface StageContext {
   signal?: AbortSignal | undefined
 }
 
-const widths = { score: 0.02, length: 250 }
+/** Widths of columns at first: that of lengths doubles while there are more than {@link MOST_COLUMNS}. */
+const widths = { score: 0.02, length: 10 }
+const MOST_COLUMNS = 60
 const mostExamples = 3
 
 /** Writes what a stage keeps and drops, and counts it. */
@@ -116,8 +118,11 @@ export class StageOutput {
     for (const part of ['score', 'length'] as const) {
       const value = quality?.[part]
       if (value === undefined) continue
-      const { counts } = this.summary.histograms[part][verdict]
-      const column = Math.min(Math.floor(value / widths[part] + 1e-9), 999)
+      const histograms = this.summary.histograms[part]
+      while (value / histograms[verdict].width >= MOST_COLUMNS)
+        for (const histogram of [histograms.kept, histograms.dropped]) widen(histogram)
+      const { width, counts } = histograms[verdict]
+      const column = Math.floor(value / width + 1e-9)
       while (counts.length <= column) counts.push(0)
       counts[column]! += 1
     }
@@ -128,6 +133,13 @@ export class StageOutput {
     this.dropped.close()
     this.malformed.close()
   }
+}
+
+/** Makes columns twice as wide. */
+function widen(histogram: Histogram): void {
+  const { counts } = histogram
+  histogram.width *= 2
+  histogram.counts = Array.from({ length: Math.ceil(counts.length / 2) }, (_, i) => counts[2 * i]! + (counts[2 * i + 1] ?? 0))
 }
 
 function exampleOf({ question, solution, curation }: CurateRow): ExampleRow {

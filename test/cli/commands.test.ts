@@ -214,27 +214,37 @@ t.test('inspect', async (t) => {
   const inspect = (...more: string[]) =>
     runCli(['inspect', ...asOptions({ ...tinySettings(inputs, join(folder, 'out')), dataset: mixed }), ...more])
 
-  const { code, stdout, stderr } = await inspect('--row', '2')
+  const { code, stdout, stderr } = await inspect('--row', '2', '--ids')
   t.same({ code, stderr }, { code: 0, stderr: '' })
   const chain = JSON.parse(readFileSync(inputs.dataset, 'utf8').split('\n')[0]!)
   t.ok(
-    stdout.startsWith(`<|im_start|>user\n${chain.question}<|im_end|>\n<|im_start|>assistant\n⟦${chain.solution}<|im_end|>⟧\n`),
+    stdout.includes(`\n<|im_start|>user\n${chain.question}<|im_end|>\n<|im_start|>assistant\n⟦${chain.solution}<|im_end|>⟧\n`),
     'the rendered text, the response and its end of turn scored',
   )
   const length = Buffer.byteLength(`user\n${chain.question}\nassistant\n${chain.solution}\n`) + 4
   const scored = Buffer.byteLength(chain.solution) + 1
   t.match(stdout, `the loss is taken on ${scored} of ${length} tokens`)
   t.match(stdout, /input_ids {2}257 117 115 101 114 10 .* ⟦[^⟦]* 258⟧ 10\n/)
-  t.match(stdout, /place +mixed\.jsonl:2\n/)
+  t.match(stdout, /^place +mixed\.jsonl:2\n/, 'the summary comes first')
   t.match(stdout, /packed +epoch 1, step \d+, micro-batch \d+ of \d+: .* tokens/)
   t.match(stdout, / → mixed\.jsonl:2 +tokens \d+…\d+, positions from 0/)
   t.notMatch(stdout, '\x1b', 'no colour but on a terminal')
 
-  const tokenized = await inspect() // the first row
+  const tokenized = await inspect('--ids') // the first row
   t.match(tokenized.stdout, /already tokenized/)
   t.match(tokenized.stdout, /input_ids {2}10 11 ⟦12 13⟧ 14\n/)
   t.match(tokenized.stdout, /the loss is taken on 2 of 5 tokens/)
-  t.notMatch((await inspect('--ids', 'false')).stdout, /input_ids/)
+  t.notMatch((await inspect()).stdout, /input_ids/)
+
+  const solution = `${'because '.repeat(1000)}\\boxed{3}`
+  writeFileSync(mixed, `${JSON.stringify({ question: 'Why?', solution })}\n`)
+  const folded = await inspect()
+  t.match(folded.stdout, /⟦because because [a-z ]+\n… [\d,]+ characters \(--full\) …\n[a-z ]+\\boxed\{3\}<\|im_end\|>⟧/)
+  t.ok(folded.stdout.length < 4000, 'a long text is shown without its middle')
+  t.ok((await inspect('--full')).stdout.includes(solution))
+  for (const range of ['900:20', '90000:'])
+    t.match(await inspect('--tokens', range), { code: 2, stderr: /with FROM below TO and below the record's \d+ tokens/ })
+  writeFileSync(mixed, `${JSON.stringify(tokens)}\n${readFileSync(inputs.dataset, 'utf8')}`)
 
   const long = await inspect('--row', '2', '--cutoff_len', '100')
   t.match(long, { code: 0, stdout: /over cutoff_len 100: policy error/ }, 'a record that is too long is still worth a look')

@@ -13,7 +13,7 @@ t.test('inspect: token by token, and after training with losses', async (t) => {
 
   const tokens = await inspect('--tokens', '0:3')
   t.match(tokens, { code: 0, stderr: '' })
-  t.match(tokens.stdout, / {7}0 +257 {2}template +"<\|im_start\|>"\n {7}1 +117 {2}template +"u"\n {7}2 .*\n\n/)
+  t.match(tokens.stdout, / {7}0 +257 {2}template +"<\|im_start\|>"\n {7}1 +117 {2}template +"u"\n {7}2 .*\n$/)
   t.notMatch(tokens.stdout, /input_ids/, 'the lines take the place of the ids')
   t.match(
     (await inspect('--tokens')).stdout,

@@ -10,6 +10,7 @@ import { formatCount, formatTable } from '../format.js'
 interface InspectArguments {
   config: string | undefined
   row: string
+  full: boolean
   ids: boolean
   tokens: string | undefined
   loss: string | undefined
@@ -22,7 +23,8 @@ export const inspectCommand: CommandModule<object, InspectArguments> = {
   builder: (yargs: Argv) =>
     withTrainOptions(yargs)
       .option('row', { type: 'string', default: '1', describe: 'which record, counting from 1 through all files' })
-      .option('ids', { type: 'boolean', default: true, describe: 'print the token ids' })
+      .option('full', { type: 'boolean', default: false, describe: 'print all of a long text, not its beginning and end' })
+      .option('ids', { type: 'boolean', default: false, describe: 'print the token ids' })
       .option('tokens', { type: 'string', describe: 'print a line for each token, or for some: --tokens 100:200' })
       .option('loss', { type: 'string', describe: 'loss of each token, with the trained model in output_dir or with --loss DIR' })
       .option('html', { type: 'string', describe: 'write all of it to this file, as a page without links to anything else' })
@@ -32,16 +34,17 @@ export const inspectCommand: CommandModule<object, InspectArguments> = {
         'after training: what the model still finds hard',
       ) as Argv<InspectArguments>,
   handler: async (args) => {
-    const { config } = await loadCommandConfig(args, ['row', 'ids', 'tokens', 'loss', 'html'])
+    const { config } = await loadCommandConfig(args, ['row', 'full', 'ids', 'tokens', 'loss', 'html'])
     const range = parseRange(args.tokens)
     const loss = args.loss === '' ? true : args.loss
     const inspection = await inspectRecord(config, { row: args.row, loss })
-    printText(inspection)
-    if (range !== undefined) printTokens(inspection, range)
-    else if (args.ids) printIds(inspection.tokens)
+    checkRange(range, inspection.tokens.length)
     printNumbers(inspection)
     printPacking(inspection)
     if (inspection.lossModel !== undefined) printHardest(inspection)
+    printText(inspection, args.full ? Number.POSITIVE_INFINITY : SHOWN_CHARACTERS)
+    if (range !== undefined) printTokens(inspection, range)
+    else if (args.ids) printIds(inspection.tokens)
     if (args.html !== undefined) await writePage(args.html, inspection)
   },
 }
@@ -58,9 +61,33 @@ function parseRange(text: string | undefined): [number, number] | undefined {
   return [Number(from), to === '' ? Infinity : Number(to)]
 }
 
+function checkRange(range: [number, number] | undefined, tokens: number): void {
+  if (range === undefined) return
+  const [from, to] = range
+  if (from < to && from < tokens) return
+  const given = `${from}:${to === Number.POSITIVE_INFINITY ? '' : to}`
+  throw new ConfigError(
+    'CONFIG_INVALID_VALUE',
+    `expected --tokens FROM:TO with FROM below TO and below the record's ${tokens} tokens but received "${given}"`,
+    {
+      tokens: given,
+    },
+  )
+}
+
+/** Characters of a part of the text that are shown at its beginning and at its end. */
+const SHOWN_CHARACTERS = 1200
+
+/** A long text without its middle. */
+function fold(text: string, shown: number): string {
+  if (text.length <= 2 * shown + 200) return text
+  return `${text.slice(0, shown)}\n… ${formatCount(text.length - 2 * shown)} characters (--full) …\n${text.slice(-shown)}`
+}
+
 /** The text, scored parts marked: in colour on a terminal, between ⟦ and ⟧ everywhere. */
-function printText({ segments, tokens, scoredTokens }: Inspection): void {
-  const mark = (text: string, scored: boolean) => (scored ? pc.green(`⟦${text}⟧`) : pc.dim(text))
+function printText({ segments, tokens, scoredTokens }: Inspection, shown: number): void {
+  const mark = (text: string, scored: boolean) => (scored ? pc.green(`⟦${fold(text, shown)}⟧`) : pc.dim(fold(text, shown)))
+  console.log()
   console.log(
     segments.length === 0 ? pc.dim('(already tokenized)') : segments.map(({ text, scored }) => mark(text, scored)).join(''),
   )
@@ -96,7 +123,6 @@ function printTokens({ tokens, lossModel }: Inspection, [from, to]: [number, num
 
 function printNumbers({ place, tokens, scoredTokens, turns, cutoffLen, overLength }: Inspection): void {
   const over = tokens.length > cutoffLen ? `, over cutoff_len ${formatCount(cutoffLen)}: policy ${overLength}` : ''
-  console.log()
   console.log(
     formatTable([
       ['place', place],
