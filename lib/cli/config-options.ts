@@ -25,15 +25,17 @@ export function configOverrides(args: Record<string, unknown>, own: readonly str
 
 /**
  * The config of a command: its file and its options, or the embedded default when neither names a model or data. `own` are
- * the options of the command that are not keys of the config.
+ * the options of the command that are not keys of the config. `quickstartFolder`: where the inputs of the default are put, unless they are
+ * asked for elsewhere.
  */
 export async function loadCommandConfig(
   args: { config: string | undefined },
   own: readonly string[] = [],
+  quickstartFolder?: string,
 ): Promise<LoadedTrainConfig & { quickstart?: Quickstart }> {
   const overrides = configOverrides(args, own)
   const embedded = args.config === undefined && overrides.model_name_or_path === undefined && overrides.dataset === undefined
   if (!embedded) return loadTrainConfig(args.config, overrides)
-  const quickstart = await prepareQuickstart(overrides)
+  const quickstart = await prepareQuickstart({ ...(quickstartFolder && { output_dir: quickstartFolder }), ...overrides })
   return { ...quickstart, quickstart }
 }

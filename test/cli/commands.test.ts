@@ -18,6 +18,14 @@ t.test('an option given twice: the last one counts', async (t) => {
   t.equal(JSON.parse(stdout).totalSteps, 1)
 })
 
+t.test('plan without a config leaves nothing behind', async (t) => {
+  const before = existsSync('limo-quickstart')
+  const { code, stdout } = await runCli(['plan'])
+  t.equal(code, 0)
+  t.match(stdout, /what fits/)
+  t.equal(existsSync('limo-quickstart'), before)
+})
+
 t.test('help of every command, and the version', async (t) => {
   const { version } = JSON.parse(readFileSync(join(repositoryRoot, 'package.json'), 'utf8'))
   t.match(await runCli(['--version']), { code: 0, stdout: `${version}\n`, stderr: '' })
