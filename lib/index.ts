@@ -37,10 +37,10 @@ export { type Grade, Grader, type GraderOptions } from './grader/grader.js'
 export { appendBackward } from './graph/backward.js'
 export { type AttributeValue, Graph, type Node } from './graph/graph.js'
 export { type Bounds, type MemoryPlan, planMemory } from './graph/memory-plan.js'
-export type { GradientContext, OpDefinition } from './graph/op.js'
+export type { GradientContext, OpDefinition, Queue } from './graph/op.js'
 export { adamw, gradNorm } from './graph/ops/adamw.js'
 export { attention } from './graph/ops/attention.js'
-export { add } from './graph/ops/elementwise.js'
+export { add, castOp, copyOp, zeroOp } from './graph/ops/elementwise.js'
 export { embedding } from './graph/ops/embedding.js'
 export { expertLinear } from './graph/ops/expert-linear.js'
 export { headNorm } from './graph/ops/head-norm.js'
@@ -56,8 +56,10 @@ export { type InspectedToken, type Inspection, inspectRecord } from './inspect/i
 export { inspectionPage } from './inspect/inspection-page.js'
 export { appendDecoder } from './model/decoder.js'
 export { type DecoderParameters, declareParameters, type TrainableWeights } from './model/decoder-parameters.js'
+export { type FreezeSettings, trainableBy } from './model/freeze.js'
 export {
   type Dtype,
+  type MemoryKind,
   type OpDescription,
   type ProgramDescription,
   SEQUENCE_BOUNDS,
@@ -68,8 +70,20 @@ export {
 export { Arena, CompiledProgram, Device, type DeviceOptions, openDevice, type RunOptions } from './native/device.js'
 export { layOutParameters, type Parameter, type ParameterLayout, type Parameters } from './plan/parameters.js'
 export { recomputeLayers } from './plan/passes/recompute.js'
-export { type CommonStorage, type Placement, type Plan, PlanBuilder, type PlannedProgram, type Storage } from './plan/plan.js'
-export { Session } from './plan/session.js'
+export { addWaits } from './plan/passes/waits.js'
+export {
+  type CommonStorage,
+  type Placement,
+  type Plan,
+  PlanBuilder,
+  type PlanDevice,
+  type PlannedProgram,
+  type ProgramMemory,
+  type Storage,
+  type StoragePlace,
+  type StorageSize,
+} from './plan/plan.js'
+export { Session, type SessionPlan } from './plan/session.js'
 export { type ArithmeticChain, generateChains } from './quickstart/chains.js'
 export { prepareQuickstart, type Quickstart } from './quickstart/quickstart.js'
 export { type EvalMetrics, readMetrics, type StepMetrics } from './train/metrics.js'

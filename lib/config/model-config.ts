@@ -7,7 +7,7 @@ import { invalid, malformed, unsupported } from './model-error.js'
 import { type RopeScaling, readRope } from './rope.js'
 import { showValue } from './show-value.js'
 
-export { attentionScale, type RopeScaling, rotaryInverseFrequencies } from './rope.js'
+export { attentionScale, longestContext, type RopeScaling, rotaryInverseFrequencies } from './rope.js'
 
 /** What a model's `config.json` says about its shape. The families differ by these fields alone. */
 export interface ModelConfig {

@@ -181,6 +181,18 @@ function keptShare(scaling: RopeScaling, headDim: number, theta: number): (angle
   return (_, i) => 1 - clamp((i - first) / width)
 }
 
+/** The longest context that a model is made for: YaRN stretches the original one. */
+export function longestContext({
+  maxPositionEmbeddings,
+  ropeScaling,
+}: {
+  maxPositionEmbeddings: number
+  ropeScaling?: RopeScaling
+}): number {
+  if (ropeScaling?.type !== 'yarn') return maxPositionEmbeddings
+  return Math.max(maxPositionEmbeddings, Math.floor(ropeScaling.originalMaxPositionEmbeddings * ropeScaling.factor))
+}
+
 /**
  * The factor of attention's scores: 1 / √headDim and, with YaRN, the square of the attention factor. Transformers multiplies cos and
  * sin by that factor, and so queries and keys, whose products are the only use of either: multiplying the scores is the same,

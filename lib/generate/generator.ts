@@ -1,4 +1,5 @@
 import { checkTensors, type ModelFolder, openModelFolder } from '../checkpoint/model-folder.js'
+import { longestContext } from '../config/model-config.js'
 import type { Turn } from '../data/conversation.js'
 import { type ChatTemplate, loadChatTemplate } from '../data/template/chat-template.js'
 import { loadTokenizer, type TextTokenizer } from '../data/tokenizer/tokenizer.js'
@@ -204,8 +205,7 @@ export class TextGenerator {
 
 function planFor(model: ModelFolder, device: Device, options: GeneratorOptions): GenerationPlan {
   const isFloat32 = [...model.tensors.values()].some(({ dtype }) => dtype === 'F32')
-  const { maxPositionEmbeddings } = model.config
-  const maxLength = options.maxLength ?? maxPositionEmbeddings
+  const maxLength = options.maxLength ?? longestContext(model.config)
   if (!(Number.isInteger(maxLength) && maxLength >= 2))
     throw new ConfigError(
       'CONFIG_INVALID_VALUE',

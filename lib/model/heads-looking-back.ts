@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../config/model-config.js'
+import { type ModelConfig, rotaryInverseFrequencies } from '../config/model-config.js'
 import type { Weight } from '../plan/parameters.js'
 import type { DecoderParameters } from './decoder-parameters.js'
 
@@ -45,16 +45,12 @@ function shrink(values: Float32Array, count: number): void {
 }
 
 /** Writes the biases of some heads: each pair of channels at the angle that it would reach by RoPE in `tokensOf(head)` tokens. */
-function turn(
-  values: Float32Array,
-  heads: number,
-  { headDim, ropeTheta }: ModelConfig,
-  tokensOf: (head: number) => number,
-): void {
+function turn(values: Float32Array, heads: number, config: ModelConfig, tokensOf: (head: number) => number): void {
+  const { headDim, ropeTheta, ropeScaling } = config
   const half = headDim / 2
   for (let head = 0; head < heads; head++)
     for (let pair = 0; pair < half; pair++) {
-      const rotation = ropeTheta ** (-pair / half)
+      const rotation = ropeScaling ? rotaryInverseFrequencies(config)[pair]! : ropeTheta ** (-pair / half)
       if (rotation < SLOWEST_ROTATION) break
       const angle = tokensOf(head) * rotation
       values[head * headDim + pair] = BIAS * Math.cos(angle)

@@ -1,4 +1,5 @@
 import type { BackendName } from '../config/device-name.js'
+import { NativeError } from '../errors.js'
 import type { Graph } from '../graph/graph.js'
 import { aligned, type Bounds, type MemoryPlan, planMemory, tensorBytes } from '../graph/memory-plan.js'
 import { describeProgram, programText } from '../graph/program.js'
@@ -98,8 +99,10 @@ export class PlanBuilder<S extends string, P extends string> {
   >()
 
   /**
-   * `sizes`: each storage, in the order in which programs number them; `inputs` and `activations`, of the first device, come after them.
-   * `devices`: one, or several by their numbers.
+   * `sizes`: each storage, in the order in which programs number them; `inputs` and `activations` come after them, and such a pair for
+   * each further device that runs a program. `devices`: one, or several by their numbers.
+   *
+   * @throws NativeError PROGRAM_INVALID for the number of a device that is not there
    */
   constructor(
     private readonly sizes: Readonly<Record<S, StorageSize>>,
@@ -107,9 +110,17 @@ export class PlanBuilder<S extends string, P extends string> {
   ) {
     this.devices = [devices].flat()
     this.backends = this.devices.map(({ device }) => backendOf(device ?? 'cpu'))
+    for (const { name, device = 0 } of this.storages()) this.checkDevice(`storage ${name}`, device)
+  }
+
+  private checkDevice(what: string, device: number): void {
+    if (this.devices[device] !== undefined) return
+    const message = `expected one of ${this.devices.length} devices for ${what} but received device ${device}`
+    throw new NativeError('PROGRAM_INVALID', message, { device })
   }
 
   add(name: P, graph: Graph, { bounds, memory, place = nowhere, device = 0 }: ProgramMemory<S>): this {
+    this.checkDevice(`program ${name}`, device)
     const planned = memory ?? planMemory(graph, bounds, this.backends[device]!.name)
     this.programs.set(name, { graph, memory: planned, place, device })
     return this
@@ -117,17 +128,11 @@ export class PlanBuilder<S extends string, P extends string> {
 
   /** Bytes of each storage and of the working memory of the device, and in all; in a fraction of the time that `build` takes. */
   measure(): Pick<Plan<S | CommonStorage, P>, 'bytes' | 'totalBytes' | 'pinnedBytes'> {
-    const constantBytes = this.layOutConstants().bytes
     const bytes = {
       ...Object.fromEntries(this.storages().map(({ name, bytes }) => [name, bytes])),
-      inputs: constantBytes,
-      activations: 0,
+      ...Object.fromEntries(this.commonStorages().map(({ name, bytes }) => [name, bytes])),
       scratch: this.devices.reduce((sum, { threads }, i) => sum + this.backends[i]!.scratchBytes(threads), 0),
     } as Record<S | CommonStorage | 'scratch', number>
-    for (const { graph, memory } of this.programs.values()) {
-      bytes.inputs = Math.max(bytes.inputs, layOutInputs(graph, memory.bounds, constantBytes).end)
-      bytes.activations = Math.max(bytes.activations, memory.bytes)
-    }
     const pinned = this.storages().filter(({ memory }) => memory === 'pinned-host')
     const pinnedBytes = pinned.reduce((sum, storage) => sum + storage.bytes, 0)
     return { bytes, totalBytes: Object.values<number>(bytes).reduce((sum, size) => sum + size, 0) - pinnedBytes, pinnedBytes }
@@ -140,50 +145,70 @@ export class PlanBuilder<S extends string, P extends string> {
     )
   }
 
+  /** Inputs and activations of each device that runs a program, and of the first. */
+  private commonStorages(): Storage<CommonStorage>[] {
+    const running = new Set([0, ...[...this.programs.values()].map(({ device }) => device)])
+    return [...running]
+      .sort((a, b) => a - b)
+      .flatMap((device) => {
+        const own = [...this.programs.values()].filter((program) => program.device === device)
+        const constantBytes = this.layOutConstants(device).bytes
+        const inputs = own.map(({ graph, memory }) => layOutInputs(graph, memory.bounds, constantBytes).end)
+        const on = device === 0 ? {} : { device }
+        return [
+          { name: commonStorage('inputs', device), bytes: Math.max(constantBytes, ...inputs), ...on },
+          { name: commonStorage('activations', device), bytes: Math.max(0, ...own.map(({ memory }) => memory.bytes)), ...on },
+        ]
+      })
+  }
+
   build(): Plan<S | CommonStorage, P> {
-    const names = [...(Object.keys(this.sizes) as S[]), 'inputs', 'activations'] as const
-    const { constants, bytes: constantBytes } = this.layOutConstants()
+    const storages: Storage<S | CommonStorage>[] = [...this.storages(), ...this.commonStorages()]
+    const names = storages.map(({ name }) => name)
     const programs = {} as Record<P, PlannedProgram>
+    const constants: Plan<S | CommonStorage, P>['constants'][number][] = []
+    const laidOut = new Map<number, ReturnType<PlanBuilder<S, P>['layOutConstants']>>()
     for (const [name, { graph, memory, place, device }] of this.programs) {
-      const { offsets } = layOutInputs(graph, memory.bounds, constantBytes)
+      const storage = commonStorage('inputs', device)
+      const known = laidOut.get(device) ?? this.layOutConstants(device)
+      if (!laidOut.has(device)) constants.push(...[...known.constants.values()].map((constant) => ({ storage, ...constant })))
+      laidOut.set(device, known)
+      const { offsets } = layOutInputs(graph, memory.bounds, known.bytes)
       const placeTensor = (tensor: Tensor): Placement<S | CommonStorage> => {
-        if (tensor.kind === 'input') return { storage: 'inputs', offset: offsets.get(tensor)! }
-        if (tensor.kind === 'constant') return { storage: 'inputs', offset: constants.get(tensor.name)!.offset }
+        if (tensor.kind === 'input') return { storage, offset: offsets.get(tensor)! }
+        if (tensor.kind === 'constant') return { storage, offset: known.constants.get(tensor.name)!.offset }
         return place(tensor)
       }
       const description = describeProgram(graph, {
         memory,
-        activationArena: names.indexOf('activations'),
+        activationArena: names.indexOf(commonStorage('activations', device)),
         place: (tensor) => {
-          const { storage, offset } = placeTensor(tensor)
-          return { arena: names.indexOf(storage), offset }
+          const placement = placeTensor(tensor)
+          return { arena: names.indexOf(placement.storage), offset: placement.offset }
         },
       })
       programs[name] = { device, description, text: programText(graph, description, { memory, arenaNames: names }) }
     }
-    const { bytes, ...sums } = this.measure()
-    return {
-      backends: this.backends.map(({ name }) => name),
-      storages: [...this.storages(), ...(['inputs', 'activations'] as const).map((name) => ({ name, bytes: bytes[name] }))],
-      programs,
-      constants: [...constants.values()].map((constant) => ({ storage: 'inputs', ...constant })),
-      bytes,
-      ...sums,
-    }
+    return { backends: this.backends.map(({ name }) => name), storages, programs, constants, ...this.measure() }
   }
 
-  /** Constants come first in their storage, where no program's inputs lie over them. */
-  private layOutConstants(): { constants: Map<string, { offset: number; values: Float32Array }>; bytes: number } {
+  /** The constants of a device's programs come first in their storage, where no program's inputs lie over them. */
+  private layOutConstants(device: number): { constants: Map<string, { offset: number; values: Float32Array }>; bytes: number } {
     const constants = new Map<string, { offset: number; values: Float32Array }>()
     let bytes = 0
-    for (const { graph } of this.programs.values())
-      for (const [{ name }, values] of graph.constants) {
+    for (const program of this.programs.values())
+      for (const [{ name }, values] of program.device === device ? program.graph.constants : []) {
         if (constants.has(name)) continue
         constants.set(name, { offset: bytes, values })
         bytes += aligned(values.byteLength)
       }
     return { constants, bytes }
   }
+}
+
+/** The name of a storage that every plan has, on one of its devices. */
+function commonStorage(name: 'inputs' | 'activations', device: number): CommonStorage {
+  return (device === 0 ? name : `${name} of device ${device}`) as CommonStorage
 }
 
 function layOutInputs(graph: Graph, bounds: Bounds, start: number): { offsets: Map<Tensor, number>; end: number } {

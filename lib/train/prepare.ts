@@ -1,4 +1,4 @@
-import { type ModelConfig, readModelConfig } from '../config/model-config.js'
+import { longestContext, type ModelConfig, readModelConfig } from '../config/model-config.js'
 import { missingKey } from '../config/read-keys.js'
 import type { TrainConfig } from '../config/train-config.js'
 import { type BatchPlan, planBatches } from '../data/batch-stream.js'
@@ -201,11 +201,12 @@ function evalNotes(report: ExampleReport | undefined): string[] {
 }
 
 /** Not an error: RoPE has an angle for every position, and some models are trained on longer chains on purpose. */
-function positionNotes(examples: Examples, { maxPositionEmbeddings }: ModelConfig): string[] {
+function positionNotes(examples: Examples, model: ModelConfig): string[] {
+  const context = longestContext(model)
   let [count, longest, first] = [0, 0, -1]
   for (let index = 0; index < examples.count; index++) {
     const length = examples.infoOf(index).length
-    if (length <= maxPositionEmbeddings) continue
+    if (length <= context) continue
     if (first < 0) first = index
     count += 1
     longest = Math.max(longest, length)
@@ -213,7 +214,7 @@ function positionNotes(examples: Examples, { maxPositionEmbeddings }: ModelConfi
   if (count === 0) return []
   const which = count === 1 ? '1 example is' : `${count} examples are`
   return [
-    `${which} longer than the model's max_position_embeddings of ${maxPositionEmbeddings} (the longest has ${longest} tokens, ` +
+    `${which} longer than the ${model.ropeScaling?.type === 'yarn' ? 'context that YaRN stretches to,' : "model's max_position_embeddings of"} ${context} (the longest has ${longest} tokens, ` +
       `${examples.infoOf(first).place} is the first): the model may never have seen such positions`,
   ]
 }

@@ -100,7 +100,7 @@ class TrainPlanner {
 
   candidate(recomputed: number): Candidate {
     const graph = buildDecoderGraph(this.options, this.parameters, { train: true, recomputed })
-    return { graph, memory: this.planMemory(graph), recomputed }
+    return { graph, memory: this.planMemory(graph), recomputed: Math.min(recomputed, layersWithBackward(graph).length) }
   }
 
   totalBytes(candidate: Candidate): number {

@@ -42,7 +42,7 @@ export interface TrainOptions {
 }
 
 /**
- * Fine-tunes every weight of a model on reasoning chains, as an async iterable of events. The event loop stays free: the
+ * Fine-tunes a model on reasoning chains, as an async iterable of events. The event loop stays free: the
  * work is done on threads of the device. Leaving the loop early ends the run without saving.
  *
  * @throws ConfigError, DataError, CheckpointError, NativeError before the first step for whatever is wrong with the config,

@@ -67,7 +67,18 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
 // The classes of one environment (the main thread or a worker).
 struct Classes {
   Napi::FunctionReference device, arena, program;
+  std::vector<std::weak_ptr<Device>>* devices;  // that were opened; the hook at the end of the environment owns the list
 };
+
+// The end of the environment (process exit, worker.terminate) must not wait for a long program: all devices are told before any is waited
+// for, as one may wait for an arena that another's program uses.
+void stop_devices(void* data) {
+  const std::unique_ptr<std::vector<std::weak_ptr<Device>>> devices(static_cast<std::vector<std::weak_ptr<Device>>*>(data));
+  for (const auto& known : *devices)
+    if (const auto device = known.lock()) device->ask_to_stop();
+  for (const auto& known : *devices)
+    if (const auto device = known.lock()) device->stop();
+}
 
 class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
  public:
@@ -83,7 +94,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
   // new Device({kind: 'cpu', threads, isa}) or new Device({kind: 'cuda' | 'cuda-emulated', ordinal})
   explicit DeviceObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DeviceObject>(info) {
     guarded(info.Env(), [&] { device_ = open(read_object(info[0], "a device's options", ErrorCode::kInputInvalid)); });
-    napi_add_env_cleanup_hook(info.Env(), &DeviceObject::OnTeardown, new std::weak_ptr<Device>(device_));
+    info.Env().GetInstanceData<Classes>()->devices->push_back(device_);
   }
 
  private:
@@ -100,13 +111,6 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
       names += (names.empty() ? "" : ", ") + std::string(kind.name);
     }
     throw Error(ErrorCode::kInputInvalid, "expected one of " + names + " for kind but received \"" + name + "\"");
-  }
-
-  // The end of the environment (process exit, worker.terminate) must not wait for a long program.
-  static void OnTeardown(void* data) {
-    auto* known = static_cast<std::weak_ptr<Device>*>(data);
-    if (const auto device = known->lock()) device->stop();
-    delete known;
   }
 
   Napi::Value Info(const Napi::CallbackInfo& info) {
@@ -261,7 +265,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   classes->device = Napi::Persistent(DeviceObject::Define(env));
   classes->arena = Napi::Persistent(ArenaObject::Define(env));
   classes->program = Napi::Persistent(ProgramObject::Define(env));
+  classes->devices = new std::vector<std::weak_ptr<Device>>;
   env.SetInstanceData(classes);
+  napi_add_env_cleanup_hook(env, stop_devices, classes->devices);
   exports.Set("Device", classes->device.Value());
   exports.Set("describeCpu", Napi::Function::New(env, DescribeCpu));
   exports.Set("describeOps", Napi::Function::New(env, DescribeOps));

@@ -75,10 +75,12 @@ void with_pack(DType dtype, bool packs, const Body& body) {
 // The most packs that a body numbers with 32 bits.
 constexpr int64_t kMostPacks = (int64_t{1} << 31) - 1;
 
-// Throws kProgramInvalid where an operation has more numbers than a body with 32 bits can count, one a thread.
-inline void check_numbers(const Tensor& rows) {
-  if (rows.rows > kMostPacks / std::max<int64_t>(1, rows.cols))
-    throw Error(ErrorCode::kProgramInvalid, "expected fewer than 2^31 numbers but received " + std::to_string(rows.rows) + " x " + std::to_string(rows.cols));
+// Throws kProgramInvalid where an operation on rows has more packs of numbers than a body with 32 bits can count.
+inline void check_packs(const Tensor& rows, bool packs_fit) {
+  const int64_t packs = packs_fit ? rows.cols / kPackSize : rows.cols;
+  if (rows.rows > kMostPacks / std::max<int64_t>(1, packs))
+    throw Error(ErrorCode::kProgramInvalid, "expected fewer than 2^31 packs of " + std::to_string(packs_fit ? kPackSize : 1) + " numbers but received " +
+                                                std::to_string(rows.rows) + " rows of " + std::to_string(packs));
 }
 
 // body(i) for every i below count. A body that takes 64 bits may have more than kMostPacks; dividing them is slow, so bodies on rows take 32.

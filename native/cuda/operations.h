@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
+#include "core/error.h"
 #include "ops/op_list.h"
 
 namespace limo {
@@ -22,6 +24,16 @@ template <class Op>
 size_t check_limits(const Op&, const CudaContext&) {
   return 0;
 }
+
+// A grid's second dimension has a block for each head. Throws kProgramInvalid.
+template <class Op>
+void check_heads(const Op& op) {
+  constexpr int64_t kMostHeads = 65535;
+  if (op.q.cols > kMostHeads * static_cast<int64_t>(op.head_dim))
+    throw Error(ErrorCode::kProgramInvalid, "expected at most " + std::to_string(kMostHeads) + " heads but received " +
+                                                std::to_string(op.q.cols / static_cast<int64_t>(op.head_dim)));
+}
+
 template <> size_t check_limits(const Add&, const CudaContext&);
 template <> size_t check_limits(const Copy&, const CudaContext&);
 template <> size_t check_limits(const Embedding&, const CudaContext&);

@@ -100,11 +100,13 @@ size_t most_list_bytes(const Op& op) {
 
 template <>
 size_t check_limits(const Attention& op, const CudaContext&) {
+  check_heads(op);
   return most_list_bytes(op);
 }
 
 template <>
 size_t check_limits(const AttentionBackward& op, const CudaContext&) {
+  check_heads(op);
   return 2 * most_list_bytes(op);
 }
 

@@ -262,19 +262,21 @@ void prefill(const AttentionPrefill& op, CudaContext& context) {
 
 template <>
 size_t check_limits(const CacheAppend& op, const CudaContext&) {
-  check_numbers(op.k);
+  check_packs(op.k, takes_packs(op.k_cache) && takes_packs(op.v_cache) && takes_packs(op.k) && takes_packs(op.v));
   return 0;
 }
 
 template <>
 size_t check_limits(const AttentionPrefill& op, const CudaContext&) {
+  check_heads(op);
   const int64_t blocks = op.q.rows / prefill_rows(static_cast<int>(op.head_dim)) + op.cu_seqlens.rows;
   return static_cast<size_t>(blocks) * sizeof(PrefillBlock);
 }
 
 template <>
 size_t check_limits(const AttentionDecode& op, const CudaContext&) {
-  check_numbers(op.out);
+  check_packs(op.out, false);
+  check_heads(op);
   return static_cast<size_t>(op.q.rows * decode_splits(op.page_table.cols * static_cast<int64_t>(op.page_size))) * sizeof(Piece);
 }
 

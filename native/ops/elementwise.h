@@ -22,6 +22,7 @@ struct Add {
 struct Copy {
   static constexpr const char* kName = "copy";
   static constexpr bool kMovesMemory = true;
+  static constexpr bool kCrossesDevices = true;
   Tensor out;  // [T, C], written
   Tensor x;    // [T, C]
 

@@ -43,7 +43,7 @@ struct RoundEach {
 
 template <>
 size_t check_limits(const Add& op, const CudaContext&) {
-  check_numbers(op.out);
+  check_packs(op.out, takes_packs(op.out) && takes_packs(op.a) && takes_packs(op.b));
   return 0;
 }
 
@@ -73,7 +73,7 @@ void run(const Copy& op, CudaContext& context) {
   const size_t to_pitch = static_cast<size_t>(op.out.row_stride) * element, from_pitch = static_cast<size_t>(op.x.row_stride) * element;
   const size_t rows = static_cast<size_t>(op.x.rows);
   if (rows == 0) return;
-  if (to_pitch == width && from_pitch == width)
+  if (rows == 1 || (to_pitch == width && from_pitch == width))
     return check_cuda(cudaMemcpyAsync(op.out.data, op.x.data, width * rows, cudaMemcpyDefault, context.stream()), "copy");
   check_cuda(cudaMemcpy2DAsync(op.out.data, to_pitch, op.x.data, from_pitch, width, rows, cudaMemcpyDefault, context.stream()), "copy");
 }

@@ -84,13 +84,13 @@ enum Lists { kOrder, kOccurrences };
 
 template <>
 size_t check_limits(const Embedding& op, const CudaContext&) {
-  check_numbers(op.out);
+  check_packs(op.out, takes_packs(op.out) && takes_packs(op.table));
   return 0;
 }
 
 template <>
 size_t check_limits(const EmbeddingBackward& op, const CudaContext&) {
-  check_numbers(op.d_out);
+  check_packs(op.d_out, takes_packs(op.d_table) && takes_packs(op.d_out));
   return static_cast<size_t>(op.ids.rows) * (sizeof(int32_t) + sizeof(Occurrences));
 }
 

@@ -214,7 +214,8 @@ void project_and_score(const LinearCrossEntropy& op, CudaContext& context) {
 
 template <>
 size_t check_limits(const LinearCrossEntropy& op, const CudaContext&) {
-  check_numbers(op.hidden);
+  check_packs(op.hidden, takes_packs(op.hidden) && takes_packs(op.hidden_rows) &&
+                             (!op.d_hidden || (takes_packs(op.d_hidden) && takes_packs(op.d_hidden_rows))));
   return static_cast<size_t>(op.labels.rows) * sizeof(int32_t);
 }
 

@@ -56,13 +56,13 @@ struct RotateHeads {
 
 template <>
 size_t check_limits(const RotaryTable& op, const CudaContext&) {
-  check_numbers(op.cos);
+  check_packs(op.cos, false);
   return 0;
 }
 
 template <>
 size_t check_limits(const Rope& op, const CudaContext&) {
-  check_numbers(op.x);
+  check_packs(op.x, false);
   return 0;
 }
 

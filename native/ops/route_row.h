@@ -20,13 +20,20 @@ LIMO_ROUTE_INLINE bool comes_before(float a, int32_t i, float b, int32_t j) {
 
 // experts[0, chosen) of logits[0, count): each the first of those that come after the one before it.
 LIMO_ROUTE_INLINE void choose_experts(int32_t* experts, const float* logits, int64_t chosen, int64_t count) {
+  int32_t before = -1;
+  float before_logit = 0;
   for (int64_t k = 0; k < chosen; ++k) {
     int32_t best = -1;
+    float best_logit = 0;
     for (int32_t e = 0; e < count; ++e) {
-      const bool is_left = k == 0 || comes_before(logits[experts[k - 1]], experts[k - 1], logits[e], e);
-      if (is_left && (best < 0 || comes_before(logits[e], e, logits[best], best))) best = e;
+      const float logit = logits[e];
+      const bool is_left = before < 0 || comes_before(before_logit, before, logit, e);
+      if (!is_left || (best >= 0 && !comes_before(logit, e, best_logit, best))) continue;
+      best = e;
+      best_logit = logit;
     }
-    experts[k] = best;
+    experts[k] = before = best < 0 ? 0 : best;
+    before_logit = best_logit;
   }
 }
 

@@ -55,13 +55,13 @@ struct SwigluRowsBackward {
 
 template <>
 size_t check_limits(const Swiglu& op, const CudaContext&) {
-  check_numbers(op.out);
+  check_packs(op.out, takes_packs(op.out) && takes_packs(op.gate) && takes_packs(op.up));
   return 0;
 }
 
 template <>
 size_t check_limits(const SwigluBackward& op, const CudaContext&) {
-  check_numbers(op.d_out);
+  check_packs(op.d_out, takes_packs(op.d_gate) && takes_packs(op.d_up) && takes_packs(op.d_out) && takes_packs(op.gate) && takes_packs(op.up));
   return 0;
 }
 

@@ -98,30 +98,30 @@ HostArena::HostArena(size_t bytes) : Arena(bytes) {
   if (aligned > start) munmap(mapped, aligned - start);
   data_ = reinterpret_cast<char*>(aligned);
   mapped_bytes_ = size - (aligned - start);
-  if (bytes >= kHugePage) madvise(data_, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+  if (bytes >= kHugePage) madvise(data(), bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 }
 
 HostArena::~HostArena() { HostArena::release(); }
 
 void HostArena::release() {
-  if (data_) munmap(data_, mapped_bytes_);
+  if (data_) munmap(data(), mapped_bytes_);
   data_ = nullptr;
 }
 
 void HostArena::write(uint64_t offset, const char* from, uint64_t length) {
-  if (length > 0) std::memcpy(data_ + offset, from, length);
+  if (length > 0) std::memcpy(data() + offset, from, length);
 }
 
 void HostArena::read(uint64_t offset, char* to, uint64_t length) const {
-  if (length > 0) std::memcpy(to, data_ + offset, length);
+  if (length > 0) std::memcpy(to, data() + offset, length);
 }
 
-void HostArena::load(uint64_t offset, const FileRange& range) { load_numbers(data_ + offset, range); }
+void HostArena::load(uint64_t offset, const FileRange& range) { load_numbers(data() + offset, range); }
 
 namespace {
 
 template <class Lock>
-Lock unless_closed(Lock lock, const bool& closed) {
+Lock unless_closed(Lock lock, const std::atomic<bool>& closed) {
   if (closed) throw Error(ErrorCode::kDeviceClosed, "the device that the memory belongs to is closed");
   return lock;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <shared_mutex>
@@ -31,10 +32,12 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
 
   // The address that operations of the device know it by; the host may follow it only where the device is the CPU.
-  char* data() const { return data_; }
+  char* data() const { return data_.load(std::memory_order_relaxed); }
   size_t bytes() const { return bytes_; }
   // Whether kernels of the CPU can reach it.
   virtual bool is_on_host() const = 0;
+  // Whether its memory was given back.
+  bool closed() const { return closed_; }
   const Device* owner() const { return owner_; }
   void belong_to(const Device& owner) { owner_ = &owner; }
 
@@ -57,13 +60,13 @@ class Arena {
  protected:
   virtual void release() = 0;
 
-  char* data_ = nullptr;
+  std::atomic<char*> data_ = nullptr;
   const size_t bytes_;
 
  private:
   const Device* owner_ = nullptr;
   mutable std::shared_mutex use_;
-  bool closed_ = false;  // under the mutex
+  std::atomic<bool> closed_ = false;
 };
 
 // Memory of the process. Pages come from the operating system when they are first touched.

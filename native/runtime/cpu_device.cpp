@@ -104,15 +104,16 @@ void CpuDevice::run_operations(const Program& program, const std::vector<Call>& 
       completion.fail(std::current_exception());
     }
   };
+  std::vector<std::unique_ptr<ThreadPool>> pools;
   std::vector<std::thread> others;
+  others.reserve(kQueues);
   for (const Queue queue : {Queue::kCopy, Queue::kCommunication})
     if (program.uses(queue))
       try {
-        others.emplace_back([&, queue] {
-          ThreadPool alone(1);
-          run_queue(queue, {alone, nullptr});  // operations that only move memory need no working memory
-        });
-      } catch (const std::system_error& error) {
+        pools.push_back(std::make_unique<ThreadPool>(1));
+        // Operations that only move memory need no working memory.
+        others.emplace_back([&, queue, pool = pools.back().get()] { run_queue(queue, {*pool, nullptr}); });
+      } catch (const std::exception& error) {
         completion.fail(std::make_exception_ptr(Error(ErrorCode::kOutOfMemory, std::string("the system gives no thread for a queue: ") + error.what())));
       }
   run_queue(Queue::kCompute, {pool_, scratch_.data()});

@@ -37,15 +37,15 @@ class CudaArena : public Arena {
   const CudaApi& api() const { return device_.api_; }
 
   void write(uint64_t offset, const char* from, uint64_t length) override {
-    if (is_pinned()) return copy(data_ + offset, from, length);
-    device_.call(device_.api_.write, data_ + offset, static_cast<const void*>(from), length);
+    if (is_pinned()) return copy(data() + offset, from, length);
+    device_.call(device_.api_.write, data() + offset, static_cast<const void*>(from), length);
   }
   void read(uint64_t offset, char* to, uint64_t length) const override {
-    if (is_pinned()) return copy(to, data_ + offset, length);
-    device_.call(device_.api_.read, to, static_cast<const void*>(data_ + offset), length);
+    if (is_pinned()) return copy(to, data() + offset, length);
+    device_.call(device_.api_.read, to, static_cast<const void*>(data() + offset), length);
   }
   void load(uint64_t offset, const FileRange& range) override {
-    if (is_pinned()) return load_numbers(data_ + offset, range);
+    if (is_pinned()) return load_numbers(data() + offset, range);
     constexpr uint64_t kPiece = 1 << 20;  // numbers
     const uint64_t file_bytes = static_cast<uint64_t>(dtype_bytes(range.dtype)), bytes = static_cast<uint64_t>(dtype_bytes(range.to));
     std::vector<char> numbers(std::min(kPiece, range.elements) * bytes);
@@ -59,7 +59,7 @@ class CudaArena : public Arena {
     }
   }
   void release() override {
-    if (data_) device_.let_go(data_, kind_);
+    if (data_) device_.let_go(data(), kind_);
     data_ = nullptr;
   }
 
@@ -149,10 +149,12 @@ void CudaDevice::check(const Program& program) const {
       const auto& [present, tensor] = operands[i];
       if (!present || entry->operands[i].element != ElementType::kI32) continue;
       const std::string place = std::string(entry->operands[i].name) + " of " + operation_text(s, entry->name);
+      bool is_input = false;
       for (const auto& [name, input] : program.inputs()) {
         const bool same = input.offset == tensor.offset && input.shape == tensor.shape && stride_of(input) == stride_of(tensor) &&
                           input.dtype == DType::kI32;
-        if (input.arena != tensor.arena || same) continue;
+        if (input.arena != tensor.arena) continue;
+        if (same && !std::exchange(is_input, true)) continue;
         if (input.offset < tensor.offset + program.largest_extent(tensor) && tensor.offset < input.offset + program.largest_extent(input))
           invalid("expected " + place + " to be an input of the program or apart from all of them but it overlaps \"" + name + "\"");
       }
@@ -229,9 +231,12 @@ RunOutputs CudaDevice::run_program(const Program& program, RunRequest& request, 
   for (const auto& [device, host] : integers) call(api_.know_integers, device, host.data());
   try {
     queue(program, sizes, request, outputs, cancelled);
-  } catch (const Error& error) {
-    // Nothing of this run may be under way when the next one begins.
-    if (error.code() != ErrorCode::kDeviceFailed) call(api_.finish_run);
+  } catch (...) {
+    // Nothing of this run may be under way when the next one begins. Of a device that has failed nothing is.
+    try {
+      call(api_.finish_run);
+    } catch (const Error&) {
+    }
     throw;
   }
   call(api_.finish_run);

@@ -5,7 +5,7 @@
 
 namespace limo {
 
-// An NVIDIA device, or its emulator, through the functions of a library. Operations are queued on one stream; the host waits
+// An NVIDIA device, or its emulator, through the functions of a library. Each queue of a program is a stream; the host waits
 // once, at the end of a run.
 class CudaDevice : public Device {
  public:

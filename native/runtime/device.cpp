@@ -10,13 +10,17 @@ void Device::start() {
   thread_ = std::thread([this] { work(); });
 }
 
-void Device::stop() {
+void Device::ask_to_stop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     closed_ = true;
     stop_ = true;
   }
   wake_.notify_all();
+}
+
+void Device::stop() {
+  ask_to_stop();
   if (thread_.joinable()) thread_.join();
   // What dropped jobs hold, arenas among it, goes while the device is whole.
   jobs_.clear();
@@ -73,7 +77,7 @@ void Device::check_program(const Program& program) const {
       const auto& [present, tensor] = operation.operands[o];
       if (!present) continue;
       const Arena& arena = program.arena_of(tensor);
-      if (!reaches(arena) && !(operation.entry->moves_memory && copies(arena)))
+      if (!reaches(arena) && !(operation.entry->crosses_devices && copies(arena)))
         refuse(std::string(operation.entry->operands[o].name) + " of " + operation_text(i, operation.entry->name));
     }
   }

@@ -41,6 +41,8 @@ class Device {
   // Ends the thread: a program stops before its next operation (of a CUDA device, what is queued on it still runs), queued jobs are
   // dropped. For the end of the environment.
   void stop();
+  // The same without waiting for it.
+  void ask_to_stop();
   bool stopping() const { return stop_.load(std::memory_order_relaxed); }
 
   virtual Backend backend() const = 0;

@@ -34,6 +34,7 @@ OpEntry make_entry() {
   if constexpr (requires { Op::kAttributes; })
     for (const auto& a : Op::kAttributes) entry.attributes.push_back(a.name);
   if constexpr (requires { Op::kMovesMemory; }) entry.moves_memory = Op::kMovesMemory;
+  if constexpr (requires { Op::kCrossesDevices; }) entry.crosses_devices = Op::kCrossesDevices;
   entry.check = [](const Call& call) { check(bind<Op>(call)); };
   entry.check_values = [](const Call& call) { check_values(bind<Op>(call)); };
   entry.cpu.check_limits = [](const Call& call) { check_cpu_limits(bind<Op>(call)); };

@@ -41,7 +41,8 @@ struct OpEntry {
   const char* name;
   std::vector<OperandInfo> operands;  // and, after them, working memory
   std::vector<const char*> attributes;
-  bool moves_memory = false;  // and does nothing else, so that any queue can run it
+  bool moves_memory = false;     // and does nothing else, so that any queue can run it
+  bool crosses_devices = false;  // takes memory that kernels of the device do not reach
   void (*check)(const Call&);         // relations that the shape letters do not say; throws kProgramInvalid
   void (*check_values)(const Call&);  // token ids, labels, sequence bounds, before a run; throws kInputInvalid
   CpuOp cpu;

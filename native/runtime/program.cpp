@@ -112,6 +112,16 @@ Program::Program(ProgramDescription description, std::vector<std::shared_ptr<Are
   constexpr int64_t kLimit = std::numeric_limits<int32_t>::max() - 1;
   if (max_tokens_ < 0 || max_tokens_ > kLimit || max_sequences_ < 0 || max_sequences_ > kLimit)
     invalid("expected maxTokens and maxSequences in 0..." + std::to_string(kLimit));
+  // An arena that was given twice has one number, so that places can be compared.
+  const auto renumber = [this](TensorDescription& tensor) {
+    if (tensor.arena < arenas_.size()) tensor.arena = static_cast<size_t>(std::find(arenas_.begin(), arenas_.end(), arenas_[tensor.arena]) - arenas_.begin());
+  };
+  for (auto& input : inputs_) renumber(input.tensor);
+  for (auto& output : outputs_) renumber(output.tensor);
+  for (auto& operation : description.ops)
+    for (auto& operand : operation.operands) renumber(operand.tensor);
+  for (const auto& arena : arenas_)
+    if (arena->closed()) throw Error(ErrorCode::kDeviceClosed, "the device that an arena belongs to is closed");
   for (const auto& input : inputs_) {
     check_tensor(input.tensor, "input " + input.name);
     if (input.tensor.dtype != DType::kF32 && input.tensor.dtype != DType::kI32) invalid("expected dtype f32 or i32 for input " + input.name);
@@ -123,6 +133,7 @@ Program::Program(ProgramDescription description, std::vector<std::shared_ptr<Are
   for (size_t i = 0; i < description.ops.size(); ++i)
     operations_.push_back(compile_operation(i, description.ops[i]));
   check_integers_last();
+  check_written_integers();
   check_waits();
   find_uses_of_arenas();
 }
@@ -203,6 +214,12 @@ void Program::check_tensor(const TensorDescription& tensor, const std::string& p
     invalid("expected no space between the rows of three dimensions but received a row stride of " + std::to_string(tensor.row_stride) + " for " + place);
   if (tensor.shape.size() == 1 && tensor.row_stride > 1)
     invalid("expected no space between the numbers of a vector but received a row stride of " + std::to_string(tensor.row_stride) + " for " + place);
+  // Whatever the run makes of the first dimension: numbers of bytes must not overflow.
+  uint64_t row_bytes = element;
+  for (size_t i = 1; i < tensor.shape.size(); ++i) row_bytes = saturating_multiply(row_bytes, static_cast<uint64_t>(tensor.shape[i]));
+  constexpr uint64_t kMostRowBytes = uint64_t{1} << 47;
+  if (row_bytes > kMostRowBytes || saturating_multiply(static_cast<uint64_t>(tensor.row_stride), element) > kMostRowBytes)
+    invalid("expected " + place + " inside its arena of " + std::to_string(arenas_[tensor.arena]->bytes()) + " bytes but its rows " + shape_text(tensor.shape) + " take more than 2^47 bytes each");
   const uint64_t bytes = largest_extent(tensor);
   const uint64_t available = arenas_[tensor.arena]->bytes();
   if (tensor.offset > available || bytes > available - tensor.offset)

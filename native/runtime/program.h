@@ -118,6 +118,7 @@ class Program {
   bool needs(const OperandInfo& info, std::optional<DType> compute) const;
   void check_tensor(const TensorDescription& tensor, const std::string& place) const;
   void check_integers_last() const;
+  void check_written_integers() const;
   void check_waits();
   void find_uses_of_arenas();
   Sizes check_inputs(const RunRequest& request) const;

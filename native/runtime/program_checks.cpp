@@ -43,6 +43,24 @@ void Program::check_integers_last() const {
         invalid("expected that no operation writes over " + place(known) + ", which is checked before a run, but " + place(range) + " writes over it");
 }
 
+// Kernels go on with integers that they have just written, as `route` does: nothing else of the operation may lie there.
+void Program::check_written_integers() const {
+  for (size_t n = 0; n < operations_.size(); ++n) {
+    const Operation& operation = operations_[n];
+    const auto& rules = operation.entry->operands;
+    for (size_t i = 0; i < rules.size(); ++i) {
+      const TensorDescription& written = operation.operands[i].tensor;
+      if (!operation.operands[i].present || rules[i].element != ElementType::kDeviceI32 || rules[i].access == Access::kRead) continue;
+      for (size_t o = 0; o < rules.size(); ++o) {
+        const TensorDescription& other = operation.operands[o].tensor;
+        if (o == i || !operation.operands[o].present || other.arena != written.arena) continue;
+        if (written.offset < other.offset + largest_extent(other) && other.offset < written.offset + largest_extent(written))
+          invalid("expected " + std::string(rules[i].name) + " apart from " + rules[o].name + " of " + operation_text(n, operation.entry->name));
+      }
+    }
+  }
+}
+
 void Program::check_waits() {
   for (size_t i = 0; i < operations_.size(); ++i) {
     const Operation& operation = operations_[i];

@@ -272,4 +272,17 @@ t.test('what exceeds the limits of a kernel is refused when it is compiled', { s
       /lists of indices fit in 16777216 bytes on the device but they take up to \d+: plan for fewer tokens/,
     ),
   )
+  const many = 70_000
+  const q: TensorDescription = { arena: 0, offset: 0, dtype: 'f32', shape: [TOKENS, many] }
+  const attention = {
+    op: 'attention',
+    operands: {
+      out: { ...q, arena: 1 },
+      lse: { ...q, arena: 1, offset: 4 * many },
+      ...{ q, k: q, v: q },
+      cu_seqlens: { arena: 0, offset: 4 * many, dtype: 'i32' as const, shape: [SEQUENCE_BOUNDS] },
+    },
+    attributes: { head_dim: 1, scale: 1 },
+  }
+  t.throws(() => compile(1, [attention], 16 * many), native('PROGRAM_INVALID', /expected at most 65535 heads but received 70000/))
 })

@@ -215,6 +215,8 @@ t.test('a program may move memory of other devices, and nothing else', async (t)
   const reaches = (place: string) => new RegExp(`expected ${place} in memory of the device that runs the program`)
   refuse(cuda, add(rows(0, 0), rows(1, 0), rows(1, 0)), [onDevice, pinned], reaches('a of op 0 \\(add\\)'))
   refuse(cpu, copy(rows(0, 0), rows(1, 0)), [mine, onDevice], reaches('x of op 0 \\(copy\\)'))
+  const zero: OpDescription = { op: 'zero', operands: { out: { arena: 0, offset: 0, dtype: 'f32', shape: [4] } }, attributes: {} }
+  refuse(cuda, zero, [pinned], reaches('out of op 0 \\(zero\\)'))
   t.throws(
     () => cuda.compile({ ...program([]), inputs: { x: rows(0, 0) } }, [pinned]),
     native('PROGRAM_INVALID', reaches('input x')),
@@ -226,25 +228,102 @@ t.test('a plan on two devices', async (t) => {
   const names = deviceNames.length > 1 ? ['cpu', deviceNames[1]!] : ['cpu', 'cpu']
   const devices = [await open(t, names[0]!), await open(t, names[1]!)]
   const state = new Tensor({ name: 'state', kind: 'parameter', shape: [2, 4] })
-  const copied = new Tensor({ name: 'copied', kind: 'parameter', shape: [2, 4] })
-  const there = new Graph()
-  there.append(copyOp, { out: copied, x: state }, {}, { queue: 'copy' })
-  const here = new Graph()
-  here.append(zeroOp, { out: new Tensor({ name: 'copied', kind: 'parameter', shape: [4] }) })
-  const place = ({ name }: Tensor) => ({ storage: name as 'state' | 'copied', offset: 0 })
+  // The second device fetches what the first one has, adds an input and a constant, and keeps the sum.
+  const fetch = new Graph()
+  const copied = fetch.activation('copied', [2, 4])
+  fetch.append(copyOp, { out: copied, x: state }, {}, { queue: 'copy' })
+  const shift = fetch.input('shift', [2, 4])
+  const shifted = fetch.activation('shifted', [2, 4])
+  fetch.append(addOp, { out: shifted, a: copied, b: shift })
+  fetch.append(addOp, { out: new Tensor({ name: 'sum', kind: 'parameter', shape: [2, 4] }), a: shifted, b: shift })
+  addWaits(fetch)
+  const clear = new Graph()
+  clear.append(zeroOp, { out: new Tensor({ name: 'state', kind: 'parameter', shape: [4] }) })
+  const place = ({ name }: Tensor) => ({ storage: name as 'state' | 'sum', offset: 0 })
   const bounds = { maxTokens: 0, maxSequences: 0 }
   const planned = names.map((device) => ({ device, threads: 1 }))
-  const plan = new PlanBuilder<'state' | 'copied', 'there' | 'clear'>({ state: 32, copied: { bytes: 32, device: 1 } }, planned)
-    .add('there', there, { bounds, place, device: 1 })
-    .add('clear', here, { bounds, place, device: 1 })
+  const plan = new PlanBuilder<'state' | 'sum', 'fetch' | 'clear'>({ state: 32, sum: { bytes: 32, device: 1 } }, planned)
+    .add('fetch', fetch, { bounds, place, device: 1 })
+    .add('clear', clear, { bounds, place })
     .build()
   t.same(plan.backends, [names[0], names[1] === 'cpu' ? 'cpu' : 'cuda'])
+  t.same(
+    plan.storages.map(({ name, device = 0 }) => `${name} ${device}`),
+    ['state 0', 'sum 1', 'inputs 0', 'activations 0', 'inputs of device 1 1', 'activations of device 1 1'],
+  )
   const session = await Session.open(plan, devices)
   const values = Float32Array.from({ length: 8 }, (_, i) => i)
   await session.arenas.state.write(0, values)
-  await session.run('there')
-  t.same(new Float32Array((await session.arenas.copied.read(0, 32)).buffer), values)
+  await session.run('fetch', { inputs: { shift: values } })
+  t.same(
+    new Float32Array((await session.arenas.sum.read(0, 32)).buffer),
+    values.map((value) => 3 * value),
+  )
   await session.run('clear')
-  t.same(new Float32Array((await session.arenas.copied.read(0, 32)).buffer), Float32Array.of(0, 0, 0, 0, 4, 5, 6, 7))
+  t.same(new Float32Array((await session.arenas.state.read(0, 32)).buffer), Float32Array.of(0, 0, 0, 0, 4, 5, 6, 7))
   await t.rejects(Session.open(plan, devices[0]!), native('PROGRAM_INVALID', /expected 2 devices for the plan but received 1/))
+  const other = (device: number) => new PlanBuilder<'state', 'run'>({ state: { bytes: 1, device } }, planned)
+  t.throws(() => other(2), native('PROGRAM_INVALID', /expected one of 2 devices for storage state but received device 2/))
+  t.throws(
+    () => other(1).add('run', clear, { bounds, device: 5 }),
+    native('PROGRAM_INVALID', /for program run but received device 5/),
+  )
+})
+
+t.test('programs that would lead out of memory', async (t) => {
+  for (const name of deviceNames) {
+    const device = await open(t, name)
+    const arena = device.allocate(1024)
+    const huge = { ...program([]), maxTokens: 0 }
+    for (const shape of [
+      [TOKENS, 2 ** 31, 2 ** 31],
+      [TOKENS, 2 ** 31, 2 ** 30],
+      [TOKENS, 2 ** 46],
+    ])
+      t.throws(
+        () => device.compile({ ...huge, inputs: { x: { arena: 0, offset: 0, dtype: 'f32', shape } } }, [arena]),
+        native('PROGRAM_INVALID', /expected input x inside its arena .* take more than 2\^47 bytes each/),
+        `${name}: ${shape}`,
+      )
+    const i32 = (at: number, offset: number): TensorDescription => ({ arena: at, offset, dtype: 'i32', shape: [TOKENS] })
+    const look: OpDescription = {
+      op: 'embedding',
+      operands: {
+        out: { arena: 0, offset: 256, dtype: 'f32', shape: [TOKENS, 1] },
+        table: { arena: 0, offset: 512, dtype: 'f32', shape: [4, 1] },
+        ids: i32(1, 0),
+      },
+      attributes: {},
+    }
+    // An arena with two numbers is one: what is checked is what is read.
+    const twice = device.compile({ ...program([look]), inputs: { ids: i32(0, 0) } }, [arena, arena])
+    await t.rejects(twice.run({ inputs: { ids: Int32Array.of(2 ** 20) } }), native('INPUT_INVALID', /token id in 0\.\.\.3/))
+    const both = { ...program([look]), inputs: { a: i32(0, 0), b: i32(0, 0) } }
+    const wild = { a: Int32Array.of(0), b: Int32Array.of(2 ** 20) }
+    await t.rejects(
+      async () => device.compile(both, [arena, arena]).run({ inputs: wild }),
+      { constructor: NativeError, code: /PROGRAM_INVALID|INPUT_INVALID/ },
+      `${name}: two inputs at one place`,
+    )
+    const routed: OpDescription = {
+      op: 'route',
+      operands: {
+        experts: { arena: 0, offset: 0, dtype: 'i32', shape: [1, 2] },
+        weights: { arena: 0, offset: 64, dtype: 'f32', shape: [1, 2] },
+        logits: { arena: 0, offset: 0, dtype: 'f32', shape: [1, 2] },
+      },
+      attributes: {},
+    }
+    t.throws(
+      () => device.compile(program([routed]), [arena]),
+      native('PROGRAM_INVALID', /expected experts apart from logits of op 0 \(route\)/),
+    )
+    await device.close()
+    t.throws(() => device.compile(program([]), [arena]), native('DEVICE_CLOSED'))
+  }
+  const closing = await open(t, 'cpu')
+  const gone = closing.allocate(64)
+  await closing.close()
+  const alive = await open(t, 'cpu')
+  t.throws(() => alive.compile(program([]), [gone]), native('DEVICE_CLOSED', /the device that an arena belongs to is closed/))
 })

@@ -7,6 +7,9 @@ import { Tensor } from '../../graph/tensor.js'
  * same operations run on the same values.
  */
 export function recomputeLayers(graph: Graph, layers: ReadonlySet<number>): void {
+  // Copies of nodes would wait for the wrong ones: queues and waits come after this.
+  if (graph.nodes.some(({ queue, after }) => queue !== 'compute' || after.length > 0))
+    throw new Error('recomputeLayers comes before what puts nodes into queues')
   for (const layer of layers) recomputeLayer(graph, layer)
 }
 

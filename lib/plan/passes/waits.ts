@@ -2,7 +2,7 @@ import { type Graph, type Node, readTensors, writtenTensors } from '../../graph/
 import type { Queue } from '../../graph/op.js'
 
 /**
- * Lets every node wait for those of other queues whose tensors it needs or would write over: where one of the two writes, the later waits
+ * The last pass, after all that add nodes. Lets every node wait for those of other queues whose tensors it needs or would write over: where one of the two writes, the later waits
  * for the earlier. Which tensors share memory is decided after this, so that they live as long as something may touch them.
  */
 export function addWaits(graph: Graph): void {

@@ -27,16 +27,16 @@ Operand<T> columns_of(const Matrix& m) {
 // A thread sums up one element, in the order of k.
 template <class T, class C>
 struct MultiplyEach {
-  using Index = uint32_t;
+  using Index = int64_t;
   Operand<T> a, b;
   C* c;
   const C* bias;  // or null
   int64_t c_stride, inner;
-  uint32_t columns;
+  int64_t columns;
   bool accumulate;
 
-  LIMO_DEVICE void operator()(uint32_t i) const {
-    const uint32_t row = i / columns, column = i % columns;
+  LIMO_DEVICE void operator()(int64_t i) const {
+    const int64_t row = i / columns, column = i % columns;
     const T* const x = a.data + row * a.across;
     const T* const y = b.data + column * b.across;
     float sum = 0;
@@ -52,7 +52,7 @@ template <class T, class C>
 void multiply(const CudaContext& context, const Product& p) {
   for_each(context, p.m * p.n,
            MultiplyEach<T, C>{rows_of<T>(p.a), columns_of<T>(p.b), static_cast<C*>(p.c), static_cast<const C*>(p.bias), p.c_row_stride, p.k,
-                              static_cast<uint32_t>(p.n), p.accumulate});
+                              p.n, p.accumulate});
 }
 
 }  // namespace
