@@ -1,6 +1,7 @@
 import { link, readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { makeFolder } from './atomic-folder.js'
+import { chatTemplateName, generationConfigName } from './chat-metadata.js'
 import { activeTemporary, moveInPlace, syncFolder, temporaryName, writeFailed, writeFileAtomically } from './durable-file.js'
 import { type Manifest, manifestName, readManifest } from './manifest.js'
 import { isWeightsFile, tokenizerFiles } from './model-folder.js'
@@ -34,10 +35,11 @@ export async function publishFinalModel(checkpointFolder: string, outputDir: str
  */
 export async function findForeignFiles(outputDir: string, modelFolder: string): Promise<string[]> {
   const names = await readdir(outputDir).catch(() => [] as string[])
-  const published = new Set(['config.json', 'training-state', manifestName, ...(await tokenizerFiles(modelFolder))])
+  const own = ['config.json', 'training-state', manifestName, generationConfigName, chatTemplateName]
+  const published = new Set([...own, ...(await tokenizerFiles(modelFolder))])
   const manifest = await readManifest(outputDir).catch(() => undefined)
-  const own = new Set(manifest && [manifestName, ...Object.keys(manifest.files).map((name) => name.split('/')[0])])
-  return names.filter((name) => (published.has(name) || isWeightsFile(name)) && !own.has(name))
+  const listed = new Set(manifest && [manifestName, ...Object.keys(manifest.files).map((name) => name.split('/')[0])])
+  return names.filter((name) => (published.has(name) || isWeightsFile(name)) && !listed.has(name))
 }
 
 /** Without its manifest a model is no longer vouched for; files that the new one lacks, such as further shards, go too. */

@@ -4,6 +4,7 @@ import * as v from 'valibot'
 import { type ModelConfig, readModelConfigFile } from '../config/model-config.js'
 import { CheckpointError } from '../errors.js'
 import { type FolderWriter, publishFolder } from './atomic-folder.js'
+import { addedFiles, type ChatMetadata, changedFile } from './chat-metadata.js'
 import { jsonKeys } from './json-keys.js'
 import { readHeader, type TensorEntry } from './safetensors.js'
 import { planShards, produceSafetensors, type TensorWriter } from './safetensors-writer.js'
@@ -160,8 +161,8 @@ export interface ModelContents {
   /** `config.json` of the model it was trained from: all of it is kept but the dtype. */
   configText: string
   tensors: TensorWriter[]
-  /** The model folder whose tokenizer files are copied, or the files themselves by name. */
-  tokenizer: { folder: string } | { files: Record<string, string> }
+  /** The model folder whose tokenizer files are copied but for what `chat` says, or the files themselves by name. */
+  tokenizer: { folder: string; chat?: ChatMetadata | undefined } | { files: Record<string, string> }
   maxShardBytes?: number
 }
 
@@ -170,7 +171,7 @@ export async function writeModelFiles(writer: FolderWriter, contents: ModelConte
   const { tensors, tokenizer } = contents
   await writer.writeText('config.json', withDtype(contents.configText, tensors[0]?.dtype ?? 'F32'))
   if ('folder' in tokenizer) {
-    for (const name of await tokenizerFiles(tokenizer.folder)) await writer.copyFile(name, join(tokenizer.folder, name))
+    await writeTokenizerFiles(writer, tokenizer.folder, contents.configText, tokenizer.chat ?? {})
   } else {
     for (const [name, text] of Object.entries(tokenizer.files)) await writer.writeText(name, text)
   }
@@ -180,6 +181,16 @@ export async function writeModelFiles(writer: FolderWriter, contents: ModelConte
     await writer.writeFile(shard.file, (sink) => produceSafetensors(shard.tensors, sink, { format: 'pt' }))
   }
   if (index) await writer.writeText(indexName, `${JSON.stringify(index, null, 2)}\n`)
+}
+
+async function writeTokenizerFiles(writer: FolderWriter, folder: string, configText: string, chat: ChatMetadata): Promise<void> {
+  const names = await tokenizerFiles(folder)
+  for (const name of names) {
+    const change = changedFile(name, chat)
+    if (change === undefined) await writer.copyFile(name, join(folder, name))
+    else await writer.writeText(name, change(await readFile(join(folder, name), 'utf8')))
+  }
+  for (const { name, text } of addedFiles(names, configText, chat)) await writer.writeText(name, text)
 }
 
 /** Writes a model folder as one; a folder of that name is replaced. Throws a CheckpointError `WRITE_FAILED`. */

@@ -6,6 +6,40 @@ import { readJsonObject, type TextTokenizer } from '../data/tokenizer/tokenizer.
 import { ConfigError } from '../errors.js'
 import type { SamplingOptions } from './sampling.js'
 
+/** Reads keys of a `generation_config.json`; undefined where a key is absent or null. Throws CONFIG_INVALID_VALUE. */
+type ReadKey = <T>(key: string, expected: string, fits: (value: unknown) => boolean) => T | undefined
+
+const isId = (value: unknown) => Number.isInteger(value) && (value as number) >= 0
+
+async function openGenerationConfig(folder: string): Promise<ReadKey> {
+  const path = join(folder, 'generation_config.json')
+  const json: JsonObject = (await readJsonObject(path)) ?? {}
+  return <T>(key: string, expected: string, fits: (value: unknown) => boolean): T | undefined => {
+    const value = json[key]
+    if (value === undefined || value === null) return undefined
+    if (fits(value)) return value as T
+    throw new ConfigError('CONFIG_INVALID_VALUE', `${path}: expected ${expected} for ${key} but received ${showValue(value)}`, {
+      file: path,
+      key,
+    })
+  }
+}
+
+function endIdsOf(read: ReadKey, model: ModelConfig): number[] {
+  const ends = read<number | number[]>('eos_token_id', 'a token id or a list of them', (value) =>
+    Array.isArray(value) ? value.every(isId) : isId(value),
+  )
+  return ends !== undefined ? [ends].flat() : [...(model.eosTokenId ?? [])]
+}
+
+/**
+ * Tokens that end an answer by a folder's generation_config.json or, without one, its config.json: all that Hugging Face's generate
+ * knows of. Throws as {@link readGenerationConfig}.
+ */
+export async function readEndIds(folder: string, model: ModelConfig): Promise<number[]> {
+  return endIdsOf(await openGenerationConfig(folder), model)
+}
+
 /** Generation settings of a model folder. */
 export interface GenerationConfig {
   /** Recommended sampling: `generation_config.json`. */
@@ -24,35 +58,21 @@ export async function readGenerationConfig(
   model: ModelConfig,
   tokenizer: TextTokenizer,
 ): Promise<GenerationConfig> {
-  const path = join(folder, 'generation_config.json')
-  const json = (await readJsonObject(path)) ?? {}
-  const read = <T>(key: string, expected: string, fits: (value: unknown) => boolean): T | undefined => {
-    const value = json[key]
-    if (value === undefined || value === null) return undefined
-    if (fits(value)) return value as T
-    throw new ConfigError('CONFIG_INVALID_VALUE', `${path}: expected ${expected} for ${key} but received ${showValue(value)}`, {
-      file: path,
-      key,
-    })
-  }
+  const read = await openGenerationConfig(folder)
   const number = (key: string, least: number, most = Number.POSITIVE_INFINITY) =>
     read<number>(
       key,
       `a number from ${least}${most === Number.POSITIVE_INFINITY ? '' : ` to ${most}`}`,
       (value) => typeof value === 'number' && value >= least && value <= most,
     )
-  const isId = (value: unknown) => Number.isInteger(value) && (value as number) >= 0
   const doSample = read<boolean>('do_sample', 'true or false', (value) => typeof value === 'boolean') ?? false
-  const ends = read<number | number[]>('eos_token_id', 'a token id or a list of them', (value) =>
-    Array.isArray(value) ? value.every(isId) : isId(value),
-  )
   const bos = read<number>('bos_token_id', 'a token id', isId)
   const tokenId = (name: string) => {
     const token = tokenizer.specialTokens[name]
     return token === undefined ? undefined : tokenizer.tokenId(token)
   }
   const eosOfTokenizer = tokenId('eos_token')
-  const endIds = new Set(ends !== undefined ? [ends].flat() : [...(model.eosTokenId ?? [])])
+  const endIds = new Set(endIdsOf(read, model))
   // A chat model's tokenizer names the end-of-turn token; its config.json, copied from the base model, may not.
   if (eosOfTokenizer !== undefined) endIds.add(eosOfTokenizer)
   const temperature = number('temperature', 0)

@@ -105,7 +105,11 @@ export class TextGenerator {
     try {
       const plan = planFor(folder, device, options)
       const engine = await Engine.create(device, plan, await loadWeights(device, plan, folder, options.signal))
-      const template = () => loadChatTemplate(model, options.template, tokenizer.specialTokens)
+      let loaded: Promise<ChatTemplate> | undefined
+      const template = () => {
+        loaded ??= loadChatTemplate(model, options.template, tokenizer.specialTokens)
+        return loaded
+      }
       return new TextGenerator(plan, config, tokenizer, template, options, engine, device)
     } catch (error) {
       if (device !== given) await device.close()
@@ -124,6 +128,14 @@ export class TextGenerator {
       spelledTokens: this.tokenizer.spelledTokens,
     })
     return this.tokenizer.encodeSegments(segments).flat()
+  }
+
+  /** Tokens that end an answer: those of the model and, in a conversation, the one that its template ends a turn with. */
+  async #endIds(prompt: Prompt): Promise<ReadonlySet<number>> {
+    if (typeof prompt === 'string' || 'ids' in prompt) return this.config.endIds
+    const marker = (await this.template()).endOfTurn()
+    const id = marker === undefined ? undefined : this.tokenizer.tokenId(marker)
+    return id === undefined ? this.config.endIds : new Set([...this.config.endIds, id])
   }
 
   #textIds(text: string): number[] {
@@ -153,6 +165,7 @@ export class TextGenerator {
     const sampling = this.samplingOf(given)
     signal?.throwIfAborted()
     const promptIds = await this.promptIds(prompt)
+    const endIds = await this.#endIds(prompt)
     const events = new EventQueue<GenerationEvent>()
     const text = new TextStream(this.tokenizer, sampling.stop, promptIds)
     let whole = ''
@@ -161,10 +174,10 @@ export class TextGenerator {
       promptIds,
       sampling,
       sample,
-      endIds: this.config.endIds,
+      endIds,
       onToken: (id, logprob, logits) => {
         completionTokens += 1
-        const piece = this.config.endIds.has(id) ? '' : text.push(id)
+        const piece = endIds.has(id) ? '' : text.push(id)
         whole += piece
         events.push({ type: 'token', id, text: piece, logprob, ...(logits && { logits }) })
         return text.isStopped

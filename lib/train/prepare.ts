@@ -1,3 +1,4 @@
+import type { ChatMetadata } from '../checkpoint/chat-metadata.js'
 import { longestContext, type ModelConfig, readModelConfig } from '../config/model-config.js'
 import { missingKey } from '../config/read-keys.js'
 import type { TrainConfig } from '../config/train-config.js'
@@ -16,6 +17,7 @@ import { trainableBy } from '../model/freeze.js'
 import { backendOf } from '../native/backend.js'
 import { cudaMemoryBytes } from '../native/device.js'
 import { defaultMemoryLimit } from '../native/memory-limit.js'
+import { type ChatFormat, chatFormatOf } from './chat-format.js'
 import { type GenerationScorePlan, heldOutProblemsOf } from './generation-score.js'
 import { planTraining, type TrainPlan, type TrainPlanOptions } from './train-plan.js'
 
@@ -37,6 +39,8 @@ export interface PreparedRun {
   generation: GenerationScorePlan | undefined
   /** What it takes: the cache, inputs and activations of generation, beside the arenas of the step. */
   generationBytes: number
+  /** What the written model folder says of its chat format. */
+  chat: ChatMetadata
   /** What a user should know of data and model, a line each. */
   notes: string[]
   /** A digest of all examples, in order: a resumed run must have the same. */
@@ -107,8 +111,9 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
   })
   const isTrainable = config.freeze && trainableBy(config.freeze, model)
   const memoryLimit = config.memoryLimit ?? defaultMemoryLimit(config.device, options.availableBytes)
+  const chat = await chatFormatOf({ config, modelFolder, model, examples })
   const generation = config.predictWithGenerate
-    ? await planScore(config, { modelFolder, model, validation: loaded.validation, memoryLimit, isTrainable })
+    ? await planScore(config, { modelFolder, model, validation: loaded.validation, memoryLimit, isTrainable, chat })
     : undefined
   const generationBytes = generation === undefined ? 0 : bytesBesideWeights(generation.plan)
   const planOptions: TrainPlanOptions = {
@@ -142,7 +147,8 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
     planOptions,
     generation,
     generationBytes,
-    notes: [...positionNotes(examples, model), ...evalNotes(loaded.evalReport), ...deviceNotes(config)],
+    chat: chat.metadata,
+    notes: [...chat.notes, ...positionNotes(examples, model), ...evalNotes(loaded.evalReport), ...deviceNotes(config)],
     examplesDigest: loaded.digest,
   }
 }
@@ -156,6 +162,7 @@ async function planScore(
     validation: Examples
     memoryLimit: number | undefined
     isTrainable: TrainableWeights | undefined
+    chat: ChatFormat
   },
 ): Promise<GenerationScorePlan> {
   const { modelFolder, model, validation } = run
@@ -178,7 +185,8 @@ async function planScore(
     memoryLimit: run.memoryLimit,
     isTrainable: run.isTrainable,
   })
-  const generationConfig = await readGenerationConfig(modelFolder, model, tokenizer)
+  const own = await readGenerationConfig(modelFolder, model, tokenizer)
+  const generationConfig = { ...own, endIds: new Set([...own.endIds, ...run.chat.endIds]) }
   return { plan, problems, tokenizer, config: generationConfig, maxNewTokens: config.maxNewTokens }
 }
 

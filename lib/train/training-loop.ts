@@ -195,7 +195,7 @@ export class TrainingLoop {
       model: {
         configText: model.configText,
         tensors: modelWriters(session),
-        tokenizer: { folder: run.modelFolder },
+        tokenizer: { folder: run.modelFolder, chat: run.chat },
       },
       state: { step, epoch, ...identity },
       optimizer: optimizerWriters(session),

@@ -18,6 +18,8 @@ export interface ChatTemplate {
   render(turns: readonly Turn[], place: string, options?: RenderOptions): RenderedChat
   /** The text that a model is given to answer the turns, as one segment that is not scored. Throws TEMPLATE_FAILED. */
   prompt(turns: readonly Turn[], place: string, options?: RenderOptions): RenderedChat
+  /** The token that ends an assistant turn, as text; undefined where the template writes none, or refuses a plain conversation. */
+  endOfTurn(): string | undefined
 }
 
 /** The built-in `template: qwen`: ChatML with the default system prompt and tool results of Qwen2.5. */
@@ -123,5 +125,13 @@ function compile(
     ...template,
     render: (turns, place, options = {}) => scorer.render(turns, place, options),
     prompt: (turns, place, options = {}) => scorer.prompt(turns, place, options),
+    endOfTurn: () => {
+      try {
+        return scorer.endOfTurn()
+      } catch (error) {
+        if (!(error instanceof DataError)) throw error
+        return undefined
+      }
+    },
   }
 }

@@ -100,6 +100,16 @@ export class TurnScorer {
     return { text, segments }
   }
 
+  /** The token that the template ends an assistant turn with, as text; undefined where it writes none. */
+  endOfTurn(): string | undefined {
+    const turns: Turn[] = [
+      { role: 'user', content: '?' },
+      { role: 'assistant', content: probe },
+    ]
+    const text = new Conversation(this.#render, turns, 'the end of a turn', {}).run(turns)
+    return this.#endMarker(text.slice(text.lastIndexOf(probe) + probe.length))?.marker
+  }
+
   #findSpan(through: string, index: number, turn: Turn, chat: Conversation): { start: number; end: number } {
     const before = chat.turns.slice(0, index)
     const prompt = chat.run(before, true)
@@ -131,7 +141,7 @@ export class TurnScorer {
           'Change the template, or the text that it takes apart (a template may treat <think> … </think> specially)',
       )
     }
-    const endLength = this.#endLength(after)
+    const endLength = this.#endMarker(after)?.end ?? 0
     const header = probed.startsWith(prompt) ? probed.slice(prompt.length, probeStart) : ''
     const isWritten = body.startsWith(header)
     for (const frameBefore of new Set(['', header])) {
@@ -142,11 +152,15 @@ export class TurnScorer {
     return { start, end: through.length - after.length + endLength }
   }
 
-  #endLength(after: string): number {
-    const ends = this.#endMarkers
+  /** The first token in `after` that may end a turn, and where it ends. */
+  #endMarker(after: string): { marker: string; end: number } | undefined {
+    const found = this.#endMarkers
       .filter((marker) => after.includes(marker))
-      .map((marker) => after.indexOf(marker) + marker.length)
-    return ends.length === 0 ? 0 : Math.min(...ends)
+      .map((marker) => ({ marker, end: after.indexOf(marker) + marker.length }))
+    return found.reduce<(typeof found)[number] | undefined>(
+      (first, next) => (first && first.end <= next.end ? first : next),
+      undefined,
+    )
   }
 
   /** Says of each segment where special tokens are spelled out: seen from another rendering, with marks before them. */
