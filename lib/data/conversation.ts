@@ -1,5 +1,8 @@
-import { isJsonObject } from '../config/json-object.js'
-import { DataError } from '../errors.js'
+import { isJsonObject, type JsonObject } from '../config/json-object.js'
+import type { DataError } from '../errors.js'
+import { checkTurns, joinCalls } from './check-turns.js'
+import { parseMessages } from './message-turns.js'
+import { Reading } from './reading.js'
 import {
   type Column,
   type ColumnRole,
@@ -8,20 +11,14 @@ import {
   isFilled,
   isInstruction,
   type Role,
-  type RowTurn,
   type TurnTags,
-  turnsOf,
 } from './row-columns.js'
 import type { RowPlace } from './rows/row.js'
 import { describe, hasContent, invalidRecord, parseList, type Row } from './rows/row-fields.js'
+import type { Turn } from './turn.js'
+import { parseTools } from './turn-keys.js'
 
-export type { Role } from './row-columns.js'
-
-/** One message of a conversation. */
-export interface Turn {
-  role: Role
-  content: string
-}
+export type { Role, Turn } from './turn.js'
 
 /** The roles of the columns that `dataset_info.json` may name, by LLaMA-Factory's keys. */
 export const mappedRoles = {
@@ -46,26 +43,34 @@ export interface ColumnMapping {
   tags?: TurnTags | undefined
 }
 
-/**
- * The turns of a row, found by `mapping` or else by the row's own columns. A conversation alternates and ends with an
- * assistant turn. Throws DATA_INVALID_RECORD and DATA_EMPTY_TURN.
- */
-export function parseConversation(row: Row, mapping: ColumnMapping | undefined, place: RowPlace): Turn[] {
-  for (const role of ['tools', 'images', 'videos', 'audios'] as const) {
-    const column = mapping === undefined ? columnOf(row, role) : mappedColumn(row, role, mapping)
-    if (column !== undefined && hasContent(column.value)) throw unread(role, column.name, place)
-  }
-  const turns = mapping === undefined ? parseByColumns(row, place) : parseMapped(row, mapping, place)
-  checkTurns(turns, place)
-  return turns
+/** A conversation as a row has it. */
+export interface Conversation {
+  turns: Turn[]
+  /** Definitions of tools, each `{type: 'function', function}`. */
+  tools?: JsonObject[]
+  /** Columns, and keys of turns, with something in them that nobody reads. */
+  unread: string[]
 }
 
-function unread(role: string, column: string, place: RowPlace): DataError {
-  if (role === 'tools') {
-    const problem = `expected no tool definitions but received the column ${column}`
-    return invalidRecord(place, problem, 'Write them into the system turn.')
+/**
+ * The conversation of a row, found by `mapping` or else by the row's own columns. Its turns alternate and end with an assistant
+ * turn. Throws DATA_INVALID_RECORD and DATA_EMPTY_TURN.
+ */
+export function parseConversation(row: Row, mapping: ColumnMapping | undefined, place: RowPlace): Conversation {
+  const reading = new Reading(row, place)
+  const columnFor = (role: 'tools' | 'images' | 'videos' | 'audios') =>
+    mapping === undefined ? columnOf(row, role) : mappedColumn(row, role, mapping)
+  for (const role of ['images', 'videos', 'audios'] as const) {
+    const column = columnFor(role)
+    if (column === undefined || !hasContent(column.value)) continue
+    throw invalidRecord(place, `expected text alone but received ${role} in the column ${column.name}`, 'Remove the record.')
   }
-  return invalidRecord(place, `expected text alone but received ${role} in the column ${column}`, 'Remove the record.')
+  const tools = parseTools(reading.take(columnFor('tools')), place)
+  const turns = joinCalls(mapping === undefined ? parseByColumns(reading) : parseMapped(reading, mapping))
+  checkTurns(turns, place)
+  // The answer beside a solution is what `data check` and evaluation hold the response against.
+  if (mapping === undefined) reading.take(columnOf(row, 'answer'))
+  return { turns, ...(tools && { tools }), unread: reading.unread() }
 }
 
 /** The columns that make a conversation. */
@@ -74,17 +79,17 @@ interface ConversationColumns {
   history: Column | undefined
   question: Column
   query: Column | undefined
+  reasoning: Column | undefined
   solution: Column
 }
 
-function parseByColumns(row: Row, place: RowPlace): Turn[] {
+function parseByColumns(reading: Reading): Turn[] {
+  const { row, place } = reading
   const messages = columnOf(row, 'messages')
   const question = columnOf(row, 'question')
-  const system = columnOf(row, 'system')
+  const system = reading.take(columnOf(row, 'system'))
   if (messages !== undefined && (isFilled(messages.value) || question === undefined)) {
-    const turns = parseMessages(messages, undefined, place)
-    // A system turn of the conversation's own wins, as in LLaMA-Factory.
-    return turns[0]?.role === 'system' ? turns : [...systemTurn(system, place), ...turns]
+    return withSystem(system, parseMessages(messages, undefined, reading), place)
   }
   const hasOwnColumns = isInstruction(question)
   const solution = responseOf(row, hasOwnColumns ? 'output' : 'solution')
@@ -94,7 +99,37 @@ function parseByColumns(row: Row, place: RowPlace): Turn[] {
     throw invalidRecord(place, problem, 'Keep the rows with a good completion, and remove the column label.')
   }
   const own = (role: 'history' | 'query') => (hasOwnColumns ? columnOf(row, role) : undefined)
-  return parseColumns({ system, history: own('history'), question, query: own('query'), solution }, place)
+  const found = columnOf(row, 'reasoning')
+  const reasoning = found?.name === solution.name || !isThought(found?.value) ? undefined : found
+  if (isTurns(question.value) || isTurns(solution.value)) {
+    return withSystem(system, parsePrompt(question, solution, reading), place)
+  }
+  return parseColumns({ system, history: own('history'), question, query: own('query'), reasoning, solution }, reading)
+}
+
+/** Some data sets say in a column of that name whether there is a thought, or how long a one. */
+function isThought(value: unknown): boolean {
+  return typeof value === 'string' && !/^\s*(on|off|true|false|yes|no|none|low|medium|high)?\s*$/i.test(value)
+}
+
+/** A system turn of the conversation's own wins, as in LLaMA-Factory. */
+function withSystem(system: Column | undefined, turns: Turn[], place: RowPlace): Turn[] {
+  return turns[0]?.role === 'system' ? turns : [...systemTurn(system, place), ...turns]
+}
+
+function isTurns(value: unknown): boolean {
+  const list = parseList(value)
+  return Array.isArray(list) && list.length > 0 && list.every(isJsonObject)
+}
+
+/** TRL's rows: the turns of a prompt, which are not learnt, and those of its completion; either may be a text. */
+function parsePrompt(prompt: Column, completion: Column, reading: Reading): Turn[] {
+  const turnsIn = (column: Column, role: Role): Turn[] =>
+    isTurns(column.value)
+      ? parseMessages(column, undefined, reading)
+      : [{ role, content: requiredText(reading.take(column)!, reading.place) }]
+  const before = turnsIn(prompt, 'user').map((turn): Turn => (turn.role === 'assistant' ? { ...turn, isPrompt: true } : turn))
+  return [...before, ...turnsIn(completion, 'assistant')]
 }
 
 /** The solution or, where there is none, the answer. An empty column `expected` is an empty response, whatever else there is. */
@@ -120,28 +155,34 @@ function mappedColumn(row: Row, key: keyof typeof mappedRoles, { columns }: Colu
   return name === undefined ? undefined : { name, value: row[name] }
 }
 
-function parseMapped(row: Row, mapping: ColumnMapping, place: RowPlace): Turn[] {
+function parseMapped(reading: Reading, mapping: ColumnMapping): Turn[] {
+  const { row, place } = reading
   const { formatting, columns, tags } = mapping
   const mapped = (key: keyof typeof mappedRoles) => mappedColumn(row, key, mapping)
   if (formatting === 'alpaca') {
     const question = mapped('prompt') ?? { name: 'instruction', value: row.instruction }
     const solution = mapped('response') ?? { name: 'output', value: row.output }
-    const [system, history, query] = [mapped('system'), mapped('history'), mapped('query')]
-    return parseColumns({ system, history, question, query, solution }, place)
+    const [system, history, query] = [reading.take(mapped('system')), mapped('history'), mapped('query')]
+    return parseColumns({ system, history, question, query, reasoning: undefined, solution }, reading)
   }
   const name = columns.messages ?? 'conversations'
-  return [...systemTurn(mapped('system'), place), ...parseMessages({ name, value: row[name] }, tags, place)]
+  const turns = parseMessages({ name, value: row[name] }, tags, reading)
+  return [...systemTurn(reading.take(mapped('system')), place), ...turns]
 }
 
 /** `query` is added to the prompt on a line of its own, as LLaMA-Factory does. */
-function parseColumns({ system, history, question, query, solution }: ConversationColumns, place: RowPlace): Turn[] {
+function parseColumns(columns: ConversationColumns, reading: Reading): Turn[] {
+  const { place } = reading
+  const { system, history, question, query, reasoning, solution } = columns
+  for (const column of [history, question, query, reasoning, solution]) reading.take(column)
   const turns = systemTurn(system, place)
   for (const [prompt, response] of history === undefined ? [] : parseHistory(history, place)) {
     turns.push({ role: 'user', content: prompt }, { role: 'assistant', content: response })
   }
   const texts = [requiredText(question, place), optionalText(query, place)]
   turns.push({ role: 'user', content: texts.filter((text) => text !== '').join('\n') })
-  turns.push({ role: 'assistant', content: requiredText(solution, place) })
+  const thought = optionalText(reasoning, place)
+  turns.push({ role: 'assistant', content: requiredText(solution, place), ...(thought !== '' && { reasoning: thought }) })
   return turns
 }
 
@@ -167,85 +208,5 @@ function parseHistory({ name, value }: Column, place: RowPlace): [string, string
     place,
     `expected ${name} to be a list of [prompt, response] pairs but received ${describe(history)}`,
     'Mend or remove the record.',
-  )
-}
-
-function parseMessages(column: Column, tags: TurnTags | undefined, place: RowPlace): Turn[] {
-  const turns = turnsOf(column, tags)
-  if (turns !== undefined) return turns.map((turn) => parseTurn(turn, place))
-  const problem = `expected ${column.name} to be a list of turns but received ${describe(parseList(column.value))}`
-  throw invalidRecord(place, problem, 'Mend the record.')
-}
-
-function parseTurn({ where, message, role, tag, content, roles }: RowTurn, place: RowPlace): Turn {
-  if (!isJsonObject(message)) {
-    throw invalidRecord(place, `expected ${where} to be an object but received ${describe(message)}`, 'Mend the record.')
-  }
-  for (const key of ['tool_calls', 'function_call', 'reasoning_content']) {
-    if (hasContent(message[key])) {
-      throw invalidRecord(
-        place,
-        `expected all text of ${where} in ${content.name} but received ${key}`,
-        'Write it into the text.',
-      )
-    }
-  }
-  if (role === undefined) {
-    throw invalidRecord(
-      place,
-      `expected ${where}.${tag.name} to be one of ${roles.join(', ')} but received ${describe(tag.value)}`,
-      'Rename the role, or map it with tags in a dataset_info.json.',
-    )
-  }
-  if (typeof content.value === 'string') return { role, content: content.value }
-  throw invalidRecord(
-    place,
-    `expected ${where}.${content.name} to be a string but received ${describe(content.value)}`,
-    'Mend or remove the record.',
-  )
-}
-
-/** system? then user, assistant, user, assistant, …; tool results stand after an assistant turn and before the next one. */
-const rolesAfter: Readonly<Record<Role | 'start', readonly Role[]>> = {
-  start: ['system', 'user'],
-  system: ['user'],
-  user: ['assistant'],
-  assistant: ['user', 'tool'],
-  tool: ['tool', 'assistant'],
-}
-
-function checkTurns(turns: Turn[], place: RowPlace): void {
-  let previous: Role | 'start' = 'start'
-  for (const [index, { role, content }] of turns.entries()) {
-    if (!rolesAfter[previous].includes(role)) {
-      const after = previous === 'start' ? 'first' : `after ${previous === 'assistant' ? 'an' : 'a'} ${previous} turn`
-      throw invalidRecord(
-        place,
-        `expected ${rolesAfter[previous].join(' or ')} ${after} but received ${role} as turn ${index + 1}`,
-        'Merge or reorder the turns.',
-      )
-    }
-    if (content.trim() === '') {
-      throw new DataError(
-        'DATA_EMPTY_TURN',
-        `${place.text}: expected text in turn ${index + 1} (${role}) but received none. Fill it in or remove the record.`,
-        { ...place.details, turn: index + 1, role },
-      )
-    }
-    // A lone surrogate: a tokenizer would silently replace it by U+FFFD.
-    if (/\p{Surrogate}/u.test(content)) {
-      throw invalidRecord(
-        place,
-        `expected Unicode text in turn ${index + 1} (${role}) but received half a surrogate pair (\\ud800 to \\udfff)`,
-        'Mend the text: a program has cut a character in two.',
-      )
-    }
-    previous = role
-  }
-  if (previous === 'assistant') return
-  throw invalidRecord(
-    place,
-    `expected an assistant turn at the end, because only those are scored, but received ${previous === 'start' ? 'no turns' : previous}`,
-    'Add the response or remove the last turn.',
   )
 }

@@ -168,7 +168,12 @@ function parseTags(tags: Record<string, string>): TurnTags {
     [tags.function_tag ?? 'function_call']: 'assistant',
     [tags.observation_tag ?? 'observation']: 'tool',
   }
-  return { role: tags.role_tag ?? 'from', content: tags.content_tag ?? 'value', roles }
+  return {
+    role: tags.role_tag ?? 'from',
+    content: tags.content_tag ?? 'value',
+    roles,
+    call: tags.function_tag ?? 'function_call',
+  }
 }
 
 function unknownDataset(name: string, known: string[] | undefined, infoPath: string): DataError {

@@ -43,7 +43,8 @@ export function renderRecord(record: ChatRecord, options: ExampleOptions): Rende
   const { maskHistory, trainOnPrompt, enableThinking, tokenizer } = options
   const turns = withSystemTurn(record.turns, options)
   const { spelledTokens } = tokenizer ?? {}
-  return options.template.render(turns, record.place, { maskHistory, trainOnPrompt, enableThinking, spelledTokens })
+  const { tools } = record
+  return options.template.render(turns, record.place, { maskHistory, trainOnPrompt, enableThinking, spelledTokens, tools })
 }
 
 /**

@@ -4,6 +4,7 @@ import type { TrainingRecord } from './records.js'
 import { columnOf } from './row-columns.js'
 import type { Row } from './rows/row-fields.js'
 import type { SpelledTokens } from './tokenizer/spelled-tokens.js'
+import { textsOfTurn } from './turn.js'
 
 /** Kinds of warnings: valid, but seldom intended. */
 export const warningKinds = {
@@ -29,7 +30,7 @@ export function warningsOf(record: TrainingRecord, row: unknown, spelledTokens?:
   if (record.kind === 'tokens') return []
   const warnings: RecordWarning[] = []
   const warn = (kind: WarningKind, message: string) => warnings.push({ kind, message: `${record.place}: ${message}` })
-  const broken = record.turns.findIndex(({ content }) => content.includes('\uFFFD'))
+  const broken = record.turns.findIndex((turn) => textsOfTurn(turn).some((text) => text.includes('\uFFFD')))
   if (broken >= 0) {
     warn(
       'REPLACEMENT_CHARACTER',
@@ -37,13 +38,14 @@ export function warningsOf(record: TrainingRecord, row: unknown, spelledTokens?:
         'Convert the original again.',
     )
   }
-  for (const [index, { role, content }] of record.turns.entries()) {
-    const at = spelledTokens?.find(content)
-    if (at === undefined) continue
-    const text = JSON.stringify(content.slice(at, at + 24))
+  for (const [index, turn] of record.turns.entries()) {
+    const spelled = textsOfTurn(turn).find((text) => spelledTokens?.find(text) !== undefined)
+    const at = spelled === undefined ? undefined : spelledTokens!.find(spelled)
+    if (spelled === undefined || at === undefined) continue
+    const text = JSON.stringify(spelled.slice(at, at + 24))
     warn(
       'SPELLED_TOKEN',
-      `expected plain text but turn ${index + 1} (${role}) spells out ${text}, which is read as text. Remove markup.`,
+      `expected plain text but turn ${index + 1} (${turn.role}) spells out ${text}, which is read as text. Remove markup.`,
     )
     break
   }

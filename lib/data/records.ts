@@ -1,4 +1,4 @@
-import { isJsonObject } from '../config/json-object.js'
+import { isJsonObject, type JsonObject } from '../config/json-object.js'
 import { type ColumnMapping, parseConversation, type Turn } from './conversation.js'
 import { type Column, columnOf } from './row-columns.js'
 import type { JsonRow, RowPlace } from './rows/row.js'
@@ -12,6 +12,10 @@ export interface ChatRecord {
   /** `chains.jsonl:17` */
   place: string
   turns: Turn[]
+  /** Definitions of the tools that the turns may call. */
+  tools?: JsonObject[]
+  /** Columns, and keys of turns as `messages[].name`, that have something in them and that nobody reads. */
+  unread?: string[]
 }
 
 /** A row that was tokenized elsewhere. */
@@ -21,6 +25,7 @@ export interface TokenizedRecord {
   inputIds: number[]
   /** Aligned with `inputIds` as Hugging Face has them: `labels[t]` is scored at position t − 1; −100 is not scored. */
   labels: number[]
+  unread?: string[]
 }
 
 export type TrainingRecord = ChatRecord | TokenizedRecord
@@ -42,9 +47,17 @@ export function parseRecord({ place, value }: JsonRow, mapping: ColumnMapping | 
     throw invalidRecord(place, `expected a JSON object but received ${describe(value)}`, 'Mend or remove the record.')
   }
   const ids = mapping === undefined ? columnOf(value, 'inputIds') : undefined
-  if (ids !== undefined) return parseTokens(ids, columnOf(value, 'labels'), place)
-  return { kind: 'chat', place: place.text, turns: parseConversation(value, mapping, place) }
+  if (ids !== undefined) {
+    const labels = columnOf(value, 'labels')
+    const unread = Object.keys(value).filter((name) => ![ids.name, labels?.name, ...tokenizerColumns].includes(name))
+    return { ...parseTokens(ids, labels, place), ...(unread.length > 0 && { unread }) }
+  }
+  const { turns, tools, unread } = parseConversation(value, mapping, place)
+  return { kind: 'chat', place: place.text, turns, ...(tools && { tools }), ...(unread.length > 0 && { unread }) }
 }
+
+/** What tokenizers write beside the ids, which says nothing of a row without padding. */
+const tokenizerColumns = ['attention_mask', 'token_type_ids']
 
 function parseTokens(ids: Column, labelColumn: Column | undefined, place: RowPlace): TokenizedRecord {
   const inputIds = integers(ids, place, { allowed: 'a token id', inRange: (id) => id >= 0 })

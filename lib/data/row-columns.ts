@@ -1,5 +1,9 @@
 import { isJsonObject } from '../config/json-object.js'
 import { parseList, type Row } from './rows/row-fields.js'
+import type { Role } from './turn.js'
+import { reasoningKeys } from './turn-keys.js'
+
+export type { Role } from './turn.js'
 
 /*
  * The names of columns. Conversations to train on (conversation.ts) and problems to curate and to grade
@@ -11,6 +15,8 @@ export const columnNames = {
   question: ['question', 'problem', 'instruction', 'prompt', 'query', 'input'],
   /** The chain. Reasoning is one only where there is no response beside it. */
   solution: ['solution', 'generation', 'response', 'output', 'completion', 'chain', 'reasoning'],
+  /** What was thought before a response that stands beside it. */
+  reasoning: reasoningKeys,
   answer: ['answer', 'final_answer', 'expected_answer', 'ground_truth', 'target'],
   /** Turns of a conversation. */
   messages: ['messages', 'conversations'],
@@ -25,8 +31,9 @@ export const columnNames = {
   attempts: ['attempts'],
   /** A model's response, in files of completions to grade. */
   completion: ['completion', 'response', 'generation', 'generated_text', 'prediction', 'output', 'text'],
-  /** Columns that are not read: a row may have them as long as nothing is in them. */
+  /** Definitions of the tools that the turns may call. */
   tools: ['tools'],
+  /** Columns that are not read: a row may have them as long as nothing is in them. */
   images: [],
   videos: [],
   audios: [],
@@ -61,8 +68,6 @@ export function isInstruction(question: Column | undefined): boolean {
   return question?.name === 'instruction'
 }
 
-export type Role = 'system' | 'user' | 'assistant' | 'tool'
-
 /** The roles of turns by their names: OpenAI's and ShareGPT's, which files mix. */
 export const roleNames: Readonly<Record<string, Role>> = {
   system: 'system',
@@ -76,6 +81,9 @@ export const roleNames: Readonly<Record<string, Role>> = {
   observation: 'tool',
 }
 
+/** ShareGPT's name of a turn that is tool calls. */
+const callName = 'function_call'
+
 /** The keys of a turn, those of OpenAI before those of ShareGPT. */
 export const turnKeys = { role: ['role', 'from'], content: ['content', 'value'] } as const
 
@@ -84,6 +92,8 @@ export interface TurnTags {
   role: string
   content: string
   roles: Readonly<Record<string, Role>>
+  /** The name of turns that are tool calls. */
+  call: string
 }
 
 /** A turn as its row has it. */
@@ -96,6 +106,8 @@ export interface RowTurn {
   /** The keys of role and text, and what they hold. */
   tag: Column
   content: Column
+  /** Whether its text is tool calls. */
+  isCall: boolean
   /** The names that roles may have. */
   roles: readonly string[]
 }
@@ -114,6 +126,7 @@ export function turnsOf({ name, value }: Column, tags?: TurnTags): RowTurn[] | u
     }
     const tag = field('role')
     const role = typeof tag.value === 'string' && Object.hasOwn(roles, tag.value) ? roles[tag.value] : undefined
-    return { where: `${name}[${index}]`, message, role, tag, content: field('content'), roles: Object.keys(roles) }
+    const isCall = tag.value === (tags?.call ?? callName)
+    return { where: `${name}[${index}]`, message, role, tag, content: field('content'), isCall, roles: Object.keys(roles) }
   })
 }

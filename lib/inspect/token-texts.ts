@@ -1,5 +1,5 @@
-import type { Role, Turn } from '../data/conversation.js'
 import type { TextTokenizer } from '../data/tokenizer/tokenizer.js'
+import { mapTexts, type Role, type Turn, textsOfTurn } from '../data/turn.js'
 
 /** A character takes at most four bytes, and so at most four tokens of a tokenizer of bytes. */
 const MOST_TOKENS_OF_A_CHARACTER = 4
@@ -28,8 +28,8 @@ export function textsOf(tokenizer: Pick<TextTokenizer, 'decode'>, ids: Int32Arra
 const [opening, closing] = ['\uFDEE', '\uFDEF']
 
 /** A turn whose text can be told from what a template writes around it. */
-export function markTurn({ role, content }: Turn): Turn {
-  return { role, content: `${opening}${content}${closing}` }
+export function markTurn(turn: Turn): Turn {
+  return mapTexts(turn, (text) => `${opening}${text}${closing}`)
 }
 
 interface Span {
@@ -59,13 +59,15 @@ export function rolesOf(turns: readonly Turn[], texts: readonly string[], marked
 function markedSpans(turns: readonly Turn[], text: string, marked: string): Span[] | undefined {
   if (marked.replaceAll(opening!, '').replaceAll(closing!, '') !== text) return undefined
   const parts = marked.split(opening!)
-  if (parts.length !== turns.length + 1) return undefined
+  // Of one turn after the other, in whatever order a template writes the texts of one.
+  const roles = turns.flatMap((turn) => textsOfTurn(turn).map(() => turn.role))
+  if (parts.length !== roles.length + 1) return undefined
   const spans: Span[] = []
   let start = parts[0]!.length
   for (const [index, part] of parts.slice(1).entries()) {
     const [content = '', after] = part.split(closing!)
     if (after === undefined) return undefined
-    spans.push({ start, end: start + content.length, role: turns[index]!.role })
+    spans.push({ start, end: start + content.length, role: roles[index]! })
     start += content.length + after.length
   }
   return spans
@@ -74,11 +76,13 @@ function markedSpans(turns: readonly Turn[], text: string, marked: string): Span
 function foundSpans(turns: readonly Turn[], text: string): Span[] {
   const spans: Span[] = []
   let from = 0
-  for (const { role, content } of turns) {
-    const found = findContent(text, content.normalize('NFC'), from)
-    if (found === undefined) continue
-    spans.push({ ...found, role })
-    from = found.end
+  for (const turn of turns) {
+    for (const own of textsOfTurn(turn)) {
+      const found = findContent(text, own.normalize('NFC'), from)
+      if (found === undefined) continue
+      spans.push({ ...found, role: turn.role })
+      from = found.end
+    }
   }
   return spans
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { DataError } from '../../errors.js'
 import type { Turn } from '../records.js'
 import { readJsonObject } from '../tokenizer/tokenizer.js'
+import { type BuiltInTemplate, builtInTemplates } from './built-in-templates.js'
 import { compileTemplate, type TemplateSource } from './jinja-template.js'
 import { type RenderedChat, type RenderOptions, TurnScorer } from './scored-turns.js'
 
@@ -10,7 +11,7 @@ export type { RenderedChat, RenderOptions } from './scored-turns.js'
 
 /** A chat template: the text that a model family puts around the turns of a conversation. */
 export interface ChatTemplate {
-  /** `qwen`, or the file that the template comes from. */
+  /** The name of a built-in template, or the file that the template comes from. */
   name: string
   /** Its Jinja text. */
   source: string
@@ -22,27 +23,9 @@ export interface ChatTemplate {
   endOfTurn(): string | undefined
 }
 
-/** The built-in `template: qwen`: ChatML with the default system prompt and tool results of Qwen2.5. */
-const qwenTemplate = `
-{%- if messages[0].role != 'system' -%}
-  {{- '<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\\n' -}}
-{%- endif -%}
-{%- for message in messages -%}
-  {%- if message.role == 'tool' -%}
-    {%- if loop.first or messages[loop.index0 - 1].role != 'tool' -%}{{- '<|im_start|>user' -}}{%- endif -%}
-    {{- '\\n<tool_response>\\n' + message.content + '\\n</tool_response>' -}}
-    {%- if loop.last or messages[loop.index0 + 1].role != 'tool' -%}{{- '<|im_end|>\\n' -}}{%- endif -%}
-  {%- else -%}
-    {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}
-  {%- endif -%}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}`
-
-const qwenMarkers = ['<|im_start|>', '<|im_end|>']
-
 /**
- * Loads a chat template: the built-in one where `name` is `qwen`, one of the named templates of `tokenizer_config.json`
- * for another name, and the folder's own where `name` is undefined (`chat_template.jinja` before `chat_template.json`
+ * Loads a chat template: a built-in one by LLaMA-Factory's name, one of the named templates of `tokenizer_config.json` for another
+ * name, and the folder's own where `name` is undefined (`chat_template.jinja` before `chat_template.json`
  * before `tokenizer_config.json`).
  *
  * Throws TEMPLATE_NOT_FOUND, and TEMPLATE_FAILED for a template that does not parse or does not suit the tokenizer.
@@ -55,19 +38,32 @@ export async function loadChatTemplate(
   const tokenizerConfig = (await readJsonObject(join(folder, 'tokenizer_config.json'))) ?? {}
   const addedTokens = await addedTokensOf(folder, tokenizerConfig)
   const markers = [...new Set([...addedTokens, ...Object.values(specialTokens)])].filter((token) => token !== '')
-  if (name === 'qwen') {
-    const missing = qwenMarkers.find((token) => addedTokens.length > 0 && !addedTokens.includes(token))
-    if (missing !== undefined) {
-      throw new DataError(
-        'TEMPLATE_FAILED',
-        `expected the tokenizer in ${folder} to have the token ${missing} that template: qwen writes, but it has none. ` +
-          "Leave template out to use the model's own.",
-        { folder, token: missing },
-      )
-    }
-    return compile(folder, { name, source: qwenTemplate }, specialTokens, [...qwenMarkers, ...markers])
+  const builtIn = name !== undefined && Object.hasOwn(builtInTemplates, name) ? builtInTemplates[name] : undefined
+  if (name !== undefined && builtIn !== undefined) {
+    checkTokens(folder, name, builtIn, { addedTokens, specialTokens })
+    const variables = { bos_token: '', eos_token: '', ...specialTokens }
+    return compile(folder, { name, source: builtIn.source }, variables, [...builtIn.markers, ...markers])
   }
   return compile(folder, await findTemplate(folder, name, tokenizerConfig), specialTokens, markers)
+}
+
+/** Throws TEMPLATE_FAILED where the tokenizer lacks a token that a built-in template writes. */
+function checkTokens(
+  folder: string,
+  name: string,
+  { source, markers }: BuiltInTemplate,
+  { addedTokens, specialTokens }: { addedTokens: readonly string[]; specialTokens: Record<string, string> },
+): void {
+  const missing = markers.find((token) => addedTokens.length > 0 && !addedTokens.includes(token))
+  const needsEnd = source.includes('eos_token') && (specialTokens.eos_token ?? '') === ''
+  if (missing === undefined && !needsEnd) return
+  const token = missing ?? 'eos_token'
+  throw new DataError(
+    'TEMPLATE_FAILED',
+    `expected the tokenizer in ${folder} to have the token ${token} that template: ${name} writes, but it has none. ` +
+      "Leave template out to use the model's own.",
+    { folder, token },
+  )
 }
 
 async function findTemplate(folder: string, name: string | undefined, config: Record<string, unknown>): Promise<TemplateSource> {
@@ -77,7 +73,7 @@ async function findTemplate(folder: string, name: string | undefined, config: Re
     if (source !== undefined) return { name: `${name} of tokenizer_config.json`, source }
     throw new DataError(
       'TEMPLATE_NOT_FOUND',
-      `expected template to be ${['qwen', ...named.keys()].join(' or ')} but received ${name}. ` +
+      `expected template to be ${[...Object.keys(builtInTemplates), ...named.keys()].join(' or ')} but received ${name}. ` +
         "Leave template out to use the model's own.",
       { template: name, folder },
     )
@@ -91,7 +87,7 @@ async function findTemplate(folder: string, name: string | undefined, config: Re
   throw new DataError(
     'TEMPLATE_NOT_FOUND',
     `expected a chat template in ${folder} (chat_template.jinja, or chat_template in tokenizer_config.json) but found none. ` +
-      'Set template: qwen, or add the file.',
+      `Set template: ${Object.keys(builtInTemplates).join(', ')}, whichever the model is to be taught, or add the file.`,
     { folder },
   )
 }

@@ -1,10 +1,11 @@
 import { Template } from '@huggingface/jinja'
+import type { JsonObject } from '../../config/json-object.js'
 import { DataError } from '../../errors.js'
-import type { Turn } from '../conversation.js'
 import { callPythonStrip, stripVariables } from './python-strip.js'
+import type { TemplateMessage } from './template-messages.js'
 
 export interface TemplateSource {
-  /** `qwen`, or the file that it comes from. */
+  /** The name of a built-in template, or the file that it comes from. */
   name: string
   source: string
 }
@@ -13,10 +14,11 @@ export interface TemplateSource {
 export interface RenderVariables {
   add_generation_prompt: boolean
   enable_thinking?: boolean
+  tools?: readonly JsonObject[]
 }
 
 /** Throws TEMPLATE_FAILED, naming `place`, where the template does. */
-export type RenderTemplate = (turns: readonly Turn[], variables: RenderVariables, place: string) => string
+export type RenderTemplate = (messages: readonly TemplateMessage[], variables: RenderVariables, place: string) => string
 
 /** Bound on `range` while one conversation is rendered: more than any conversation needs, and done in a second. */
 const MAX_RANGE = 1e6
@@ -98,9 +100,9 @@ export function compileTemplate(
     limo_strftime_now: formatFixedDate,
     ...stripVariables,
   }
-  return (turns, variables, place) => {
+  return (messages, variables, place) => {
     try {
-      return template.render({ ...constants, ...variables, limo_range: boundedRange(), messages: turns })
+      return template.render({ ...constants, ...variables, limo_range: boundedRange(), messages })
     } catch (cause) {
       throw templateFailed(place, `the chat template (${name}) refused it: ${(cause as Error).message}`, cause)
     }

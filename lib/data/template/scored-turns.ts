@@ -1,8 +1,10 @@
-import type { Turn } from '../conversation.js'
 import { markTurns, type SpelledTokens } from '../tokenizer/spelled-tokens.js'
 import type { TextSegment } from '../tokenizer/tokenizer.js'
+import type { Turn } from '../turn.js'
+import { ChatRendering, type ChatVariables, type TurnRenderer } from './chat-rendering.js'
 import { type RenderTemplate, templateFailed } from './jinja-template.js'
-import { whiteSpace } from './python-strip.js'
+import { TemplateMessages } from './template-messages.js'
+import { expectPrefix, TurnFinder, type TurnSpan } from './turn-spans.js'
 
 export interface RenderedSegment extends TextSegment {
   scored: boolean
@@ -12,31 +14,18 @@ export interface RenderedSegment extends TextSegment {
 export interface RenderedChat {
   text: string
   segments: RenderedSegment[]
+  /** Scored text that the template itself puts before a response, as Qwen3's empty thought; the first of them. */
+  added?: string
 }
 
-export interface RenderOptions {
+export interface RenderOptions extends ChatVariables {
   /** Scores the last assistant turn only. */
   maskHistory?: boolean | undefined
   /** Scores all text, whoever wrote it. */
   trainOnPrompt?: boolean | undefined
-  /** Given to templates as `enable_thinking`, which leave it out of account or have their own default where it is undefined. */
-  enableThinking?: boolean | undefined
   /** Special tokens that are spelled out in a turn become ordinary text; without, they are those tokens. */
   spelledTokens?: SpelledTokens | undefined
 }
-
-/** Frame: the text that a template puts around an assistant turn, after the prompt. */
-interface Frame {
-  before: string
-  after: string
-  /** The part of `after` that ends the turn. */
-  endLength: number
-}
-
-/** Probe: rendered in place of a turn's text, it shows the frame that the template puts around it. */
-const probe = 'limo-native-probe'
-/** Size of the cache of frames; a template with more different frames is probed anew each time. */
-const maxFrames = 8
 
 /**
  * Renders conversations and marks what the model has to write itself: the text of every assistant turn and its end-of-turn
@@ -50,130 +39,77 @@ const maxFrames = 8
  * A template with no end-of-turn token has none to score: tokens are never added to what a template writes.
  */
 export class TurnScorer {
-  readonly #render: RenderTemplate
-  /** Tokens that may end a turn. */
-  readonly #endMarkers: readonly string[]
+  readonly #renderer: TurnRenderer
   readonly #source: string
-  readonly #frames: Frame[] = []
+  readonly #finder: TurnFinder
 
+  /** `endMarkers` are tokens that may end a turn. */
   constructor(render: RenderTemplate, source: string, endMarkers: readonly string[]) {
-    this.#render = render
+    this.#renderer = { render, messages: new TemplateMessages(source) }
     this.#source = source
-    this.#endMarkers = endMarkers
+    this.#finder = new TurnFinder(endMarkers)
   }
 
   /** Throws TEMPLATE_FAILED, naming `place`. */
   render(turns: readonly Turn[], place: string, options: RenderOptions): RenderedChat {
-    const chat = new Conversation(this.#render, turns, place, options)
-    const text = chat.run(turns)
+    const chat = new ChatRendering(this.#renderer, turns, place, options)
+    const last = turns.length - 1
+    const flags = turns.map((turn, index) => isScored(turn, index === last, options))
+    const spans = flags.map((scored, index) => (scored === undefined ? undefined : this.#finder.find(chat, index)))
+    const lastSpan = spans.at(-1)
+    const text = lastSpan?.text ?? chat.run(turns)
     const segments: RenderedSegment[] = []
     let written = 0
     const write = (end: number, scored: boolean) => {
-      segments.push({ text: text.slice(written, end), scored: scored || options.trainOnPrompt === true })
+      segments.push({ text: text.slice(written, end), scored })
       written = end
     }
+    let added: string | undefined
     for (const [index, turn] of turns.entries()) {
-      const isLast = index === turns.length - 1
-      if (turn.role !== 'assistant' || (options.maskHistory === true && !isLast)) continue
-      const through = isLast ? text : chat.run(turns.slice(0, index + 1))
-      const { start, end } = this.#findSpan(through, index, turn, chat)
-      expectPrefix(text, through.slice(0, end), place, {
+      const [span, scored] = [spans[index], flags[index] === true]
+      if (span === undefined) continue
+      expectPrefix(text, span.text.slice(0, span.end), place, {
         what: `turn ${index + 1} otherwise when turns follow it`,
         remedy:
           'Set mask_history: true to learn the last turn only, make it one record for each assistant turn that is to be ' +
           'learnt, or change the template',
       })
-      write(start, false)
-      write(end, true)
+      write(span.start, options.trainOnPrompt === true)
+      write(span.end, scored)
+      if (scored) added ??= addedText(span, turn)
     }
-    if (written < text.length) write(text.length, false)
-    this.#guard(chat, text, segments, options)
-    return { text, segments }
+    if (written < text.length) write(text.length, options.trainOnPrompt === true)
+    this.#guard(chat, text, segments, options, (marked) =>
+      lastSpan?.isComposed === true ? this.#finder.compose(marked, last)?.text : marked.run(marked.turns),
+    )
+    return { text, segments, ...(added !== undefined && { added }) }
   }
 
   /** The prompt at inference: the turns and the beginning of an answer, as one segment. Throws TEMPLATE_FAILED. */
   prompt(turns: readonly Turn[], place: string, options: RenderOptions): RenderedChat {
-    const chat = new Conversation(this.#render, turns, place, options)
+    const chat = new ChatRendering(this.#renderer, turns, place, options)
     const text = chat.run(turns, true)
     const segments: RenderedSegment[] = [{ text, scored: false }]
-    this.#guard(chat, text, segments, options, true)
+    this.#guard(chat, text, segments, options, (marked) => marked.run(marked.turns, true))
     return { text, segments }
   }
 
-  /** The token that the template ends an assistant turn with, as text; undefined where it writes none. */
+  /** The token that ends an assistant turn, as text; undefined where the template writes none. Throws TEMPLATE_FAILED. */
   endOfTurn(): string | undefined {
-    const turns: Turn[] = [
-      { role: 'user', content: '?' },
-      { role: 'assistant', content: probe },
-    ]
-    const text = new Conversation(this.#render, turns, 'the end of a turn', {}).run(turns)
-    return this.#endMarker(text.slice(text.lastIndexOf(probe) + probe.length))?.marker
-  }
-
-  #findSpan(through: string, index: number, turn: Turn, chat: Conversation): { start: number; end: number } {
-    const before = chat.turns.slice(0, index)
-    const prompt = chat.run(before, true)
-    const thoughtRemedy =
-      chat.options.enableThinking === false ? 'Take the thoughts out of the record, or leave out enable_thinking: false. ' : ''
-    expectPrefix(through, prompt, chat.place, {
-      what: `turn ${index + 1} unlike its generation prompt begins`,
-      remedy: `${thoughtRemedy}Change the template so that add_generation_prompt writes the beginning of the turn, or set another one`,
-    })
-    // A cached frame that fits to the last character saves another probe.
-    const known = this.#frames.find((frame) => fits(frame, through, prompt.length, turn.content))
-    if (known !== undefined) {
-      const start = prompt.length + headerLength(known.before, prompt, before, chat)
-      return { start, end: through.length - known.after.length + known.endLength }
-    }
-    return this.#probe(through, prompt, before, turn, chat)
-  }
-
-  #probe(through: string, prompt: string, before: Turn[], turn: Turn, chat: Conversation): { start: number; end: number } {
-    const probed = chat.run([...before, { role: 'assistant', content: probe }])
-    const probeStart = probed.lastIndexOf(probe)
-    const after = probed.slice(probeStart + probe.length)
-    const body = through.slice(prompt.length, through.length - after.length)
-    // templates trim texts and set their own line breaks, so white space is left out of the comparison
-    if (probeStart < 0 || !through.endsWith(after) || !withoutSpace(body).endsWith(withoutSpace(turn.content))) {
-      throw templateFailed(
-        chat.place,
-        `the chat template does not write all text of turn ${before.length + 1} (assistant). ` +
-          'Change the template, or the text that it takes apart (a template may treat <think> … </think> specially)',
-      )
-    }
-    const endLength = this.#endMarker(after)?.end ?? 0
-    const header = probed.startsWith(prompt) ? probed.slice(prompt.length, probeStart) : ''
-    const isWritten = body.startsWith(header)
-    for (const frameBefore of new Set(['', header])) {
-      const frame = { before: frameBefore, after, endLength }
-      if (this.#frames.length < maxFrames && fits(frame, through, prompt.length, turn.content)) this.#frames.push(frame)
-    }
-    const start = prompt.length + (isWritten ? headerLength(header, prompt, before, chat) : 0)
-    return { start, end: through.length - after.length + endLength }
-  }
-
-  /** The first token in `after` that may end a turn, and where it ends. */
-  #endMarker(after: string): { marker: string; end: number } | undefined {
-    const found = this.#endMarkers
-      .filter((marker) => after.includes(marker))
-      .map((marker) => ({ marker, end: after.indexOf(marker) + marker.length }))
-    return found.reduce<(typeof found)[number] | undefined>(
-      (first, next) => (first && first.end <= next.end ? first : next),
-      undefined,
-    )
+    return this.#finder.endOfTurn(new ChatRendering(this.#renderer, [], 'the end of a turn', {}))
   }
 
   /** Says of each segment where special tokens are spelled out: seen from another rendering, with marks before them. */
   #guard(
-    chat: Conversation,
+    chat: ChatRendering,
     text: string,
     segments: RenderedSegment[],
     { spelledTokens }: RenderOptions,
-    addGenerationPrompt = false,
+    run: (marked: ChatRendering) => string | undefined,
   ): void {
     const marked = spelledTokens && markTurns(chat.turns, spelledTokens, this.#source)
     if (marked === undefined) return
-    const parts = chat.run(marked.turns, addGenerationPrompt).split(marked.mark)
+    const parts = (run(chat.with(marked.turns)) ?? '').split(marked.mark)
     if (parts.join('') !== text) {
       throw templateFailed(
         chat.place,
@@ -197,54 +133,19 @@ export class TurnScorer {
   }
 }
 
-/** One conversation with what it is rendered by. */
-class Conversation {
-  readonly turns: readonly Turn[]
-  readonly place: string
-  readonly options: RenderOptions
-  readonly #render: RenderTemplate
-
-  constructor(render: RenderTemplate, turns: readonly Turn[], place: string, options: RenderOptions) {
-    this.#render = render
-    this.turns = turns
-    this.place = place
-    this.options = options
-  }
-
-  run(turns: readonly Turn[], addGenerationPrompt = false): string {
-    const { enableThinking } = this.options
-    const thinking = enableThinking === undefined ? {} : { enable_thinking: enableThinking }
-    return this.#render(turns, { add_generation_prompt: addGenerationPrompt, ...thinking }, this.place)
-  }
+/** Whether a turn is scored; undefined where its text is scored as what is around it and need not be found. */
+function isScored(turn: Turn, isLast: boolean, { maskHistory, trainOnPrompt }: RenderOptions): boolean | undefined {
+  if (turn.role !== 'assistant') return undefined
+  if (turn.scored === false) return trainOnPrompt === true ? false : undefined
+  if ((maskHistory === true && !isLast) || (turn.isPrompt === true && trainOnPrompt !== true)) return undefined
+  return true
 }
 
-function fits({ before, after }: Frame, through: string, start: number, content: string): boolean {
-  return (
-    through.length === start + before.length + content.length + after.length &&
-    through.endsWith(after) &&
-    through.startsWith(before, start) &&
-    through.startsWith(content, start + before.length)
-  )
-}
-
-/** A template that knows no add_generation_prompt leaves the header of the turn to be skipped after the prompt. */
-function headerLength(header: string, prompt: string, before: Turn[], chat: Conversation): number {
-  return header.trim() !== '' && chat.run(before) === prompt ? header.length : 0
-}
-
-const spaces = new RegExp(`[\\s${whiteSpace}]+`, 'g')
-
-function withoutSpace(text: string): string {
-  return text.replace(spaces, '')
-}
-
-function expectPrefix(text: string, prefix: string, place: string, { what, remedy }: { what: string; remedy: string }): void {
-  if (text.startsWith(prefix)) return
-  let at = 0
-  while (at < prefix.length && text[at] === prefix[at]) at += 1
-  const excerpt = (from: string) => JSON.stringify(from.slice(Math.max(0, at - 20), at + 40))
-  throw templateFailed(
-    place,
-    `the chat template renders ${what}: expected ${excerpt(prefix)} but received ${excerpt(text)}. ${remedy}`,
-  )
+/** What the template puts between prompt and response, if that is more than white space. */
+function addedText({ text, start, end }: TurnSpan, { content, reasoning, toolCalls }: Turn): string | undefined {
+  if (reasoning !== undefined || toolCalls !== undefined) return undefined
+  const own = text.indexOf(content.trim(), start)
+  if (own <= start || own >= end) return undefined
+  const added = text.slice(start, own)
+  return added.trim() === '' ? undefined : added
 }

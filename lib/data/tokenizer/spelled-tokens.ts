@@ -1,4 +1,4 @@
-import type { Turn } from '../conversation.js'
+import { mapTexts, type Turn, textsOfTurn } from '../turn.js'
 import { anyOf } from './added-tokens.js'
 
 /**
@@ -72,11 +72,12 @@ export function markTurns(
   spelledTokens: SpelledTokens,
   template: string,
 ): { turns: Turn[]; mark: string } | undefined {
-  if (turns.every(({ content }) => spelledTokens.mark(content, noncharacters[0]!) === content)) return undefined
-  const isFree = (mark: string) => !template.includes(mark) && turns.every(({ content }) => !content.includes(mark))
+  const texts = turns.flatMap(textsOfTurn)
+  if (texts.every((text) => spelledTokens.mark(text, noncharacters[0]!) === text)) return undefined
+  const isFree = (mark: string) => !template.includes(mark) && texts.every((text) => !text.includes(mark))
   // 32 of them in one conversation are no text, and only make the marks be taken for a part of it, which is refused
   const mark = noncharacters.find(isFree) ?? noncharacters[0]!
-  return { turns: turns.map((turn) => ({ ...turn, content: spelledTokens.mark(turn.content, mark) })), mark }
+  return { turns: turns.map((turn) => mapTexts(turn, (text) => spelledTokens.mark(text, mark))), mark }
 }
 
 const noncharacters = Array.from({ length: 32 }, (_, index) => String.fromCharCode(0xfdd0 + index))

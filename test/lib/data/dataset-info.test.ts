@@ -152,7 +152,7 @@ t.test('formatting openai, and columns of what must not be there', async (t) => 
   t.match(parsed, [
     { turns: messages },
     { turns: messages },
-    { code: 'DATA_INVALID_RECORD', message: /b\.jsonl:3: expected no tool definitions but received the column functions/ },
+    { turns: messages, tools: [{ type: 'function', function: { name: 'f' } }] },
     { code: 'DATA_INVALID_RECORD', message: /b\.jsonl:4: expected text alone but received images in the column pictures/ },
   ])
 })

@@ -57,7 +57,7 @@ t.test('the same content under any name is read from the cache; whatever changes
       columns: {
         formatting: 'alpaca',
         columns: { prompt: 'question', response: 'solution' },
-        tags: { role: '', content: '', roles: {} },
+        tags: { role: '', content: '', roles: {}, call: '' },
       },
     }),
   )

@@ -22,7 +22,7 @@ const limo = { question: question.content, solution: response.content, answer: '
 
 t.test('every layout becomes the same turns', async (t) => {
   const layouts: Record<string, object> = {
-    'LIMO, further columns ignored': { ...limo, difficulty: 5 },
+    LIMO: limo,
     'question and answer': { question: question.content, answer: response.content },
     alpaca: { instruction: question.content, input: '', output: response.content },
     'alpaca with null columns': {
@@ -45,6 +45,145 @@ t.test('every layout becomes the same turns', async (t) => {
   }
 })
 
+t.test('what nobody reads is named', async (t) => {
+  const unreadOf = async (row: object) => (await readRecords(fileOf(t, [row])))[0]!.unread
+  t.same(await unreadOf({ ...limo, difficulty: 5, url: '', tags: [], source: null, level: 0 }), ['difficulty', 'level'])
+  t.equal(await unreadOf({ ...limo, system: 'Be brief.', tools: [] }), undefined)
+  t.same(
+    await unreadOf({ ...limo, problem: 'another', generation: 'another' }),
+    ['problem', 'generation'],
+    'the first of a role is',
+  )
+  t.same(await unreadOf({ messages: [question, response], question: 'q', answer: '2' }), ['question'], 'the answer is checked')
+  const named = { ...response, name: 'Bot', id: 7, prefix: null }
+  t.same(await unreadOf({ messages: [question, named, question, named] }), ['messages[].name', 'messages[].id'])
+  const s1 = { question: 'q', thinking_trajectories: ['long'], attempt: 'so 5', solution: '5', cot: null }
+  t.same(await unreadOf(s1), ['thinking_trajectories', 'attempt'])
+  t.same(await unreadOf({ instruction: 'a', output: 'b', input: 'c', context: 'd' }), ['context'])
+  t.same(await unreadOf({ input_ids: [1, 2], labels: [1, 2], attention_mask: [1, 1], text: 'x' }), ['text'])
+  const mapping = { formatting: 'alpaca', columns: { prompt: 'ask', response: 'say' } } as const
+  const path = fileOf(t, [{ ask: 'q', say: 'a', answer: '5' }])
+  t.same((await readRecords(path, mapping))[0]!.unread, ['answer'], 'a mapping says all that is read')
+})
+
+t.test('thoughts in a field or a column of their own', async (t) => {
+  const turnOf = async (row: object) => {
+    const [record] = (await readRecords(fileOf(t, [row]))) as ChatRecord[]
+    return record!.turns.at(-1)
+  }
+  const thought = { role: 'assistant', content: 'It is 2.', reasoning: 'One and one.' }
+  for (const key of ['reasoning_content', 'reasoning', 'thinking']) {
+    t.same(await turnOf({ messages: [question, { ...response, [key]: 'One and one.' }] }), thought, `a turn's ${key}`)
+    t.same(await turnOf({ ...limo, [key]: 'One and one.' }), thought, `a row's ${key}`)
+    t.same(await turnOf({ messages: [question, { ...response, [key]: '' }] }), response, 'an empty one is none')
+    t.same(await turnOf({ ...limo, [key]: 'on' }), response, 'a switch is none')
+    await t.rejects(turnOf({ messages: [question, { ...response, [key]: [1] }] }), {
+      message: new RegExp(`${key} to be a string`),
+    })
+    await t.rejects(turnOf({ messages: [{ ...question, [key]: 'Hm.' }, response] }), {
+      message: /reasoning of the assistant.*turn 1/,
+    })
+  }
+  t.same(await turnOf({ question: 'q', answer: '5', thinking: 'long' }), { role: 'assistant', content: '5', reasoning: 'long' })
+  const both = { ...response, reasoning: 'One and one.', reasoning_content: 'One and one.' }
+  t.same(await turnOf({ messages: [question, both] }), thought, 'one text under two names, as servers write it')
+  const odds = { messages: [question, { ...both, reasoning: 'Two.' }] }
+  await t.rejects(turnOf(odds), { message: /one reasoning in messages\[1\] but received reasoning_content and reasoning/ })
+})
+
+t.test('turns that say whether they are learnt', async (t) => {
+  const turnsOf = async (...turns: object[]) => {
+    const [record] = (await readRecords(fileOf(t, [{ messages: turns }]))) as ChatRecord[]
+    return record!.turns.map(({ scored }) => scored)
+  }
+  for (const key of ['weight', 'train', 'training', 'trainable', 'loss', 'loss_mask']) {
+    for (const value of [0, false]) {
+      t.same(await turnsOf(question, { ...response, [key]: value }, question, response), [undefined, false, undefined, undefined])
+    }
+    t.same(await turnsOf({ ...question, [key]: 0 }, { ...response, [key]: 1 }), [undefined, true])
+    t.same(await turnsOf(question, { ...response, [key]: null }), [undefined, undefined])
+    await t.rejects(turnsOf(question, { ...response, [key]: 0.5 }), {
+      message: new RegExp(`messages\\[1\\]\\.${key} to be 0, 1`),
+    })
+  }
+  t.same(await turnsOf({ ...question, weight: 1 }, response), [undefined, undefined], 'the weight that a turn has by itself')
+  await t.rejects(turnsOf({ ...question, train: true }, response), {
+    message: /messages\[0\]\.train in a user turn.*train_on_prompt/,
+  })
+  await t.rejects(turnsOf(question, { ...response, weight: 0, train: true }), { message: /weight and train at odds/ })
+})
+
+t.test('tool calls and their definitions', async (t) => {
+  const call = { name: 'weather', arguments: { city: 'Paris' } }
+  const result = { role: 'tool', content: '20' }
+  const turnsOf = async (column: string, ...turns: object[]) => {
+    const [record] = (await readRecords(fileOf(t, [{ [column]: turns }]))) as ChatRecord[]
+    return record!.turns
+  }
+  const expected = { role: 'assistant', content: '', toolCalls: [call] }
+  for (const [name, fields] of Object.entries({
+    OpenAI: { content: null, tool_calls: [{ id: '1', type: 'function', function: call }] },
+    'arguments as text': { tool_calls: [{ function: { ...call, arguments: JSON.stringify(call.arguments) } }] },
+    'the older function_call': { content: '', function_call: call },
+    'calls as JSON text': { content: '', tool_calls: JSON.stringify([call]) },
+  })) {
+    t.same((await turnsOf('messages', question, { role: 'assistant', ...fields }, result, response))[1], expected, name)
+  }
+  const [human, gpt] = [
+    { from: 'human', value: 'q' },
+    { from: 'gpt', value: 'a' },
+  ]
+  const called = (...calls: object[]) => ({ from: 'function_call', value: JSON.stringify(calls.length === 1 ? calls[0] : calls) })
+  const observation = { from: 'observation', value: '20' }
+  const shareGpt = (...turns: object[]) => turnsOf('conversations', human, ...turns, observation, gpt)
+  t.same((await shareGpt(called(call)))[1], expected)
+  t.same((await shareGpt(called(call, call)))[1], { ...expected, toolCalls: [call, call] })
+  t.same((await shareGpt(called(call), called(call)))[1], { ...expected, toolCalls: [call, call] }, 'one after the other')
+  t.same((await shareGpt(gpt, called(call)))[1], { ...expected, content: 'a' }, 'after what was said')
+  const thinking = { ...called(call), value: `<think>Hm.</think>\n${JSON.stringify(call)}` }
+  t.same((await shareGpt(thinking))[1], { ...expected, content: '<think>Hm.</think>' })
+  await t.rejects(shareGpt({ from: 'function_call', value: 'weather(Paris)' }), {
+    message: /conversations\[1\]\.value to be \{name, arguments\} with an object but received "weather\(Paris\)"/,
+  })
+
+  const definition = { name: 'weather', parameters: {} }
+  const messages = [question, response]
+  for (const tools of [[definition], JSON.stringify([definition]), [{ type: 'function', function: definition }]]) {
+    t.match(await readRecords(fileOf(t, [{ messages, tools }])), [{ tools: [{ type: 'function', function: definition }] }])
+  }
+})
+
+t.test('content in parts, and rows of prompt and completion', async (t) => {
+  const turnsOf = async (row: object) => ((await readRecords(fileOf(t, [row])))[0] as ChatRecord).turns
+  const parts = (...texts: string[]) => texts.map((text) => ({ type: 'text', text }))
+  const joined = {
+    messages: [
+      { role: 'user', content: parts('What is ', '1 + 1?') },
+      { role: 'assistant', content: parts('It is 2.') },
+    ],
+  }
+  t.same(await turnsOf(joined), [question, response])
+  const thinking = [{ type: 'thinking', thinking: 'One and one.' }, ...parts('It is 2.')]
+  t.same((await turnsOf({ messages: [question, { role: 'assistant', content: thinking }] }))[1], {
+    ...response,
+    reasoning: 'One and one.',
+  })
+  const image = { messages: [{ role: 'user', content: [...parts('a'), { type: 'image_url' }] }, response] }
+  await t.rejects(turnsOf(image), {
+    message: /messages\[0\]\.content\[1\] to be a part with text but received one of type "image_url"/,
+  })
+
+  t.same(await turnsOf({ prompt: [question], completion: [response] }), [question, response])
+  t.same(await turnsOf({ prompt: [question, response, question], completion: [response], system: 'Be brief.' }), [
+    { role: 'system', content: 'Be brief.' },
+    question,
+    { ...response, isPrompt: true },
+    question,
+    response,
+  ])
+  t.same(await turnsOf({ prompt: [question], completion: response.content }), [question, response], 'a text as completion')
+})
+
 t.test('every known name of a column is one to training and to curation', (t) => {
   const place = rowPlace('rows.jsonl', 'line', 1)
   for (const name of columnNames.question) {
@@ -62,7 +201,7 @@ t.test('every known name of a column is one to training and to curation', (t) =>
     problem: parseProblemRow({ place, value }),
   })
   const agree: [string, object, string[]][] = [
-    ['reasoning beside a response', { instruction: 'q', output: '5', reasoning: 'long' }, ['q', '5']],
+    ['reasoning beside a response is its thought', { instruction: 'q', output: '5', reasoning: 'long' }, ['q', '5']],
     ['reasoning alone is the chain', { question: 'q', reasoning: 'a long chain', answer: '5' }, ['q', 'a long chain']],
     ['an instruction before a rendered prompt', { prompt: 'q x 5', instruction: 'q', input: 'x', output: '5' }, ['q\nx', '5']],
     ['a context', { instruction: 'q', context: 'x', response: '5' }, ['q\nx', '5']],
@@ -133,9 +272,11 @@ t.test('the system text of a row is the one of its record, in every layout', asy
 
 t.test('ShareGPT: system, function calls and observations', async (t) => {
   const tags = ['system', 'human', 'function_call', 'observation', 'gpt']
-  const [record] = await readRecords(fileOf(t, [{ conversations: tags.map((from) => ({ from, value: `text of ${from}` })) }]))
+  const call = { name: 'f', arguments: { of: 1 } }
+  const textOf = (from: string) => (from === 'function_call' ? JSON.stringify(call) : `text of ${from}`)
+  const [record] = await readRecords(fileOf(t, [{ conversations: tags.map((from) => ({ from, value: textOf(from) })) }]))
   t.match(record, {
-    turns: [{ role: 'system' }, { role: 'user' }, { role: 'assistant', content: 'text of function_call' }, { role: 'tool' }, {}],
+    turns: [{ role: 'system' }, { role: 'user' }, { role: 'assistant', content: '', toolCalls: [call] }, { role: 'tool' }, {}],
   })
 })
 
@@ -232,9 +373,12 @@ t.test('bad records name file, line, what was expected and what came', async (t)
     ['a turn that is no object', { messages: ['text'] }, /expected messages\[0\] to be an object but received "text"/],
     ['an unknown role', turns('narrator'), /expected messages\[0\]\.role to be one of .*user.* but received "narrator"/],
     ['a role named like a method', turns('constructor'), /messages\[0\]\.role/],
-    ['content in parts', { messages: [{ role: 'user', content: [{ type: 'text' }] }] }, /messages\[0\]\.content to be a string/],
-    ['tool calls', { messages: [question, { role: 'assistant', content: '', tool_calls: [{}] }] }, /received tool_calls/],
-    ['tool definitions', { ...turns('user', 'assistant'), tools: [{}] }, /received the column tools/],
+    [
+      'a tool call without a name',
+      { messages: [question, { role: 'assistant', content: '', tool_calls: [{}] }] },
+      /expected messages\[1\]\.tool_calls to be \{name, arguments\}/,
+    ],
+    ['tool definitions without a name', { ...turns('user', 'assistant'), tools: [{}] }, /expected tools to be a list of \{name/],
     ['no turns', { messages: [] }, /expected an assistant turn at the end.* but received no turns/],
     ['no response', turns('user'), /expected an assistant turn at the end.* but received user/],
     ['a response first', turns('assistant'), /expected system or user first but received assistant as turn 1/],

@@ -1,0 +1,84 @@
+import type { JsonObject } from '../../config/json-object.js'
+import type { ToolCall, Turn } from '../turn.js'
+import { templateFailed } from './jinja-template.js'
+
+/** A turn as templates read it, with the keys that Transformers documents. */
+export interface TemplateMessage {
+  role: string
+  content: string | null
+  tool_calls?: { type: 'function'; function: { name: string; arguments: JsonObject | string } }[]
+  [reasoningKey: string]: unknown
+}
+
+/** What a template does with a turn that has more than text, as its source tells. */
+export class TemplateMessages {
+  /** The keys that it reads a turn's reasoning from. */
+  readonly #reasoningKeys: readonly string[]
+  /** Whether it knows thoughts as a part of the text. */
+  readonly #knowsThink: boolean
+  readonly #knowsCalls: boolean
+  readonly #knowsTools: boolean
+  /** Whether it writes the arguments of a call as JSON itself, and so wants them as an object. */
+  readonly #writesArguments: boolean
+  readonly #wantsNullContent: boolean
+
+  constructor(source: string) {
+    const reads = (key: string) => new RegExp(`(\\.|['"])${key}\\b`).test(source)
+    this.#reasoningKeys = ['reasoning_content', 'reasoning', 'thinking'].filter(reads)
+    this.#knowsThink = /<\/?think>/.test(source)
+    this.#knowsCalls = reads('tool_calls')
+    this.#knowsTools = /\btools\b/.test(source)
+    this.#writesArguments = /arguments['"\])]*\s*(\||\.items)|\bin\s+[\w.]*arguments\b/.test(source)
+    this.#wantsNullContent = /(\.|['"])content['"\]]*\s+is\s+(not\s+)?none/.test(source)
+  }
+
+  /** Throws TEMPLATE_FAILED for a turn that has what the template has no place for. */
+  of(turns: readonly Turn[], place: string): TemplateMessage[] {
+    return turns.map((turn, index) => {
+      const message: TemplateMessage = { role: turn.role, content: turn.content }
+      if (turn.reasoning !== undefined) {
+        if (this.#reasoningKeys.length > 0) for (const key of this.#reasoningKeys) message[key] = turn.reasoning
+        else if (this.#knowsThink) message.content = inlineText(turn)
+        else {
+          throw templateFailed(
+            place,
+            `the chat template has no place for the reasoning of turn ${index + 1}. Write it into the text as the model is to write ` +
+              'it (<think> … </think> before the answer is usual), or name a template that knows it, as qwen3',
+          )
+        }
+      }
+      if (turn.toolCalls !== undefined) {
+        if (!this.#knowsCalls) {
+          throw templateFailed(
+            place,
+            `the chat template has no place for the tool calls of turn ${index + 1}. Write them into the text, or name a template that ` +
+              'knows them, as qwen',
+          )
+        }
+        message.tool_calls = turn.toolCalls.map((call) => this.#call(call))
+        if (turn.content === '' && this.#wantsNullContent) message.content = null
+      }
+      return message
+    })
+  }
+
+  /** Throws TEMPLATE_FAILED where the template has no place for definitions of tools. */
+  checkTools(tools: readonly JsonObject[] | undefined, place: string): void {
+    if (tools === undefined || this.#knowsTools) return
+    throw templateFailed(place, 'the chat template has no place for definitions of tools. Write them into the system turn')
+  }
+
+  #call({ name, arguments: args }: ToolCall) {
+    const written = this.#writesArguments ? args : JSON.stringify(args)
+    return { type: 'function' as const, function: { name, arguments: written } }
+  }
+}
+
+/** What a model writes in a turn, its reasoning as DeepSeek-R1 and Qwen3 write it. */
+export function inlineText({ reasoning, content }: Pick<Turn, 'reasoning' | 'content'>): string {
+  return reasoning === undefined ? content : `<think>\n${withoutBreaks(reasoning)}\n</think>\n\n${content}`
+}
+
+function withoutBreaks(text: string): string {
+  return text.replace(/^\n+|\n+$/g, '')
+}
