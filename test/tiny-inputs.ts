@@ -27,7 +27,9 @@ export async function writeTinyInputs(
 ): Promise<TinyInputs> {
   const inputs = { modelFolder: join(folder, 'model'), dataset: join(folder, 'chains.jsonl') }
   await writeInitialModel(inputs.modelFolder, { configJson, seed: 1, tokenizer: { files: byteLevelTokenizerFiles() } })
-  const rows = generateChains({ count: chains, seed: 7 }).map((chain) => `${JSON.stringify(chain)}\n`)
+  const rows = generateChains({ count: chains, seed: 7 }).map(
+    ({ question, solution, answer }) => `${JSON.stringify({ question, solution, answer })}\n`,
+  )
   writeFileSync(inputs.dataset, rows.join(''))
   return inputs
 }

@@ -101,8 +101,10 @@ function initialModel(): InitialModel {
   return { configJson, seed: 42, tokenizer: { files: byteLevelTokenizerFiles(words) } }
 }
 
+/** Rows with the columns of LIMO's. */
 async function writeRows(path: string, chains: readonly ArithmeticChain[]): Promise<void> {
-  await writeFileAtomically(path, (sink) => sink(Buffer.from(chains.map((chain) => `${JSON.stringify(chain)}\n`).join(''))))
+  const lines = chains.map(({ question, solution, answer }) => `${JSON.stringify({ question, solution, answer })}\n`)
+  await writeFileAtomically(path, (sink) => sink(Buffer.from(lines.join(''))))
 }
 
 /** A quickstart goes into a folder that is new, or that holds one, perhaps of a run that was killed while it wrote. */
