@@ -1,17 +1,30 @@
 import type { TrainConfig } from '../config/train-config.js'
-import { DataError, type ErrorCode } from '../errors.js'
+import { DataError, type ErrorCode, LimoError } from '../errors.js'
+import { CheckedExamples } from './checked-examples.js'
+import { chooseExamples, chooseHeldOut, type ExamplePool } from './choose-examples.js'
 import { type DatasetSource, resolveDatasets } from './dataset-info.js'
+import { type FileNoteKind, type FileNotes, messagesOf, NoteCollector } from './file-notes.js'
+import { judgeLength, type OverLongExample } from './over-length.js'
 import type { WarningKind } from './record-warnings.js'
-import { type RowUnit, rowPlace } from './rows/row.js'
+import { type RowPlace, type RowUnit, rowPlace } from './rows/row.js'
 import { readBatches } from './rows/rows.js'
 import { tokenizationOptions } from './tokenization.js'
 import { tokenize, workersFor } from './tokenize.js'
-import { exampleFields, type RowProblem, type TokenizedBatch, type TokenizeWork } from './tokenize-batch.js'
+import {
+  exampleFields,
+  labelsBit,
+  labelsOfRuns,
+  type RowProblem,
+  runsIn,
+  type TokenizedBatch,
+  type TokenizeWork,
+} from './tokenize-batch.js'
 
 /** Something that is wrong with a data set, or odd about it. */
 export interface DataProblem {
-  severity: 'error' | 'warning'
-  code: ErrorCode | WarningKind
+  /** A note is of a whole file. */
+  severity: 'error' | 'warning' | 'note'
+  code: ErrorCode | WarningKind | FileNoteKind
   /** Place, what was expected, what came and what to do. */
   message: string
   details: Record<string, unknown>
@@ -42,13 +55,19 @@ export async function checkData(config: TrainConfig, dataset: string, options: C
   const sources = await resolveDatasets(dataset, config.datasetDir)
   const check = new Check(config, options)
   const held = config.evalDataset === undefined ? [] : await resolveDatasets(config.evalDataset, config.datasetDir)
-  for (const source of [...sources, ...held]) await check.source(source)
+  const pools = { train: new CheckedExamples(), held: new CheckedExamples() }
+  for (const source of sources) await check.source(source, pools.train)
+  for (const source of held) await check.source(source, pools.held)
+  check.tellNotes()
+  // Rows that are errors are not in the pools: what is decided over all rows is only known without any.
+  if (options.model !== undefined && check.isFine) check.tryChoosing(pools.train, held.length > 0 ? pools.held : undefined)
   return check.result()
 }
 
 class Check {
   private readonly counts = { files: 0, examples: 0, errors: 0, warnings: 0 }
   private readonly lengths: number[] = []
+  private readonly files: { file: string; notes: FileNotes }[] = []
   private scored = 0
   private readonly seen = new FirstPlaces()
   /** Number of rows that training reads of the current data set. */
@@ -60,7 +79,7 @@ class Check {
   ) {}
 
   private tell(problem: DataProblem): void {
-    this.counts[problem.severity === 'error' ? 'errors' : 'warnings'] += 1
+    if (problem.severity !== 'note') this.counts[problem.severity === 'error' ? 'errors' : 'warnings'] += 1
     this.options.onProblem(problem)
   }
 
@@ -71,12 +90,36 @@ class Check {
     this.tell(problemOf(problem))
   }
 
-  async source(source: DatasetSource): Promise<void> {
-    this.left = this.config.maxSamples ?? Infinity
-    for (const file of source.files) if (this.left > 0) await this.file(file, source)
+  get isFine(): boolean {
+    return this.counts.errors === 0
   }
 
-  private async file(file: string, source: DatasetSource): Promise<void> {
+  /** Chooses examples as training does, for what is only wrong with all of them together. */
+  tryChoosing(train: ExamplePool, held: ExamplePool | undefined): void {
+    try {
+      chooseExamples(this.config, train)
+      if (held !== undefined) chooseHeldOut(this.config, held)
+    } catch (error) {
+      if (!(error instanceof LimoError)) throw error
+      const { code, message, details } = error
+      this.tell({ severity: 'error', code, message, details: { ...details } })
+    }
+  }
+
+  tellNotes(): void {
+    for (const { kind, file, message } of messagesOf(this.files)) {
+      this.tell({ severity: 'note', code: kind, message, details: { file } })
+    }
+  }
+
+  async source(source: DatasetSource, pool: CheckedExamples): Promise<void> {
+    this.left = this.config.maxSamples ?? Infinity
+    pool.begin(source)
+    for (const file of source.files) if (this.left > 0) await this.file(file, source, pool)
+  }
+
+  private async file(file: string, source: DatasetSource, pool: CheckedExamples): Promise<void> {
+    const collector = new NoteCollector()
     this.counts.files += 1
     const before = this.counts.examples + this.counts.errors
     const onMalformed = (error: DataError) => this.tell(problemOf(error))
@@ -91,7 +134,8 @@ class Check {
     const workers = model === undefined ? 0 : await workersFor(file, this.config.preprocessingNumWorkers)
     try {
       for await (const batch of tokenize(rows, this.workOf(source), { workers, signal })) {
-        this.batch(batch, file, unit)
+        this.batch(batch, { file, unit, pool })
+        collector.add(batch.notes)
         if (this.left <= 0) break
       }
     } catch (error) {
@@ -99,6 +143,7 @@ class Check {
       if (!(error instanceof DataError) || error.code !== 'DATA_MALFORMED') throw error
       this.tell(problemOf(error))
     }
+    this.files.push({ file, notes: collector.notes })
     if (this.counts.examples + this.counts.errors === before) {
       const message = `expected at least one record in ${file} but it has none. Fill it, or leave it out of dataset.`
       this.tell({ severity: 'error', code: 'DATA_EMPTY', message, details: { file } })
@@ -118,26 +163,23 @@ class Check {
     }
   }
 
-  private batch(batch: TokenizedBatch, file: string, unit: RowUnit): void {
+  private batch(batch: TokenizedBatch, { file, unit, pool }: { file: string; unit: RowUnit; pool: CheckedExamples }): void {
     const problems = [...batch.problems]
-    for (let index = 0; index * exampleFields < batch.fields.length; index++) {
+    for (const [index, runs] of runsIn(batch).entries()) {
       while (problems[0] !== undefined && problems[0].after <= index) this.tellOfRow(problems.shift()!)
       if (this.left <= 0) return
       this.left -= 1
-      const [tokens, , scored, , number] = batch.fields.subarray(index * exampleFields)
+      const [length, kind, scoredTokens, answerEnd, number] = batch.fields.subarray(index * exampleFields) as unknown as number[]
       const place = rowPlace(file, unit, number!)
       this.counts.examples += 1
-      this.scored += scored!
-      if (this.options.model !== undefined) this.lengths.push(tokens!)
-      const { cutoffLen, overLength } = this.config
-      if (tokens! > cutoffLen && this.options.model !== undefined) {
-        const problem = `expected at most ${cutoffLen} tokens (cutoff_len) but received ${tokens}`
-        const remedy = { error: 'Raise cutoff_len, or set over_length', drop: 'It is dropped', truncate: 'Its end is cut off' }[
-          overLength
-        ]
-        const severity = overLength === 'error' ? 'error' : 'warning'
-        const code = overLength === 'error' ? 'DATA_OVER_LENGTH' : 'OVER_LENGTH'
-        this.tell({ severity, code, message: `${place.text}: ${problem}. ${remedy}.`, details: { ...place.details, tokens } })
+      this.scored += scoredTokens!
+      if (this.options.model !== undefined) {
+        const example = { place: place.text, length: length!, scoredTokens: scoredTokens!, answerEnd: answerEnd! }
+        const isTooLong = example.length > this.config.cutoffLen
+        this.lengths.push(example.length)
+        const readLabels = isTooLong ? labelsReader(example.length, kind!, runs.slice()) : undefined
+        pool.add({ ...example, readLabels })
+        if (readLabels !== undefined) this.tellOfLength(judgeLength(example, readLabels, this.config), place)
       }
       const first = this.seen.firstOf(batch.fingerprints![index]!, { file, unit, number: number! })
       if (first !== undefined) {
@@ -146,6 +188,23 @@ class Check {
       }
     }
     for (const problem of problems) this.tellOfRow(problem)
+  }
+
+  private tellOfLength(judged: DataError | OverLongExample, place: RowPlace): void {
+    if (judged instanceof DataError) {
+      this.tell({ ...problemOf(judged), details: { ...place.details, ...judged.details } })
+      return
+    }
+    const { cutoffLen, overLength } = this.config
+    const remedies = { error: 'Raise cutoff_len, or set over_length', drop: 'It is dropped', truncate: 'Its end is cut off' }
+    const problem = `expected at most ${cutoffLen} tokens (cutoff_len) but received ${judged.length}`
+    const isError = overLength === 'error'
+    this.tell({
+      severity: isError ? 'error' : 'warning',
+      code: isError ? 'DATA_OVER_LENGTH' : 'OVER_LENGTH',
+      message: `${place.text}: ${problem}. ${remedies[overLength]}.`,
+      details: { ...place.details, tokens: judged.length },
+    })
   }
 
   result(): DataCheck {
@@ -158,6 +217,11 @@ class Check {
       tokens: { total, scored: this.scored, median: quantile(0.5), p90: quantile(0.9), longest: lengths.at(-1)! },
     }
   }
+}
+
+/** Labels that tell what is scored; without the ids of a batch, which are not kept. */
+function labelsReader(length: number, kind: number, runs: Int32Array): () => Int32Array {
+  return () => (kind >= labelsBit ? runs : labelsOfRuns(new Int32Array(length), runs))
 }
 
 function problemOf(problem: DataError | RowProblem): DataProblem {

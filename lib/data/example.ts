@@ -19,6 +19,8 @@ export interface Example {
   scoredTokens: number
   /** Number of tokens up to the end of the response's last `\boxed{…}`; 0, or absent, where there is none. */
   answerEnd?: number
+  /** Scored text that the template itself puts before a response. */
+  added?: string
 }
 
 export interface ExampleOptions extends TokenizationOptions {
@@ -53,9 +55,9 @@ export function renderRecord(record: ChatRecord, options: ExampleOptions): Rende
  * Throws DATA_NOTHING_SCORED, TOKEN_OUT_OF_RANGE and TEMPLATE_FAILED, all naming the record's place.
  */
 export function makeExample(record: TrainingRecord, options: ExampleOptions): Example {
-  const { inputIds, labels } =
+  const { inputIds, labels, added } =
     record.kind === 'tokens'
-      ? { inputIds: Int32Array.from(record.inputIds), labels: Int32Array.from(record.labels) }
+      ? { inputIds: Int32Array.from(record.inputIds), labels: Int32Array.from(record.labels), added: undefined }
       : tokenizeChat(record, options)
   checkRange(inputIds, record.place, options.vocabSize)
   checkRange(labels, record.place, options.vocabSize)
@@ -63,7 +65,8 @@ export function makeExample(record: TrainingRecord, options: ExampleOptions): Ex
   labels[0] = notScored
   const scoredTokens = countScored(labels)
   if (scoredTokens > 0) {
-    return { place: record.place, inputIds, labels, scoredTokens, answerEnd: answerEndOf(record, inputIds, labels, options) }
+    const answerEnd = answerEndOf(record, inputIds, labels, options)
+    return { place: record.place, inputIds, labels, scoredTokens, answerEnd, ...(added !== undefined && { added }) }
   }
   throw new DataError(
     'DATA_NOTHING_SCORED',
@@ -73,12 +76,18 @@ export function makeExample(record: TrainingRecord, options: ExampleOptions): Ex
   )
 }
 
+interface Tokens {
+  inputIds: Int32Array
+  labels: Int32Array
+  added: string | undefined
+}
+
 /** Prompt and response are tokenized apart, because at inference the prompt is tokenized before there is a response. */
-function tokenizeChat(record: ChatRecord, options: ExampleOptions): { inputIds: Int32Array; labels: Int32Array } {
+function tokenizeChat(record: ChatRecord, options: ExampleOptions): Tokens {
   if (options.tokenizer === undefined) {
     throw new DataError('TOKENIZER_MALFORMED', `${record.place}: expected a tokenizer for a conversation but received none.`)
   }
-  const { segments } = renderRecord(record, options)
+  const { segments, added } = renderRecord(record, options)
   const pieces = options.tokenizer.encodeSegments(segments)
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
   const inputIds = new Int32Array(length)
@@ -89,7 +98,7 @@ function tokenizeChat(record: ChatRecord, options: ExampleOptions): { inputIds: 
     if (segments[index]!.scored) labels.set(piece, start)
     start += piece.length
   }
-  return { inputIds, labels }
+  return { inputIds, labels, added }
 }
 
 /** Number of tokens up to the end of the last response's last `\boxed{…}`; 0 where there is none. */

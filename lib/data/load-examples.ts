@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto'
 import type { TrainConfig } from '../config/train-config.js'
 import { DataError } from '../errors.js'
+import { chooseExamples, chooseHeldOut, type ExamplePool } from './choose-examples.js'
 import { type DatasetSource, resolveDatasets } from './dataset-info.js'
 import { type CacheOptions, readExamples } from './example-cache.js'
-import { concatenateExamples, type Examples, selectExamples } from './examples.js'
-import { mixOrder, sampleOrder } from './mixture.js'
-import { applyOverLength, type ExampleReport } from './over-length.js'
+import { concatenateExamples, type Examples } from './examples.js'
+import { type FileNotes, messagesOf } from './file-notes.js'
+import type { ExampleReport } from './over-length.js'
 import { tokenizationOptions } from './tokenization.js'
 import type { TokenizeWork } from './tokenize-batch.js'
 import type { TokenizedExamples } from './tokenized-file.js'
-import { splitValidation } from './validation-split.js'
 
 /** The data of a run. */
 export interface LoadedExamples {
@@ -21,6 +21,8 @@ export interface LoadedExamples {
   report: ExampleReport
   /** Report on `eval_dataset`, where there is one. */
   evalReport?: ExampleReport
+  /** What a user should know of the files, a line each. */
+  notes: string[]
   /** A digest of all examples: a resumed run must have the same. */
   digest: string
 }
@@ -40,36 +42,19 @@ export interface LoadOptions {
  */
 export async function loadExamples(config: TrainConfig, dataset: string, options: LoadOptions): Promise<LoadedExamples> {
   const pool = await loadPool(config, dataset, options)
-  const { examples, report } = applyOverLength(pool.examples, config)
-  const ranges = rangesOf(pool.counts, pool.examples, config)
-  const { train, validation } = splitAndMix(ranges, pool.sources, config)
-  const isWhole = train.length === examples.count && validation.length === 0 && train.every((place, index) => place === index)
-  const heldOut = config.evalDataset === undefined ? undefined : await loadHeldOut(config, config.evalDataset, options)
+  const { train, validation, report } = chooseExamples(config, pool)
+  const heldPool = config.evalDataset === undefined ? undefined : await loadPool(config, config.evalDataset, options)
+  const heldOut = heldPool && chooseHeldOut(config, heldPool)
   return {
-    train: isWhole ? examples : selectExamples(examples, train),
-    validation: heldOut?.examples ?? selectExamples(examples, validation),
+    train,
+    validation: heldOut?.examples ?? validation,
     report,
     ...(heldOut && { evalReport: heldOut.report }),
+    notes: messagesOf([...pool.files, ...(heldPool?.files ?? [])]).map(({ message }) => message),
     digest: createHash('sha256')
       .update(JSON.stringify([pool.digests, pool.sources.map(({ numSamples }) => numSamples)]))
       .digest('hex'),
   }
-}
-
-async function loadHeldOut(config: TrainConfig, dataset: string, options: LoadOptions) {
-  const pool = await loadPool(config, dataset, options)
-  const { examples, report } = applyOverLength(pool.examples, config)
-  const orders = drawOrders(rangesOf(pool.counts, pool.examples, config), pool.sources, config.dataSeed)
-  return { examples: selectExamples(examples, mixOrder(orders, { strategy: 'concat', seed: config.dataSeed })), report }
-}
-
-/** The examples of each source, or as many of them as its `num_samples` says. */
-function drawOrders(ranges: readonly Int32Array[], sources: readonly DatasetSource[], seed: number): Int32Array[] {
-  return ranges.map((range, index) => {
-    const { numSamples } = sources[index]!
-    if (numSamples === undefined || range.length === 0) return range
-    return sampleOrder(range.length, numSamples, seed).map((place) => range[place]!)
-  })
 }
 
 /** Settings that turn the rows of a data set into examples. */
@@ -84,17 +69,14 @@ export function workOf(config: TrainConfig, source: DatasetSource, { modelFolder
   }
 }
 
-interface Pool {
-  examples: Examples
-  sources: DatasetSource[]
-  /** Examples of each source. */
-  counts: number[]
+interface LoadedPool extends ExamplePool {
   digests: string[]
+  files: { file: string; notes: FileNotes }[]
 }
 
-async function loadPool(config: TrainConfig, dataset: string, options: LoadOptions): Promise<Pool> {
+async function loadPool(config: TrainConfig, dataset: string, options: LoadOptions): Promise<LoadedPool> {
   const sources = await resolveDatasets(dataset, config.datasetDir)
-  const pool = { parts: [] as TokenizedExamples[], counts: [] as number[] }
+  const pool = { parts: [] as TokenizedExamples[], counts: [] as number[], files: [] as LoadedPool['files'] }
   for (const source of sources) {
     let left = config.maxSamples ?? Infinity
     let count = 0
@@ -108,6 +90,7 @@ async function loadPool(config: TrainConfig, dataset: string, options: LoadOptio
         onProgress: options.onProgress,
       })
       pool.parts.push(part)
+      pool.files.push({ file, notes: part.manifest.notes })
       count += part.count
       left -= part.count
     }
@@ -118,39 +101,5 @@ async function loadPool(config: TrainConfig, dataset: string, options: LoadOptio
     pool.counts.push(count)
   }
   const digests = pool.parts.map(({ manifest }) => `${manifest.digest}:${manifest.examples}`)
-  return { examples: concatenateExamples(pool.parts), sources, counts: pool.counts, digests }
-}
-
-/** Indices of each source's examples after the policy for long examples has dropped some. */
-function rangesOf(counts: readonly number[], all: Examples, { overLength, cutoffLen }: TrainConfig): Int32Array[] {
-  let read = 0
-  let kept = 0
-  return counts.map((count) => {
-    const start = kept
-    for (const end = read + count; read < end; read++) {
-      if (overLength !== 'drop' || all.infoOf(read).length <= cutoffLen) kept += 1
-    }
-    return Int32Array.from({ length: kept - start }, (_, index) => start + index)
-  })
-}
-
-/**
- * Splits examples into training, in order, and held-out. The split comes before mixing, so that an example that is drawn
- * several times is never in both.
- */
-function splitAndMix(
-  ranges: readonly Int32Array[],
-  sources: readonly DatasetSource[],
-  config: TrainConfig,
-): { train: Int32Array; validation: Int32Array } {
-  const { dataSeed: seed, mixStrategy: strategy, interleaveProbs: probabilities, valSize } = config
-  const orders = drawOrders(ranges, sources, seed)
-  const drawn = sources.some(({ numSamples }) => numSamples !== undefined)
-    ? Int32Array.from(new Set(orders.flatMap((order) => Array.from(order)))).sort()
-    : mixOrder(ranges, { strategy: 'concat', seed })
-  const split = splitValidation(drawn.length, valSize, seed)
-  const validation = split.validation.map((index) => drawn[index]!)
-  const heldOut = new Set(validation)
-  const parts = heldOut.size === 0 ? orders : orders.map((order) => order.filter((place) => !heldOut.has(place)))
-  return { train: mixOrder(parts, { strategy, probabilities, seed }), validation }
+  return { examples: concatenateExamples(pool.parts), sources, counts: pool.counts, digests, files: pool.files }
 }

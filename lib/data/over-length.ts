@@ -1,6 +1,6 @@
 import { DataError } from '../errors.js'
 import { countScored, type Example, notScored } from './example.js'
-import { type Examples, selectExamples } from './examples.js'
+import { type ExampleInfo, type Examples, selectExamples } from './examples.js'
 
 export type OverLengthPolicy = 'error' | 'drop' | 'truncate'
 
@@ -42,7 +42,7 @@ export function applyOverLength(examples: Examples, options: OverLengthOptions):
   const { cutoffLen, overLength } = options
   const tooLong: number[] = []
   for (let index = 0; index < examples.count; index++) if (examples.infoOf(index).length > cutoffLen) tooLong.push(index)
-  const losses = tooLong.map((index) => lossOf(examples, index, options))
+  const losses = tooLong.map((index) => lossOf(examples.infoOf(index), () => examples.read(index).labels, options))
   if (overLength === 'error' && losses.length > 0) throw overLong(losses, examples.count, cutoffLen)
   const kept = overLength === 'truncate' ? truncated(examples, tooLong, cutoffLen) : without(examples, tooLong)
   if (kept.count === 0) {
@@ -70,12 +70,15 @@ export function sumsOf(examples: Examples): { kept: number; tokens: number; scor
   return sums
 }
 
-function lossOf(examples: Examples, index: number, { cutoffLen, overLength }: OverLengthOptions): OverLongExample {
-  const { place, length, answerEnd, scoredTokens: scored } = examples.infoOf(index)
+type LongExample = Pick<ExampleInfo, 'place' | 'length' | 'answerEnd' | 'scoredTokens'>
+
+/** What the policy loses of an example that is longer than `cutoffLen`; `labelsOf` reads its labels. */
+function lossOf(example: LongExample, labelsOf: () => Int32Array, { cutoffLen, overLength }: OverLengthOptions): OverLongExample {
+  const { place, length, answerEnd, scoredTokens: scored } = example
   if (overLength !== 'truncate') {
     return { place, length, lostTokens: length, lostScored: scored, lostAnswer: answerEnd > 0, lostEndOfTurn: true }
   }
-  const { labels } = examples.read(index)
+  const labels = labelsOf()
   return {
     place,
     length,
@@ -84,6 +87,17 @@ function lossOf(examples: Examples, index: number, { cutoffLen, overLength }: Ov
     lostAnswer: answerEnd > cutoffLen,
     lostEndOfTurn: labels.findLastIndex((label) => label !== notScored) >= cutoffLen,
   }
+}
+
+/** What {@link applyOverLength} does with one example that is too long: an error, or a loss that it reports. */
+export function judgeLength(
+  example: LongExample,
+  labelsOf: () => Int32Array,
+  options: OverLengthOptions,
+): DataError | OverLongExample {
+  const loss = lossOf(example, labelsOf, options)
+  if (options.overLength === 'truncate' && loss.lostScored === example.scoredTokens) return nothingScored(loss, options.cutoffLen)
+  return loss
 }
 
 function without(examples: Examples, dropped: readonly number[]): Examples {
@@ -114,11 +128,15 @@ function truncate({ place, ...example }: Example, cutoffLen: number): Example {
   const labels = example.labels.slice(0, cutoffLen)
   const scoredTokens = countScored(labels)
   if (scoredTokens > 0) return { place, inputIds: example.inputIds.slice(0, cutoffLen), labels, scoredTokens }
-  throw new DataError(
+  throw nothingScored({ place, length: example.inputIds.length }, cutoffLen)
+}
+
+function nothingScored({ place, length }: { place: string; length: number }, cutoffLen: number): DataError {
+  return new DataError(
     'DATA_NOTHING_SCORED',
     `${place}: expected a scored token among the first ${cutoffLen} tokens (cutoff_len) but the prompt alone is longer. ` +
       'Raise cutoff_len, or set over_length: drop.',
-    { place, length: example.inputIds.length, cutoffLen },
+    { place, length, cutoffLen },
   )
 }
 

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { DataError, type ErrorCode, LimoError } from '../errors.js'
 import type { ColumnMapping } from './conversation.js'
 import { type Example, type ExampleOptions, makeExample, notScored } from './example.js'
+import { type FileNotes, NoteCollector } from './file-notes.js'
 import { type WarningKind, warningsOf } from './record-warnings.js'
 import { parseRecord, type TrainingRecord } from './records.js'
 import type { RowPlace } from './rows/row.js'
@@ -37,6 +38,7 @@ export interface TokenizedBatch {
   fields: Uint32Array<ArrayBuffer>
   /** In the order of the rows; all of them errors unless the work was a check. */
   problems: RowProblem[]
+  notes: FileNotes
   /** Only with `check`: 53 bits of a hash of each example's turns. */
   fingerprints?: Float64Array<ArrayBuffer>
 }
@@ -79,6 +81,7 @@ export class BatchTokenizer {
     const examples: { example: Example; number: number }[] = []
     const problems: RowProblem[] = []
     const fingerprints: number[] = []
+    const collector = new NoteCollector()
     const report = (error: unknown) => problems.push({ ...problemOf(error), after: examples.length })
     let pausedAt = performance.now()
     for (const row of parseBatch(batch, { onMalformed: report })) {
@@ -89,7 +92,9 @@ export class BatchTokenizer {
       }
       try {
         const record = parseRecord(row, columns)
-        examples.push({ example: await this.exampleOf(record), number: numberOf(row.place) })
+        const example = await this.exampleOf(record)
+        examples.push({ example, number: numberOf(row.place) })
+        collector.addRow(record, example)
         if (!check) continue
         fingerprints.push(fingerprintOf(record))
         for (const { kind, message } of warningsOf(record, row.value, (await this.chat)?.tokenizer?.spelledTokens)) {
@@ -101,7 +106,12 @@ export class BatchTokenizer {
         report(withPlace(error, row.place))
       }
     }
-    return { ...packExamples(examples), problems, ...(check && { fingerprints: Float64Array.from(fingerprints) }) }
+    return {
+      ...packExamples(examples),
+      problems,
+      notes: collector.notes,
+      ...(check && { fingerprints: Float64Array.from(fingerprints) }),
+    }
   }
 
   private async exampleOf(record: TrainingRecord): Promise<Example> {
@@ -112,6 +122,27 @@ export class BatchTokenizer {
     const chat = record.kind === 'chat' ? await this.loadChat(modelFolder) : {}
     return makeExample(record, { ...tokenizationOptions(this.work), ...chat, vocabSize })
   }
+}
+
+/** The runs of each example's labels in a batch, or its labels, as a view. */
+export function runsIn({ runs, fields }: TokenizedBatch): Int32Array[] {
+  let start = 0
+  return Array.from({ length: fields.length / exampleFields }, (_, example) => {
+    const count = fields[example * exampleFields + 1]! & (labelsBit - 1)
+    start += count
+    return runs.subarray(start - count, start)
+  })
+}
+
+/** The labels of an example from its ids and the runs of its labels. */
+export function labelsOfRuns(inputIds: Int32Array, runs: Int32Array): Int32Array {
+  const labels = new Int32Array(inputIds.length).fill(notScored)
+  let start = 0
+  for (const [index, run] of runs.entries()) {
+    if (index % 2 === 1) labels.set(inputIds.subarray(start, start + run), start)
+    start += run
+  }
+  return labels
 }
 
 function numberOf({ details }: RowPlace): number {
@@ -136,7 +167,9 @@ function fingerprintOf(record: TrainingRecord): number {
   return digest.readUIntBE(0, 6) * 32 + (digest[6]! & 31)
 }
 
-function packExamples(examples: { example: Example; number: number }[]): Omit<TokenizedBatch, 'problems' | 'fingerprints'> {
+function packExamples(
+  examples: { example: Example; number: number }[],
+): Omit<TokenizedBatch, 'problems' | 'notes' | 'fingerprints'> {
   const tokens = examples.reduce((sum, { example }) => sum + example.inputIds.length, 0)
   const ids = new Int32Array(tokens)
   const runs: number[] = []

@@ -3,10 +3,11 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { type FileHandle, mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isJsonObject } from '../config/json-object.js'
-import { type Example, notScored } from './example.js'
+import type { Example } from './example.js'
 import type { ExampleInfo, ExamplesPart } from './examples.js'
+import { type FileNotes, NoteCollector } from './file-notes.js'
 import { type RowUnit, rowPlace } from './rows/row.js'
-import { exampleFields, labelsBit, type TokenizedBatch } from './tokenize-batch.js'
+import { exampleFields, labelsBit, labelsOfRuns, type TokenizedBatch } from './tokenize-batch.js'
 
 /**
  * Examples on disk: a folder with
@@ -25,6 +26,7 @@ export interface TokenizedManifest {
   digest: string
   tokensBytes: number
   indexBytes: number
+  notes: FileNotes
 }
 
 const indexNumbers = 2 + exampleFields
@@ -33,6 +35,7 @@ const bytesOf = (array: Int32Array | Uint32Array) => new Uint8Array(array.buffer
 /** Writes examples into a new folder. */
 export class TokenizedWriter {
   private readonly hash = createHash('sha256')
+  private readonly collector = new NoteCollector()
   private readonly sums = { examples: 0, tokens: 0, numbers: 0 }
 
   private constructor(
@@ -47,7 +50,8 @@ export class TokenizedWriter {
   }
 
   /** Adds the first `count` examples of a batch. */
-  async add({ ids, runs, fields }: TokenizedBatch, count: number): Promise<void> {
+  async add({ ids, runs, fields, notes }: TokenizedBatch, count: number): Promise<void> {
+    this.collector.add(notes)
     const index = new Uint32Array(count * indexNumbers)
     const numbers = new Int32Array(ids.length + runs.length)
     let [length, idsRead, runsRead] = [0, 0, 0]
@@ -77,7 +81,14 @@ export class TokenizedWriter {
     await this.close()
     const { examples, tokens, numbers } = this.sums
     const sizes = { tokensBytes: numbers * 4, indexBytes: examples * indexNumbers * 4 }
-    const manifest: TokenizedManifest = { examples, tokens, unit, digest: this.hash.digest('hex'), ...sizes }
+    const manifest: TokenizedManifest = {
+      examples,
+      tokens,
+      unit,
+      digest: this.hash.digest('hex'),
+      ...sizes,
+      notes: this.collector.notes,
+    }
     await writeFile(join(this.folder, 'manifest.json'), JSON.stringify(manifest), { flush: true })
   }
 
@@ -163,7 +174,7 @@ export async function openTokenized(
       return {
         place: placeOf(fields),
         inputIds,
-        labels: kind >= labelsBit ? rest : labelsOf(inputIds, rest),
+        labels: kind >= labelsBit ? rest : labelsOfRuns(inputIds, rest),
         scoredTokens: fields[at.scored]!,
         answerEnd: fields[at.answerEnd]!,
       } satisfies Example
@@ -237,14 +248,4 @@ function readLengths(index: Bytes, count: number): { lengths: Int32Array; scored
 
 function uint32s(bytes: Uint8Array): Uint32Array {
   return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
-}
-
-function labelsOf(inputIds: Int32Array, runs: Int32Array): Int32Array {
-  const labels = new Int32Array(inputIds.length).fill(notScored)
-  let start = 0
-  for (const [index, run] of runs.entries()) {
-    if (index % 2 === 1) labels.set(inputIds.subarray(start, start + run), start)
-    start += run
-  }
-  return labels
 }

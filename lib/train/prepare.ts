@@ -148,7 +148,13 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
     generation,
     generationBytes,
     chat: chat.metadata,
-    notes: [...chat.notes, ...positionNotes(examples, model), ...evalNotes(loaded.evalReport), ...deviceNotes(config)],
+    notes: [
+      ...loaded.notes,
+      ...chat.notes,
+      ...positionNotes(examples, model),
+      ...evalNotes(loaded.evalReport),
+      ...deviceNotes(config),
+    ],
     examplesDigest: loaded.digest,
   }
 }

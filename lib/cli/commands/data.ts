@@ -52,7 +52,7 @@ export const dataCommand: CommandModule = {
 }
 
 function printProblem({ severity, code, message }: DataProblem): void {
-  const name = severity === 'error' ? pc.red('error') : pc.yellow('warning')
+  const name = { error: pc.red('error'), warning: pc.yellow('warning'), note: pc.cyan('note') }[severity]
   console.log(`${name}  ${message} ${pc.dim(`[${code}]`)}`)
 }
 

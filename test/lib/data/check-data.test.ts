@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parseTrainConfig } from '../../../lib/config/train-config.js'
 import { checkData, type DataProblem } from '../../../lib/data/check-data.js'
+import { loadExamples } from '../../../lib/data/load-examples.js'
 import { sharedPath, tokenizerFolder } from '../../shared-files.js'
 
 const good = { question: 'What is 1 + 1?', solution: 'It is \\boxed{2}.', answer: '2' }
@@ -64,18 +65,100 @@ t.test('every problem, in the order of the rows', async (t) => {
 })
 
 t.test('the policy decides whether a long example is an error', async (t) => {
+  const long = { ...good, solution: 'so '.repeat(100) + good.solution }
   for (const [over_length, code] of [
     ['error', 'DATA_OVER_LENGTH'],
     ['drop', 'OVER_LENGTH'],
     ['truncate', 'OVER_LENGTH'],
   ]) {
-    const { problems } = await check(
-      t,
-      { 'a.jsonl': lines({ ...good, question: 'so '.repeat(100) }) },
-      { settings: { cutoff_len: 100, over_length } },
-    )
-    t.match(problems, [{ code, severity: code === 'OVER_LENGTH' ? 'warning' : 'error', details: { line: 1 } }])
+    const files = { 'a.jsonl': lines(long, good) }
+    const { problems } = await check(t, files, { settings: { cutoff_len: 100, over_length } })
+    t.match(problems, [{ code, severity: code === 'OVER_LENGTH' ? 'warning' : 'error', details: { line: 1, tokens: Number } }])
+    t.equal(problems.length, 1)
   }
+})
+
+t.test('what the check passes, training takes; what training refuses, the check says', async (t) => {
+  const long = { ...good, solution: 'so '.repeat(100) }
+  const longPrompt = { ...good, question: 'so '.repeat(100) }
+  const tokens = { input_ids: [5, 6, 7, 8, 9, 10, 11, 12], labels: [-100, -100, -100, -100, -100, -100, 1, 2] }
+  const many = Array.from({ length: 4 }, (_, index) => ({ ...good, question: `What is ${index}?` }))
+  const cases: [string, object[], Record<string, unknown>, string | undefined][] = [
+    ['fine', many, {}, undefined],
+    ['the prompt alone is too long', [good, longPrompt], { cutoff_len: 60, over_length: 'truncate' }, 'DATA_NOTHING_SCORED'],
+    ['the end is too long', [good, long], { cutoff_len: 60, over_length: 'truncate' }, undefined],
+    ['tokens with all labels cut off', [tokens], { cutoff_len: 6, over_length: 'truncate' }, 'DATA_NOTHING_SCORED'],
+    ['tokens with some labels left', [tokens], { cutoff_len: 7, over_length: 'truncate' }, undefined],
+    ['all are dropped', [long, longPrompt], { cutoff_len: 60, over_length: 'drop' }, 'DATA_EMPTY'],
+    ['some are dropped', [good, long], { cutoff_len: 60, over_length: 'drop' }, undefined],
+    ['too long', [good, long], { cutoff_len: 60 }, 'DATA_OVER_LENGTH'],
+    ['all are held out', many, { val_size: 4 }, 'DATA_EMPTY'],
+    ['some are held out', many, { val_size: 3 }, undefined],
+    ['a rest that is not read', [good, longPrompt], { cutoff_len: 60, max_samples: 1 }, undefined],
+  ]
+  for (const [name, rows, settings, code] of cases) {
+    const { result, problems } = await check(t, { 'a.jsonl': lines(...rows) }, { settings })
+    t.same(
+      problems.filter(({ severity }) => severity === 'error').map((problem) => problem.code),
+      code === undefined ? [] : [code],
+      `data check: ${name}`,
+    )
+    t.equal(result.errors, code === undefined ? 0 : 1)
+    const folder = t.testdir({ 'a.jsonl': lines(...rows) })
+    const { config } = parseTrainConfig({ dataset: 'a.jsonl', dataset_dir: folder, tokenized_path: folder, ...settings }, 'test')
+    const loading = loadExamples(config, 'a.jsonl', { modelFolder: model.folder, vocabSize: model.vocabSize })
+    if (code === undefined) await t.resolves(loading, `train: ${name}`)
+    else await t.rejects(loading, { code }, `train: ${name}`)
+  }
+})
+
+t.test('notes of whole files', async (t) => {
+  const extra = { ...good, id: 7, tags: ['x'], source: '' }
+  const other = { ...extra, question: 'another' }
+  const files = {
+    'a.jsonl': lines(extra, other),
+    'b.jsonl': lines({ ...extra, question: 'b' }),
+    'c.jsonl': lines({ ...good, question: 'c' }),
+  }
+  const { problems, result } = await check(t, files)
+  t.match(problems, [{ severity: 'note', code: 'UNREAD_COLUMNS', details: { file: /a\.jsonl$/ } }])
+  t.equal(problems[0]!.message, 'a.jsonl and 1 more file: columns that are not read: id, tags.')
+  t.match(result, { errors: 0, warnings: 0 }, 'a note is neither an error nor a warning')
+
+  const folder = t.testdir({ 'a.jsonl': lines(good, { ...good, question: 'b' }) })
+  const qwen3 = { folder: tokenizerFolder('qwen3'), vocabSize: 151936 }
+  for (const [enable_thinking, count] of [
+    [undefined, 1],
+    [false, 0],
+  ] as const) {
+    const { config } = parseTrainConfig(
+      { dataset: 'a.jsonl', dataset_dir: folder, tokenized_path: folder, enable_thinking },
+      'test',
+    )
+    const notes: DataProblem[] = []
+    await checkData(config, 'a.jsonl', { model: qwen3, onProblem: (problem) => notes.push(problem) })
+    t.equal(notes.length, count)
+    if (count === 1)
+      t.match(notes[0], {
+        code: 'TEMPLATE_ADDS',
+        message: /a\.jsonl: .*"<think>\\n\\n<\/think>\\n\\n" before.*enable_thinking: false/,
+      })
+    const load = () => loadExamples(config, 'a.jsonl', { modelFolder: qwen3.folder, vocabSize: qwen3.vocabSize })
+    const [first, cached] = [await load(), await load()]
+    t.same(
+      first.notes,
+      notes.map(({ message }) => message),
+      'as training says it',
+    )
+    t.same(cached.notes, first.notes, 'from the cache too')
+  }
+})
+
+t.test('rows with keys of their own each do not fill the memory, or the screen', async (t) => {
+  const rows = Array.from({ length: 300 }, (_, index) => ({ ...good, question: `${index}`, [`key${index}`]: 1 }))
+  const { problems } = await check(t, { 'a.jsonl': lines(...rows) }, { withModel: false })
+  t.equal(problems.length, 1)
+  t.match(problems[0]!.message, /not read: key0, .*key11, and many more\.$/)
 })
 
 t.test('a broken file does not hide those after it, nor an empty one', async (t) => {
@@ -127,6 +210,9 @@ t.test('real files have no errors', { skip: sft === undefined && 'shared/data is
     const problems: DataProblem[] = []
     const result = await checkData(config, config.dataset!, { model, onProblem: (problem) => problems.push(problem) })
     t.match(result, { files: 1, examples, errors: 0, warnings: 0 }, name)
-    t.same(problems, [])
+    t.same(
+      problems.filter(({ severity }) => severity !== 'note'),
+      [],
+    )
   }
 })
