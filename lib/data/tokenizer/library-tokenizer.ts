@@ -1,7 +1,7 @@
 import * as library from '@huggingface/tokenizers'
 import type { JsonObject } from '../../config/json-object.js'
-import type { AddedToken } from './added-tokens.js'
-import type { TokenizerCore } from './tokenizer-core.js'
+import { type AddedToken, AddedTokenFinder, readAddedTokens } from './added-tokens.js'
+import type { Before, TokenizerCore } from './tokenizer-core.js'
 
 // Types of the parts of the library that are used. Its own types import without file extensions, which this module resolution
 // does not follow.
@@ -36,13 +36,13 @@ export class LibraryTokenizer implements TokenizerCore {
     this.vocabSize = this.#full.vocabSize
   }
 
-  encode(text: string, continues: boolean): number[] {
-    return this.#full.encode(text, continues)
+  encode(text: string, before: Before): number[] {
+    return this.#full.encode(text, before)
   }
 
-  encodePlain(text: string, continues: boolean): number[] {
+  encodePlain(text: string, before: Before): number[] {
     this.#plain ??= this.#makePlain()
-    return this.#plain.encode(text, continues)
+    return this.#plain.encode(text, before)
   }
 
   decode(ids: readonly number[]): string {
@@ -56,13 +56,16 @@ export class LibraryTokenizer implements TokenizerCore {
 
 /**
  * Llama 2's tokenizer puts a space before every text. A piece that continues a text must not get one: the model, which
- * continues its prompt token by token, never sees it. So the tokenizer's prefix rules are taken out while it is encoded.
+ * continues its prompt token by token, never sees it. So the tokenizer's prefix rules are taken out while it is encoded. What
+ * follows an added token gets a space by `prepend_scheme: always` and by the normalizer Prepend, but not by `first`, which is for the
+ * beginning of a whole text.
  */
 class PrefixedTokenizer {
   readonly tokenizer: Tokenizer
   readonly vocabSize: number
   readonly #malformed: (problem: string) => Error
-  readonly #withoutPrefix: { normalizer: TextPart; preTokenizer: TextPart } | undefined
+  readonly #added: AddedTokenFinder
+  readonly #parts: { readonly [before in Before]?: Parts | undefined }
 
   constructor(definition: JsonObject, config: JsonObject, malformed: (problem: string) => Error) {
     this.tokenizer = new Tokenizer(definition, config)
@@ -70,14 +73,23 @@ class PrefixedTokenizer {
     let vocabSize = 0
     for (const id of this.tokenizer.get_vocab().values()) vocabSize = Math.max(vocabSize, id + 1)
     this.vocabSize = vocabSize
-    this.#withoutPrefix = partsWithoutPrefix(definition)
+    this.#added = new AddedTokenFinder(readAddedTokens(definition.added_tokens) ?? [])
+    this.#parts = { text: partsWithoutPrefix(definition, isPrefix), token: partsWithoutPrefix(definition, isFirstPrefix) }
   }
 
-  encode(text: string, continues: boolean): number[] {
+  encode(text: string, before: Before): number[] {
     if (text === '') return []
+    if (before !== 'text' || this.#parts.text === undefined) return this.#encodeBy(this.#parts[before], text)
+    // Only as far as the text is continued: a space comes after the added tokens in it as in a text that begins.
+    const [next] = this.#added.find(text)
+    const end = next?.start ?? text.length
+    const head = end === 0 ? [] : this.#encodeBy(this.#parts.text, text.slice(0, end))
+    return end === text.length ? head : [...head, ...this.#encodeBy(this.#parts.token, text.slice(end))]
+  }
+
+  #encodeBy(parts: Parts | undefined, text: string): number[] {
+    if (parts === undefined) return this.#encode(text)
     const { tokenizer } = this
-    const parts = this.#withoutPrefix
-    if (!continues || parts === undefined) return this.#encode(text)
     const { normalizer, pre_tokenizer } = tokenizer
     if (normalizer !== null) tokenizer.normalizer = parts.normalizer
     if (pre_tokenizer !== null) tokenizer.pre_tokenizer = parts.preTokenizer
@@ -97,21 +109,32 @@ class PrefixedTokenizer {
   }
 }
 
-/** The normalizer and pre-tokenizer without their prefix space; undefined where they have none. */
-function partsWithoutPrefix(definition: JsonObject): { normalizer: TextPart; preTokenizer: TextPart } | undefined {
+interface Parts {
+  normalizer: TextPart
+  preTokenizer: TextPart
+}
+
+const isFirstPrefix = (part: JsonObject) => part.type === 'Metaspace' && part.prepend_scheme === 'first'
+const isPrefix = (part: JsonObject) =>
+  part.type === 'Prepend' ||
+  part.add_prefix_space === true ||
+  part.prepend_scheme === 'always' ||
+  part.prepend_scheme === 'first' ||
+  // The library's default, as that of Hugging Face's tokenizers.
+  (part.type === 'Metaspace' && part.prepend_scheme == null)
+
+/** The normalizer and pre-tokenizer without some of their rules that put a space first; undefined where they have none of those. */
+function partsWithoutPrefix(definition: JsonObject, isTakenOut: (part: JsonObject) => boolean): Parts | undefined {
   const normalizers = flatten(definition.normalizer, 'normalizers')
   const preTokenizers = flatten(definition.pre_tokenizer, 'pretokenizers')
-  const addsPrefix = (part: JsonObject) =>
-    part.add_prefix_space === true || part.prepend_scheme === 'always' || part.prepend_scheme === 'first'
-  if (!normalizers.some((part) => part.type === 'Prepend') && !preTokenizers.some(addsPrefix)) return undefined
+  if (![...normalizers, ...preTokenizers].some(isTakenOut)) return undefined
   return {
-    normalizer: new SequenceNormalizer({
-      type: 'Sequence',
-      normalizers: normalizers.filter((part) => part.type !== 'Prepend'),
-    }),
+    normalizer: new SequenceNormalizer({ type: 'Sequence', normalizers: normalizers.filter((part) => !isTakenOut(part)) }),
     preTokenizer: new SequencePreTokenizer({
       type: 'Sequence',
-      pretokenizers: preTokenizers.map((part) => ({ ...part, add_prefix_space: false, prepend_scheme: 'never' })),
+      pretokenizers: preTokenizers.map((part) =>
+        isTakenOut(part) ? { ...part, add_prefix_space: false, prepend_scheme: 'never' } : part,
+      ),
     }),
   }
 }

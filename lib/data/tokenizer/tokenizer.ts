@@ -7,7 +7,7 @@ import { ByteLevelBpe } from './byte-level/byte-level-bpe.js'
 import { ByteLevelTokenizer } from './byte-level/byte-level-tokenizer.js'
 import { LibraryTokenizer } from './library-tokenizer.js'
 import { SpelledTokens } from './spelled-tokens.js'
-import type { TokenizerCore } from './tokenizer-core.js'
+import type { Before, TokenizerCore } from './tokenizer-core.js'
 
 /** A piece of a text that is tokenized on its own. */
 export interface TextSegment {
@@ -26,7 +26,10 @@ export interface TextTokenizer {
    * the vocabulary lacks become its unknown token or, where it has none, are left out, as in Hugging Face's tokenizers.
    */
   encode(text: string): number[]
-  /** The ids of consecutive pieces of one text, each tokenized on its own; no piece but the first gets a prefix space. */
+  /**
+   * The ids of consecutive pieces of one text, each tokenized on its own. A piece gets a prefix space where the tokenizer gives the
+   * whole text one there: at its beginning, and with some tokenizers after each added token.
+   */
   encodeSegments(segments: readonly TextSegment[]): number[][]
   /** The text of token ids, special tokens included. */
   decode(ids: ArrayLike<number>): string
@@ -75,6 +78,7 @@ class FolderTokenizer implements TextTokenizer {
   readonly spelledTokens: SpelledTokens
   readonly #core: TokenizerCore
   readonly #special: ReadonlySet<number>
+  readonly #added: ReadonlySet<number>
   readonly #specialFinder: AddedTokenFinder
 
   constructor(core: TokenizerCore, added: readonly AddedToken[], specialTokens: Record<string, string>) {
@@ -83,20 +87,21 @@ class FolderTokenizer implements TextTokenizer {
     this.specialTokens = specialTokens
     this.spelledTokens = new SpelledTokens(special.map(({ content }) => content))
     this.#core = core
+    this.#added = new Set(added.map(({ id }) => id))
     this.#special = new Set(special.map(({ id }) => id))
     this.#specialFinder = new AddedTokenFinder(special)
   }
 
   encode(text: string): number[] {
-    return this.#core.encode(text, false)
+    return this.#core.encode(text, 'nothing')
   }
 
   encodeSegments(segments: readonly TextSegment[]): number[][] {
     const pieces: number[][] = []
     let last: number | undefined
     for (const { text, spelledAt = [] } of segments) {
-      const continues = last !== undefined && !this.#special.has(last)
-      const piece = spelledAt.length === 0 ? this.#core.encode(text, continues) : this.#encodeSpelled(text, spelledAt, continues)
+      const before = last === undefined ? 'nothing' : this.#added.has(last) ? 'token' : 'text'
+      const piece = spelledAt.length === 0 ? this.#core.encode(text, before) : this.#encodeSpelled(text, spelledAt, before)
       pieces.push(piece)
       last = piece.at(-1) ?? last
     }
@@ -116,7 +121,7 @@ class FolderTokenizer implements TextTokenizer {
   }
 
   /** The special tokens that are such become their ids, and the text between them is tokenized without looking for any. */
-  #encodeSpelled(text: string, spelledAt: readonly number[], continues: boolean): number[] {
+  #encodeSpelled(text: string, spelledAt: readonly number[], before: Before): number[] {
     const ids: number[] = []
     let next = 0
     const isSpelled = (start: number, end: number) => {
@@ -124,7 +129,7 @@ class FolderTokenizer implements TextTokenizer {
       return next < spelledAt.length && spelledAt[next]! < end
     }
     let written = 0
-    let follows = continues
+    let follows = before
     const writePlain = (end: number) => {
       if (end <= written) return
       for (const id of this.#core.encodePlain(text.slice(written, end), follows)) ids.push(id)
@@ -133,7 +138,7 @@ class FolderTokenizer implements TextTokenizer {
       writePlain(start)
       ids.push(token.id)
       written = end
-      follows = false
+      follows = 'token'
     }
     writePlain(text.length)
     return ids

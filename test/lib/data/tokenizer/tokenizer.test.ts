@@ -49,6 +49,48 @@ t.test('Llama 3 adds nothing by itself', async (t) => {
 })
 
 const stories = sharedPath('data', 'models', 'stories260K')
+t.test('pieces tokenize as the whole text does, where spaces are put first', async (t) => {
+  const letters = ['▁', 'h', 'i', 'o', 'w', '|', '<', '>', '/', 's', 'a', 'b']
+  const special = ['<s>', '</s>', '<|a|>', '<b>']
+  const vocab = Object.fromEntries([...letters, '▁h', 'hi', '▁hi', 'ho', '▁ho'].map((token, id) => [token, id]))
+  const merges = ['▁ h', '▁h i', '▁h o', 'h i', 'h o']
+  const addedToken = (content: string, index: number) => ({
+    ...{ id: 17 + index, content, special: content !== '<b>', normalized: false },
+    ...{ single_word: false, lstrip: false, rstrip: false },
+  })
+  const metaspace = (fields: object) => ({ pre_tokenizer: { type: 'Metaspace', replacement: '▁', split: false, ...fields } })
+  const replace = { type: 'Replace', pattern: { String: ' ' }, content: '▁' }
+  const kinds: Record<string, object> = {
+    first: metaspace({ prepend_scheme: 'first' }),
+    always: metaspace({ prepend_scheme: 'always' }),
+    never: metaspace({ prepend_scheme: 'never' }),
+    'no scheme': metaspace({}),
+    Prepend: { normalizer: { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, replace] } },
+  }
+  const texts = [
+    ['<s>hi<|a|>', 'how</s>'],
+    ['<s>hi', ' how</s>', '<s>hi'],
+    ['hi', ' how</s>hi<|a|>hi'],
+    ['hi', '</s>hi', ' hi<s>', 'ho'],
+    ['hi<b>', 'hi', ' ho<b>hi'],
+    ['', 'hi', ' hi'],
+  ]
+  const none = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null }
+  for (const [name, parts] of Object.entries(kinds)) {
+    const definition = { ...none, model: { type: 'BPE', vocab, merges }, added_tokens: special.map(addedToken), ...parts }
+    const tokenizer = await loadTokenizer(t.testdir({ 'tokenizer.json': JSON.stringify(definition) }))
+    for (const pieces of texts) {
+      const segments = pieces.map((text) => ({ text }))
+      const whole = tokenizer.encode(pieces.join(''))
+      t.same(tokenizer.encodeSegments(segments).flat(), whole, `${name}: ${pieces.join('·')}`)
+    }
+    const spelled = tokenizer.encodeSegments([{ text: '<s>hi<|a|>hi</s>hi', spelledAt: [5] }]).flat()
+    const [start, end] = [17, 18]
+    t.same([spelled[0], spelled.includes(19), spelled.includes(end)], [start, false, true], `${name}: a token that is text`)
+    t.same(spelled.slice(spelled.indexOf(end)), tokenizer.encodeSegments([{ text: '<s>' }, { text: '</s>hi' }])[1], name)
+  }
+})
+
 t.test('a tokenizer with a prefix space', { skip: stories === undefined && 'shared/data is absent' }, async (t) => {
   const tokenizer = await loadTokenizer(stories!)
   t.equal(tokenizer.vocabSize, 512)
