@@ -78,6 +78,10 @@ function textOf(
   const taken = take(row, value, role, columns)?.value
   const text = asText(taken)
   if (text !== undefined || taken == null) return text
+  if (typeof taken === 'number' && Number.isFinite(taken)) {
+    const problem = `expected the ${role} as it was written but received a number of more digits than a double keeps (about ${taken})`
+    throw invalidRecord(place, problem, `Write it as text, in quotes: JSON's numbers come without their last digits.`)
+  }
   throw invalidRecord(
     place,
     `expected the ${role} to be text or a number but received ${describe(taken)}`,

@@ -41,8 +41,14 @@ export async function compressionOf(path: string): Promise<Compression> {
 /** Compression by magic number. */
 export function compressionOfBytes(bytes: Uint8Array): Compression {
   const isMagic = (magic: readonly number[]) => magic.length <= bytes.length && magic.every((byte, at) => bytes[at] === byte)
+  if (isSkippableFrame(bytes)) return 'zstd'
   const found = Object.entries(magics).find(([, magic]) => isMagic(magic))
   return (found?.[0] as Compression | undefined) ?? 'none'
+}
+
+/** A zstd frame without data, which pzstd and others put first: its magic number is 0x184D2A50 to 0x184D2A5F, low byte first. */
+function isSkippableFrame(bytes: Uint8Array): boolean {
+  return bytes.length >= 4 && bytes[0]! >> 4 === 5 && bytes[1] === 0x2a && bytes[2] === 0x4d && bytes[3] === 0x18
 }
 
 const notAFile = 'it is a pipe or a device, which cannot be read more than once: write its rows to a file'

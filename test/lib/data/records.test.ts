@@ -231,6 +231,18 @@ t.test('every known name of a column is one to training and to curation', (t) =>
   t.end()
 })
 
+t.test('an answer whose digits JSON has lost', (t) => {
+  const place = rowPlace('rows.jsonl', 'line', 1)
+  const parse = (json: string) => parseProblemRow({ place, value: JSON.parse(json) })
+  t.equal(parse('{"question": "q", "answer": 9007199254740991}').answer, '9007199254740991')
+  for (const answer of ['12345678901234567890', '-9007199254740993', '[12345678901234567890]']) {
+    const refused = /rows\.jsonl:1: expected the answer .*(more digits than a double keeps.*in quotes|received a list)/
+    t.throws(() => parse(`{"question": "q", "answer": ${answer}}`), { code: 'DATA_INVALID_RECORD', message: refused })
+  }
+  t.equal(parse('{"question": "q", "answer": "12345678901234567890"}').answer, '12345678901234567890')
+  t.end()
+})
+
 t.test('alpaca: system, history, and the input on a line after the instruction', async (t) => {
   const row = { instruction: 'Add.', input: '2 and 3', output: '5', system: 'Be brief.', history: [['Hello', 'Hi']] }
   const [record] = await readRecords(fileOf(t, [row]))

@@ -32,6 +32,15 @@ function zstdStored(content: Uint8Array): Uint8Array {
   return Buffer.concat(blocks)
 }
 
+/** A zstd frame without data. */
+function zstdSkippable(length: number, kind = 0): Uint8Array {
+  return Buffer.concat([Uint8Array.of(0x50 + kind, 0x2a, 0x4d, 0x18), Uint8Array.from(Buffer.alloc(4 + length))]).fill(
+    new Uint8Array(Uint32Array.of(length).buffer),
+    4,
+    8,
+  )
+}
+
 const rows = [
   { question: 'a, "b"', solution: 'one\ntwo', answer: '2' },
   { question: 'ä €\u2028 😀', solution: ' ]}[{ \\" ', answer: '' },
@@ -61,6 +70,11 @@ t.test('the same rows from every format', async (t) => {
     'no-ending': gzipSync(JSON.stringify(rows)),
     'a.jsonl.zst': zstdStored(Buffer.from(jsonl)),
     'two-frames.json.zst': Buffer.concat([zstdStored(Buffer.from('[')), zstdStored(Buffer.from(JSON.stringify(rows).slice(1)))]),
+    'pzstd.jsonl.zst': Buffer.concat([zstdSkippable(4), zstdStored(Buffer.from(jsonl))]),
+    'skippable.jsonl.zst': Buffer.concat([
+      ...[zstdSkippable(0, 15), zstdSkippable(300_000, 7), zstdStored(Buffer.from(jsonl.slice(0, 50)))],
+      ...[zstdSkippable(1), zstdStored(Buffer.from(jsonl.slice(50))), zstdSkippable(9, 3)],
+    ]),
   }
   for (const [name, content] of Object.entries(files)) t.same(await valuesOf(fileOf(t, name, content)), rows, name)
 })
