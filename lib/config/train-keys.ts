@@ -120,7 +120,10 @@ export const keys = {
     custom('a name or path, or a list of them', readNames, undefined, 'data sets for evaluation, instead of val_size'),
   ),
   dataset_dir: mayChange(text('data', 'folder of dataset_info.json')),
-  template: text(undefined, "chat template by name, instead of the model folder's own"),
+  template: text(
+    undefined,
+    "chat template instead of the model folder's own: qwen, qwen3, llama3, deepseek3, deepseekr1, default, empty, or a name of its own",
+  ),
   default_system: text(limoPrompt, 'system prompt of records without one; empty for none', { mayBeEmpty: true }),
   mask_history: flag(false, 'learn the last response of a conversation only'),
   train_on_prompt: flag(false, 'learn all text, the prompts too'),

@@ -71,7 +71,9 @@ export function makeExample(record: TrainingRecord, options: ExampleOptions): Ex
   throw new DataError(
     'DATA_NOTHING_SCORED',
     `${record.place}: expected at least one scored token after the first but received ${inputIds.length} tokens with none. ` +
-      'Label the tokens of the response, or remove the record.',
+      (record.kind === 'chat' && record.turns.some(({ scored }) => scored === false)
+        ? 'Its turns say themselves that they are not to be learnt (weight, train or the like): remove the record, or that key.'
+        : 'Label the tokens of the response, or remove the record.'),
     { place: record.place },
   )
 }

@@ -11,6 +11,7 @@ import {
 } from './row-columns.js'
 import type { JsonRow, RowPlace } from './rows/row.js'
 import { describe, invalidRecord } from './rows/row-fields.js'
+import { textOfParts } from './turn-keys.js'
 
 /** A problem, perhaps with its chain and its answer; further columns of its source are kept. */
 export interface ProblemRow {
@@ -119,7 +120,12 @@ function readMessages(value: JsonObject, place: RowPlace): { question: string; s
   const column = columnOf(value, 'messages')
   const turns = column === undefined ? undefined : turnsOf(column)
   if (turns === undefined) return undefined
-  const textOfTurn = (turn: RowTurn | undefined) => turn && (asText(turn.content.value) ?? '')
+  const textOfTurn = (turn: RowTurn | undefined) => {
+    if (turn === undefined) return undefined
+    const { name, value: content } = turn.content
+    const isInParts = Array.isArray(content) && content.some(isJsonObject)
+    return isInParts ? textOfParts(content, `${turn.where}.${name}`, place).content : (asText(content) ?? '')
+  }
   const question = textOfTurn(turns.find(({ role }) => role === 'user'))
   const solution = textOfTurn(turns.findLast(({ role }) => role === 'assistant'))
   if (question === undefined || question.trim() === '') {

@@ -1,13 +1,12 @@
 import { readFile } from 'node:fs/promises'
-import * as v from 'valibot'
-import type { Turn } from '../data/conversation.js'
+import { isJsonObject } from '../config/json-object.js'
+import { parseMessages } from '../data/message-turns.js'
+import { Reading } from '../data/reading.js'
+import type { Turn } from '../data/turn.js'
 import { DataError } from '../errors.js'
 
-const turn = v.object({ role: v.picklist(['system', 'user', 'assistant', 'tool']), content: v.string() })
-const conversation = v.union([v.array(turn), v.object({ messages: v.array(turn) })])
-
 /**
- * A conversation in a JSON file: a list of `{role, content}`, or an object with such a list as `messages`.
+ * A conversation in a JSON file: a list of turns as training reads them, or an object with such a list as `messages`.
  *
  * Throws a DataError DATA_NOT_FOUND, DATA_MALFORMED or DATA_INVALID_RECORD.
  */
@@ -29,9 +28,11 @@ export async function readMessages(path: string): Promise<Turn[]> {
   } catch (cause) {
     throw new DataError('DATA_MALFORMED', `${path}: expected JSON: ${(cause as Error).message}`, { file: path }, { cause })
   }
-  const result = v.safeParse(conversation, json)
-  const turns = result.success ? (Array.isArray(result.output) ? result.output : result.output.messages) : []
-  if (turns.length > 0) return turns
+  const messages = isJsonObject(json) ? json.messages : json
+  if (Array.isArray(messages) && messages.length > 0) {
+    const reading = new Reading({ messages }, { text: path, details: { file: path, line: 1 } })
+    return parseMessages({ name: 'messages', value: messages }, undefined, reading)
+  }
   throw new DataError(
     'DATA_INVALID_RECORD',
     `${path}: expected a list of messages {"role": "user", "content": "…"}, roles system, user, assistant or tool, at least one.`,

@@ -163,6 +163,12 @@ t.test('content in parts, and rows of prompt and completion', async (t) => {
     ],
   }
   t.same(await turnsOf(joined), [question, response])
+  const place = rowPlace('rows.jsonl', 'line', 1)
+  t.match(
+    parseProblemRow({ place, value: joined }),
+    { question: question.content, solution: response.content },
+    'in curation too',
+  )
   const thinking = [{ type: 'thinking', thinking: 'One and one.' }, ...parts('It is 2.')]
   t.same((await turnsOf({ messages: [question, { role: 'assistant', content: thinking }] }))[1], {
     ...response,

@@ -55,7 +55,10 @@ t.test('a turn that is not to be learnt is not scored', async (t) => {
   t.match(marked(template, prompt, { trainOnPrompt: true }), /⟦3<\|im_end\|>⟧/, 'which is learnt with prompts')
   const options = { tokenizer, template, vocabSize: tokenizer.vocabSize }
   const record = { kind: 'chat', place: 'a:1', turns: [user('q'), bad] } as const
-  t.throws(() => makeExample({ ...record, turns: [...record.turns] }, options), { code: 'DATA_NOTHING_SCORED' })
+  t.throws(() => makeExample({ ...record, turns: [...record.turns] }, options), {
+    code: 'DATA_NOTHING_SCORED',
+    message: /not to be learnt/,
+  })
 })
 
 t.test('an unscored turn may be one that the template leaves out', async (t) => {
