@@ -167,7 +167,7 @@ function parseMapped(reading: Reading, mapping: ColumnMapping): Turn[] {
   }
   const name = columns.messages ?? 'conversations'
   const turns = parseMessages({ name, value: row[name] }, tags, reading)
-  return [...systemTurn(reading.take(mapped('system')), place), ...turns]
+  return withSystem(reading.take(mapped('system')), turns, place)
 }
 
 /** `query` is added to the prompt on a line of its own, as LLaMA-Factory does. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parseProblemRow } from '../../../lib/data/problem-row.js'
 import { type ChatRecord, parseRecord } from '../../../lib/data/records.js'
-import { columnNames } from '../../../lib/data/row-columns.js'
+import { columnNames, roleNames } from '../../../lib/data/row-columns.js'
 import { rowPlace } from '../../../lib/data/rows/row.js'
 import { readRecords } from '../../records.js'
 import { sharedPath } from '../../shared-files.js'
@@ -285,6 +285,10 @@ t.test('the system text of a row is the one of its record, in every layout', asy
   const own = { role: 'system', content: 'Of the conversation.' }
   const [record] = await readRecords(fileOf(t, [{ system: 'Of the row.', messages: [own, question, response] }]))
   t.match(record, { turns: [own, question, response] }, 'as in LLaMA-Factory')
+  const mapping = { formatting: 'sharegpt', columns: { messages: 'messages', system: 'system' } } as const
+  const mapped = { ...mapping, tags: { role: 'role', content: 'content', roles: roleNames, call: 'function_call' } }
+  const path = fileOf(t, [{ system: 'Of the row.', messages: [own, question, response] }])
+  t.match(await readRecords(path, mapped), [{ turns: [own, question, response] }], 'mapped as well')
   await t.rejects(readRecords(fileOf(t, [{ ...limo, system: 5 }])), { message: /expected system to be a string but received 5/ })
 })
 
