@@ -43,6 +43,7 @@ const commandOf: Readonly<Record<string, string>> = {
   ℕ: '\\mathbb{N}',
   ℏ: '\\hbar ',
   '％': '%',
+  '⁄': '/',
   ...Object.fromEntries(
     'αalpha βbeta γgamma δdelta εepsilon ζzeta ηeta θtheta ιiota κkappa λlambda μmu νnu ξxi πpi ρrho σsigma τtau φphi χchi ψpsi ωomega ΓGamma ΔDelta ΘTheta ΛLambda ΞXi ΠPi ΣSigma ΦPhi ΨPsi ΩOmega µmu'
       .split(' ')
@@ -75,7 +76,7 @@ export function tidyAnswer(answer: string): string {
   text = text.replace(/\\\\|\\[()[\]]|\\?[$€£¥]/g, (found) => (found === '\\\\' ? found : ' '))
   text = withoutBox(text.trim())
   text = text
-    .replace(/(\d)(?:\{,\}|,\\!|\\!,)\s*(?=\d{3})/g, '$1')
+    .replace(/(\d)(?:\{,\}|,\\!|\\!,)\s*(?=\d{3}(?!\d))/g, '$1')
     .replace(/\\[dtc]frac(?![a-zA-Z])/g, '\\frac')
     .replace(/\\[dt]binom(?![a-zA-Z])/g, '\\binom')
     .replace(
@@ -88,9 +89,18 @@ export function tidyAnswer(answer: string): string {
   text = onceEscaped(text).replace(typesetting, (found) => (found === '\\\\' ? found : ' '))
   return text
     .replace(/\s+/g, ' ')
+    .replace(/(?<=\d) ?[xX] ?(?=10 ?(?:\^|\*\*))/g, ' \\times ')
     .trim()
     .replace(/\s*[.;:,]+$/, '')
 }
+
+/** A tidied answer without its spaces, but for those between two digits: 1 2 is not 12. */
+export function withoutSpaces(text: string): string {
+  return text.replace(/(?<![\d.])\s+|\s+(?![\d.])/g, '')
+}
+
+/** Thousands that are grouped by spaces, from their first digit: `1 234 567`. */
+export const spacedThousands = /^[1-9]\d{0,2}(?: \d{3})+(?!\d| \d)/
 
 /** Composing makes a digit of a raised one and 21/2 of 2½: these become formulas before. */
 function composed(answer: string): string {

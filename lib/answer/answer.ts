@@ -1,4 +1,4 @@
-import { tidyAnswer } from './answer-text.js'
+import { spacedThousands, tidyAnswer, withoutSpaces } from './answer-text.js'
 import { areEqual, negative, parseDecimal, quotient, type Rational, sum } from './rational.js'
 
 /** Longest answer that is read as a number. */
@@ -32,7 +32,7 @@ export function readNumber(answer: string): ReadNumber | undefined {
   if (unit !== null) text = text.slice(0, unit.index)
   const variable = /^([a-zA-Z]) ?= ?/.exec(text)
   const bare = text.slice(variable?.[0].length ?? 0).replace(/\\frac ?(\d) ?(\d)(?!\d)/g, '\\frac{$1}{$2}')
-  const value = numberIn(bare.replace(/\s+/g, ''))
+  const value = numberIn(withoutSpaces(bare))
   return value && { value, unit: unitName(unit), variable: variable?.[1] ?? '' }
 }
 
@@ -53,7 +53,8 @@ function unitName(match: RegExpExecArray | null): string {
 }
 
 function numberIn(text: string): Rational | undefined {
-  const [, sign, whole, top, bottom] = /^([-+]?)([\d.,]*)\\frac\{(-?[\d.,]+)\}\{(-?[\d.,]+)\}$/.exec(text) ?? []
+  const [, sign, whole, top, bottom] =
+    /^([-+]?)([\d.,]*)\\frac\{(-?[\d.,]+)\}\{(-?[\d.,]+)\}$/.exec(text) ?? /^([-+]?)(\d+) (\d+)\/(\d+)$/.exec(text) ?? []
   if (top === undefined) {
     const [, first, second] = /^([-+]?[\d.,]+)\/([\d.,]+)$/.exec(text) ?? []
     return second === undefined ? decimal(text) : fraction(decimal(first!), decimal(second))
@@ -74,5 +75,8 @@ function mixed(whole: Rational | undefined, part: Rational): Rational | undefine
 }
 
 function decimal(text: string): Rational | undefined {
-  return parseDecimal(/^[-+]?\d{1,3}(?:,\d{3})+(?:\.\d*)?$/.test(text) ? text.replaceAll(',', '') : text)
+  const sign = /^[-+]/.exec(text)?.[0] ?? ''
+  const spaced = spacedThousands.exec(text.slice(sign.length))?.[0]
+  if (spaced !== undefined) return decimal(sign + spaced.replaceAll(' ', '') + text.slice(sign.length + spaced.length))
+  return parseDecimal(/^[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?$/.test(text) ? text.replaceAll(',', '') : text)
 }

@@ -1,11 +1,11 @@
-import { tidyAnswer } from '../answer/answer-text.js'
+import { tidyAnswer, withoutSpaces } from '../answer/answer-text.js'
 import { ExpressionComparison } from './compare-expressions.js'
 import { hasVariables, type Verdict, variablesIn } from './compare-values.js'
 import { type Expression, nameOf, some } from './expression.js'
 import { substituted } from './named-values.js'
 import { type Parsed, parse } from './parse.js'
 import { withoutRemarks } from './remarks.js'
-import { choiceIn, isWords, withoutChoice, wordsIn } from './words.js'
+import { areOneWord, choiceIn, isWords, withoutChoice, wordsIn } from './words.js'
 
 /** Longest answer that is parsed; longer ones are compared as text. */
 export const LONGEST_ANSWER = 2000
@@ -40,9 +40,9 @@ export function compareAnswers(first: string, second: string): Comparison {
   // The letter of a choice says nothing where the other answer is what the choice says.
   if (choiceA === undefined && choiceB?.isAlone === false) b = { ...b, text: withoutChoice(b.text) }
   if (choiceB === undefined && choiceA?.isAlone === false) a = { ...a, text: withoutChoice(a.text) }
-  if (withoutSpaces(a.text) === withoutSpaces(b.text))
+  if (compact(a.text) === compact(b.text))
     return { verdict: haveOtherUnits(a.units, b.units) ? 'undecided' : 'same', how: 'text' }
-  if (isWords(a.text) || isWords(b.text)) {
+  if (isWords(a.text) || isWords(b.text) || areOneWord(a.text, b.text)) {
     const [wordsA, wordsB] = [wordsIn(a.text), wordsIn(b.text)]
     return { verdict: wordsA !== '' && wordsA === wordsB ? 'same' : 'undecided', how: 'text' }
   }
@@ -118,6 +118,7 @@ function haveOtherUnits(a: string[], b: string[]): boolean {
   return written(a) !== written(b)
 }
 
-function withoutSpaces(text: string): string {
-  return text.replace(/\s+/g, '').replace(/([_^])\{(\w)\}/g, '$1$2')
+/** `x^{2}3` keeps its braces: without them it is another number. */
+function compact(text: string): string {
+  return withoutSpaces(text).replace(/([_^])\{(\w)\}(?!\d)/g, '$1$2')
 }

@@ -1,6 +1,7 @@
 import { compareEquations, compareInequalities } from './compare-relations.js'
 import { ValueComparison, type Verdict } from './compare-values.js'
 import {
+  type CallNode,
   call,
   type Expression,
   isCall,
@@ -39,6 +40,10 @@ export class ExpressionComparison {
     this.comparisons += 1
     if (this.comparisons > MOST_COMPARISONS) return 'undecided'
     if (this.spelling(a) === this.spelling(b)) return 'same'
+    if (isCall(a, 'time') && isCall(b, 'time')) return this.times(a, b)
+    // A time is no ratio, unless the other side is one.
+    if (isCall(a, 'time')) return this.any(call(':', ...a.of), b)
+    if (isCall(b, 'time')) return this.any(a, call(':', ...b.of))
     const [namedA, namedB] = [namedValue(a), namedValue(b)]
     if (namedA !== undefined && namedB !== undefined) return this.named(a as RelationNode, b as RelationNode, namedA, namedB)
     if (namedA !== undefined && b.kind !== 'relation') return this.valueOfNamed(a, namedA, b)
@@ -51,6 +56,13 @@ export class ExpressionComparison {
       this.ratios(a, b) ??
       this.values.compare(a, b)
     )
+  }
+
+  /** 2:40 is not 1:20; whether both may have been meant as ratios cannot be told. */
+  private times(a: CallNode, b: CallNode): Verdict {
+    const isSame = a.of.length === b.of.length && this.inOrder(a.of, b.of) === 'same'
+    if (isSame) return 'same'
+    return this.any(call(':', ...a.of), call(':', ...b.of)) === 'same' ? 'undecided' : 'different'
   }
 
   /** 1 : 2 : 3 and 2 : 4 : 6. */
@@ -86,7 +98,7 @@ export class ExpressionComparison {
     const [subjectA, subjectB] = [subject(a), subject(b)]
     if (subjectA !== undefined && subjectB !== undefined && !subjectA.some((name) => subjectB.includes(name))) return 'undecided'
     const [setA, setB] = [realSet(a, this.values), realSet(b, this.values)]
-    if (setA !== undefined && setB !== undefined) return areSameSets(setA, setB) ? 'same' : 'different'
+    if (setA !== undefined && setB !== undefined) return areSameSets(setA, setB, this.values) ? 'same' : 'different'
     const [partsA, partsB] = [unionParts(a), unionParts(b)]
     return partsA.length > 1 || partsB.length > 1 ? this.unordered(partsA, partsB) : undefined
   }
@@ -118,6 +130,8 @@ export class ExpressionComparison {
 
   private lists(a: Expression, b: Expression): Verdict | undefined {
     if (a.kind !== 'list' && b.kind !== 'list') return undefined
+    // A set that has the empty set for its member is not empty.
+    if (isEmpty(a) || isEmpty(b)) return 'different'
     const [listA, listB] = [asList(a), asList(b)]
     const [valuesA, valuesB] = [valuesOfNamed(listA.of), valuesOfNamed(listB.of)]
     const isNamed = (valuesA === undefined) !== (valuesB === undefined)
@@ -134,7 +148,7 @@ export class ExpressionComparison {
 
   private listItems(a: ListNode, b: ListNode): Verdict {
     const [isOrderedA, isOrderedB] = [isOrdered(a), isOrdered(b)]
-    if (!isOrderedA && !isOrderedB) return this.unordered(a.of, b.of)
+    if (!isOrderedA && !isOrderedB) return this.unordered(a.of, b.of, a.open === '{' && b.open === '{')
     if (a.open === '{' || b.open === '{') return 'undecided'
     const verdict = this.inOrder(a.of, b.of)
     if (!isOrderedA || !isOrderedB) return verdict
@@ -148,17 +162,17 @@ export class ExpressionComparison {
     return verdicts.includes('undecided') ? 'undecided' : 'same'
   }
 
-  /** Each item has to be among the others; how often does not matter. */
-  private unordered(a: Expression[], b: Expression[]): Verdict {
-    const verdicts = [...a.map((item) => this.among(item, b)), ...b.map((item) => this.among(item, a))]
+  /** Each item has to be among the others; how often does not matter. In sets, {1} is no 1. */
+  private unordered(a: Expression[], b: Expression[], areSets = false): Verdict {
+    const verdicts = [...a.map((item) => this.among(item, b, areSets)), ...b.map((item) => this.among(item, a, areSets))]
     if (verdicts.includes('different')) return 'different'
     return verdicts.includes('undecided') ? 'undecided' : 'same'
   }
 
-  private among(item: Expression, others: Expression[]): Verdict {
+  private among(item: Expression, others: Expression[], areSets: boolean): Verdict {
     let isCertain = true
     for (const other of others) {
-      const verdict = this.any(item, other)
+      const verdict = areSets && isSet(item) !== isSet(other) ? 'different' : this.any(item, other)
       if (verdict === 'same') return 'same'
       isCertain &&= verdict === 'different'
     }
@@ -177,6 +191,14 @@ export class ExpressionComparison {
 
 function isOrdered({ open }: ListNode): boolean {
   return open === '(' || open === '['
+}
+
+function isSet(expression: Expression): boolean {
+  return isEmpty(expression) || (expression.kind === 'list' && expression.open === '{')
+}
+
+function isEmpty(expression: Expression): boolean {
+  return expression.kind === 'name' && expression.name === '∅'
 }
 
 function asList(expression: Expression): ListNode {

@@ -1,5 +1,6 @@
-import { areEqual, type Rational, toDouble } from '../answer/rational.js'
+import { areEqual, type Rational } from '../answer/rational.js'
 import { type Complex, complexNumbers, divided } from './complex.js'
+import { type Decimal, decimalIn, isRoundedDouble, isRoundedExact } from './decimals.js'
 import { evaluate } from './evaluate.js'
 import { ExactValues } from './exact.js'
 import { call, type Expression, isCall, nameOf, numberOf, partsOf, some } from './expression.js'
@@ -22,9 +23,6 @@ const ENOUGH = 6
 const SAME = 1e-9
 const DIFFERENT = 1e-6
 
-/** Digits of a decimal that may be another number rounded: fewer are too few to know it by. */
-const LEAST_DIGITS = 4
-
 /** Compares values, with a cache for their parts: in a list every item is compared with every other. */
 export class ValueComparison {
   readonly exact = new ExactValues()
@@ -42,15 +40,21 @@ export class ValueComparison {
     if (exactA !== undefined && exactB !== undefined) {
       if (areEqual(exactA, exactB)) return 'same'
       const isOne =
-        (!isWhole(b, exactB) && isRounded(a, exactA, toDouble(exactB))) ||
-        (!isWhole(a, exactA) && isRounded(b, exactB, toDouble(exactA)))
+        (!isWhole(b, exactB) && this.isRounded(a, (decimal) => isRoundedExact(decimal, exactB))) ||
+        (!isWhole(a, exactA) && this.isRounded(b, (decimal) => isRoundedExact(decimal, exactA)))
       return isOne ? 'same' : 'different'
     }
+    if (isNonzero(a, exactA) && isZero(exactB)) return 'different'
+    if (isNonzero(b, exactB) && isZero(exactA)) return 'different'
     const [fieldA, fieldB] = [this.field(a), this.field(b)]
-    if (fieldA !== undefined && fieldB !== undefined && exactA === undefined && exactB === undefined) {
+    if (fieldA !== undefined && fieldB !== undefined) {
       if (fieldA === fieldB) return 'same'
-      if (hasVariables(a) || hasVariables(b)) return 'different'
+      // A decimal may be the other value rounded; anything else that differs at a random point differs.
+      if (hasVariables(a) || hasVariables(b) || !(hasDecimals(a) || hasDecimals(b))) return 'different'
     }
+    const isOneIrrational =
+      (exactA === undefined && isIrrational(a, this.exact.of)) !== (exactB === undefined && isIrrational(b, this.exact.of))
+    if ((exactA ?? exactB) !== undefined && isOneIrrational && !hasDecimals(a) && !hasDecimals(b)) return 'different'
     return this.numerically(a, b, exactA, exactB)
   }
 
@@ -73,9 +77,9 @@ export class ValueComparison {
   }
 
   /** The value of an expression without names, as a double; undefined where it is not real. */
-  real(expression: Expression): number | undefined {
+  real(expression: Expression, logBase = Math.E): number | undefined {
     if (hasVariables(expression)) return undefined
-    const value = this.at(expression, 'real')[0]
+    const value = this.at(expression, 'real', logBase)[0]
     return value !== undefined && Math.abs(value.im) <= SAME * Math.abs(value.re) && Number.isFinite(value.re)
       ? value.re
       : undefined
@@ -102,18 +106,28 @@ export class ValueComparison {
     return value
   }
 
+  private isRounded(written: Expression, asked: (decimal: Decimal) => boolean): boolean {
+    const decimal = decimalIn(written, this.exact.of)
+    return decimal !== undefined && asked(decimal)
+  }
+
   private numerically(a: Expression, b: Expression, exactA: Rational | undefined, exactB: Rational | undefined): Verdict {
     const domain = domainOf(a, b)
-    let verdict = this.atPoints(a, b, domain)
     // A bare log is of base e or of base 10.
     const isLog = (part: Expression) => isCall(part, 'log')
-    if (verdict === 'different' && (some(a, isLog) || some(b, isLog))) verdict = this.atPoints(a, b, domain, 10)
-    if (verdict !== 'different') return verdict
-    const [valueA, valueB] = [this.real(a), this.real(b)]
-    const isOne =
-      (exactA !== undefined && valueB !== undefined && isRounded(a, exactA, valueB)) ||
-      (exactB !== undefined && valueA !== undefined && isRounded(b, exactB, valueA))
-    return isOne ? 'same' : 'different'
+    const bases = some(a, isLog) || some(b, isLog) ? [Math.E, 10] : [Math.E]
+    const verdicts = bases.map((base) => {
+      const decimal =
+        exactA !== undefined ? decimalIn(a, this.exact.of) : exactB !== undefined ? decimalIn(b, this.exact.of) : undefined
+      const value = decimal && this.real(exactA !== undefined ? b : a, base)
+      const verdict = this.atPoints(a, b, domain, base)
+      if (decimal === undefined || value === undefined) return verdict
+      if (isRoundedDouble(decimal, value)) return 'same'
+      // Nine digits of it are right and the last is not: it was cut off, or copied wrongly.
+      return verdict === 'same' ? 'undecided' : verdict
+    })
+    if (verdicts.includes('same')) return 'same'
+    return verdicts.includes('undecided') ? 'undecided' : 'different'
   }
 
   private atPoints(a: Expression, b: Expression, domain: Domain, logBase = Math.E): Verdict {
@@ -200,27 +214,72 @@ function finite(value: Complex | undefined): Complex | undefined {
 /** Relative to the larger. What is computed for a 0 may be nothing but rounding. */
 function distanceOf(a: Complex, b: Complex): number {
   const size = Math.max(Math.hypot(a.re, a.im), Math.hypot(b.re, b.im))
-  const isZero = (value: Complex) => value.re === 0 && value.im === 0
-  if (size < 1e-13 && (isZero(a) || isZero(b))) return 0
+  const isNothing = (value: Complex) => value.re === 0 && value.im === 0
+  if (size < 1e-13 && (isNothing(a) || isNothing(b))) return 0
   return Math.hypot(a.re - b.re, a.im - b.im) / size
 }
 
 /** Whole numbers are exact: 1.235 × 10⁴ is not 12345. */
 function isWhole(written: Expression, { bottom }: Rational): boolean {
-  return bottom === 1n && digitsOf(written) === 0
+  return bottom === 1n && !hasDecimals(written)
 }
 
-/** Whether `written`, a decimal, is `value` rounded to its digits. */
-function isRounded(written: Expression, exact: Rational, value: number): boolean {
-  const digits = digitsOf(written)
-  if (digits < LEAST_DIGITS || value === 0) return false
-  const unit = 10 ** (Math.floor(Math.log10(Math.abs(value))) + 1 - Math.min(digits, 15))
-  return Math.abs(toDouble(exact) - value) <= 0.5 * unit * (1 + 1e-9)
+function hasDecimals(expression: Expression): boolean {
+  return some(expression, (part) => part.kind === 'number' && part.digits !== undefined)
 }
 
-function digitsOf(expression: Expression): number {
-  if (expression.kind === 'number') return expression.digits ?? 0
-  // 1.49 × 10⁴
-  if (isCall(expression, '*') && expression.of.length === 2 && isCall(expression.of[1]!, '^')) return digitsOf(expression.of[0]!)
-  return isCall(expression, 'negate') ? digitsOf(expression.of[0]!) : 0
+function isZero(value: Rational | undefined): boolean {
+  return value?.top === 0n
+}
+
+/** Whether an expression has a value other than 0 by the way it is made, however small: e^{-100}. */
+function isNonzero(expression: Expression, exact?: Rational): boolean {
+  if (exact !== undefined) return exact.top !== 0n
+  if (expression.kind === 'number') return expression.value.top !== 0n
+  if (expression.kind === 'name') return expression.name === 'pi' || expression.name === 'e'
+  if (expression.kind !== 'call') return false
+  const [first] = expression.of as [Expression]
+  switch (expression.name) {
+    case '*':
+    case '/':
+      return expression.of.every((part) => isNonzero(part))
+    case '^':
+    case 'negate':
+    case 'sqrt':
+    case 'root':
+    case '%':
+    case '°':
+      return isNonzero(first)
+    default:
+      return false
+  }
+}
+
+/** Whether an expression is a real number that is no fraction for certain: a root that does not come out, π or e, times and plus fractions. */
+function isIrrational(expression: Expression, exactly: (part: Expression) => Rational | undefined): boolean {
+  if (expression.kind === 'name') return expression.name === 'pi' || expression.name === 'e'
+  if (expression.kind !== 'call') return false
+  const { name, of } = expression
+  const values = of.map(exactly)
+  switch (name) {
+    case 'sqrt':
+    case 'root':
+      // A root that came out has an exact value itself.
+      return (
+        values.every((value) => value !== undefined && value.top > 0n) &&
+        (values[1]?.bottom ?? 1n) === 1n &&
+        (values[1]?.top ?? 2n) <= 64n
+      )
+    case 'negate':
+      return isIrrational(of[0]!, exactly)
+    case '+':
+    case '*':
+    case '/': {
+      const others = of.filter((_, index) => values[index] === undefined)
+      const isKept = values.every((value) => value === undefined || name === '+' || value.top !== 0n)
+      return others.length === 1 && isKept && isIrrational(others[0]!, exactly)
+    }
+    default:
+      return false
+  }
 }

@@ -11,7 +11,7 @@ export interface Complex {
 export function complexNumbers(drawn: (name: string) => number, logBase: number): Arithmetic<Complex> {
   const constants: Record<string, Complex> = { pi: real(Math.PI), e: real(Math.E), i: { re: 0, im: 1 } }
   return {
-    number: (value) => real(toDouble(value)),
+    number: (value) => (value.top === 0n ? real(0) : kept(toDouble(value))),
     name: (name) => {
       if (name === '∞' || name === '…' || name === '∅') return undefined
       return Object.hasOwn(constants, name) ? constants[name]! : real(drawn(name))
@@ -32,6 +32,22 @@ function short(value: number): string {
   return (Math.abs(value) < 1e-9 ? 0 : value).toPrecision(9)
 }
 
+/** Below it a double loses its digits, then itself: a value that underflowed is none. */
+const LEAST = 1e-290
+
+/** A value that is not 0, as a double; NaN where it is too small for one. */
+function kept(re: number): Complex {
+  return real(Math.abs(re) < LEAST ? Number.NaN : re)
+}
+
+function isNothing({ re, im }: Complex): boolean {
+  return re === 0 && im === 0
+}
+
+function isNumber({ re, im }: Complex): boolean {
+  return Number.isFinite(re) && Number.isFinite(im)
+}
+
 function real(re: number): Complex {
   return { re, im: 0 }
 }
@@ -47,11 +63,14 @@ const one = real(1)
 const half = real(0.5)
 const imaginary: Complex = { re: 0, im: 1 }
 
+const ratio = (...of: Complex[]) => (of.length === 2 ? divided(of[0]!, of[1]!) : undefined)
+
 const functions: Record<string, (...of: Complex[]) => Complex | undefined> = {
   '+': (...of) => of.reduce(plus),
   '*': (...of) => of.reduce(times),
   '/': (...of) => of.reduce(divided),
-  ':': (...of) => (of.length === 2 ? divided(of[0]!, of[1]!) : undefined),
+  ':': ratio,
+  time: ratio,
   negate: (a) => minus(real(0), a!),
   '%': (a) => times(a!, real(0.01)),
   '°': (a) => times(a!, real(Math.PI / 180)),
@@ -89,19 +108,22 @@ function minus(a: Complex, b: Complex): Complex {
 }
 
 function times(a: Complex, b: Complex): Complex {
+  if (isNothing(a) || isNothing(b)) return real(isNumber(a) && isNumber(b) ? 0 : Number.NaN)
   // Infinity · 0 is NaN; the product of real numbers has no imaginary part that could give it.
-  if (a.im === 0 && b.im === 0) return real(a.re * b.re)
-  return { re: a.re * b.re - a.im * b.im, im: a.re * b.im + a.im * b.re }
+  if (a.im === 0 && b.im === 0) return kept(a.re * b.re)
+  const product = { re: a.re * b.re - a.im * b.im, im: a.re * b.im + a.im * b.re }
+  return Math.hypot(product.re, product.im) < LEAST ? real(Number.NaN) : product
 }
 
 export function divided(a: Complex, b: Complex): Complex {
-  if (a.im === 0 && b.im === 0) return real(a.re / b.re)
+  if (isNothing(a)) return real(isNothing(b) || !isNumber(b) ? Number.NaN : 0)
+  if (a.im === 0 && b.im === 0) return kept(a.re / b.re)
   const size = b.re * b.re + b.im * b.im
   return times(a, { re: b.re / size, im: -b.im / size })
 }
 
 function exponential({ re, im }: Complex): Complex {
-  const size = Math.exp(re)
+  const size = kept(Math.exp(re)).re
   return im === 0 ? real(size) : { re: size * Math.cos(im), im: size * Math.sin(im) }
 }
 
@@ -121,14 +143,18 @@ function arcsine(z: Complex): Complex {
 }
 
 function raised(base: Complex, exponent: Complex): Complex {
-  if (base.im === 0 && exponent.im === 0 && (base.re >= 0 || Number.isInteger(exponent.re))) return real(base.re ** exponent.re)
+  if (base.im === 0 && exponent.im === 0 && (base.re >= 0 || Number.isInteger(exponent.re))) return powered(base.re, exponent.re)
   if (base.re === 0 && base.im === 0) return real(exponent.re > 0 ? 0 : Number.NaN)
   return exponential(times(exponent, logarithm(base)))
 }
 
+function powered(base: number, exponent: number): Complex {
+  return base === 0 ? real(base ** exponent) : kept(base ** exponent)
+}
+
 function rationalPower(base: Complex, exponent: Rational): Complex {
   const [times, degree] = [Number(exponent.top), Number(exponent.bottom)]
-  if (degree === 1) return base.im === 0 ? real(base.re ** times) : wholePower(base, times)
+  if (degree === 1) return base.im === 0 ? powered(base.re, times) : wholePower(base, times)
   return degree % 2 === 1 && base.im === 0
     ? rationalPower(root(base, degree), { ...exponent, bottom: 1n })
     : raised(base, real(times / degree))

@@ -27,11 +27,14 @@ const whole =
     return value === undefined ? undefined : rational(value)
   }
 
+const ratio = (...of: Rational[]) => (of.length === 2 ? quotient(of[0]!, of[1]!) : undefined)
+
 const operations: Record<string, (...of: Rational[]) => Rational | undefined> = {
   '+': fold(sum),
   '*': fold(product),
   '/': fold(quotient),
-  ':': (...of) => (of.length === 2 ? quotient(of[0]!, of[1]!) : undefined),
+  ':': ratio,
+  time: ratio,
   negate: (value) => negative(value!),
   '%': (value) => rational(value!.top, value!.bottom * 100n),
   abs: (value) => (value!.top < 0n ? negative(value!) : value),

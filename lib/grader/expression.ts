@@ -19,7 +19,7 @@ export interface NameNode {
   isText?: true
 }
 
-/** An operator or a function: `+`, `*`, `/`, `^`, `negate`, `±`, `sqrt`, `sin`, `%`, `°`, `union`, or `apply` for f(x). */
+/** An operator or a function: `+`, `*`, `/`, `^`, `negate`, `±`, `sqrt`, `sin`, `%`, `°`, `union`, `time` for 1:20, or `apply` for f(x). */
 export interface CallNode {
   kind: 'call'
   name: string

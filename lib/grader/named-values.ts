@@ -21,7 +21,10 @@ export function namedValue(expression: Expression): NamedValue | undefined {
   const isEquation = sides[0]!.kind === 'name' && sides.slice(1).some((side) => some(side, (part) => isName(part, sides[0]!)))
   if (isEquation) return undefined
   const rounded = operators.indexOf('≈')
-  return { name: sides[0]!, value: sides[rounded <= 0 ? (rounded === 0 ? 1 : sides.length - 1) : rounded]! }
+  const value = sides[rounded <= 0 ? (rounded === 0 ? 1 : sides.length - 1) : rounded]!
+  // a : b = 20:30 is no time.
+  const isRatio = isCall(sides[0]!, ':') && isCall(value, 'time')
+  return { name: sides[0]!, value: isRatio ? call(':', ...value.of) : value }
 }
 
 function isName(part: Expression, name: Expression): boolean {
@@ -115,5 +118,7 @@ function chosen(expression: Expression, sign: 1 | -1): Expression {
   const changed = withParts(expression, (part) => chosen(part, sign))
   if (!isCall(changed, '±') && !isCall(changed, '∓')) return changed
   const [left, right] = changed.of as [Expression, Expression]
-  return call('+', left, (changed.name === '±') === (sign === 1) ? right : call('negate', right))
+  const signed = (changed.name === '±') === (sign === 1) ? right : call('negate', right)
+  // ±3 is read as 0 ± 3, and is 3 and −3.
+  return left.kind === 'number' && left.value.top === 0n ? signed : call('+', left, signed)
 }

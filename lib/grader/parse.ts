@@ -101,8 +101,7 @@ class Parser implements StructureParser, BracketParser {
         const { power, name } = sign ?? { power: PRODUCT, name: '*' }
         if (power < least) return left
         if (sign !== undefined) this.reader.next()
-        else if (token.kind === 'number' && this.reader.peek(-1)?.kind === 'number')
-          throw new ParseFailure('two numbers in a row')
+        else if (isNumeral(token) && isNumeral(this.reader.peek(-1))) throw new ParseFailure('two numbers in a row')
         left = joined(name, left, this.value(power + 1))
       }
     })
@@ -159,6 +158,7 @@ class Parser implements StructureParser, BracketParser {
   private primary(): Expression {
     const token = this.reader.next()
     if (token.kind === 'number') return readNumber(this.reader, token)
+    if (token.kind === 'time') return call('time', ...token.text.split(':').map((part) => numberOf(BigInt(part))))
     if (token.kind === 'name') return this.name(token.text)
     if (token.kind === 'text') return { kind: 'name', name: token.text.toLowerCase().replace(/\s+/g, ''), isText: true }
     if (token.kind === 'function' || token.kind === 'structure' || token.kind === 'environment')
@@ -236,6 +236,10 @@ class Parser implements StructureParser, BracketParser {
       else throw new ParseFailure('no unit after /')
     }
   }
+}
+
+function isNumeral(token: Token | undefined): boolean {
+  return token?.kind === 'number' || token?.kind === 'time'
 }
 
 function startsValue(token: Token): boolean {

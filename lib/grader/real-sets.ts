@@ -1,5 +1,5 @@
 import type { ValueComparison } from './compare-values.js'
-import { type Expression, isCall, type RelationNode } from './expression.js'
+import { call, type Expression, isCall, type RelationNode } from './expression.js'
 
 /** Real numbers from `low` to `high`; a single one where they are equal. */
 interface Interval {
@@ -7,6 +7,9 @@ interface Interval {
   high: number
   isLowIn: boolean
   isHighIn: boolean
+  /** The ends as they were written, where they are: a decimal may be the other answer's end rounded. */
+  lowAs?: Expression | undefined
+  highAs?: Expression | undefined
 }
 
 /** Disjoint intervals from left to right. */
@@ -62,11 +65,14 @@ export function realSet(expression: Expression, values: ValueComparison): RealSe
   }
 }
 
-export function areSameSets(a: RealSet, b: RealSet): boolean {
+/** Whether two sets have the same ends, by the rules for values, in and out alike. */
+export function areSameSets(a: RealSet, b: RealSet, values: ValueComparison): boolean {
+  const isEnd = (one: number, oneAs: Expression | undefined, other: number, otherAs: Expression | undefined) =>
+    oneAs !== undefined && otherAs !== undefined ? values.compare(oneAs, otherAs) === 'same' : isNear(one, other)
   const isSame = (one: Interval, other: Interval | undefined) =>
     other !== undefined &&
-    isNear(one.low, other.low) &&
-    isNear(one.high, other.high) &&
+    isEnd(one.low, one.lowAs, other.low, other.lowAs) &&
+    isEnd(one.high, one.highAs, other.high, other.highAs) &&
     one.isLowIn === other.isLowIn &&
     one.isHighIn === other.isHighIn
   return a.length === b.length && a.every((one, index) => isSame(one, b[index]))
@@ -99,33 +105,48 @@ function relationSet(relation: RelationNode, values: ValueComparison): RealSet |
   return isAbsolute ? joined([...set, ...set.map(mirrored)]) : set
 }
 
-function half(operator: string, bound: number, isSubjectLeft: boolean): RealSet {
+function half(operator: string, { at, as }: End, isSubjectLeft: boolean): RealSet {
   const isIn = operator === '≤' || operator === '≥'
-  if (operator === '≠') return complement([{ low: bound, high: bound, isLowIn: true, isHighIn: true }])
+  if (operator === '≠') return complement([point({ at, as })])
   const isBelow = (operator === '<' || operator === '≤') === isSubjectLeft
   return isBelow
-    ? [{ low: -Infinity, high: bound, isLowIn: false, isHighIn: isIn && bound < Infinity }]
-    : [{ low: bound, high: Infinity, isLowIn: isIn && bound > -Infinity, isHighIn: false }]
+    ? [{ low: -Infinity, high: at, isLowIn: false, isHighIn: isIn && at < Infinity, highAs: as }]
+    : [{ low: at, high: Infinity, isLowIn: isIn && at > -Infinity, isHighIn: false, lowAs: as }]
 }
 
-function mirrored({ low, high, isLowIn, isHighIn }: Interval): Interval {
-  return { low: -high, high: -low, isLowIn: isHighIn, isHighIn: isLowIn }
+function mirrored({ low, high, isLowIn, isHighIn, lowAs, highAs }: Interval): Interval {
+  const negative = (as: Expression | undefined) => as && call('negate', as)
+  return { low: -high, high: -low, isLowIn: isHighIn, isHighIn: isLowIn, lowAs: negative(highAs), highAs: negative(lowAs) }
 }
 
 function interval(of: Expression[], isLowIn: boolean, isHighIn: boolean, values: ValueComparison): RealSet | undefined {
   if (of.length !== 2) return undefined
   const [low, high] = [end(of[0]!, values), end(of[1]!, values)]
-  return low === undefined || high === undefined || low >= high ? undefined : [{ low, high, isLowIn, isHighIn }]
+  if (low === undefined || high === undefined || low.at >= high.at) return undefined
+  return [{ low: low.at, high: high.at, isLowIn, isHighIn, lowAs: low.as, highAs: high.as }]
 }
 
 function points(of: Expression[], values: ValueComparison): RealSet | undefined {
-  const found = of.map((part) => values.real(part))
-  if (!found.every((value) => value !== undefined)) return undefined
-  return joined(found.map((value) => ({ low: value, high: value, isLowIn: true, isHighIn: true })))
+  const found = of.map((part) => end(part, values))
+  if (!found.every((value) => value !== undefined && Number.isFinite(value.at))) return undefined
+  return joined(found.map((value) => point(value!)))
 }
 
-function end(expression: Expression, values: ValueComparison): number | undefined {
-  return infinite(expression) ?? values.real(expression)
+function point({ at, as }: End): Interval {
+  return { low: at, high: at, isLowIn: true, isHighIn: true, lowAs: as, highAs: as }
+}
+
+/** An end of an interval: its number, and how it is written where that is a value. */
+interface End {
+  at: number
+  as: Expression | undefined
+}
+
+function end(expression: Expression, values: ValueComparison): End | undefined {
+  const without = infinite(expression)
+  if (without !== undefined) return { at: without, as: undefined }
+  const value = values.real(expression)
+  return value === undefined ? undefined : { at: value, as: expression }
 }
 
 function infinite(expression: Expression): number | undefined {
@@ -143,7 +164,7 @@ function joined(intervals: Interval[]): RealSet {
       last !== undefined && (next.low < last.high || (isNear(next.low, last.high) && (last.isHighIn || next.isLowIn)))
     if (!touches) set.push({ ...next })
     else if (isNear(next.high, last.high)) last.isHighIn ||= next.isHighIn
-    else if (next.high > last.high) [last.high, last.isHighIn] = [next.high, next.isHighIn]
+    else if (next.high > last.high) [last.high, last.isHighIn, last.highAs] = [next.high, next.isHighIn, next.highAs]
     if (touches && isNear(next.low, last.low)) last.isLowIn ||= next.isLowIn
   }
   return set
@@ -153,28 +174,31 @@ function intersection(a: RealSet, b: RealSet): RealSet {
   const set: RealSet = []
   for (const one of a) {
     for (const other of b) {
-      const [low, isLowIn] = inner(one.low, one.isLowIn, other.low, other.isLowIn, 1)
-      const [high, isHighIn] = inner(one.high, one.isHighIn, other.high, other.isHighIn, -1)
-      if (isNear(low, high) ? isLowIn && isHighIn : low < high) set.push({ low, high, isLowIn, isHighIn })
+      const [low, isLowIn, lowAs] = inner([one.low, one.isLowIn, one.lowAs], [other.low, other.isLowIn, other.lowAs], 1)
+      const [high, isHighIn, highAs] = inner([one.high, one.isHighIn, one.highAs], [other.high, other.isHighIn, other.highAs], -1)
+      if (isNear(low, high) ? isLowIn && isHighIn : low < high) set.push({ low, high, isLowIn, isHighIn, lowAs, highAs })
     }
   }
   return joined(set)
 }
 
+type Side = [at: number, isIn: boolean, as: Expression | undefined]
+
 /** The end that leaves less. */
-function inner(a: number, isAIn: boolean, b: number, isBIn: boolean, sign: 1 | -1): [number, boolean] {
-  if (isNear(a, b)) return [a, isAIn && isBIn]
-  return sign * a > sign * b ? [a, isAIn] : [b, isBIn]
+function inner(a: Side, b: Side, sign: 1 | -1): Side {
+  if (isNear(a[0], b[0])) return [a[0], a[1] && b[1], a[2]]
+  return sign * a[0] > sign * b[0] ? a : b
 }
 
 function complement(set: RealSet): RealSet {
   const gaps: RealSet = []
-  let [low, isLowIn] = [-Infinity, false]
+  let [low, isLowIn, lowAs]: Side = [-Infinity, false, undefined]
   for (const next of set) {
-    if (low < next.low) gaps.push({ low, high: next.low, isLowIn, isHighIn: !next.isLowIn && next.low > -Infinity })
-    ;[low, isLowIn] = [next.high, !next.isHighIn]
+    const isHighIn = !next.isLowIn && next.low > -Infinity
+    if (low < next.low) gaps.push({ low, high: next.low, isLowIn, isHighIn, lowAs, highAs: next.lowAs })
+    ;[low, isLowIn, lowAs] = [next.high, !next.isHighIn, next.highAs]
   }
-  if (low < Infinity) gaps.push({ low, high: Infinity, isLowIn, isHighIn: false })
+  if (low < Infinity) gaps.push({ low, high: Infinity, isLowIn, isHighIn: false, lowAs, highAs: undefined })
   return gaps
 }
 

@@ -1,9 +1,11 @@
+import { spacedThousands } from '../answer/answer-text.js'
 import { parseDecimal, type Rational, rational } from '../answer/rational.js'
+import { withInfixFractions } from './infix-fractions.js'
 import { commandNamed, wordNamed } from './latex-names.js'
 
 export interface Token {
   /** `structure` reads its arguments in a way of its own: `frac`, `sqrt`, `begin`, … */
-  kind: 'number' | 'name' | 'function' | 'structure' | 'sign' | 'separator' | 'text' | 'environment'
+  kind: 'number' | 'time' | 'name' | 'function' | 'structure' | 'sign' | 'separator' | 'text' | 'environment'
   text: string
   isSpaceBefore: boolean
   value?: Rational
@@ -26,7 +28,7 @@ const closing = new Set([')', ']', '\\}'])
 const MOST_TOKENS = 1000
 
 const pattern =
-  /(?<space>\s+)|(?<repeating>\d*\.\d*\s*\\overline\s*\{\d+\})|(?<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+(?![\d.]))?)|\\(?:text|mathbb)\s*\{(?<text>[^{}]*)\}|\\(?<edge>begin|end)\s*\{(?<environment>[a-zA-Z]*\*?)\}|\\(?<command>[a-zA-Z]+)|(?<word>[a-zA-Z]+)|(?<sign>\\\\|\\[{}%|&#_]|\*\*|[<>!=]=|:=|[-+*/^_=<>!%:,;()[\]{}|&'])/uy
+  /(?<space>\s+)|(?<repeating>\d*\.\d*\s*\\(?:overline|bar|dot)\s*\{\d+\}|\d+\.\(\d+\))|(?<time>(?<![\d.:])\d{1,2}:[0-5]\d(?::[0-5]\d)?(?![\d.:]))|(?<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+(?![\d.]))?)|\\(?:text|mathbb)\s*\{(?<text>[^{}]*)\}|\\(?<edge>begin|end)\s*\{(?<environment>[a-zA-Z]*\*?)\}|\\(?<command>[a-zA-Z]+)|(?<word>[a-zA-Z]+)|(?<sign>\\\\|\\[{}%|&#_]|\*\*|[<>!=]=|:=|[-+*/^_=<>!%:,;()[\]{}|&'])/uy
 
 /** The tokens of a tidied answer; undefined where a character is none of mathematics', or there are too many. */
 export function tokensOf(text: string, reading: Reading): Token[] | undefined {
@@ -47,14 +49,18 @@ export function tokensOf(text: string, reading: Reading): Token[] | undefined {
       const value = repeatingDecimal(groups.repeating)
       if (value === undefined) return undefined
       push({ kind: 'number', text: groups.repeating, value })
-    } else if (groups.number !== undefined) {
-      const number = depth === 0 ? grouped(text, at, reading) : undefined
+    } else if (groups.time !== undefined) push({ kind: 'time', text: groups.time })
+    else if (groups.number !== undefined) {
+      const number = grouped(text, at, reading, depth > 0)
       end = number === undefined ? end : at + number.length
       const token = numberToken(number ?? groups.number, number !== undefined && !reading.thousands)
       if (token === undefined) return undefined
       push(token)
-    } else if (groups.text !== undefined) push(textToken(groups.text, text.startsWith('\\mathbb', at)))
-    else if (groups.edge !== undefined) push({ kind: 'environment', text: `${groups.edge} ${groups.environment}` })
+    } else if (groups.text !== undefined) {
+      const inside = text.startsWith('\\mathbb', at) || !isFormula(groups.text) ? undefined : tokensOf(groups.text, reading)
+      if (inside === undefined) push(textToken(groups.text, text.startsWith('\\mathbb', at)))
+      else tokens.push(...inside)
+    } else if (groups.edge !== undefined) push({ kind: 'environment', text: `${groups.edge} ${groups.environment}` })
     else if (groups.command !== undefined) {
       const { token, length } = commandNamed(groups.command)
       end = at + 1 + length
@@ -69,15 +75,22 @@ export function tokensOf(text: string, reading: Reading): Token[] | undefined {
     }
     at = end
   }
-  return tokens
+  return withInfixFractions(tokens)
+}
+
+/** Whether what is set as text is more than words: `5 dollars`, `A and B`. */
+function isFormula(text: string): boolean {
+  return /\d/.test(text) || /(?:^|\s)(?:and|or)(?:\s|$)/.test(text)
 }
 
 /** A number with commas in it, as it is read; undefined for one without. */
-function grouped(text: string, at: number, { thousands, decimalComma }: Reading): string | undefined {
-  if (/[\d.]/.test(text[at - 1] ?? '')) return undefined
+function grouped(text: string, at: number, { thousands, decimalComma }: Reading, isInBrackets: boolean): string | undefined {
+  if (/[\d.]/.test(text[at - 1] ?? '') || /\d $/.test(text.slice(Math.max(0, at - 2), at))) return undefined
   const rest = text.slice(at, at + 100)
-  if (decimalComma) return /^\d+,\d+(?![\d,.])/.exec(rest)?.[0]
-  return thousands ? /^\d{1,3}(?:[, ]\d{3})+(?!\d)(?:\.\d+)?/.exec(rest)?.[0] : undefined
+  if (decimalComma) return isInBrackets ? undefined : /^\d+,\d+(?![\d,.])/.exec(rest)?.[0]
+  if (!thousands) return undefined
+  const whole = spacedThousands.exec(rest)?.[0] ?? (isInBrackets ? undefined : /^[1-9]\d{0,2}(?:,\d{3})+(?!\d)/.exec(rest)?.[0])
+  return whole && whole + (/^\.\d+/.exec(rest.slice(whole.length))?.[0] ?? '')
 }
 
 function numberToken(written: string, isDecimalComma: boolean): Omit<Token, 'isSpaceBefore'> | undefined {
@@ -99,9 +112,9 @@ function textToken(content: string, isBlackboard: boolean): Omit<Token, 'isSpace
     : { kind: 'text', text: words }
 }
 
-/** `0.1\overline{6}`: 16/90 less 1/90. */
+/** `0.1\overline{6}`: 16/90 less 1/90; `0.(3)`. */
 function repeatingDecimal(text: string): Rational | undefined {
-  const [, whole, once, again] = /^(\d*)\.(\d*)\s*\\overline\s*\{(\d+)\}$/.exec(text)!
+  const [, whole, once, again] = /^(\d*)\.(\d*)\s*(?:\\(?:overline|bar|dot)\s*\{|\()(\d+)[})]$/.exec(text)!
   if (text.length > LONGEST_REPEATING) return undefined
   const all = BigInt(whole! + once! + again!) - BigInt(`0${whole}${once}`)
   return rational(all, (10n ** BigInt(again!.length) - 1n) * 10n ** BigInt(once!.length))

@@ -15,19 +15,44 @@ export function withoutChoice(text: string): string {
   return text.replace(/^(?:\\text ?\{ ?\(?[A-J][).:]+ ?\}|\([A-J]\)|[A-J][.):])\s*(?=\S)/, '')
 }
 
-/** Whether an answer is in words: it has a word of four letters or more that mathematics does not know, and no signs. */
+/** Words of fewer than four letters that are answers, and no products of their letters. */
+const shortWords = new Set('yes no odd one two six ten all any none red old new both sun mon tue wed thu fri sat'.split(' '))
+
+/**
+ * Whether an answer is in words: set as text, or with a word of four letters or more, or one that is known, that mathematics does
+ * not know. Digits may stand behind a word, signs may not.
+ */
 export function isWords(text: string): boolean {
   const plain = withoutFonts(text)
-  if (/[\\^_=<>+*/{}|\d]/.test(plain)) return false
-  return plain.split(/[^a-zA-Z]+/).some((word) => word.length > 3 && wordNamed(word) === undefined)
+  if (/[\\^_=<>+*/{}|]/.test(plain) || /^[^a-zA-Z]*\d/.test(plain)) return false
+  const words = plain.split(/[^a-zA-Z]+/).filter((word) => word.length > 1 && wordNamed(word) === undefined)
+  return words.length > 0 && (isSetAsText(text) || words.some(isWord))
 }
 
-/** The letters of an answer in words. */
+/** A word as people write it, with a vowel; `abcd` and `mgRT` are rather products. */
+export function isWord(word: string): boolean {
+  if (word.length <= 3) return shortWords.has(word.toLowerCase())
+  return /^(?:[A-Z]?[a-z]+|[A-Z]+)$/.test(word) && /[aeiou]|[b-df-hj-np-tvw]y/i.test(word)
+}
+
+/** `Amy` and `amy`: three letters that differ in nothing but the first one's case are no products of other letters. */
+export function areOneWord(first: string, second: string): boolean {
+  const [one, other] = [withoutFonts(first), withoutFonts(second)]
+  const isCapitalised = (word: string) => /^[A-Z][a-z]{2}$/.test(word) && /[aeiouy]/.test(word)
+  return (isCapitalised(one) || isCapitalised(other)) && one.toLowerCase() === other.toLowerCase()
+}
+
+function isSetAsText(text: string): boolean {
+  return /^(?:\\text ?\{[^{}]*\}[\s,]*)+$/.test(text)
+}
+
+/** The letters of an answer in words, and its numbers. */
 export function wordsIn(text: string): string {
   return withoutFonts(text)
     .toLowerCase()
     .replace(/\b(?:the|an?)\b/g, '')
-    .replace(/[^\p{L}\p{N}]+/gu, '')
+    .replace(/(?<=\d)\s+(?=\d)/g, '_')
+    .replace(/[^\p{L}\p{N}_]+/gu, '')
 }
 
 function withoutFonts(text: string): string {
