@@ -61,6 +61,9 @@ const special = new RegExp(`[${Object.keys(commandOf).join('')}]`, 'gu')
 const vulgarFraction = new RegExp(`[${Object.keys(vulgar).join('')}]`, 'gu')
 
 const sizes = 'left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|nolimits|hfill|hspace\\*?\\{[^{}]*\\}'
+/** Colours, room for what is not there, and notes: their argument is no part of the answer. */
+const unseen = /\\(?:(?:text)?color|[hv]?phantom|footnote|label|tag)\*?\s*\{[^{}]*\}/g
+
 const typesetting = new RegExp(String.raw`\\\\|\\(?:${sizes})(?![a-zA-Z])\.?|\\q?quad|\\[,;:!> ]|~|&nbsp;|\u00A0`, 'g')
 
 /**
@@ -84,14 +87,17 @@ export function tidyAnswer(answer: string): string {
       '\\text{',
     )
     .replace(/\\(?:rm|bf|it)(?![a-zA-Z])/g, ' ')
+    .replace(unseen, ' ')
+    .replace(/\\text\s*\{([\s:;,.=<>+/()-]*)\}/g, '$1')
+    .replace(/\{([:.,<>=+-])\}/g, '$1')
     .replace(/\\cr(?![a-zA-Z])/g, '\\\\')
   // `\\` comes first: in `\\ 0` the line ends, and there is no `\ `.
   text = onceEscaped(text).replace(typesetting, (found) => (found === '\\\\' ? found : ' '))
-  return text
+  return withoutBox(text.trim())
     .replace(/\s+/g, ' ')
-    .replace(/(?<=\d) ?[xX] ?(?=10 ?(?:\^|\*\*))/g, ' \\times ')
+    .replace(/(?<=\d) [xX] (?=\d)|(?<=\d) ?[xX] ?(?=10 ?(?:\^|\*\*))/g, ' \\times ')
     .trim()
-    .replace(/\s*[.;:,]+$/, '')
+    .replace(/\s*[.;:,\\]+$/, '')
 }
 
 /** A tidied answer without its spaces, but for those between two digits: 1 2 is not 12. */
@@ -118,7 +124,8 @@ function withoutBox(text: string): string {
   let inside = text
   for (;;) {
     const start = /^\\(?:boxed|fbox)\s*\{/.exec(inside)?.[0].length
-    const end = start === undefined ? undefined : closingBrace(inside, start, inside.length)
+    if (start === undefined) return inside.replace(/^\\(?:boxed|fbox)(?![a-zA-Z])\s*/, '')
+    const end = closingBrace(inside, start, inside.length)
     if (end === undefined || !/^\.?$/.test(inside.slice(end + 1))) return inside
     inside = inside.slice(start, end).trim()
   }

@@ -1,3 +1,4 @@
+import { lastBoxed } from '../answer/boxed.js'
 import { isJsonObject, type JsonObject } from '../config/json-object.js'
 import {
   type Column,
@@ -25,8 +26,8 @@ export interface ProblemRow {
 export type ProblemColumns = Pick<RowColumns, 'question' | 'solution' | 'answer'>
 
 /**
- * A row with its columns named as LIMO's, from any of the names in `columnNames`. GSM8K's `answer`, which ends in `#### N`, is chain and
- * answer in one; alpaca's `input` belongs to its `instruction`; numbers become text; `messages` and `conversations` give their first user
+ * A row with its columns named as LIMO's, from any of the names in `columnNames`. An `answer` that ends in GSM8K's `#### N`, or is prose
+ * with a box, is chain and answer in one; alpaca's `input` belongs to its `instruction`; numbers become text; `messages` and `conversations` give their first user
  * turn and their last assistant turn.
  *
  * Throws DATA_INVALID_RECORD where there is no question, or a text is something else.
@@ -40,7 +41,7 @@ export function parseProblemRow({ place, value }: JsonRow, columns: ProblemColum
   row.question = messages?.question ?? readQuestion(row, value, columns, place)
   const solution = messages?.solution ?? textOf(row, value, 'solution', columns, place)
   const answer = textOf(row, value, 'answer', columns, place)
-  const marked = answer === undefined ? undefined : markedAnswer(answer)
+  const marked = answer === undefined ? undefined : (markedAnswer(answer) ?? boxedAnswer(answer))
   const isChain = marked !== undefined && marked.before.trim() !== ''
   setText(row, 'solution', solution ?? (isChain ? answer : undefined))
   setText(row, 'answer', marked?.answer ?? answer)
@@ -90,16 +91,22 @@ function textOf(
   )
 }
 
-/** The answer after the last `####`, to the end of its line, and what stands before it; undefined where there is none. */
+/**
+ * GSM8K's answer, after `####` in the last line, and what stands before it; undefined where there is none. A heading of Markdown's,
+ * which has text below it, is none.
+ */
 export function markedAnswer(text: string): { before: string; answer: string } | undefined {
-  const at = text.lastIndexOf('####')
-  if (at < 0) return undefined
-  const answer = text
-    .slice(at + 4)
-    .trim()
-    .split('\n', 1)[0]!
-    .trim()
-  return answer === '' ? undefined : { before: text.slice(0, at), answer }
+  const whole = text.trimEnd()
+  const at = whole.lastIndexOf('####')
+  const answer = whole.slice(at + 4).trim()
+  return at < 0 || answer === '' || answer.includes('\n') ? undefined : { before: whole.slice(0, at), answer }
+}
+
+/** The answer in the last box of a chain that stands in the answer's column. */
+function boxedAnswer(text: string): { before: string; answer: string } | undefined {
+  const box = lastBoxed(text)
+  const before = box && text.slice(0, box.start)
+  return before === undefined || !/[a-zA-Z]{2}/.test(before) ? undefined : { before, answer: box!.content.trim() }
 }
 
 function setText(row: ProblemRow, column: 'solution' | 'answer', text: string | undefined): void {

@@ -72,6 +72,11 @@ function compareFormulas(a: Answer, b: Answer): Comparison {
 function readings(text: string): Parsed[] {
   const found = [parse(text, { thousands: true, decimalComma: false })]
   if (/\d[, ]\d{3}/.test(text)) found.push(parse(text, { thousands: false, decimalComma: false }))
+  // The 2 of 5 as China writes it; C may be a name, too.
+  const chosen = text.replace(/(?:\\text ?\{C\}|(?<![a-zA-Z\\])C) ?_ ?\{?(\d+)\}? ?\^ ?\{?(\d+)\}?/g, '\\binom{$1}{$2}')
+  if (chosen !== text) found.push(parse(chosen))
+  // As in Europe: 1.234,5.
+  if (/^-?\d{1,3}(?:\.\d{3})+,\d+$/.test(text)) found.push(parse(text.replaceAll('.', '').replace(',', '.')))
   if (/^-?\d+,\d+$/.test(text)) found.push(parse(text, { thousands: false, decimalComma: true }))
   return found.filter((parsed) => parsed !== undefined)
 }

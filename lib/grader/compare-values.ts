@@ -4,6 +4,7 @@ import { type Decimal, decimalIn, isRoundedDouble, isRoundedExact } from './deci
 import { evaluate } from './evaluate.js'
 import { ExactValues } from './exact.js'
 import { call, type Expression, isCall, nameOf, numberOf, partsOf, some } from './expression.js'
+import { hasDecimals, isIrrational, isNonzero, isZero } from './number-facts.js'
 import { primeField } from './prime-field.js'
 
 /** `undecided` is what cannot be told, which a grader takes for wrong and a filter does not. */
@@ -222,64 +223,4 @@ function distanceOf(a: Complex, b: Complex): number {
 /** Whole numbers are exact: 1.235 × 10⁴ is not 12345. */
 function isWhole(written: Expression, { bottom }: Rational): boolean {
   return bottom === 1n && !hasDecimals(written)
-}
-
-function hasDecimals(expression: Expression): boolean {
-  return some(expression, (part) => part.kind === 'number' && part.digits !== undefined)
-}
-
-function isZero(value: Rational | undefined): boolean {
-  return value?.top === 0n
-}
-
-/** Whether an expression has a value other than 0 by the way it is made, however small: e^{-100}. */
-function isNonzero(expression: Expression, exact?: Rational): boolean {
-  if (exact !== undefined) return exact.top !== 0n
-  if (expression.kind === 'number') return expression.value.top !== 0n
-  if (expression.kind === 'name') return expression.name === 'pi' || expression.name === 'e'
-  if (expression.kind !== 'call') return false
-  const [first] = expression.of as [Expression]
-  switch (expression.name) {
-    case '*':
-    case '/':
-      return expression.of.every((part) => isNonzero(part))
-    case '^':
-    case 'negate':
-    case 'sqrt':
-    case 'root':
-    case '%':
-    case '°':
-      return isNonzero(first)
-    default:
-      return false
-  }
-}
-
-/** Whether an expression is a real number that is no fraction for certain: a root that does not come out, π or e, times and plus fractions. */
-function isIrrational(expression: Expression, exactly: (part: Expression) => Rational | undefined): boolean {
-  if (expression.kind === 'name') return expression.name === 'pi' || expression.name === 'e'
-  if (expression.kind !== 'call') return false
-  const { name, of } = expression
-  const values = of.map(exactly)
-  switch (name) {
-    case 'sqrt':
-    case 'root':
-      // A root that came out has an exact value itself.
-      return (
-        values.every((value) => value !== undefined && value.top > 0n) &&
-        (values[1]?.bottom ?? 1n) === 1n &&
-        (values[1]?.top ?? 2n) <= 64n
-      )
-    case 'negate':
-      return isIrrational(of[0]!, exactly)
-    case '+':
-    case '*':
-    case '/': {
-      const others = of.filter((_, index) => values[index] === undefined)
-      const isKept = values.every((value) => value === undefined || name === '+' || value.top !== 0n)
-      return others.length === 1 && isKept && isIrrational(others[0]!, exactly)
-    }
-    default:
-      return false
-  }
 }

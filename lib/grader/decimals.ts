@@ -4,8 +4,8 @@ import { type Expression, isCall } from './expression.js'
 /** Digits of a decimal that may be another number rounded: fewer are too few to know it by. */
 const LEAST_DIGITS = 4
 
-/** Most digits of a printed double, of which 15 are right: what Python prints of 2/3 ends in a 6 that is no rounding. */
-const PRINTED = { digits: 17, right: 15 }
+/** A decimal of so many digits may be a printed double, of which the first are right: Python prints a 6 at the end of 2/3. */
+const PRINTED = { from: 15, to: 17, right: 14 }
 
 /** Digits that are held against a double, which may have lost the rest on its way. */
 const MOST_COMPUTED_DIGITS = 12
@@ -51,8 +51,9 @@ function isPowerOfTen({ top, bottom }: Rational): boolean {
 
 /** Whether a decimal is `exact` rounded to its digits; either neighbour will do where it lies in the middle. */
 export function isRoundedExact(decimal: Decimal, exact: Rational): boolean {
+  const isPrinted = decimal.digits >= PRINTED.from && decimal.digits <= PRINTED.to
   const distance = sum(decimal.value, negative(exact))
-  const unit = lastPlace(decimal, decimal.digits <= PRINTED.digits ? PRINTED.right : decimal.digits)
+  const unit = lastPlace(decimal, isPrinted ? PRINTED.right : decimal.digits)
   if (distance === undefined || unit === undefined) return isRoundedDouble(decimal, toDouble(exact))
   const size = distance.top < 0n ? -distance.top : distance.top
   return 2n * size * unit.bottom <= unit.top * distance.bottom

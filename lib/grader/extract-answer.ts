@@ -53,7 +53,8 @@ function isListed(between: string): boolean {
   return bare === '' || /^(?:,|;|&)/.test(bare) || /(?:^|[\s,])(?:and|or)(?![a-z])/.test(bare)
 }
 
-const statement = /(?:answer(?:\*\*)?\s*(?:is|:|=)|####)[\s:*]*/gi
+/** `####` marks an answer in the last line; above others it is a heading. */
+const statement = /(?:answer(?:\*\*)?\s*(?:is|:|=)|####(?=[^\n]*\s*$))[\s:*]*/gi
 
 function statedAnswer(text: string): string | undefined {
   const last = [...text.matchAll(statement)].at(-1)

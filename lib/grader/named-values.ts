@@ -21,7 +21,9 @@ export function namedValue(expression: Expression): NamedValue | undefined {
   const isEquation = sides[0]!.kind === 'name' && sides.slice(1).some((side) => some(side, (part) => isName(part, sides[0]!)))
   if (isEquation) return undefined
   const rounded = operators.indexOf('≈')
-  const value = sides[rounded <= 0 ? (rounded === 0 ? 1 : sides.length - 1) : rounded]!
+  // What is exact stands before ≈, unless it only names the answer.
+  const exact = rounded < 0 ? sides.length - 1 : rounded === 0 && isNaming(sides[0]!) ? 1 : rounded
+  const value = sides[exact]!
   // a : b = 20:30 is no time.
   const isRatio = isCall(sides[0]!, ':') && isCall(value, 'time')
   return { name: sides[0]!, value: isRatio ? call(':', ...value.of) : value }

@@ -58,7 +58,7 @@ export function tokensOf(text: string, reading: Reading): Token[] | undefined {
       push(token)
     } else if (groups.text !== undefined) {
       const inside = text.startsWith('\\mathbb', at) || !isFormula(groups.text) ? undefined : tokensOf(groups.text, reading)
-      if (inside === undefined) push(textToken(groups.text, text.startsWith('\\mathbb', at)))
+      if (inside === undefined) push(textToken(groups.text, text.startsWith('\\mathbb', at), tokens.at(-1)))
       else tokens.push(...inside)
     } else if (groups.edge !== undefined) push({ kind: 'environment', text: `${groups.edge} ${groups.environment}` })
     else if (groups.command !== undefined) {
@@ -80,7 +80,7 @@ export function tokensOf(text: string, reading: Reading): Token[] | undefined {
 
 /** Whether what is set as text is more than words: `5 dollars`, `A and B`. */
 function isFormula(text: string): boolean {
-  return /\d/.test(text) || /(?:^|\s)(?:and|or)(?:\s|$)/.test(text)
+  return /\d|(?:^|\s)(?:and|or)(?:\s|$)/.test(text) || /^ ?(?:[a-zA-Z]|[IVX]+)(?: ?, ?(?:[a-zA-Z]|[IVX]+))+ ?$/.test(text)
 }
 
 /** A number with commas in it, as it is read; undefined for one without. */
@@ -102,12 +102,14 @@ function numberToken(written: string, isDecimalComma: boolean): Omit<Token, 'isS
   return { kind: 'number', text, value, ...(/[.eE]/.test(text) && { digits }) }
 }
 
-function textToken(content: string, isBlackboard: boolean): Omit<Token, 'isSpaceBefore'> {
+function textToken(content: string, isBlackboard: boolean, before: Token | undefined): Omit<Token, 'isSpaceBefore'> {
   const words = content.trim()
   if (isBlackboard) return { kind: 'name', text: `set ${words}` }
   const token = wordNamed(words.toLowerCase())
   if (token !== undefined) return token as Token
-  return words.length === 1 && /[a-zA-Z]/.test(words) && content === words
+  // 5 m set upright is a length; a bold i is a vector.
+  const isUnit = /^[msgNJKVWLh]$/.test(words) && (before?.kind === 'number' || before?.kind === 'text')
+  return words.length === 1 && /[a-zA-Z]/.test(words) && content === words && !isUnit
     ? { kind: 'name', text: words }
     : { kind: 'text', text: words }
 }

@@ -2,8 +2,8 @@ import { wordNamed } from './latex-names.js'
 
 /** The letter of a choice: `(C)`, `C`, `\text{C}`, `(E) Hyperbola`, `B. 12`; `isAlone` where nothing else is there. */
 export function choiceIn(text: string): { letter: string; isAlone: boolean } | undefined {
-  const plain = withoutFonts(text)
-  const alone = /^(?:\(([A-Ja-j])\)|([A-J]))[.:)]?$/.exec(plain) ?? /^([A-J])[.):]$/.exec(plain)
+  const plain = withoutFonts(text).replace(/^(?:option|choice) (?=\(?[A-J])/i, '')
+  const alone = /^(?:\(([A-Ja-j])\)|([A-J]))[.:)]?$/.exec(plain) ?? /^(?:([A-J])[.):]|([a-j])\))$/.exec(plain)
   if (alone !== null) return { letter: (alone[1] ?? alone[2])!.toUpperCase(), isAlone: true }
   const first = /^(?:\(([A-J])\)|([A-J])[.):])\s*\S/.exec(plain) ?? /^([a-j])$/.exec(plain)
   if (first === null) return undefined
@@ -25,7 +25,9 @@ const shortWords = new Set('yes no odd one two six ten all any none red old new 
 export function isWords(text: string): boolean {
   const plain = withoutFonts(text)
   if (/[\\^_=<>+*/{}|]/.test(plain) || /^[^a-zA-Z]*\d/.test(plain)) return false
-  const words = plain.split(/[^a-zA-Z]+/).filter((word) => word.length > 1 && wordNamed(word) === undefined)
+  const words = plain
+    .split(/[^a-zA-Z]+/)
+    .filter((word) => word.length > 1 && !/^[IVX]+$/.test(word) && wordNamed(word) === undefined)
   return words.length > 0 && (isSetAsText(text) || words.some(isWord))
 }
 

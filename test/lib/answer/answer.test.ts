@@ -42,14 +42,29 @@ t.test('numbers, with units and names', async (t) => {
     ['1/2', '0.5', '.5', '\\frac12', '\\dfrac{1}{2}', '\\frac{2}{4}', '5/10', '\\frac{-1}{-2}', '½', '5e-1'],
     ['-\\frac{1}{3}', '\\frac{-1}{3}', '-1/3'],
     ['1000', '1,000', '1000.00', '1{,}000', '1000 m', '1000 \\text{ g}', '1e3'],
-    ['3\\frac12', '3.5', '7/2', '3½'],
+    ['3\\frac12', '3.5', '7/2', '3½', '3 1/2'],
+    ['1234567', '1 234 567', '1\\,234\\,567', '1,234,567'],
+    ['-1000', '-1 000'],
   ]
   for (const group of same) {
     const numbers = group.map((answer) => readNumber(answer))
     for (const [index, number] of numbers.entries()) t.same(number?.value, numbers[0]!.value, group[index]!)
   }
   t.match(readNumber('x = 5 hours'), { unit: 'hour', variable: 'x' })
-  for (const answer of ['', 'x+1', '(2,3)', '1/0', '1.2.3', '9'.repeat(5000), 'NaN', 'Infinity', '0x10', '1_000']) {
+  for (const answer of [
+    '',
+    'x+1',
+    '(2,3)',
+    '1/0',
+    '1.2.3',
+    '9'.repeat(5000),
+    'NaN',
+    'Infinity',
+    '0x10',
+    '1_000',
+    '1 2',
+    '12 34',
+  ]) {
     t.equal(readNumber(answer), undefined, answer.slice(0, 20))
   }
 })
@@ -60,6 +75,7 @@ t.test('numbers that differ for certain', async (t) => {
     ['1/3', '0.33'],
     ['-5', '5'],
     ['3\\frac12', '31/2'],
+    ['22/3', '2 2/3'],
   ]
   for (const [first, second] of different) t.ok(areDifferentNumbers(first!, second!), `${first} ${second}`)
   const open = [

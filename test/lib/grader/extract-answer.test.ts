@@ -10,8 +10,27 @@ t.test('the last box, and nothing else', async (t) => {
   t.equal(extractAnswer(''), undefined)
 })
 
+t.test('a box without braces', async (t) => {
+  const found = [
+    ['so $\\boxed 5$', '5'],
+    ['\\boxed 5 and so on', '5'],
+    ['$\\boxed\\frac12$', '\\frac12'],
+    ['\\(\\boxed x+1\\)', 'x+1'],
+    ['$$\\fbox -12.5$$', '-12.5'],
+    ['$\\boxed 1,234$', '1,234'],
+    ['\\boxed\\text{yes}', '\\text{yes}'],
+    ['$\\boxed 3$, and $\\boxed{4}$', '4'],
+    ['\\boxed{3}. I have put it in \\boxed form', '3'],
+  ]
+  for (const [text, answer] of found) t.equal(extractAnswer(text!), answer, text!)
+  for (const text of ['use \\boxed to mark. The value $x$', '\\boxed', '\\boxed ', '\\boxedness 5', '\\boxed\n\n'])
+    t.equal(extractAnswer(text), undefined, text)
+})
+
 t.test('what else stands for an answer', async (t) => {
   const found = [
+    ['#### Step 1\nadd 2 to 3\n#### Conclusion\nSo there are 5', '5'],
+    ['#### Conclusion\nso $x = 5$.', '$x = 5$'],
     ['She sells 9 * 2 = 18.\n#### 18', '18'],
     ['So the answer is $x=5$. I hope it is correct.', '$x=5$'],
     ['**Final Answer**: 42', '42'],
@@ -39,6 +58,9 @@ t.test('hostile completions take no time', async (t) => {
   const pieces = [
     '\\boxed{',
     '\\boxed{}',
+    '\\boxed ',
+    '\\boxed 1',
+    '$\\boxed 1',
     '{',
     '}',
     '$',
