@@ -17,6 +17,7 @@ export { type GradedCompletions, gradeCompletions } from './eval/grade-completio
 export type { Judge, JudgedAnswer, Judgment } from './eval/judge.js'
 export { type OpenAiJudgeOptions, openaiJudge } from './eval/openai-judge.js'
 export type { ProtocolOptions } from './eval/protocol.js'
+export type { PublishedAccuracy } from './eval/published-accuracy.js'
 export type { EvalResult } from './eval/result.js'
 export { passAtK } from './eval/scores.js'
 export type { BenchmarkSummary } from './eval/summary.js'

@@ -1,4 +1,4 @@
-import { basename } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { type ProblemColumns, parseProblemRow } from '../data/problem-row.js'
 import { findEvaluationFiles } from '../data/rows/data-files.js'
 import { readRows } from '../data/rows/rows.js'
@@ -27,7 +27,7 @@ export interface BenchmarkOptions {
 
 /**
  * Reads benchmarks, each a file, glob or dataset folder of rows with a question and an answer in any of their usual columns. They are named
- * by their files.
+ * by their files, `test.jsonl` and other splits by their folder.
  *
  * Throws DATA_NOT_FOUND, DATA_MALFORMED, DATA_INVALID_RECORD naming file and line, DATA_EMPTY.
  */
@@ -64,12 +64,15 @@ async function readProblems(
   }
 }
 
+/** Names of splits: the folder says what they are of, as in LIMO's `cn_math_2024/test.jsonl`. */
+const splitName = /^(?:test|train|validation|valid|val|dev)$/i
+
 function benchmarkName(path: string): string {
-  return (
-    basename(path)
-      .replace(/\.(gz|gzip|zst|zstd)$/i, '')
-      .replace(/\.(jsonl|ndjson|json|csv|tsv|parquet)$/i, '') || 'benchmark'
-  )
+  const name = basename(path)
+    .replace(/\.(gz|gzip|zst|zstd)$/i, '')
+    .replace(/\.(jsonl|ndjson|json|csv|tsv|parquet)$/i, '')
+  const folder = basename(dirname(path))
+  return (splitName.test(name) && !/^\.*$/.test(folder) ? folder : name) || 'benchmark'
 }
 
 function freeName(name: string, others: readonly Benchmark[]): string {

@@ -27,7 +27,7 @@ export function evaluationPage(summaries: readonly BenchmarkSummary[], results: 
   })
   return htmlPage({
     title: 'Evaluation',
-    body: `<h1>Evaluation</h1>\n${htmlTable(summaryRows(summaries), { numeric: [1, 2, 3, 4, 5, 6, 7] })}\n${sections.join('\n')}`,
+    body: `<h1>Evaluation</h1>\n${htmlTable(summaryRows(summaries), { numeric: [1, 2, 3, 4, 5, 6, 7, 8, 9] })}\n${sections.join('\n')}`,
   })
 }
 
@@ -35,7 +35,7 @@ export function evaluationPage(summaries: readonly BenchmarkSummary[], results: 
 export function summaryRows(summaries: readonly BenchmarkSummary[]): string[][] {
   const percent = (share: number) => (100 * share).toFixed(1)
   return [
-    ['benchmark', 'problems', 'answers', 'accuracy', '± error', 'pass@k', 'tokens', 'cut off', 'LIMO 32B'],
+    ['benchmark', 'problems', 'answers', 'accuracy', '± error', 'pass@k', 'tokens', 'cut off', 'LIMO v1', 'LIMO v3'],
     ...summaries.map(({ benchmark, problems, samples, accuracy, standardError, passAtK, meanTokens, cutOff, published }) => {
       const best = Math.max(...Object.keys(passAtK).map(Number))
       return [
@@ -47,7 +47,8 @@ export function summaryRows(summaries: readonly BenchmarkSummary[]): string[][] 
         best > 1 ? `${percent(passAtK[best]!)}% @${best}` : '',
         String(Math.round(meanTokens)),
         `${percent(cutOff)}%`,
-        published === undefined ? '' : `${percent(published)}%`,
+        published === undefined ? '' : `${percent(published.v1)}%`,
+        published === undefined ? '' : `${percent(published.v3)}%`,
       ]
     }),
   ]

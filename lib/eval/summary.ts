@@ -1,6 +1,6 @@
 import type { Benchmark } from './benchmark.js'
 import type { Protocol } from './protocol.js'
-import { publishedAccuracy } from './published-accuracy.js'
+import { type PublishedAccuracy, publishedAccuracy } from './published-accuracy.js'
 import type { EvalResult } from './result.js'
 import { accuracyOf, mean, passRates } from './scores.js'
 
@@ -21,8 +21,8 @@ export interface BenchmarkSummary {
   cutOff: number
   /** The share of answers in which no answer was found. */
   unanswered: number
-  /** LIMO's published accuracy on a benchmark of that name. */
-  published?: number
+  /** LIMO's published accuracies on a benchmark of that name, by the version of the paper. */
+  published?: PublishedAccuracy
 }
 
 export function summarize(benchmark: Benchmark, protocol: Protocol, results: readonly EvalResult[]): BenchmarkSummary {
