@@ -35,7 +35,16 @@ export function isWeightsFile(name: string): boolean {
  */
 export async function openModelFolder(folder: string): Promise<ModelFolder> {
   const description = await readModelConfigFile(folder)
-  return { folder, ...description, tensors: await readTensors(folder) }
+  const tensors = await readTensors(folder)
+  const { numHiddenLayers } = description.config
+  // Every layer has several tensors: without them, nothing is made as long as config.json says.
+  if (numHiddenLayers > tensors.size) {
+    const message =
+      `expected weights of num_hidden_layers ${numHiddenLayers} layers but the files have ${tensors.size} ` +
+      `${tensors.size === 1 ? 'tensor' : 'tensors'} (${folder}). Do config.json and the weights belong together?`
+    throw new CheckpointError('TENSOR_MISSING', message, { folder })
+  }
+  return { folder, ...description, tensors }
 }
 
 async function readTensors(folder: string): Promise<Map<string, TensorEntry>> {

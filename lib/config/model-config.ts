@@ -43,6 +43,15 @@ const families = {
 /** What the attention kernel holds of a head at once; the native side's kMaxHeadDim. */
 const MAX_HEAD_DIM = 512
 
+/** What is planned for: the deepest published decoders have some 130 layers, and lists grow with every one. */
+const MAX_LAYERS = 1000
+
+/** Bytes of weights, gradients and optimizer state up to which every size and offset is an exact number. */
+const MAX_STATE_BYTES = Number.MAX_SAFE_INTEGER
+
+/** Bytes of each parameter in training: weight, gradient, two moments, a copy in bfloat16. */
+const STATE_BYTES = 18
+
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
 const tokenId = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const positive = v.pipe(v.number(), v.finite(), v.gtValue(0))
@@ -109,6 +118,7 @@ export function parseModelConfig(json: unknown, place: string): ModelConfig {
     ...(eosTokenId !== undefined && { eosTokenId: Array.isArray(eosTokenId) ? eosTokenId : [eosTokenId] }),
   }
   checkShape(config, place)
+  checkSize(config, place)
   return config
 }
 
@@ -202,7 +212,8 @@ function refuseUnsupported(json: JsonObject, values: Values, place: string): voi
 }
 
 function checkShape(config: ModelConfig, place: string): void {
-  const { headDim, numAttentionHeads, numKeyValueHeads } = config
+  const { headDim, numAttentionHeads, numKeyValueHeads, numHiddenLayers } = config
+  if (numHiddenLayers > MAX_LAYERS) throw unsupported('num_hidden_layers', numHiddenLayers, place, `at most ${MAX_LAYERS}`)
   if (!Number.isInteger(headDim)) {
     throw malformed(place, `expected hidden_size to be a multiple of num_attention_heads (${numAttentionHeads})`, 'hidden_size')
   }
@@ -215,6 +226,21 @@ function checkShape(config: ModelConfig, place: string): void {
       'num_key_value_heads',
     )
   }
+}
+
+/** Refuses sizes that no machine holds, before anything is made as large as they say. */
+function checkSize(config: ModelConfig, place: string): void {
+  const { vocabSize, hiddenSize, intermediateSize, numHiddenLayers, numAttentionHeads, numKeyValueHeads, headDim } = config
+  const layer = hiddenSize * (3 * intermediateSize + 2 * headDim * (numAttentionHeads + numKeyValueHeads))
+  const bytes = STATE_BYTES * (numHiddenLayers * layer + 2 * vocabSize * hiddenSize)
+  if (bytes <= MAX_STATE_BYTES) return
+  const sizes = { vocab_size: vocabSize, hidden_size: hiddenSize, intermediate_size: intermediateSize }
+  const written = Object.entries(sizes).map(([field, size]) => `${field} ${size}`)
+  throw malformed(
+    place,
+    `expected the sizes of a model but received ${written.join(', ')}, num_attention_heads ${numAttentionHeads} and ` +
+      `num_hidden_layers ${numHiddenLayers}, whose training state would take ${bytes.toPrecision(2)} bytes`,
+  )
 }
 
 function required<K extends keyof Values>(values: Values, field: K, place: string): NonNullable<Values[K]> {
