@@ -66,9 +66,10 @@ export class Grader {
     return new Promise((resolve) => {
       const stopListening = () => {
         clearTimeout(timer)
-        worker.removeAllListeners()
+        // One by one: removing all of them removes a worker's own, without which it never hears a message again.
+        worker.off('message', onMessage).off('error', onFailure).off('exit', onFailure)
         // Errors of a thread that was replaced are ignored.
-        worker.on('error', () => {})
+        if (worker.listenerCount('error') === 0) worker.on('error', () => {})
       }
       const end = (grade: Grade) => {
         stopListening()
@@ -78,12 +79,10 @@ export class Grader {
         stopListening()
         void this.replaceThread().then(() => resolve({ correct: false, how }))
       }
+      const onMessage = (answer: GradeAnswer) => end(answer === 'failed' ? { correct: false, how: 'failed' } : gradeOf(answer))
+      const onFailure = () => giveUp('failed')
       const timer = setTimeout(() => giveUp('timeout'), this.timeLimitMs)
-      worker.once('message', (answer: GradeAnswer) =>
-        end(answer === 'failed' ? { correct: false, how: 'failed' } : gradeOf(answer)),
-      )
-      worker.once('error', () => giveUp('failed'))
-      worker.once('exit', () => giveUp('failed'))
+      worker.on('message', onMessage).on('error', onFailure).on('exit', onFailure)
       worker.postMessage(request)
     })
   }

@@ -31,6 +31,18 @@ t.test('a comparison that takes too long is ended, and the next one has a new th
   await patient.close()
 })
 
+t.test('one thread compares one long answer after the other', async (t) => {
+  const grader = new Grader({ timeLimitMs: 10_000 })
+  const items = Array.from({ length: 60 }, (_, index) => index)
+  const [gold, prediction] = [items.join(','), items.toReversed().join(', ')]
+  const [start, grades] = [performance.now(), []] as [number, unknown[]]
+  for (let times = 0; times < 6; times += 1) grades.push(await grader.grade(gold, prediction))
+  grades.push(...(await Promise.all(Array.from({ length: 6 }, () => grader.grade(gold, prediction)))))
+  for (const grade of grades) t.same(grade, { correct: true, how: 'structure' })
+  t.ok(performance.now() - start < 10_000, 'none of them came to the limit')
+  await grader.close()
+})
+
 t.test('a thread without memory is a failed comparison', async (t) => {
   const grader = new Grader({ memoryLimitMb: 1, timeLimitMs: 60_000 })
   t.match(await grader.grade(...slow), { correct: false })
