@@ -1,5 +1,12 @@
 import { isUtf8 } from 'node:buffer'
-import { asyncBufferFromFile, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
+import {
+  asyncBufferFromFile,
+  type FileMetaData,
+  parquetMetadataAsync,
+  parquetReadObjects,
+  parquetSchema,
+  type SchemaTree,
+} from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import { rowPlace } from './row.js'
 import { malformed, type ValueBatch } from './row-batch.js'
@@ -25,6 +32,7 @@ export async function* readParquetRows(path: string): AsyncGenerator<ValueBatch>
   let metadata: FileMetaData
   try {
     metadata = await parquetMetadataAsync(file)
+    checkColumns(metadata)
   } catch (cause) {
     throw fail(cause, 1)
   }
@@ -49,6 +57,23 @@ export async function* readParquetRows(path: string): AsyncGenerator<ValueBatch>
     }
     rowStart = rowEnd
   }
+}
+
+/**
+ * Whether every row group has the columns of the schema, each once: a column that is read and belongs nowhere would end the process
+ * when it cannot be unpacked, for nothing waits for it.
+ */
+function checkColumns(metadata: FileMetaData): void {
+  const leaves = leavesOf(parquetSchema(metadata)).sort().join('\n')
+  for (const { columns, num_rows: rows } of metadata.row_groups) {
+    const paths = columns.map(({ meta_data: column }) => column?.path_in_schema.join('.') ?? '')
+    if (paths.sort().join('\n') !== leaves) throw new Error('a row group has other columns than the schema')
+    if (!(rows >= 0n && rows <= BigInt(Number.MAX_SAFE_INTEGER))) throw new Error(`a row group of ${rows} rows`)
+  }
+}
+
+function leavesOf(tree: SchemaTree): string[] {
+  return tree.children.length === 0 ? [tree.path.join('.')] : tree.children.flatMap(leavesOf)
 }
 
 /** A value as JSON has it. */

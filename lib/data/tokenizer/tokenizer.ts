@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isJsonObject, type JsonObject } from '../../config/json-object.js'
+import { showValue } from '../../config/show-value.js'
 import { DataError } from '../../errors.js'
 import { type AddedToken, AddedTokenFinder, readAddedTokens } from './added-tokens.js'
 import { ByteLevelBpe } from './byte-level/byte-level-bpe.js'
@@ -58,7 +59,31 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
   const config = (await readJsonObject(join(folder, 'tokenizer_config.json'))) ?? {}
   const added = readAddedTokens(definition.added_tokens)
   if (added === undefined) throw malformed(path, 'added_tokens is no list of tokens with id and content')
+  checkModel(definition.model, path)
+  const strange = added.find(({ id }) => !isTokenId(id))
+  if (strange !== undefined) throw malformed(path, `the id of ${JSON.stringify(strange.content)} is ${strange.id}, which is none`)
   return new FolderTokenizer(coreOf(definition, config, added, path), added, specialTokensOf(config))
+}
+
+/** More ids than any vocabulary has: lists are as long as the largest one. */
+const MOST_TOKENS = 2 ** 24
+
+function isTokenId(id: unknown): boolean {
+  return Number.isInteger(id) && (id as number) >= 0 && (id as number) < MOST_TOKENS
+}
+
+/** What the model of a tokenizer has to have, whatever reads it. */
+function checkModel(model: unknown, path: string): void {
+  if (!isJsonObject(model)) throw malformed(path, 'it has no model')
+  const { type, vocab, merges } = model
+  if (isJsonObject(vocab)) {
+    const token = Object.keys(vocab).find((token) => !isTokenId(vocab[token]))
+    if (token !== undefined)
+      throw malformed(path, `the id of ${JSON.stringify(token)} in model.vocab is ${showValue(vocab[token])}, which is none`)
+  } else if (!Array.isArray(vocab))
+    throw malformed(path, 'model.vocab is missing. Copy the file anew from where the model came from')
+  if ((type === 'BPE' || merges !== undefined) && !Array.isArray(merges))
+    throw malformed(path, 'model.merges is missing. Copy the file anew from where the model came from')
 }
 
 function coreOf(definition: JsonObject, config: JsonObject, added: AddedToken[], path: string): TokenizerCore {
