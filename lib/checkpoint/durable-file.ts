@@ -138,13 +138,15 @@ export async function syncFolder(folder: string): Promise<void> {
 }
 
 const remedies: Record<string, string> = {
-  ENOSPC: 'the disk is full: free some space, or lower save_total_limit, and resume from the last checkpoint',
-  EDQUOT: 'the disk quota is used up: free some space, or lower save_total_limit, and resume from the last checkpoint',
-  EACCES: 'no permission to write there: choose another output_dir or change its owner',
-  EPERM: 'no permission to write there: choose another output_dir or change its owner',
-  EROFS: 'the file system is read-only: choose another output_dir',
-  EEXIST: 'a file has that name already: choose another output_dir',
-  ENOTDIR: 'a part of the path is a file, not a folder: choose another output_dir',
+  ENOSPC:
+    'the disk is full: free some space (a run keeps fewer checkpoints with save_total_limit) and start again; a run goes on from its last checkpoint',
+  EDQUOT:
+    'the disk quota is used up: free some space (a run keeps fewer checkpoints with save_total_limit) and start again; a run goes on from its last checkpoint',
+  EACCES: 'no permission to write there: choose another folder, or change the owner of this one',
+  EPERM: 'no permission to write there: choose another folder, or change the owner of this one',
+  EROFS: 'the file system is read-only: choose another folder',
+  EEXIST: 'a file has that name already: choose another folder',
+  ENOTDIR: 'a part of the path is a file, not a folder: choose another folder',
   EMFILE: 'too many open files: raise the limit (ulimit -n)',
 }
 
@@ -153,6 +155,8 @@ export function writeFailed(cause: unknown, path: string): unknown {
   const error = cause as NodeJS.ErrnoException
   if (error instanceof LimoError || !(error instanceof Error) || error.errno === undefined) return cause
   const remedy = remedies[error.code ?? ''] ?? 'what was there before is intact'
-  const message = `could not write ${path} (${error.code}): ${remedy}`
+  // The name that the user gave, without that of the temporary file or folder beside it.
+  const asked = path.replace(/(^|\/)\.([^/]+)\.(?:tmp|old)-\d+(?=\/|$)/, '$1$2')
+  const message = `could not write ${asked} (${error.code}): ${remedy}`
   return new CheckpointError('WRITE_FAILED', message, { file: path, reason: error.code }, { cause })
 }

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
+import { jsonProblem } from '../config/json-object.js'
 import { type ModelConfig, readModelConfigFile } from '../config/model-config.js'
 import { CheckpointError } from '../errors.js'
 import { type FolderWriter, publishFolder } from './atomic-folder.js'
@@ -49,19 +50,43 @@ export async function openModelFolder(folder: string): Promise<ModelFolder> {
 
 async function readTensors(folder: string): Promise<Map<string, TensorEntry>> {
   const names = await readdir(folder)
-  if (names.includes(indexName)) return readShards(folder)
-  if (names.includes(singleName)) return (await readHeader(join(folder, singleName))).entries
-  const other = names.find((name) => /\.(bin|pth?|gguf|safetensors)$/.test(name))
-  const remedy = other
-    ? `${other} is another format: save the model with save_pretrained(safe_serialization=True)`
-    : 'is the download complete?'
-  throw new CheckpointError('MODEL_NOT_FOUND', `expected ${singleName} or ${indexName} in ${folder}: ${remedy}`, { folder })
+  const hasSingle = names.includes(singleName)
+  if (names.includes(indexName)) {
+    const weightMap = await readIndex(folder)
+    if (!hasSingle || Object.values(weightMap).includes(singleName)) return readShards(folder, weightMap)
+    // One of the two is left over from an earlier save; Transformers takes the one file, others take the index.
+    const message =
+      `expected one set of weights in ${folder} but it has ${singleName} and an index of other files: ` +
+      `remove ${indexName} and its shards, or ${singleName}, whichever is the older one`
+    throw new CheckpointError('MODEL_MALFORMED', message, { folder, files: [singleName, indexName] })
+  }
+  if (hasSingle) return (await readHeader(join(folder, singleName))).entries
+  const message = `expected ${singleName} or ${indexName} in ${folder}: ${withoutWeights(names)}`
+  throw new CheckpointError('MODEL_NOT_FOUND', message, { folder })
+}
+
+/** What to do about a folder without weights by the names that are looked for. */
+function withoutWeights(names: string[]): string {
+  const find = (pattern: RegExp) => names.find((name) => pattern.test(name))
+  if (find(/^adapter_(?:config\.json|model\.)/)) {
+    return 'it is an adapter (LoRA), no model: merge it into its base model first (merge_and_unload() in PEFT) and save that'
+  }
+  const shard = find(/^model-\d+-of-\d+\.safetensors$/)
+  if (shard !== undefined) return `it has shards (${shard}) but not their index: download ${indexName} too`
+  const consolidated = find(/^consolidated.*\.(?:safetensors|pth)$/)
+  if (consolidated !== undefined) {
+    return `${consolidated} has its maker's own names of tensors: take the repository's files in Hugging Face layout, model*.safetensors`
+  }
+  const safetensors = find(/\.safetensors$/)
+  if (safetensors !== undefined) return `${safetensors} has another name: if it has the whole model, rename it to ${singleName}`
+  const other = find(/\.(?:bin|pth?|gguf)$/)
+  if (other !== undefined) return `${other} is another format: save the model with save_pretrained(safe_serialization=True)`
+  return 'is the download complete?'
 }
 
 const indexSchema = v.object({ weight_map: v.record(v.string(), v.string()) })
 
-async function readShards(folder: string): Promise<Map<string, TensorEntry>> {
-  const weightMap = await readIndex(folder)
+async function readShards(folder: string, weightMap: Record<string, string>): Promise<Map<string, TensorEntry>> {
   const shards = new Map<string, Map<string, TensorEntry>>()
   const tensors = new Map<string, TensorEntry>()
   for (const [name, file] of Object.entries(weightMap)) {
@@ -77,7 +102,8 @@ async function readShards(folder: string): Promise<Map<string, TensorEntry>> {
   for (const [file, entries] of shards) {
     for (const name of entries.keys()) {
       if (weightMap[name] === file) continue
-      const message = `${file} has "${name}" but ${indexName} does not say so (${folder}): download both again`
+      const said = weightMap[name] === undefined ? 'does not list it' : `says that it is in ${weightMap[name]}`
+      const message = `${file} has "${name}" but ${indexName} ${said} (${folder}): save the model anew, so that both belong together`
       throw new CheckpointError('TENSOR_UNEXPECTED', message, { tensor: name, file: join(folder, file) })
     }
   }
@@ -89,10 +115,12 @@ async function readIndex(folder: string): Promise<Record<string, string>> {
   const malformed = (problem: string, cause?: unknown) =>
     new CheckpointError('SAFETENSORS_MALFORMED', `${problem} (${path})`, { file: path }, { cause })
   let index: unknown
+  let text = ''
   try {
-    index = JSON.parse(await readFile(path, 'utf8'))
+    text = await readFile(path, 'utf8')
+    index = JSON.parse(text)
   } catch (cause) {
-    throw malformed(`expected JSON: ${(cause as Error).message}`, cause)
+    throw malformed(`expected JSON: ${cause instanceof SyntaxError ? jsonProblem(text, cause) : (cause as Error).message}`, cause)
   }
   const result = v.safeParse(indexSchema, index)
   if (!result.success) throw malformed('expected weight_map to map the name of every tensor to its file')
@@ -136,6 +164,14 @@ export function checkTensors(
   ] as const
   const found = findings.filter(({ names }) => names.length > 0)
   if (found.length === 0) return
+  const prefix = otherPrefix(missing, unexpected)
+  if (prefix !== undefined) {
+    const message =
+      `expected tensors named as "${missing[0]}" but all are named as "${prefix.received}": the names differ by the prefix ` +
+      `"${prefix.removed}", for which there should be "${prefix.added}". Rename them, or save the whole model (the one with its ` +
+      'head, not compiled or wrapped) with save_pretrained.'
+    throw new CheckpointError('TENSOR_MISSING', message, { missing, mismatched, unexpected })
+  }
   const message = found
     .map(({ what, names }) => `${names.length} ${names.length === 1 ? 'tensor' : 'tensors'} ${what}: ${firstTen(names)}`)
     .join('; ')
@@ -144,6 +180,25 @@ export function checkTensors(
     mismatched,
     unexpected,
   })
+}
+
+/**
+ * The prefix by which the names of all tensors that are missing differ from those without a place: `model.` that is left out (a model
+ * without its head), or `_orig_mod.` and `module.` of a model that was wrapped.
+ */
+function otherPrefix(missing: string[], unexpected: string[]): { removed: string; added: string; received: string } | undefined {
+  const [name] = missing
+  if (name === undefined || missing.length < 2 || missing.length > unexpected.length) return undefined
+  const received = new Set(unexpected)
+  for (const candidate of unexpected) {
+    for (let cut = 0; cut >= 0; cut = name.indexOf('.', cut) + 1 || -1) {
+      if (!candidate.endsWith(name.slice(cut))) continue
+      const [added, removed] = [name.slice(0, cut), candidate.slice(0, candidate.length - (name.length - cut))]
+      const fits = (other: string) => other.startsWith(added) && received.has(removed + other.slice(added.length))
+      if ((added !== '' || removed !== '') && missing.every(fits)) return { removed, added, received: candidate }
+    }
+  }
+  return undefined
 }
 
 function firstTen(names: string[]): string {

@@ -63,6 +63,9 @@ export async function readHeader(path: string): Promise<{ entries: Map<string, T
   return { entries, metadata }
 }
 
+/** The first line of what Git leaves in place of a large file. */
+const lfsPointer = 'version https://git-lfs.github.com/spec/'
+
 async function readHeaderText(path: string): Promise<{ text: string; headerBytes: number; dataBytes: number }> {
   let file: FileHandle | undefined
   try {
@@ -71,6 +74,8 @@ async function readHeaderText(path: string): Promise<{ text: string; headerBytes
     if (size < 8) throw malformed(path, `expected at least 8 bytes but the file has ${size}`)
     const headerBytes = Number((await readExactly(file, 0, 8, path)).readBigUInt64LE())
     const limit = Math.min(maxHeaderBytes, size - 8)
+    if (headerBytes > limit && (await readExactly(file, 0, Math.min(64, size), path)).toString('latin1').startsWith(lfsPointer))
+      throw malformed(path, 'expected weights but received a pointer of Git LFS: run "git lfs pull" in the folder')
     if (headerBytes > limit) throw malformed(path, `expected a header of at most ${limit} bytes but it claims ${headerBytes}`)
     const bytes = await readExactly(file, 8, headerBytes, path)
     return { text: decodeUtf8(bytes, path), headerBytes, dataBytes: size - 8 - headerBytes }

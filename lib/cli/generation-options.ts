@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs'
-import { type ConfigKeys, choice, flag, integer, text, whole } from '../config/config-key.js'
+import { type ConfigKeys, choice, flag, integer, path, text, whole } from '../config/config-key.js'
 import { type SettingsOf, withoutDefaults } from '../config/settings.js'
 import { TextGenerator } from '../generate/generator.js'
 import { samplingKeys } from '../generate/sampling.js'
@@ -7,7 +7,7 @@ import { kebabCase, withKeys } from './key-options.js'
 
 /** Options of commands that generate with a model. */
 export const modelKeys = {
-  model: text(undefined, 'Hugging Face model folder'),
+  model: path(undefined, 'Hugging Face model folder'),
   device: text('cpu', 'cpu, cuda or cuda:N'),
   threads: integer({ min: 1, below: 1025 }, undefined, 'threads of the CPU [all]'),
   dtype: choice(['f32', 'bf16'], undefined, 'what weights and the cache are held in, as the files have them unless given'),

@@ -1,3 +1,4 @@
+import { closest, distance } from 'fastest-levenshtein'
 import yargs, { type CommandModule } from 'yargs'
 import { ConfigError, LimoError } from '../errors.js'
 import { packageVersion } from '../package-root.js'
@@ -15,6 +16,11 @@ const commands = {
   bench: async () => (await import('./commands/bench.js')).benchCommand,
   doctor: async () => (await import('./commands/doctor.js')).doctorCommand,
   build: async () => (await import('./commands/build.js')).buildCommand,
+}
+
+/** yargs tells the options of a command by no other way. */
+interface WithOptions {
+  getOptions(): { key?: Record<string, unknown> }
 }
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage or config, 130 interrupted and saved. */
@@ -55,11 +61,12 @@ async function runCommand(words: readonly string[]): Promise<void> {
     .alias('help', 'h')
     .exitProcess(false)
     .wrap(Math.min(120, process.stdout.columns ?? 100))
-    .fail((message, error, parser) => {
+    .fail((message, error, usage) => {
       if (error) throw error
       const [command = ''] = words
-      if (command === '') parser.showHelp('error')
-      throw new ConfigError('CONFIG_INVALID_VALUE', wrongUsage(message, command))
+      if (command === '') usage.showHelp('error')
+      const { key = {} } = (parser as unknown as WithOptions).getOptions()
+      throw new ConfigError('CONFIG_INVALID_VALUE', wrongUsage(message, command, Object.keys(key)))
     })
   const given = words.find((argument) => Object.hasOwn(commands, argument))
   const loaded = Object.entries(commands).filter(([name]) => given === undefined || name === given)
@@ -67,10 +74,33 @@ async function runCommand(words: readonly string[]): Promise<void> {
   await parser.parseAsync()
 }
 
+/** What yargs says, as this package says it: what was expected, what came. */
+function inOurWords(message: string, options: string[]): string {
+  const unknown = /^Unknown arguments?: ([^,]+)/.exec(message)?.[1]
+  if (unknown !== undefined) {
+    const nearest = options.length === 0 ? undefined : closest(unknown, options)
+    return `unknown option --${unknown}${nearest === undefined ? '' : `: did you mean --${nearest}?`}`
+  }
+  const missing = /^Missing required arguments?: (.+)$/.exec(message)?.[1]
+  if (missing !== undefined) return `expected ${missing.replace(/(^|, )/g, '$1--')} but it is not set`
+  const choice = /^Invalid values: Argument: (.+), Given: (.+), Choices: (.+)$/.exec(message)
+  if (choice !== null) {
+    const [, option, given, choices] = choice.map((text) => text.replaceAll('"', ''))
+    return `expected ${choices!.replaceAll(', ', ' or ')} for --${option} but received ${given}`
+  }
+  const few = /^Not enough non-option arguments: got (\d+), need at least (\d+)$/.exec(message)
+  if (few !== null) return `expected ${few[2]} ${few[2] === '1' ? 'word' : 'words'} behind the command but received ${few[1]}`
+  return message
+}
+
 /** What yargs says, on one line, and where to read on. */
-function wrongUsage(message: string, command: string): string {
+function wrongUsage(message: string, command: string, options: string[]): string {
   const names = Object.keys(commands)
   if (command === '') return `expected a command: ${names.join(', ')}`
-  if (!names.includes(command)) return `expected ${names.join(', ')} but received "${command}"`
-  return `${message.trim().replaceAll(/\s*\n\s*/g, ' ')} (limo-native ${command} --help lists what there is)`
+  if (!names.includes(command)) {
+    const nearest = closest(command, names)
+    const meant = distance(command, nearest) <= Math.max(2, command.length / 3) ? `: did you mean ${nearest}?` : ''
+    return `expected ${names.join(', ')} but received "${command}"${meant}`
+  }
+  return `${inOurWords(message.trim().replaceAll(/\s*\n\s*/g, ' '), options)} (limo-native ${command} --help lists what there is)`
 }

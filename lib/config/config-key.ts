@@ -1,3 +1,5 @@
+import { homedir } from 'node:os'
+
 /*
  * A table of keys, one row each, is all there is to say of what a command can be told: its config file, its options, its help, the checks
  * and the settings that code reads come from it.
@@ -74,6 +76,22 @@ export function text<D>(
   return { type: 'string', expected: expectedText, read, default: defaultValue, description }
 }
 
+/** `~` as the home folder: no shell has seen a path in a file. A shell's variables are refused rather than taken for names. */
+export function expandHome(path: string): string | WrongPart {
+  if (/^\$(?:\{\w+\}|[A-Za-z_]\w*)(?:\/|$)/.test(path)) return new WrongPart("a path without a shell's variables", path)
+  return path === '~' || path.startsWith('~/') ? `${homedir()}${path.slice(1)}` : path
+}
+
+/** The path of a file or a folder. */
+export function path<D>(defaultValue: D, description: string, options: { expected?: string } = {}): ConfigKey<string, D> {
+  const key = text(defaultValue, description, options)
+  const read = (value: unknown) => {
+    const found = key.read(value)
+    return typeof found === 'string' ? expandHome(found) : found
+  }
+  return { ...key, read }
+}
+
 export function flag<D>(defaultValue: D, description: string): ConfigKey<boolean, D> {
   const read = (value: unknown) => {
     const boolean = toBoolean(value)
@@ -146,7 +164,9 @@ export function choices<const C extends string, D>(words: readonly C[], defaultV
 export function paths<D>(defaultValue: D, description: string): ConfigKey<string[], D> {
   const read = (value: unknown) => {
     const list = toList(value)
-    return Array.isArray(list) && list.every((path) => typeof path === 'string' && path !== '') ? (list as string[]) : undefined
+    if (!Array.isArray(list) || !list.every((path) => typeof path === 'string' && path !== '')) return undefined
+    const expanded = (list as string[]).map(expandHome)
+    return expanded.find((path) => path instanceof WrongPart) ?? (expanded as string[])
   }
   return { type: 'string', expected: 'a path or a list of them', read, default: defaultValue, description }
 }

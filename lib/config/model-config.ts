@@ -1,8 +1,8 @@
-import { readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { ConfigError } from '../errors.js'
-import { isJsonObject, type JsonObject } from './json-object.js'
+import { isJsonObject, type JsonObject, jsonProblem } from './json-object.js'
 import { invalid, malformed, unsupported } from './model-error.js'
 import { type RopeScaling, readRope } from './rope.js'
 import { showValue } from './show-value.js'
@@ -146,7 +146,7 @@ export async function readModelConfigFile(
   try {
     json = JSON.parse(configText)
   } catch (cause) {
-    throw malformed(path, `expected JSON in config.json: ${(cause as Error).message}`)
+    throw malformed(path, `expected JSON in config.json: ${jsonProblem(configText, cause)}`)
   }
   return { config: parseModelConfig(json, path), configText, configJson: json as JsonObject }
 }
@@ -156,15 +156,32 @@ async function modelNotFound(folder: string, path: string, cause: unknown): Prom
     (status) => status.isDirectory(),
     () => false,
   )
+  const names = isFolder ? await readdir(folder).catch(() => []) : []
   const hubId = /^[\w.-]+\/[\w.-]+$/.test(folder) && !folder.startsWith('.')
   const remedy = isFolder
-    ? `it has no readable config.json (${path})`
+    ? await withoutConfig(folder, names, cause)
     : hubId
       ? `there is no such folder here. Models are not downloaded by limo-native: run ` +
         `"huggingface-cli download ${folder} --local-dir ${folder}" first`
       : 'there is no such folder; check model_name_or_path'
   const message = `expected a Hugging Face model folder for model_name_or_path but received "${folder}": ${remedy}`
   return new ConfigError('MODEL_NOT_FOUND', message, { folder, path }, { cause })
+}
+
+/** What to do about a folder whose config.json is not there. */
+async function withoutConfig(folder: string, names: string[], cause: unknown): Promise<string> {
+  if ((cause as NodeJS.ErrnoException).code === 'EACCES') return 'its config.json cannot be read: you have no permission for it'
+  if (names.includes('snapshots')) {
+    const [snapshot = 'HASH'] = await readdir(join(folder, 'snapshots')).catch(() => [])
+    return `it is the root of a model in the cache of the Hugging Face Hub: take ${join(folder, 'snapshots', snapshot)}`
+  }
+  if (names.includes('adapter_config.json'))
+    return 'it is an adapter (LoRA), no model: merge it into its base model first (merge_and_unload() in PEFT) and save that'
+  const inner = names.find((name) => name.startsWith('checkpoint-'))
+  if (inner !== undefined) return `it has checkpoints but no config.json: name one of them, such as ${join(folder, inner)}`
+  const gguf = names.find((name) => name.endsWith('.gguf'))
+  if (gguf !== undefined) return `${gguf} is another format: take the repository in Hugging Face layout`
+  return `it has no config.json${names.length === 0 ? ', and nothing else' : ''}: is the download complete?`
 }
 
 function readFields(json: JsonObject, place: string): Values {

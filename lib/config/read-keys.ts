@@ -56,6 +56,15 @@ export function withOverrides(
   overrides: Record<string, unknown>,
   canonical: (key: string) => string = (key) => key,
 ): Written {
+  const spelled = new Map<string, string>()
+  for (const [key, { place }] of written) {
+    const other = spelled.get(canonical(key))
+    if (other !== undefined) {
+      const message = `expected ${canonical(key)} once but received it as ${other} and as ${key} (${place}): remove one`
+      throw new ConfigError('CONFIG_INVALID_VALUE', message, { key: canonical(key), place })
+    }
+    spelled.set(canonical(key), key)
+  }
   const given = Object.entries(overrides).filter(([, value]) => value !== undefined)
   return new Map(
     [...written, ...writtenAt(Object.fromEntries(given), 'command line')].map(([key, entry]) => [canonical(key), entry]),

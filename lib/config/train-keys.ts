@@ -1,25 +1,31 @@
 import { availableParallelism } from 'node:os'
 import * as v from 'valibot'
 import {
+  type ConfigKey,
   type ConfigKeys,
   choice,
   custom,
+  expandHome,
   flag,
   integer,
   mayChange,
   number,
+  path,
   text,
   toBoolean,
   toNumber,
+  WrongPart,
   withoutSetting,
   withSetting,
 } from './config-key.js'
 import { expectedDevice, parseDeviceName } from './device-name.js'
 
-function readNames(value: unknown): string | undefined {
+function readNames(value: unknown): string | WrongPart | undefined {
   const list = typeof value === 'string' ? value.split(',') : value
   if (!Array.isArray(list) || !list.every((name) => typeof name === 'string' && name.trim() !== '')) return undefined
-  return list.length > 0 ? list.map((name) => name.trim()).join(',') : undefined
+  const names = list.map((name) => expandHome(name.trim()))
+  const wrong = names.find((name) => name instanceof WrongPart)
+  return wrong ?? (names.length > 0 ? names.join(',') : undefined)
 }
 
 /** Several numbers above 0: a list, or text with commas. */
@@ -42,19 +48,34 @@ const byteUnits: Record<string, number> = {
   tib: 2 ** 40,
 }
 
-function readBytes(value: unknown): number | undefined {
+function readBytes(value: unknown): number | WrongPart | undefined {
   const [, amount, unit] = /^\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?b)?\s*$/i.exec(String(value)) ?? []
+  // 24 is meant for 24 GB: nothing fits into so few bytes.
+  if (amount !== undefined && unit === undefined && Number(amount) < 1e6)
+    return new WrongPart(`a size with its unit, such as ${amount}GB or ${amount}GiB,`, value)
   const bytes = Math.floor(Number(amount) * (byteUnits[(unit ?? 'b').toLowerCase()] ?? Number.NaN))
   return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : undefined
+}
+
+/** Steps as Transformers takes them: a whole number, or below 1 a share of all steps of the run. */
+function steps<D>(defaultValue: D, description: string, least = 1): ConfigKey<number, D> {
+  const read = (value: unknown) => {
+    const count = toNumber(value)
+    const isShare = typeof count === 'number' && count > 0 && count < 1
+    return isShare || (Number.isSafeInteger(count) && (count as number) >= least) ? (count as number) : undefined
+  }
+  const expected = `a whole number of at least ${least}, or a share of all steps below 1`
+  return { type: 'number', expected, read, default: defaultValue, description }
 }
 
 function readDevice(value: unknown): string | undefined {
   return typeof value === 'string' && parseDeviceName(value) ? value : undefined
 }
 
-function readResume(value: unknown): boolean | string | undefined {
+function readResume(value: unknown): boolean | string | WrongPart | undefined {
   const flagOrPath = toBoolean(value)
-  return typeof flagOrPath === 'boolean' || (typeof flagOrPath === 'string' && flagOrPath !== '') ? flagOrPath : undefined
+  if (typeof flagOrPath === 'boolean') return flagOrPath
+  return typeof flagOrPath === 'string' && flagOrPath !== '' ? expandHome(flagOrPath) : undefined
 }
 
 function readOptimizer(value: unknown): 'adamw_torch' | undefined {
@@ -93,7 +114,7 @@ const limoPrompt = 'Please reason step by step, and put your final answer within
  * A default that depends on other keys is `undefined` here and resolved in train-settings.ts.
  */
 export const keys = {
-  model_name_or_path: mayChange(text(undefined, 'folder of the model to start from, in Hugging Face layout')),
+  model_name_or_path: mayChange(path(undefined, 'folder of the model to start from, in Hugging Face layout')),
   stage: withoutSetting(choice(['sft'], 'sft', 'training stage')),
   do_train: withoutSetting(
     custom('true', (value) => (toBoolean(value) === true ? true : undefined), true, 'whether to train', 'boolean'),
@@ -119,7 +140,7 @@ export const keys = {
   eval_dataset: mayChange(
     custom('a name or path, or a list of them', readNames, undefined, 'data sets for evaluation, instead of val_size'),
   ),
-  dataset_dir: mayChange(text('data', 'folder of dataset_info.json')),
+  dataset_dir: mayChange(path('data', 'folder of dataset_info.json')),
   template: text(
     undefined,
     "chat template instead of the model folder's own: qwen, qwen3, llama3, deepseek3, deepseekr1, default, empty, or a name of its own",
@@ -143,7 +164,7 @@ export const keys = {
     'chance of each dataset with an interleaving mix_strategy: 0.7,0.3 [they take turns]',
   ),
   tokenized_path: mayChange(
-    text(undefined, 'folder of the cache of tokenized records [limo-native/examples in the user’s cache folder]'),
+    path(undefined, 'folder of the cache of tokenized records [limo-native/examples in the user’s cache folder]'),
   ),
   preprocessing_num_workers: mayChange(integer({ min: 0 }, availableParallelism(), 'threads that tokenize a large data set')),
   packing: flag(true, 'pack the samples of a step into micro-batches; never changes the result'),
@@ -176,7 +197,7 @@ export const keys = {
     custom('an object with min_lr or min_lr_rate', readSchedulerSettings, undefined, 'min_lr or min_lr_rate, as JSON', 'object'),
   ),
   warmup_ratio: number({ min: 0, below: 1 }, 0, 'share of the steps in which the learning rate rises from 0'),
-  warmup_steps: integer({ min: 0 }, undefined, 'steps in which it rises; wins over warmup_ratio'),
+  warmup_steps: steps(undefined, 'steps in which it rises, or their share below 1; wins over warmup_ratio', 0),
   num_train_epochs: mayChange(number({ above: 0 }, 15, 'passes over the data')),
   max_steps: mayChange(
     integer({ min: 1, or: -1 }, undefined, 'stop after so many steps, whatever num_train_epochs says; -1 for no limit'),
@@ -197,7 +218,12 @@ export const keys = {
   gradient_checkpointing: withoutSetting(flag(undefined, 'true is recompute: full')),
   disable_gradient_checkpointing: withoutSetting(flag(undefined, 'true is recompute: none')),
   memory_limit: mayChange(
-    custom('a number of bytes such as 8GB or 8GiB', readBytes, undefined, 'most memory to allocate [what is free]'),
+    custom(
+      'a number of bytes such as 8GB or 8GiB',
+      readBytes,
+      undefined,
+      'most memory to allocate, such as 24GB or 24GiB [what is free]',
+    ),
   ),
   bf16: flag(false, 'weights, activations and products in bfloat16, with float32 master weights [float32]'),
   fp16: withoutSetting(
@@ -206,16 +232,16 @@ export const keys = {
   device: mayChange(custom(expectedDevice, readDevice, 'cpu', 'where to train: cpu, cuda or cuda:N')),
   threads: mayChange(integer({ min: 1, below: 1025 }, availableParallelism(), 'threads on the CPU')),
 
-  output_dir: mayChange(text(undefined, 'folder for checkpoints, metrics and the trained model')),
+  output_dir: mayChange(path(undefined, 'folder for checkpoints, metrics and the trained model')),
   overwrite_output_dir: mayChange(flag(false, 'start anew in an output_dir that holds a run')),
-  logging_steps: mayChange(integer({ min: 1 }, 10, 'steps from one line of metrics to the next')),
+  logging_steps: mayChange(steps(10, 'steps from one line of metrics to the next, or their share of all steps')),
   save_strategy: mayChange(choice(['steps', 'epoch', 'no'], 'steps', 'when checkpoints are written')),
-  save_steps: mayChange(integer({ min: 1 }, 500, 'steps from one checkpoint to the next')),
-  save_total_limit: mayChange(integer({ min: 1 }, undefined, 'keep only the newest checkpoints [all]')),
+  save_steps: mayChange(steps(500, 'steps from one checkpoint to the next, or their share of all steps')),
+  save_total_limit: mayChange(integer({ min: 0 }, undefined, 'keep only so many of the newest checkpoints; 0 for all [all]')),
   eval_strategy: mayChange(
     choice(['no', 'steps', 'epoch'], undefined, 'when the held out records are evaluated [steps with eval_steps, else no]'),
   ),
-  eval_steps: mayChange(integer({ min: 1 }, undefined, 'steps from one evaluation to the next [logging_steps]')),
+  eval_steps: mayChange(steps(undefined, 'steps from one evaluation to the next, or their share of all steps [logging_steps]')),
   eval_on_start: mayChange(flag(false, 'evaluate before the first step too, if anything is evaluated')),
   per_device_eval_batch_size: mayChange(integer({ min: 1 }, 1, 'samples per micro-batch of an evaluation')),
   predict_with_generate: mayChange(

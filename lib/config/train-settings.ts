@@ -1,3 +1,4 @@
+import { ConfigError } from '../errors.js'
 import { invalidValue } from './read-keys.js'
 import { type SettingsOf, settingsOf, type ValuesOf } from './settings.js'
 import { keys, type TrainKeyName } from './train-keys.js'
@@ -35,10 +36,14 @@ export function resolveSettings(values: TrainValues, given: Set<string>, placeOf
   checkInterleaveProbs(values, placeOf)
   const { per_device_train_batch_size: batchSize, gradient_accumulation_steps: accumulation } = values
   const isLimoBatch = batchSize === undefined && accumulation === undefined
+  // As in Transformers 5, which has no ratio beside it.
+  const isWarmupShare = values.warmup_steps !== undefined && values.warmup_steps > 0 && values.warmup_steps < 1
   const settings = settingsOf(keys, {
     ...values,
     // 0 leaves it to the ratio, as in Transformers.
-    warmup_steps: values.warmup_steps === 0 ? undefined : values.warmup_steps,
+    warmup_steps: isWarmupShare || values.warmup_steps === 0 ? undefined : values.warmup_steps,
+    warmup_ratio: isWarmupShare ? values.warmup_steps! : values.warmup_ratio,
+    save_total_limit: values.save_total_limit === 0 ? undefined : values.save_total_limit,
     max_steps: values.max_steps === -1 ? undefined : values.max_steps,
     recompute: resolveRecompute(values, given),
   })
@@ -102,15 +107,32 @@ function resolveRecompute(values: TrainValues, given: Set<string>): TrainConfig[
   return values.gradient_checkpointing === true ? 'full' : values.recompute
 }
 
+/** For keys that do not go together. */
+function excluding(problem: string, remedy: string, key: TrainKeyName, placeOf: PlaceOf): ConfigError {
+  const place = placeOf(key)
+  return new ConfigError('CONFIG_INVALID_VALUE', `${problem} (${place}): ${remedy}`, { key, place })
+}
+
+/** The settings of a run whose number of steps is known: shares of it become steps, rounded up as Transformers does. */
+export function withWholeSteps(config: TrainConfig, totalSteps: number): TrainConfig {
+  const whole = (steps: number) => (steps < 1 ? Math.max(1, Math.ceil(steps * totalSteps)) : steps)
+  return {
+    ...config,
+    loggingSteps: whole(config.loggingSteps),
+    saveSteps: whole(config.saveSteps),
+    evalSteps: whole(config.evalSteps),
+  }
+}
+
 function resolveEvalStrategy(values: TrainValues, placeOf: PlaceOf): TrainConfig['evalStrategy'] {
   if (values.eval_dataset !== undefined && values.val_size > 0) {
-    throw invalidValue('val_size', 'no val_size with eval_dataset', values.val_size, placeOf('val_size'))
+    throw excluding(`val_size ${values.val_size} and eval_dataset exclude each other`, 'remove one', 'val_size', placeOf)
   }
   const hasNone = values.val_size === 0 && values.eval_dataset === undefined
   const strategy = values.eval_strategy ?? (values.eval_steps === undefined || hasNone ? 'no' : 'steps')
   if (strategy !== 'no' && hasNone) {
-    const expected = `a val_size above 0, or an eval_dataset, with eval_strategy ${strategy}`
-    throw invalidValue('val_size', expected, 0, placeOf('eval_strategy'))
+    const problem = `eval_strategy ${strategy} evaluates records that are held out, but there are none`
+    throw excluding(problem, 'set val_size above 0, or eval_dataset', 'eval_strategy', placeOf)
   }
   return strategy
 }

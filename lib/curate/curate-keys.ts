@@ -6,8 +6,8 @@ import {
   custom,
   flag,
   number,
+  path,
   paths,
-  text,
   toList,
   WrongPart,
   whole,
@@ -87,7 +87,7 @@ export const curateKeys = {
     undefined,
     'files, globs or folders of rows, separated by commas',
   ),
-  output_dir: text(undefined, 'folder for what is chosen, what is dropped and why, and the report', {
+  output_dir: path(undefined, 'folder for what is chosen, what is dropped and why, and the report', {
     expected: 'the path of a folder',
   }),
   stages: choices(stageNames, undefined, `only these, of ${stageNames.join(', ')}`),

@@ -182,10 +182,11 @@ async function lossesOf(
 ): Promise<Float32Array> {
   const model = await openModelFolder(folder).catch((error: unknown) => {
     if (!(error instanceof ConfigError || error instanceof CheckpointError) || folder !== config.outputDir) throw error
+    if (error.code !== 'MODEL_NOT_FOUND') throw error
     throw new CheckpointError(
       error.code,
-      `expected a trained model in ${basename(folder)} (output_dir) to take the loss with, but ${error.message} ` +
-        'Train first, or name another model folder with --loss DIR.',
+      `expected a trained model in ${basename(folder)} (output_dir) to take the loss with but there is none: train first, ` +
+        'or name another model folder with --loss DIR',
       { folder },
       { cause: error },
     )

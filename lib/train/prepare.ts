@@ -2,6 +2,7 @@ import type { ChatMetadata } from '../checkpoint/chat-metadata.js'
 import { longestContext, type ModelConfig, readModelConfig } from '../config/model-config.js'
 import { missingKey } from '../config/read-keys.js'
 import type { TrainConfig } from '../config/train-config.js'
+import { withWholeSteps } from '../config/train-settings.js'
 import { type BatchPlan, planBatches } from '../data/batch-stream.js'
 import type { Examples } from '../data/examples.js'
 import { type LoadedExamples, type LoadOptions, loadExamples } from '../data/load-examples.js'
@@ -136,7 +137,7 @@ export async function prepareRun(config: TrainConfig, options: PrepareOptions = 
   }
   const plan = planTraining(planOptions, { whatever: options.whatever ?? false })
   return {
-    config,
+    config: withWholeSteps(config, batches.totalSteps),
     modelFolder,
     model,
     examples,

@@ -45,9 +45,12 @@ t.test('help of every command, and the version', async (t) => {
 t.test('wrong usage exits with 2 and one line', async (t) => {
   const folder = t.testdir({ 'train.yaml': 'model_name_or_path: model\nlearning_rat: 1e-5\n', 'broken.yaml': 'a: [1\n' })
   const cases: [string[], RegExp][] = [
-    [['trian'], /expected train, generate, eval, plan, inspect, curate, data, init, .*doctor, build but received "trian"/],
+    [
+      ['trian'],
+      /expected train, generate, eval, plan, inspect, curate, data, init, .*doctor, build but received "trian": did you mean train\?/,
+    ],
     [['init'], /limo-native init --help/],
-    [['init', 'new', '--preset', 'huge'], /"huge", Choices: "tiny", "small"/],
+    [['init', 'new', '--preset', 'huge'], /expected tiny or small for --preset but received huge/],
     [['init', 'new', '--words', 'a.jsonl', '--config', 'b'], /words.*config.*mutually exclusive/],
     [['init', 'new', '--seed', '1.5'], /whole number for --seed but received "1\.5"/],
     [['train', 'absent.yaml'], /absent\.yaml: ENOENT.*\[CONFIG_NOT_FOUND\]/],

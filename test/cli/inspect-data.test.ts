@@ -21,7 +21,7 @@ t.test('inspect: token by token, and after training with losses', async (t) => {
   )
 
   const untrained = await inspect('--loss')
-  t.match(untrained, { code: 1, stderr: /expected a trained model in out \(output_dir\).*Train first, or name another/ })
+  t.match(untrained, { code: 1, stderr: /expected a trained model in out \(output_dir\).*train first, or name another/ })
   t.match(await inspect('--loss', join(folder, 'absent')), { code: 2, stderr: /absent.*MODEL_NOT_FOUND/ })
   t.match(await inspect('--tokens', 'x'), { code: 2, stderr: /expected --tokens FROM:TO/ })
   t.match(await inspect('--html', join(folder, 'no', 'page.html')), {

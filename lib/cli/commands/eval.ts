@@ -1,6 +1,6 @@
 import pc from 'picocolors'
 import type { Argv, CommandModule } from 'yargs'
-import { type ConfigKeys, custom, flag, text, whole } from '../../config/config-key.js'
+import { type ConfigKeys, custom, expandHome, flag, path, text, WrongPart, whole } from '../../config/config-key.js'
 import type { SettingsOf } from '../../config/settings.js'
 import { ConfigError } from '../../errors.js'
 import { readBenchmarks } from '../../eval/benchmark.js'
@@ -19,7 +19,10 @@ import { readOptions } from '../key-options.js'
 const evalKeys = {
   data: custom(
     'files, globs or folders',
-    (value) => [value].flat().map(String),
+    (value) => {
+      const paths = [value].flat().map((path) => expandHome(String(path)))
+      return paths.find((path) => path instanceof WrongPart) ?? (paths as string[])
+    },
     undefined,
     'benchmarks: files, globs or folders of rows with question and answer',
     'list',
@@ -29,8 +32,8 @@ const evalKeys = {
   samples: whole({ min: 1 }, undefined, 'answers to each problem [the preset’s]'),
   limit: whole({ min: 1 }, undefined, 'only the first so many problems of each benchmark'),
   batch_size: whole({ min: 1 }, 16, 'answers in flight'),
-  output: text(undefined, 'folder for results.jsonl, summary.json and report.html; of --completions, the graded file'),
-  completions: text(undefined, 'grade these rows {answer, completion} instead of asking a model'),
+  output: path(undefined, 'folder for results.jsonl, summary.json and report.html; of --completions, the graded file'),
+  completions: path(undefined, 'grade these rows {answer, completion} instead of asking a model'),
   judge_url: text(undefined, 'an endpoint of OpenAI’s protocol that judges answers [the grader]', { mayBeEmpty: true }),
   judge_model: text(undefined, 'the model that judges there', { mayBeEmpty: true }),
   json: flag(false, 'print the summaries as one JSON object'),

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import pc from 'picocolors'
 import type { Argv, CommandModule } from 'yargs'
-import { type ConfigKeys, flag, text, whole } from '../../config/config-key.js'
+import { type ConfigKeys, flag, path, text, whole } from '../../config/config-key.js'
 import type { SettingsOf } from '../../config/settings.js'
 import { ConfigError } from '../../errors.js'
 import type { Prompt, TextGenerator } from '../../generate/generator.js'
@@ -16,7 +16,7 @@ const generateKeys = {
   prompt: text(undefined, 'text that is continued as it stands; "" begins a new one', { mayBeEmpty: true }),
   question: text(undefined, 'one message of a user, which the chat template puts into form', { mayBeEmpty: true }),
   system: text(undefined, 'system prompt of --question', { mayBeEmpty: true }),
-  messages: text(undefined, 'JSON file with a conversation: [{"role": "user", "content": "…"}]'),
+  messages: path(undefined, 'JSON file with a conversation: [{"role": "user", "content": "…"}]'),
   samples: whole({ min: 1 }, 1, 'answers to give, one after the other'),
   json: flag(false, 'print one JSON object for each answer, at its end'),
 } as const satisfies ConfigKeys

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { tokenizerFiles } from '../../checkpoint/model-folder.js'
+import { jsonProblem } from '../../config/json-object.js'
 import { parseModelConfig } from '../../config/model-config.js'
 import { keys } from '../../config/train-keys.js'
 import { parseRecord } from '../../data/records.js'
@@ -112,11 +113,17 @@ async function readConfigJson(path: string): Promise<ConfigJson> {
   try {
     text = await readFile(file, 'utf8')
   } catch (cause) {
-    throw new ConfigError('CONFIG_NOT_FOUND', `cannot read ${file}: ${(cause as Error).message}`, { file }, { cause })
+    const problems: Record<string, string> = {
+      ENOTDIR: `${path} is no JSON file and no folder`,
+      ENOENT: `there is no ${file}`,
+    }
+    const problem = problems[(cause as NodeJS.ErrnoException).code ?? ''] ?? (cause as Error).message
+    const message = `expected a model's config.json, or a folder with one, for --config but ${problem}`
+    throw new ConfigError('CONFIG_NOT_FOUND', message, { file }, { cause })
   }
   try {
     return JSON.parse(text) as ConfigJson
   } catch (cause) {
-    throw new ConfigError('CONFIG_MALFORMED', `${file} is not JSON: ${(cause as Error).message}`, { file }, { cause })
+    throw new ConfigError('CONFIG_MALFORMED', `expected JSON in ${file}: ${jsonProblem(text, cause)}`, { file }, { cause })
   }
 }

@@ -34,7 +34,7 @@ export async function compressionOf(path: string): Promise<Compression> {
     }
   } catch (cause) {
     if (cause instanceof DataError) throw cause
-    throw notReadable(path, (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'it does not exist' : String(cause), cause)
+    throw notReadable(path, reasonOf(cause), cause)
   }
 }
 
@@ -53,8 +53,16 @@ function isSkippableFrame(bytes: Uint8Array): boolean {
 
 const notAFile = 'it is a pipe or a device, which cannot be read more than once: write its rows to a file'
 
+function reasonOf(cause: unknown): string {
+  const { code, message } = cause as NodeJS.ErrnoException
+  if (code === 'ENOENT') return 'it does not exist'
+  return code === 'EACCES' || code === 'EPERM' ? 'you have no permission to read it' : message
+}
+
 export function notReadable(path: string, problem: string, cause?: unknown): DataError {
-  const message = `expected a file of rows (JSONL, JSON, CSV or Parquet) at ${path}, but ${problem}. Check the path, and dataset_dir.`
+  const isThere = problem.includes('permission')
+  const remedy = isThere ? `Change its permissions (chmod u+r ${path}), or copy it` : 'Check the path, and dataset_dir'
+  const message = `expected a file of rows (JSONL, JSON, CSV or Parquet) at ${path}, but ${problem}. ${remedy}.`
   return new DataError('DATA_NOT_FOUND', message, { file: path }, { cause })
 }
 
@@ -67,6 +75,11 @@ export async function* readBytes(path: string, compression: 'gzip' | 'zstd' | 'n
     else yield* file
   } catch (cause) {
     if (compression === 'none') throw notReadable(path, `reading it failed: ${(cause as Error).message}`, cause)
+    // The library allocates the window before it knows whether it can.
+    if (/Invalid (?:typed )?array (?:buffer )?length|window/i.test((cause as Error).message)) {
+      const problem = 'expected zstd data with a window of at most 128 MiB but its window is larger, or it is damaged'
+      throw malformed(rowPlace(path, 'line', 1), problem, 'Pack it again without --long=31 (or with --long=27).', { cause })
+    }
     const problem = `expected ${compression} data but it is damaged or cut off (${(cause as Error).message})`
     throw malformed(rowPlace(path, 'line', 1), problem, 'Download or pack the file again.', { cause })
   } finally {

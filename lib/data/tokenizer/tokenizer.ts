@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isJsonObject, type JsonObject } from '../../config/json-object.js'
+import { isJsonObject, type JsonObject, jsonProblem } from '../../config/json-object.js'
 import { showValue } from '../../config/show-value.js'
 import { DataError } from '../../errors.js'
 import { type AddedToken, AddedTokenFinder, readAddedTokens } from './added-tokens.js'
@@ -188,15 +188,21 @@ export async function readJsonObject(path: string): Promise<JsonObject | undefin
     text = await readFile(path, 'utf8')
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw malformed(path, `the file cannot be read (${(cause as Error).message})`, cause)
+    throw unreadable(path, `the file cannot be read (${(cause as Error).message})`, cause)
   }
   try {
     const value: unknown = JSON.parse(text)
     if (isJsonObject(value)) return value
   } catch (cause) {
-    throw malformed(path, `it is not valid JSON (${(cause as Error).message})`, cause)
+    throw unreadable(path, `it is not valid JSON (${jsonProblem(text, cause)})`, cause)
   }
-  throw malformed(path, 'it does not hold a JSON object')
+  throw unreadable(path, 'it holds something else')
+}
+
+/** Tokenizer, template and generation settings are files of their own, each named by its path. */
+function unreadable(path: string, problem: string, cause?: unknown): DataError {
+  const message = `${path}: expected a JSON object, but ${problem}.`
+  return new DataError('TOKENIZER_MALFORMED', message, { file: path }, { cause })
 }
 
 function malformed(path: string, problem: string, cause?: unknown): DataError {

@@ -166,3 +166,74 @@ for (const path of [
     )
   })
 }
+
+t.test('a folder without weights that can be read says what to do', async (t) => {
+  const [single, index] = ['model.safetensors', 'model.safetensors.index.json']
+  const [first, second] = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors']
+  const folder = t.testdir()
+  const made = async (name: string, files: Record<string, string | typeof writers>) => {
+    const path = join(folder, name)
+    mkdirSync(path)
+    writeFileSync(join(path, 'config.json'), configText)
+    for (const [file, content] of Object.entries(files)) {
+      if (typeof content === 'string') writeFileSync(join(path, file), content)
+      else await writeSafetensors(join(path, file), content)
+    }
+    return path
+  }
+  const mapped = (file: (at: number) => string) =>
+    JSON.stringify({ weight_map: Object.fromEntries(writers.map(({ name }, at) => [name, file(at)])) })
+  const halves = { [first]: writers.slice(0, 3), [second]: writers.slice(3) }
+  const halved = mapped((at) => (at < 3 ? first : second))
+  const stale = {
+    code: 'MODEL_MALFORMED',
+    message: /one set of weights .* remove model\.safetensors\.index\.json and its shards, or/,
+  }
+  await t.rejects(openModelFolder(await made('stale', { [single]: writers, [index]: halved, ...halves })), stale)
+  await t.rejects(openModelFolder(await made('stale index', { [single]: writers, [index]: halved })), stale)
+  await t.resolves(openModelFolder(await made('index of one', { [single]: writers, [index]: mapped(() => single) })))
+  for (const [name, files, message] of [
+    ['no index', halves, /shards \(model-0000.*\) but not their index: download model\.safetensors\.index\.json/],
+    ['adapter', { 'adapter_model.safetensors': 'x' }, /an adapter \(LoRA\), no model: merge it/],
+    ['consolidated', { 'consolidated.00.safetensors': 'x' }, /its maker's own names of tensors/],
+    ['renamed', { 'weights.safetensors': 'x' }, /rename it to model\.safetensors/],
+    ['bin', { 'pytorch_model.bin': 'x' }, /another format: save the model with save_pretrained/],
+    ['nothing', {}, /is the download complete/],
+    [
+      'lfs',
+      { [single]: 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n' },
+      /pointer of Git LFS: run "git lfs pull"/,
+    ],
+    [
+      'twice',
+      { ...halves, [second]: [...writers.slice(3), writers[0]!], [index]: halved },
+      /says that it is in model-00001.*save the model anew/,
+    ],
+  ] as const)
+    await t.rejects(openModelFolder(await made(name, files as never)), { message }, name)
+})
+
+t.test('names that differ by their prefix alone', async (t) => {
+  const entries = (rename: (name: string) => string) =>
+    new Map(expected.map(({ name, shape }) => [rename(name), { name: rename(name), shape, dtype: 'F32' } as never]))
+  const check = (rename: (name: string) => string) => () => checkTensors(expected, entries(rename), { tied: true })
+  t.throws(
+    check((name) => name.replace('model.', '')),
+    { code: 'TENSOR_MISSING', message: /prefix "", for which there should be "model\."/ },
+  )
+  for (const prefix of ['_orig_mod.', 'module.', 'base_model.model.'])
+    t.throws(
+      check((name) => prefix + name),
+      { message: new RegExp(`prefix "${prefix}", for which there should be ""`) },
+    )
+  t.throws(
+    check((name) => `${name}x`),
+    { message: /missing: .*without a place/ },
+  )
+})
+
+t.test('a config.json of more layers than there are tensors is refused before anything grows', async (t) => {
+  const folder = t.testdir({ 'config.json': configText.replace('"num_hidden_layers": 1', '"num_hidden_layers": 900') })
+  await writeSafetensors(join(folder, 'model.safetensors'), writers)
+  await t.rejects(openModelFolder(folder), { code: 'TENSOR_MISSING', message: /900 layers but the files have \d+ tensors/ })
+})

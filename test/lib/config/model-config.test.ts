@@ -178,14 +178,54 @@ t.test('rotary frequencies', async (t) => {
 })
 
 t.test('a folder that is no model says what to do', async (t) => {
-  const folder = t.testdir({ empty: {}, broken: { 'config.json': '{' } })
+  const folder = t.testdir({
+    empty: {},
+    broken: { 'config.json': '{' },
+    'models--Qwen--Qwen2': { refs: { main: 'abc' }, snapshots: { abc: {} } },
+    adapter: { 'adapter_config.json': '{}', 'adapter_model.safetensors': '' },
+    run: { 'checkpoint-5': {}, 'metrics.jsonl': '' },
+    gguf: { 'model-q4.gguf': '' },
+    bom: { 'config.json': '\uFEFF{}' },
+    lfs: { 'config.json': 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 700\n' },
+    page: { 'config.json': '<!DOCTYPE html>' },
+  })
   await t.rejects(readModelConfig('Qwen/Qwen2.5-32B-Instruct'), {
     code: 'MODEL_NOT_FOUND',
     message: /huggingface-cli download Qwen\/Qwen2\.5-32B-Instruct/,
   })
   await t.rejects(readModelConfig('/nowhere/at/all'), { code: 'MODEL_NOT_FOUND', message: /no such folder/ })
-  await t.rejects(readModelConfig(join(folder, 'empty')), { code: 'MODEL_NOT_FOUND', message: /no readable config\.json/ })
+  await t.rejects(readModelConfig(join(folder, 'empty')), {
+    code: 'MODEL_NOT_FOUND',
+    message: /no config\.json, and nothing else/,
+  })
   await t.rejects(readModelConfig(join(folder, 'broken')), { code: 'MODEL_MALFORMED', message: /expected JSON/ })
+  for (const [name, message] of [
+    ['models--Qwen--Qwen2', /root of a model in the cache .* take .*models--Qwen--Qwen2\/snapshots\/abc$/],
+    ['adapter', /an adapter \(LoRA\), no model: merge it/],
+    ['run', /name one of them, such as .*run\/checkpoint-5/],
+    ['gguf', /model-q4\.gguf is another format/],
+    ['bom', /byte-order mark: save it as UTF-8 without one/],
+    ['lfs', /pointer of Git LFS: run "git lfs pull"/],
+    ['page', /it is a web page: download the file itself/],
+  ] as const)
+    await t.rejects(readModelConfig(join(folder, name)), { message }, name)
+})
+
+t.test('sizes that no machine holds are refused before anything grows with them', async (t) => {
+  const sizes = {
+    num_hidden_layers: [1001, 100_000, 2 ** 31, 1e15],
+    vocab_size: [2 ** 45, 2 ** 53 - 1],
+    hidden_size: [2 ** 40, 2 ** 52],
+    intermediate_size: [2 ** 45, 2 ** 53 - 2],
+  }
+  for (const [field, values] of Object.entries(sizes)) {
+    for (const value of values) {
+      const start = performance.now()
+      t.throws(() => parse({ ...qwen2, head_dim: 8, [field]: value }), { message: new RegExp(field) }, `${field} ${value}`)
+      t.ok(performance.now() - start < 100, 'at once')
+    }
+  }
+  t.equal(parse({ ...qwen2, num_hidden_layers: 1000 }).numHiddenLayers, 1000)
 })
 
 for (const family of ['qwen2', 'qwen3', 'llama3']) {

@@ -1,8 +1,10 @@
 import { writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { lastingDefaults, lastingSettings } from '../../../lib/config/lasting-settings.js'
 import { loadTrainConfig, parseTrainConfig, trainKeys } from '../../../lib/config/train-config.js'
+import { withWholeSteps } from '../../../lib/config/train-settings.js'
 
 const parse = (values: Record<string, unknown>) => parseTrainConfig(values, 'train.yaml')
 
@@ -144,7 +146,13 @@ t.test('values out of range are refused', async (t) => {
     ['max_steps', -2],
     ['cutoff_len', 1],
     ['save_steps', 0],
-    ['save_total_limit', 0],
+    ['save_total_limit', -2],
+    ['warmup_steps', 1.5],
+    ['save_steps', 0],
+    ['memory_limit', 24],
+    ['memory_limit', '80'],
+    ['output_dir', '$HOME/out'],
+    ['dataset', ['a.jsonl', '$DATA/b.jsonl']],
     ['val_size', -1],
     ['val_size', 1.5],
     ['seed', 2 ** 32],
@@ -226,7 +234,7 @@ t.test('mixtures and evaluation data', async (t) => {
     [{ dataset: 'a,b', mix_strategy: 'interleave_under', interleave_probs: '1' }, /a number for each dataset, 2 in all/],
     [{ dataset: 'a,b', mix_strategy: 'interleave_under', interleave_probs: '1,0' }, /a number above 0 for each dataset/],
     [{ mix_strategy: 'shuffle' }, /concat or interleave_under or interleave_over/],
-    [{ eval_dataset: 'b', val_size: 0.1 }, /no val_size with eval_dataset/],
+    [{ eval_dataset: 'b', val_size: 0.1 }, /val_size 0\.1 and eval_dataset exclude each other/],
     [{ preprocessing_num_workers: -1 }, /an integer of at least 0/],
   ]
   for (const [values, message] of wrong) t.throws(() => parse(values), { code: 'CONFIG_INVALID_VALUE', message })
@@ -352,7 +360,7 @@ t.test('evaluation follows from what is given', async (t) => {
   t.match(parse({ val_size: 0.1 }).notes, [/never evaluated/])
   t.match(parse({ eval_on_start: true }), { config: { evalOnStart: true }, notes: [/eval_on_start: nothing is evaluated/] })
   t.match(parse({ eval_steps: 50 }), { config: { evalStrategy: 'no' }, notes: [/val_size is 0/] })
-  t.throws(() => parse({ eval_strategy: 'epoch' }), { code: 'CONFIG_INVALID_VALUE', details: { key: 'val_size' } })
+  t.throws(() => parse({ eval_strategy: 'epoch' }), { code: 'CONFIG_INVALID_VALUE', details: { key: 'eval_strategy' } })
 })
 
 t.test('a constant rate with warm-up says that it warms up', async (t) => {
@@ -447,4 +455,43 @@ t.test('freeze: LLaMA-Factory’s keys and defaults', async (t) => {
   ])
   for (const value of [1.5, 'two', ''])
     t.throws(() => parse({ finetuning_type: 'freeze', freeze_trainable_layers: value }), { code: 'CONFIG_INVALID_VALUE' })
+})
+
+t.test('steps as shares of the run, as in Transformers', async (t) => {
+  const { config } = parse({ warmup_steps: 0.1, logging_steps: 0.05, save_steps: '0.5', eval_steps: 0.3, save_total_limit: 0 })
+  t.match(config, { warmupRatio: 0.1, loggingSteps: 0.05, saveSteps: 0.5 })
+  t.equal(config.warmupSteps, undefined)
+  t.equal(config.saveTotalLimit, undefined, '0 keeps all')
+  t.match(withWholeSteps(config, 21), { loggingSteps: 2, saveSteps: 11, evalSteps: 7 })
+  t.match(withWholeSteps(parse({ logging_steps: 7 }).config, 3), { loggingSteps: 7, saveSteps: 500 })
+  t.throws(() => parse({ memory_limit: 24 }), { message: /24GB or 24GiB/ })
+})
+
+t.test('~ is the home folder', async (t) => {
+  const { config } = parse({
+    model_name_or_path: '~/m',
+    dataset: '~/a.jsonl, b~/c',
+    output_dir: '~',
+    resume_from_checkpoint: '~/out/checkpoint-1',
+  })
+  t.match(config, {
+    modelNameOrPath: `${homedir()}/m`,
+    dataset: `${homedir()}/a.jsonl,b~/c`,
+    outputDir: homedir(),
+    resumeFromCheckpoint: `${homedir()}/out/checkpoint-1`,
+  })
+})
+
+t.test('merge keys of YAML, and a key under two names', async (t) => {
+  const read = async (text: string) => loadTrainConfig(join(t.testdir({ 'train.yaml': text }), 'train.yaml'), {})
+  const { config } = await read('max_steps: 7\n<<: [{learning_rate: 1e-3, max_steps: 5}, {max_steps: 6, seed: 3}]\n')
+  t.match(config, { learningRate: 1e-3, maxSteps: 7, seed: 3 })
+  await t.rejects(read('<<: 5\n'), { code: 'CONFIG_MALFORMED', message: /<< .*train\.yaml:1/ })
+  await t.rejects(read('<<: {learnig_rate: 1}\n'), { message: /unknown key learnig_rate \(train\.yaml:1\)/ })
+  await t.rejects(read('eval_strategy: steps\nevaluation_strategy: epoch\n'), {
+    code: 'CONFIG_INVALID_VALUE',
+    message: /eval_strategy once but received it as eval_strategy and as evaluation_strategy \(train\.yaml:2\)/,
+  })
+  await t.rejects(read('output-dir: a\noutput_dir: b\n'), { message: /output_dir once/ })
+  await t.rejects(read('seed: 1\n---\nseed: 2\n'), { code: 'CONFIG_MALFORMED', message: /several, separated by ---/ })
 })
