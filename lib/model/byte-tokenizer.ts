@@ -1,3 +1,6 @@
+import type { Merge } from '../data/tokenizer/byte-level/merge-trainer.js'
+import { qwen2Pattern } from '../data/tokenizer/byte-level/pre-tokens.js'
+
 /** The files of a Hugging Face tokenizer, as JSON. */
 export interface TokenizerJson {
   tokenizerJson: Record<string, unknown>
@@ -11,11 +14,12 @@ const chatTemplate =
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 
 /**
- * A tokenizer whose tokens are the 256 bytes of UTF-8 (a token's id is its byte), then `words`, then
- * `<|endoftext|>`, `<|im_start|>` and `<|im_end|>`: byte-level BPE without merges, in the format of Hugging Face's tokenizers, with a
- * ChatML template. A text that is a word as a whole, as its splitting pattern has it, is that token; all others are their bytes.
+ * A tokenizer whose tokens are the 256 bytes of UTF-8 (a token's id is its byte), then what `merges` make, then `<|endoftext|>`,
+ * `<|im_start|>` and `<|im_end|>`: byte-level BPE with Qwen2's normalizer and splitting pattern and a ChatML template. It has nothing that
+ * is not in its vocabulary and its merges, so that programs which know Qwen2's rules and read no more of the file (Transformers 5 does for
+ * `model_type: qwen2`, llama.cpp) give the same ids.
  */
-export function byteLevelTokenizer(words: readonly string[] = []): TokenizerJson {
+export function byteLevelTokenizer(merges: readonly Merge[] = []): TokenizerJson {
   const addedToken = (content: string) => ({
     content,
     lstrip: false,
@@ -24,18 +28,23 @@ export function byteLevelTokenizer(words: readonly string[] = []): TokenizerJson
     single_word: false,
     special: true,
   })
-  const added = specialTokens.map((content, i) => ({ id: 256 + words.length + i, ...addedToken(content) }))
-  const characters = byteCharacters()
-  const written = words.map((word) => Array.from(Buffer.from(word), (byte) => characters[byte]).join(''))
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true }
+  const added = specialTokens.map((content, i) => ({ id: 256 + merges.length + i, ...addedToken(content) }))
+  const tokens = byteCharacters()
+  const written = merges.map(([left, right]) => {
+    const pair = [tokens[left]!, tokens[right]!]
+    tokens.push(pair.join(''))
+    return pair.join(' ')
+  })
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: false }
+  const split = { type: 'Split', pattern: { Regex: qwen2Pattern }, behavior: 'Isolated', invert: false }
   return {
     tokenizerJson: {
       version: '1.0',
       truncation: null,
       padding: null,
       added_tokens: added,
-      normalizer: null,
-      pre_tokenizer: byteLevel,
+      normalizer: { type: 'NFC' },
+      pre_tokenizer: { type: 'Sequence', pretokenizers: [split, byteLevel] },
       post_processor: null,
       decoder: byteLevel,
       model: {
@@ -46,9 +55,9 @@ export function byteLevelTokenizer(words: readonly string[] = []): TokenizerJson
         end_of_word_suffix: null,
         fuse_unk: false,
         byte_fallback: false,
-        ignore_merges: words.length > 0,
-        vocab: Object.fromEntries([...characters, ...written].map((token, id) => [token, id])),
-        merges: [],
+        ignore_merges: false,
+        vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+        merges: written,
       },
     },
     tokenizerConfigJson: {
@@ -82,8 +91,8 @@ function byteCharacters(): string[] {
 }
 
 /** The files of {@link byteLevelTokenizer} as they lie in a model folder, by name. */
-export function byteLevelTokenizerFiles(words: readonly string[] = []): Record<string, string> {
-  const { tokenizerJson, tokenizerConfigJson } = byteLevelTokenizer(words)
+export function byteLevelTokenizerFiles(merges: readonly Merge[] = []): Record<string, string> {
+  const { tokenizerJson, tokenizerConfigJson } = byteLevelTokenizer(merges)
   return {
     'tokenizer.json': `${JSON.stringify(tokenizerJson, null, 2)}\n`,
     'tokenizer_config.json': `${JSON.stringify(tokenizerConfigJson, null, 2)}\n`,

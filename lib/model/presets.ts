@@ -2,8 +2,8 @@
 export type ConfigJson = Record<string, unknown>
 
 /** What `config.json` says of a byte-level tokenizer with so many words; a multiple of 8 rows for the vocabulary's matrix products. */
-export function byteLevelVocabulary(words = 0): ConfigJson {
-  const endOfText = 256 + words
+export function byteLevelVocabulary(merges = 0): ConfigJson {
+  const endOfText = 256 + merges
   return { bos_token_id: endOfText, eos_token_id: endOfText + 2, vocab_size: Math.ceil((endOfText + 3) / 8) * 8 }
 }
 

@@ -5,7 +5,7 @@ import { stringify } from 'yaml'
 import { makeFolder } from '../checkpoint/atomic-folder.js'
 import { writeFileAtomically } from '../checkpoint/durable-file.js'
 import { canonicalKey, type LoadedTrainConfig, loadTrainConfig, parseTrainConfig } from '../config/train-config.js'
-import { wordsOf } from '../data/tokenizer/byte-level/words.js'
+import { mergesOf } from '../data/tokenizer/byte-level/merge-trainer.js'
 import { CheckpointError } from '../errors.js'
 import { byteLevelTokenizerFiles } from '../model/byte-tokenizer.js'
 import { type InitialModel, writeInitialModel } from '../model/initialize.js'
@@ -96,9 +96,9 @@ function initialModel(): InitialModel {
   const roles = ['user\n', 'assistant\n']
   // So many have every word.
   const chains = generateChains({ ...defaultChains, count: 4000 })
-  const words = wordsOf([...roles, ...chains.flatMap(({ question, solution }) => [question, solution])])
-  const configJson = { ...presets.tiny, ...byteLevelVocabulary(words.length) }
-  return { configJson, seed: 42, tokenizer: { files: byteLevelTokenizerFiles(words) } }
+  const merges = mergesOf([...roles, ...chains.flatMap(({ question, solution }) => [question, solution])])
+  const configJson = { ...presets.tiny, ...byteLevelVocabulary(merges.length) }
+  return { configJson, seed: 42, tokenizer: { files: byteLevelTokenizerFiles(merges) } }
 }
 
 /** Rows with the columns of LIMO's. */

@@ -84,7 +84,7 @@ t.test('the commands for one’s own model and chains', async (t) => {
   writeFileSync(join(project, 'train.yaml'), yaml)
   const { code, stdout, stderr } = await runInShell(`set -e\n${blockWith('sh', 'limo-native inspect')}`, { cwd: project })
   t.same({ code, stderr }, { code: 0, stderr: '' })
-  t.match(stdout, /memory on cpu.*input_ids.*The model is in out/s, 'plan, inspect, train')
+  t.match(stdout, /memory on cpu.*micro-batch 1 of 1.*The model is in out/s, 'plan, inspect, train')
 })
 
 t.test('from a clone: set-up and training', { skip: reason, timeout: 25 * 60_000 }, async (t) => {

@@ -109,9 +109,12 @@ t.test('init', async (t) => {
     'tokenizer_config.json',
   ])
 
-  writeFileSync(join(folder, 'chains.jsonl'), '{"question": "How many pens?", "solution": "Ones: 2+3=5, so 5."}\n')
+  writeFileSync(join(folder, 'chains.jsonl'), '{"question": "How many pens?", "solution": "Ones: 2+3=5, so 5."}\n'.repeat(2))
   const wordy = await inFolder(['wordy', '--words', 'chains.jsonl'])
-  t.match(wordy, { code: 0, stdout: /^(\d+) words are tokens\nwordy: qwen2, 8\d\d,\d{3} parameters/ })
+  t.match(wordy, {
+    code: 0,
+    stdout: /^\d+ tokens are words of these files, and parts of words\nwordy: qwen2, 8\d\d,\d{3} parameters/,
+  })
   t.match(await inFolder(['new', '--words', 'chains.jsonl', '--preset', 'small']), { code: 0 })
   t.match(await inFolder(['newer', '--words', 'absent.jsonl']), { code: 1, stderr: /absent\.jsonl.*\[DATA_NOT_FOUND\]/ })
   t.notOk(existsSync(join(folder, 'newer')))

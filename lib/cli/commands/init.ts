@@ -8,7 +8,7 @@ import { parseModelConfig } from '../../config/model-config.js'
 import { keys } from '../../config/train-keys.js'
 import { parseRecord } from '../../data/records.js'
 import { readRows } from '../../data/rows/rows.js'
-import { WordCounter } from '../../data/tokenizer/byte-level/words.js'
+import { type Merge, MergeTrainer } from '../../data/tokenizer/byte-level/merge-trainer.js'
 import { CheckpointError, ConfigError, DataError } from '../../errors.js'
 import { byteLevelTokenizerFiles } from '../../model/byte-tokenizer.js'
 import { countParameters } from '../../model/decoder-parameters.js'
@@ -60,9 +60,11 @@ export const initCommand: CommandModule<object, InitArguments> = {
         `expected a folder that does not exist yet but ${folder} does. Choose another name.`,
         { folder },
       )
-    const words = wordFiles === undefined ? [] : await wordsOfFiles(wordFiles)
+    const merges = wordFiles === undefined ? [] : await mergesOfFiles(wordFiles)
     const configJson =
-      config === undefined ? { ...presets[preset ?? 'tiny'], ...byteLevelVocabulary(words.length) } : await readConfigJson(config)
+      config === undefined
+        ? { ...presets[preset ?? 'tiny'], ...byteLevelVocabulary(merges.length) }
+        : await readConfigJson(config)
     const files = tokenizer ?? (config !== undefined && existsSync(join(config, 'tokenizer.json')) ? config : undefined)
     if (files !== undefined && !(existsSync(files) && (await tokenizerFiles(files)).includes('tokenizer.json'))) {
       throw new ConfigError(
@@ -75,7 +77,7 @@ export const initCommand: CommandModule<object, InitArguments> = {
       configJson,
       seed: Number(seed),
       scheme,
-      tokenizer: files === undefined ? { files: byteLevelTokenizerFiles(words) } : { folder: files },
+      tokenizer: files === undefined ? { files: byteLevelTokenizerFiles(merges) } : { folder: files },
     })
     console.log(
       `${folder}: ${configJson.model_type}, ${formatCount(countParameters(parseModelConfig(configJson, folder)))} parameters, random weights`,
@@ -84,9 +86,9 @@ export const initCommand: CommandModule<object, InitArguments> = {
   },
 }
 
-/** The words of data files, and of what training puts around them. */
-async function wordsOfFiles(files: string[]): Promise<string[]> {
-  const counter = new WordCounter()
+/** Merges that make the words of data files, and of what training puts around them. */
+async function mergesOfFiles(files: string[]): Promise<Merge[]> {
+  const trainer = new MergeTrainer()
   let texts = 0
   for (const file of files) {
     for await (const row of readRows(file)) {
@@ -94,17 +96,16 @@ async function wordsOfFiles(files: string[]): Promise<string[]> {
       if (record.kind === 'tokens') continue
       texts += 1
       for (const { role, content } of [{ role: 'system', content: keys.default_system.default }, ...record.turns]) {
-        counter.add(`${role}\n`)
-        counter.add(content)
+        trainer.add(`${role}\n`)
+        trainer.add(content)
       }
     }
   }
   if (texts === 0)
     throw new DataError('DATA_EMPTY', `expected rows with text for --words in ${files.join(', ')} but there are none.`, { files })
-  const words = counter.words()
-  const rest = counter.size - words.length
-  console.log(`${formatCount(words.length)} words are tokens${rest > 0 ? `, the ${formatCount(rest)} rarest are not` : ''}`)
-  return words
+  const merges = trainer.merges()
+  console.log(`${formatCount(merges.length)} tokens are words of these files, and parts of words`)
+  return merges
 }
 
 async function readConfigJson(path: string): Promise<ConfigJson> {

@@ -1,8 +1,9 @@
 import { Template } from '@huggingface/jinja'
 import { Tokenizer } from '@huggingface/tokenizers'
 import t from 'tap'
-import { wordsOf } from '../../../lib/data/tokenizer/byte-level/words.js'
+import { mergesOf } from '../../../lib/data/tokenizer/byte-level/merge-trainer.js'
 import { byteLevelTokenizer, byteLevelTokenizerFiles } from '../../../lib/model/byte-tokenizer.js'
+import { generateChains } from '../../../lib/quickstart/chains.js'
 
 const { tokenizerJson, tokenizerConfigJson } = byteLevelTokenizer()
 const tokenizer = new Tokenizer(tokenizerJson, tokenizerConfigJson)
@@ -33,25 +34,61 @@ t.test('every byte has its own id', async (t) => {
   )
 })
 
-t.test('with words', async (t) => {
-  const words = wordsOf(['Ones: 2+3=5 (5-3=2), so 5.', 'so café', 'Tens: 12, so 21 (no)'])
-  t.same(
-    words,
-    [' (', ' so', '),', 'Ones', 'Tens', 'no', 'so', ' café'].toSorted((a, b) => words.indexOf(a) - words.indexOf(b)),
-  )
-  t.same(words.slice(0, 2), [' (', ' so'], 'the most frequent ones first, then by their text')
-  t.notOk(
-    words.some((word) => /\d/.test(word)),
-    'digits stay alone',
-  )
-  t.same(wordsOf(['a\ud83d b\ude00']), [' b'], 'halves of characters are no words')
-  const { tokenizerJson, tokenizerConfigJson } = byteLevelTokenizer(words)
-  const withWords = new Tokenizer(tokenizerJson, tokenizerConfigJson)
-  const idOf = (word: string) => 256 + words.indexOf(word)
-  t.same(withWords.encode('Ones so 12').ids, [idOf('Ones'), idOf(' so'), ...Buffer.from(' 12')])
-  t.same(withWords.encode('so sow').ids, [idOf('so'), ...Buffer.from(' sow')], 'a word is a token as a whole or not at all')
-  t.same(withWords.encode('<|im_end|>').ids, [256 + words.length + 2])
-  for (const text of ['Ones: naïve café (no), so 😀', ' so  so\n']) t.equal(withWords.decode(withWords.encode(text).ids), text)
+/**
+ * What a program does that knows Qwen2's rules and takes no more from the file than vocabulary and merges, as Transformers 5 and llama.cpp
+ * do: NFC, the splitting pattern, then in each piece the earliest merge again and again.
+ */
+function likeQwen2(json: Record<string, unknown>): (text: string) => number[] {
+  const { vocab, merges } = json.model as { vocab: Record<string, number>; merges: string[] }
+  const ranks = new Map(merges.map((merge, rank) => [merge, rank]))
+  const pattern =
+    /'(?:[sS]|[tT]|[rR][eE]|[vV][eE]|[mM]|[lL][lL]|[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+/gu
+  const characters = Object.entries(vocab)
+    .sort(([, a], [, b]) => a - b)
+    .map(([token]) => token)
+  return (text) =>
+    [...text.normalize('NFC').matchAll(pattern)].flatMap(([piece]) => {
+      const parts = Array.from(Buffer.from(piece), (byte) => characters[byte]!)
+      for (;;) {
+        let [at, best] = [-1, Number.POSITIVE_INFINITY]
+        for (let i = 0; i + 1 < parts.length; i++) {
+          const rank = ranks.get(`${parts[i]} ${parts[i + 1]}`) ?? best
+          if (rank < best) [at, best] = [i, rank]
+        }
+        if (at < 0) return parts.map((part) => vocab[part]!)
+        parts.splice(at, 2, parts[at]! + parts[at + 1]!)
+      }
+    })
+}
+
+t.test('merges of the words of texts', async (t) => {
+  const merges = mergesOf(['Ones: so 2+3=5 (5-3=2), so 5.', 'so café so', 'Tens: 12, so 21 (no) café'])
+  const { tokenizerJson, tokenizerConfigJson } = byteLevelTokenizer(merges)
+  const merging = new Tokenizer(tokenizerJson, tokenizerConfigJson)
+  const model = tokenizerJson.model as { vocab: Record<string, number>; merges: string[]; ignore_merges: boolean }
+  t.equal(model.merges[0], 's o', 'the most frequent pair first')
+  t.same(merging.encode(' so').ids, [model.vocab.Ġso])
+  t.same(merging.encode('12').ids, [...Buffer.from('12')], 'digits stay alone')
+  t.notOk(model.ignore_merges)
+  t.equal(merges.length, new Set(model.merges).size)
+  t.same(merging.encode('<|im_end|>').ids, [256 + merges.length + 2])
+  for (const text of ['Ones: naïve café (no), so 😀', ' so  so\n']) t.equal(merging.decode(merging.encode(text).ids), text)
+  t.same(mergesOf(['ab ab', 'x']), [[97, 98]], 'what occurs once is no token')
+  t.same(mergesOf([]), [])
+})
+
+t.test("the ids are those of Qwen2's rules, with nothing but vocabulary and merges", async (t) => {
+  const chains = generateChains({ count: 300, seed: 5 })
+  const texts = chains.flatMap(({ question, solution }) => [question, solution])
+  const { tokenizerJson, tokenizerConfigJson } = byteLevelTokenizer(mergesOf(texts))
+  const tokenizer = new Tokenizer(tokenizerJson, tokenizerConfigJson)
+  const independent = likeQwen2(tokenizerJson)
+  const odd = ["It's  DON'T\n\n x\r\n\ty=3²", 'cafe\u0301 漢字 😀 naïve  ', '(((a)))...12,345.6', '\u00a0x\u2028y', '']
+  const wrong = [...texts, ...odd].filter((text) => String(tokenizer.encode(text).ids) !== String(independent(text)))
+  t.same(wrong, [])
+  const tokens = texts.reduce((sum, text) => sum + tokenizer.encode(text).ids.length, 0)
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+  t.ok(tokens < 0.6 * bytes, `${tokens} tokens for ${bytes} bytes`)
 })
 
 t.test('special tokens are one token', async (t) => {

@@ -7,12 +7,18 @@ export type NextPreToken = (text: string, start: number, end: number) => number
 const gpt4Pattern = (digits: string) =>
   `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`
 
+/** Qwen2's pattern, of Qwen2.5 and Qwen3 too. */
+export const qwen2Pattern = gpt4Pattern('\\p{N}')
+
+/** The same, scanned. */
+export const endLikeQwen2: NextPreToken = (text, start, end) => endLikeGpt4(text, start, end, 1)
+
 /**
  * The patterns of `tokenizer.json` that are known here, as the files spell them. They are scanned by hand, because the regular
  * expressions of JavaScript take other characters for letters and white space, and other ones with every release.
  */
 export const splitPatterns: ReadonlyMap<string, NextPreToken> = new Map([
-  [gpt4Pattern('\\p{N}'), (text, start, end) => endLikeGpt4(text, start, end, 1)], // Qwen2, Qwen2.5, Qwen3
+  [qwen2Pattern, endLikeQwen2],
   [gpt4Pattern('\\p{N}{1,3}'), (text, start, end) => endLikeGpt4(text, start, end, 3)], // Llama 3
 ])
 
