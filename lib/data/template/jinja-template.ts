@@ -2,6 +2,7 @@ import { Template } from '@huggingface/jinja'
 import type { JsonObject } from '../../config/json-object.js'
 import { DataError } from '../../errors.js'
 import { callPythonStrip, stripVariables } from './python-strip.js'
+import { callPythonOperators, operatorVariables } from './python-values.js'
 import type { TemplateMessage } from './template-messages.js'
 
 export interface TemplateSource {
@@ -82,6 +83,7 @@ export function compileTemplate(
   try {
     template = new Template(withOwnFunctions(source))
     callPythonStrip(template.parsed)
+    callPythonOperators(template.parsed)
   } catch (cause) {
     // A TypeError is the parser running past the end: its words are about the parser.
     const why = cause instanceof TypeError ? 'a statement is not closed' : (cause as Error).message
@@ -99,6 +101,7 @@ export function compileTemplate(
     date_string: fixedDate,
     limo_strftime_now: formatFixedDate,
     ...stripVariables,
+    ...operatorVariables,
   }
   return (messages, variables, place) => {
     try {
