@@ -166,10 +166,13 @@ export function checkTensors(
   if (found.length === 0) return
   const prefix = otherPrefix(missing, unexpected)
   if (prefix !== undefined) {
+    const { removed, added, received } = prefix
+    const [less, more] = [`"${added}" is missing in front of all names`, `"${removed}" stands in front of all names`]
+    const problem =
+      removed === '' ? less : added === '' ? more : `"${removed}" stands in front of all names in place of "${added}"`
     const message =
-      `expected tensors named as "${missing[0]}" but all are named as "${prefix.received}": the names differ by the prefix ` +
-      `"${prefix.removed}", for which there should be "${prefix.added}". Rename them, or save the whole model (the one with its ` +
-      'head, not compiled or wrapped) with save_pretrained.'
+      `expected tensors named as "${missing[0]}" but received "${received}": ${problem}. Rename them, or save the whole model ` +
+      '(with its head, not compiled or wrapped) with save_pretrained.'
     throw new CheckpointError('TENSOR_MISSING', message, { missing, mismatched, unexpected })
   }
   const message = found

@@ -219,12 +219,12 @@ t.test('names that differ by their prefix alone', async (t) => {
   const check = (rename: (name: string) => string) => () => checkTensors(expected, entries(rename), { tied: true })
   t.throws(
     check((name) => name.replace('model.', '')),
-    { code: 'TENSOR_MISSING', message: /prefix "", for which there should be "model\."/ },
+    { code: 'TENSOR_MISSING', message: /"model\." is missing in front of all names/ },
   )
   for (const prefix of ['_orig_mod.', 'module.', 'base_model.model.'])
     t.throws(
       check((name) => prefix + name),
-      { message: new RegExp(`prefix "${prefix}", for which there should be ""`) },
+      { message: new RegExp(`"${prefix}" stands in front of all names`) },
     )
   t.throws(
     check((name) => `${name}x`),
