@@ -18,6 +18,8 @@ export function configNotes(config: TrainConfig, given: Set<string>, ignored: st
   if (config.lrSchedulerType === 'constant' && (config.warmupSteps ?? config.warmupRatio) > 0) {
     notes.push('lr_scheduler_type constant: the warm-up is done, as with constant_with_warmup')
   }
+  for (const key of ['gradient_checkpointing', 'disable_gradient_checkpointing'])
+    if (given.has('recompute') && given.has(key)) notes.push(`${key}: without effect beside recompute: ${config.recompute}`)
   const hasNone = config.valSize === 0 && config.evalDataset === undefined
   for (const key of ['eval_steps', 'eval_on_start'])
     if (hasNone && given.has(key)) notes.push(`${key}: nothing is evaluated because val_size is 0`)

@@ -58,7 +58,12 @@ function parseRange(text: string | undefined): [number, number] | undefined {
       tokens: text,
     })
   }
-  return [Number(from), to === '' ? Infinity : Number(to)]
+  const range: [number, number] = [Number(from), to === '' ? Infinity : Number(to)]
+  if (range[0] >= range[1])
+    throw new ConfigError('CONFIG_INVALID_VALUE', `expected --tokens FROM:TO with FROM below TO but received "${text}"`, {
+      tokens: text,
+    })
+  return range
 }
 
 function checkRange(range: [number, number] | undefined, tokens: number): void {
@@ -111,6 +116,10 @@ function printIds(tokens: readonly InspectedToken[]): void {
 }
 
 function printTokens({ tokens, lossModel }: Inspection, [from, to]: [number, number]): void {
+  if (from >= tokens.length) {
+    const message = `expected --tokens within the ${tokens.length} tokens of this record but received those from ${from} on`
+    throw new ConfigError('CONFIG_INVALID_VALUE', message, { from, tokens: tokens.length })
+  }
   const hasLoss = lossModel !== undefined
   console.log(`\nposition      id  role       scored${hasLoss ? '    loss' : ''}  text`)
   for (const [position, { id, text, role, scored, loss }] of tokens.entries()) {

@@ -330,7 +330,9 @@ t.test('recomputation has three names', async (t) => {
   t.equal(parse({ disable_gradient_checkpointing: true }).config.recompute, 'none')
   t.equal(parse({ gradient_checkpointing: true }).config.recompute, 'full')
   t.equal(parse({ gradient_checkpointing: false }).config.recompute, 'auto')
-  t.equal(parse({ gradient_checkpointing: true, recompute: 'none' }).config.recompute, 'none')
+  const both = parse({ gradient_checkpointing: true, recompute: 'none' })
+  t.equal(both.config.recompute, 'none')
+  t.match(both.notes, [/gradient_checkpointing: without effect beside recompute: none/])
 })
 
 t.test('an empty text is no folder, no data set and no template', async (t) => {
