@@ -4,7 +4,7 @@ import { countNumbers, trainedWeights } from '../plan/parameters.js'
 import { adviseOnMemory, type MemoryAdvice, MOST_TOKENS } from '../train/memory-advice.js'
 import type { PreparedRun } from '../train/prepare.js'
 import { costOfEpoch } from '../train/run-cost.js'
-import { measureTraining, type TrainPlanOptions } from '../train/train-plan.js'
+import type { TrainPlanOptions } from '../train/train-plan.js'
 import { deviceText, formatBytes, formatCount, formatDuration, formatTable, parametersText } from './format.js'
 
 /** Memory of usual cards, in GB as they are sold. */
@@ -20,9 +20,8 @@ export function planReport(run: PreparedRun, rate: Rate): string {
   return [runTable(run), memoryTable(run), fittingTable(run), costTable(run, rate)].join('\n\n')
 }
 
-function runTable({ model, plan, examples, report, batches, config }: PreparedRun): string {
-  const tokensPerStep =
-    report.tokens / Math.ceil(report.kept / (config.perDeviceTrainBatchSize * config.gradientAccumulationSteps))
+function runTable({ model, plan, examples, report, batches }: PreparedRun): string {
+  const tokensPerStep = report.tokens / batches.stepsPerEpoch
   const layers = `${model.numHiddenLayers} layers (${plan.recomputedLayers} recomputed)`
   return formatTable([
     ['model', `${model.modelType}, ${parametersText(plan.layout)}, ${layers}`],
@@ -63,19 +62,23 @@ function memoryTable({ plan, config, generationBytes, planOptions }: PreparedRun
 }
 
 /** What fits on this machine and on usual cards. */
-function fittingTable({ planOptions, config, generationBytes, model }: PreparedRun): string {
+function fittingTable({ plan, planOptions, config, generationBytes, model }: PreparedRun): string {
   const rows: [string, string][] = []
-  const row = (name: string, { recomputedLayers, largestTokens }: MemoryAdvice) => {
+  const row = (name: string, { limit, recomputedLayers, largestTokens }: MemoryAdvice) => {
     const fits =
       recomputedLayers === undefined ? 'does not fit' : `fits, ${recomputedLayers} of ${model.numHiddenLayers} layers recomputed`
     const most =
       largestTokens === 0
-        ? 'nothing does: the state alone is too large'
+        ? `nothing does: ${stateBytes(plan) > limit ? 'the state alone is too large' : 'beside the state there is too little for 64 tokens'}`
         : `micro-batches of up to ${formatCount(largestTokens)} tokens do${largestTokens >= MOST_TOKENS ? ', or more' : ''}`
     rows.push([name, `${fits.padEnd(38)}  ${most}`])
   }
   const here = config.memoryLimit ?? defaultMemoryLimit(config.device)
-  if (here !== undefined) row(`${config.device} here`, adviseOnMemory(planOptions, [here], generationBytes)[0]!)
+  if (here !== undefined)
+    row(
+      config.memoryLimit === undefined ? `${config.device} here` : `${formatBytes(here)} on ${config.device}`,
+      adviseOnMemory(planOptions, [here], generationBytes)[0]!,
+    )
   const onCard: TrainPlanOptions = { ...planOptions, device: 'cuda' }
   const cards = adviseOnMemory(
     onCard,
@@ -83,20 +86,19 @@ function fittingTable({ planOptions, config, generationBytes, model }: PreparedR
     generationBytes,
   )
   for (const [i, advice] of cards.entries()) row(`a card of ${CARDS[i]} GB`, advice)
-  return `what fits (${SHARE * 100}% of the memory)\n${formatTable(rows, '  ')}`
+  return `what fits (of a card ${SHARE * 100}%)\n${formatTable(rows, '  ')}`
 }
 
 function costTable({ plan, examples, model, batches, config }: PreparedRun, rate: Rate): string {
   const epoch = costOfEpoch(examples, model, plan)
   const epochs = batches.totalSteps / batches.stepsPerEpoch
   const [tokens, flops] = [epoch.tokens * epochs, epoch.flops * epochs]
-  const { parameters, weights, gradients, optimizer } = plan.bytes
   const checkpoint = checkpointBytes(plan)
   const saved = savedCheckpoints(config, batches)
   const kept = Math.min(saved, config.saveTotalLimit ?? saved)
   const model_ = countNumbers(plan.layout.parts.values()) * dtypeBytes(plan.dtype)
   return formatTable([
-    ['state', `${formatBytes(parameters + weights + gradients + optimizer)} without activations`],
+    ['state', `${formatBytes(stateBytes(plan))} without activations`],
     ['work', `${formatCount(Math.round(tokens))} tokens, ${flops.toExponential(2)} floating-point operations`],
     ['time', timeText({ tokens, flops }, rate)],
     [
@@ -116,6 +118,11 @@ function timeText({ tokens, flops }: { tokens: number; flops: number }, rate: Ra
   )
 }
 
+/** What there is of every trained number, besides the weights that are not trained. */
+function stateBytes({ bytes: { parameters, weights, gradients, optimizer } }: PreparedRun['plan']): number {
+  return parameters + weights + gradients + optimizer
+}
+
 /** A checkpoint has the model, moments, and in bfloat16 master weights. */
 function checkpointBytes(plan: PreparedRun['plan']): number {
   const trained = countNumbers(trainedWeights(plan.layout))
@@ -128,30 +135,4 @@ function savedCheckpoints(
 ): number {
   if (saveStrategy === 'no') return 1
   return Math.ceil(totalSteps / (saveStrategy === 'epoch' ? stepsPerEpoch : saveSteps))
-}
-
-/** Ways to make a run fit, each measured: whole sentences, none where there is no limit or it fits. */
-export function waysToFit({ planOptions, plan, generationBytes, model }: PreparedRun): string[] {
-  const { memoryLimit } = planOptions
-  if (memoryLimit === undefined || plan.totalBytes <= memoryLimit) return []
-  const layers = model.numHiddenLayers
-  const bytes = (changed: Partial<TrainPlanOptions>) => measureTraining({ ...planOptions, ...changed }, layers)
-  const ways: string[] = []
-  const tried = (changed: Partial<TrainPlanOptions>, what: string) => {
-    const needed = bytes(changed)
-    if (needed <= memoryLimit) ways.push(`${what} fits: ${formatBytes(needed + generationBytes)}`)
-  }
-  if (planOptions.recompute === 'none') tried({}, 'recompute: auto')
-  if (planOptions.dtype !== 'bf16') tried({ dtype: 'bf16' }, 'bf16: true, with every layer recomputed,')
-  const [{ largestTokens }] = adviseOnMemory(planOptions, [memoryLimit]) as [MemoryAdvice]
-  if (largestTokens > 0) ways.push(`cutoff_len: ${largestTokens} fits, with every layer recomputed`)
-  if (planOptions.isTrainable === undefined)
-    for (const trained of [Math.ceil(layers / 2), 2, 1]) {
-      const first = layers - trained
-      const isTrainable = (name: string) => Number(/\.layers\.(\d+)\./.exec(name)?.[1] ?? -1) >= first
-      const before = ways.length
-      tried({ isTrainable, dtype: 'bf16' }, `finetuning_type: freeze with freeze_trainable_layers: ${trained} and bf16: true`)
-      if (ways.length > before) break
-    }
-  return ways
 }

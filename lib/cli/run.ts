@@ -1,5 +1,5 @@
-import { closest, distance } from 'fastest-levenshtein'
 import yargs, { type CommandModule } from 'yargs'
+import { nearestName } from '../config/nearest-name.js'
 import { ConfigError, LimoError } from '../errors.js'
 import { packageVersion } from '../package-root.js'
 
@@ -78,7 +78,7 @@ async function runCommand(words: readonly string[]): Promise<void> {
 function inOurWords(message: string, options: string[]): string {
   const unknown = /^Unknown arguments?: ([^,]+)/.exec(message)?.[1]
   if (unknown !== undefined) {
-    const nearest = options.length === 0 ? undefined : closest(unknown, options)
+    const nearest = nearestName(unknown, options)
     return `unknown option --${unknown}${nearest === undefined ? '' : `: did you mean --${nearest}?`}`
   }
   const missing = /^Missing required arguments?: (.+)$/.exec(message)?.[1]
@@ -98,8 +98,8 @@ function wrongUsage(message: string, command: string, options: string[]): string
   const names = Object.keys(commands)
   if (command === '') return `expected a command: ${names.join(', ')}`
   if (!names.includes(command)) {
-    const nearest = closest(command, names)
-    const meant = distance(command, nearest) <= Math.max(2, command.length / 3) ? `: did you mean ${nearest}?` : ''
+    const nearest = nearestName(command, names)
+    const meant = nearest === undefined ? '' : `: did you mean ${nearest}?`
     return `expected ${names.join(', ')} but received "${command}"${meant}`
   }
   return `${inOurWords(message.trim().replaceAll(/\s*\n\s*/g, ' '), options)} (limo-native ${command} --help lists what there is)`

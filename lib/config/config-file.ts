@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { isMap, isScalar, LineCounter, parseDocument } from 'yaml'
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLMap } from 'yaml'
 import { ConfigError } from '../errors.js'
 import { isJsonObject } from './json-object.js'
 
@@ -32,7 +32,10 @@ export async function readConfigFile(path: string): Promise<Written> {
   if (!isMap(document.contents)) throw malformed('expected "key: value" lines at the top')
   const written: Written = new Map()
   const merged: Written = new Map()
+  const sources = mergedAnchors(document.contents)
   for (const { key, value } of document.contents.items) {
+    // `base: &base {...}` for `<<: *base` is no key of its own.
+    if (isMap(value) && value.anchor !== undefined && sources.has(value.anchor)) continue
     if (!isScalar(key)) throw malformed('expected every key to be a plain word')
     const line = key.range ? `:${lines.linePos(key.range[0]).line}` : ''
     try {
@@ -52,6 +55,13 @@ export async function readConfigFile(path: string): Promise<Written> {
 /** The `<<` of YAML 1.1: the keys of another map, or of several, of which the first wins. */
 function isMergeKey(key: unknown): boolean {
   return key === '<<' || (typeof key === 'symbol' && key.description === '<<')
+}
+
+/** Names of the anchors whose maps are merged at the top. */
+function mergedAnchors({ items }: YAMLMap): Set<string> {
+  const merged = items.filter(({ key }) => isScalar(key) && isMergeKey(key.value)).map(({ value }) => value)
+  const aliases = merged.flatMap((value) => (isSeq(value) ? value.items : [value])).filter(isAlias)
+  return new Set(aliases.map(({ source }) => source))
 }
 
 function mergeInto(merged: Written, value: unknown, place: string, malformed: (problem: string) => ConfigError): void {

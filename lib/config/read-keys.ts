@@ -1,8 +1,8 @@
-import { closest } from 'fastest-levenshtein'
 import { ConfigError } from '../errors.js'
 import type { Written } from './config-file.js'
 import { type ConfigKeys, WrongPart } from './config-key.js'
 import { isJsonObject } from './json-object.js'
+import { nearestName } from './nearest-name.js'
 import type { ValuesOf } from './settings.js'
 import { showValue } from './show-value.js'
 
@@ -20,7 +20,7 @@ export interface KeyValues<Keys extends ConfigKeys> {
 }
 
 /**
- * The values of a table's keys, checked, over their defaults. Throws a ConfigError: `CONFIG_UNKNOWN_KEY` naming the nearest known key,
+ * The values of a table's keys, checked, over their defaults. Throws a ConfigError: `CONFIG_UNKNOWN_KEY` naming a known key that is near,
  * `CONFIG_INVALID_VALUE`.
  */
 export function readKeys<Keys extends ConfigKeys>(
@@ -92,8 +92,10 @@ export function sectionsOf(keys: ConfigKeys): string[] {
 }
 
 export function unknownKey(key: string, place: string, names: readonly string[]): ConfigError {
-  const nearest = closest(key, names)
-  return new ConfigError('CONFIG_UNKNOWN_KEY', `unknown key ${key} (${place}): did you mean ${nearest}?`, { key, place, nearest })
+  const nearest = nearestName(key, names)
+  const remedy = nearest === undefined ? '. The help of the command lists the keys.' : `: did you mean ${nearest}?`
+  const where = place === '' ? '' : ` (${place})`
+  return new ConfigError('CONFIG_UNKNOWN_KEY', `unknown key ${key}${where}${remedy}`, { key, place, nearest })
 }
 
 /** `place` is empty where a program gave the value. */

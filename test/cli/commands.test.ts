@@ -214,6 +214,32 @@ t.test('plan says what is allocated, exactly', async (t) => {
   const tight = await runCli(['plan', ...asOptions({ ...settings, memory_limit: least.totalBytes - 1 })])
   t.match(tight.stdout, /what would fit\n.*(bf16: true|cutoff_len: \d+ fits)/, 'ways that were measured')
 
+  for (const format of ['--json', '--program']) {
+    const { code, stdout, stderr } = await runCli(['plan', ...asOptions({ ...settings, memory_limit: '9MB' }), format])
+    t.match({ code, stderr }, { code: 1, stderr: /OUT_OF_MEMORY/ }, `${format} tells by its exit code too`)
+    if (format === '--json') t.match(JSON.parse(stdout), { fits: false, memoryLimit: 9_000_000 })
+  }
+  t.match(least, { fits: true, memoryLimit: 1e12 })
+
+  // What is advised is followed: it fits, and examples are lost where it says so.
+  const shorter = { ...settings, val_size: 0, recompute: 'full', cutoff_len: 320, over_length: 'drop' }
+  const { totalBytes } = JSON.parse((await runCli(['plan', ...asOptions(shorter), '--json'])).stdout)
+  const within = { ...settings, val_size: 0, recompute: 'none', memory_limit: totalBytes }
+  const advised = await runCli(['plan', ...asOptions(within)])
+  const [, cutoff, longer] = /recompute: auto and cutoff_len: (\d+) fits.*; (\d+) of 24 examples are longer/.exec(advised.stdout)!
+  const followed = { ...within, recompute: 'auto', cutoff_len: Number(cutoff), over_length: 'drop' }
+  const fitting = JSON.parse((await runCli(['plan', ...asOptions(followed), '--json'])).stdout)
+  t.match(fitting, { fits: true })
+  t.equal(fitting.examples, 24 - Number(longer))
+  const barely = { ...settings, recompute: 'none', memory_limit: least.totalBytes }
+  const { stdout: enough } = await runCli(['plan', ...asOptions(barely)])
+  t.match(enough, /what would fit\n {2}recompute: auto fits/)
+  t.notMatch(enough, 'cutoff_len:')
+
+  for (const wrong of ['0', '-1', 'abc', 'Infinity'])
+    t.match(await runCli(['plan', ...asOptions(settings), '--tokens_per_second', wrong]), {
+      ...{ code: 2, stdout: '', stderr: /expected a number above 0 for --tokens_per_second/ },
+    })
   const timed = await runCli(['plan', ...asOptions(settings), '--tokens_per_second', '10'])
   t.match(timed.stdout, /time +\d.* at 10 tokens a second/)
   t.match(timed.stdout, /disk +\d+.* a checkpoint, .* kept, and the model/)

@@ -4,14 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import type { LoadedTrainConfig } from '../../config/train-config.js'
-import { NativeError } from '../../errors.js'
+import { ConfigError, NativeError } from '../../errors.js'
 import { countParameters } from '../../model/decoder-parameters.js'
 import { openDevice } from '../../native/device.js'
 import { countNumbers, trainedWeights } from '../../plan/parameters.js'
 import { type PreparedRun, prepareRun } from '../../train/prepare.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { formatBytes } from '../format.js'
-import { planReport, type Rate, waysToFit } from '../plan-report.js'
+import { planReport, type Rate } from '../plan-report.js'
+import { fitsLimit, waysToFit } from '../ways-to-fit.js'
 
 interface PlanArguments {
   config: string | undefined
@@ -44,47 +45,58 @@ export const planCommand: CommandModule<object, PlanArguments> = {
 }
 
 async function plan(args: PlanArguments, { config, notes }: LoadedTrainConfig): Promise<void> {
+  const { tokens_per_second: rate } = args
+  if (rate !== undefined && !(rate > 0 && Number.isFinite(rate))) {
+    const message = `expected a number above 0 for --tokens_per_second but received ${rate}`
+    throw new ConfigError('CONFIG_INVALID_VALUE', message, { received: rate })
+  }
   const run = await prepareRun(config, { whatever: true })
-  const { model, batches, plan: planned, generationBytes, report, examples } = run
-  const totalBytes = planned.totalBytes + generationBytes
+  const fits = fitsLimit(run)
   if (args.program) {
-    for (const [name, { text }] of Object.entries(planned.programs)) process.stdout.write(`# ${name}\n${text}`)
-    return
+    for (const [name, { text }] of Object.entries(run.plan.programs)) process.stdout.write(`# ${name}\n${text}`)
+  } else if (args.json) {
+    console.log(JSON.stringify(planSummary(run, fits)))
+  } else {
+    for (const note of [...notes, ...run.notes]) console.log(`note: ${note}`)
+    console.log(planReport(run, await rateOf(run, rate)))
   }
-  const tokensPerStep =
-    report.tokens / Math.ceil(report.kept / (config.perDeviceTrainBatchSize * config.gradientAccumulationSteps))
-  if (args.json) {
-    const { bytes, bounds, recomputedLayers, dtype } = planned
-    console.log(
-      JSON.stringify({
-        ...{
-          parameters: countParameters(model),
-          trainedParameters: countNumbers(trainedWeights(planned.layout)),
-          bytes,
-          generationBytes,
-          totalBytes,
-          ...bounds,
-          recomputedLayers,
-          dtype,
-        },
-        ...{ examples: examples.count, tokens: report.tokens, scoredTokens: report.scoredTokens, longest: report.longest },
-        ...{ totalSteps: batches.totalSteps, stepsPerEpoch: batches.stepsPerEpoch, tokensPerStep },
-      }),
-    )
-    return
-  }
-  for (const note of [...notes, ...run.notes]) console.log(`note: ${note}`)
-  console.log(planReport(run, await rateOf(run, args.tokens_per_second)))
-  const { memoryLimit } = run.planOptions
-  if (memoryLimit === undefined || planned.totalBytes <= memoryLimit) return
+  if (fits !== false) return
   const ways = waysToFit(run)
-  if (ways.length > 0) console.log(`\nwhat would fit\n${ways.map((way) => `  ${way}`).join('\n')}`)
-  const remedy = ways.length > 0 ? 'What would fit is listed.' : 'It takes a smaller model or a larger device.'
+  const isListed = !args.program && !args.json
+  if (isListed && ways.length > 0) console.log(`\nwhat would fit\n${ways.map((way) => `  ${way}`).join('\n')}`)
+  const remedy =
+    ways.length === 0
+      ? 'It takes a smaller model or a larger device.'
+      : isListed
+        ? 'What would fit is listed.'
+        : `Ways to fit: ${ways.join(' | ')}.`
+  const [bytes, limit] = [run.plan.totalBytes, run.planOptions.memoryLimit!].map((size) => size + run.generationBytes)
   throw new NativeError(
     'OUT_OF_MEMORY',
-    `expected a run within ${formatBytes(memoryLimit + generationBytes)} but it takes ${formatBytes(totalBytes)}. ${remedy}`,
-    { bytes: totalBytes, limit: memoryLimit + generationBytes },
+    `expected a run within ${formatBytes(limit!)} but it takes ${formatBytes(bytes!)}. ${remedy}`,
+    {
+      bytes,
+      limit,
+    },
   )
+}
+
+/** What `--json` prints. */
+function planSummary({ model, batches, plan, generationBytes, planOptions, report, examples }: PreparedRun, fits?: boolean) {
+  const { bytes, bounds, recomputedLayers, dtype } = plan
+  const { memoryLimit } = planOptions
+  return {
+    ...{ parameters: countParameters(model), trainedParameters: countNumbers(trainedWeights(plan.layout)) },
+    ...{ bytes, generationBytes, totalBytes: plan.totalBytes + generationBytes },
+    ...{ memoryLimit: memoryLimit === undefined ? undefined : memoryLimit + generationBytes, fits },
+    ...{ ...bounds, recomputedLayers, dtype },
+    ...{ examples: examples.count, tokens: report.tokens, scoredTokens: report.scoredTokens, longest: report.longest },
+    ...{
+      totalSteps: batches.totalSteps,
+      stepsPerEpoch: batches.stepsPerEpoch,
+      tokensPerStep: report.tokens / batches.stepsPerEpoch,
+    },
+  }
 }
 
 /** What was given, or else what the device does in products; nothing where it is not on this machine. */

@@ -191,6 +191,16 @@ t.test('an unknown key names the nearest one', async (t) => {
   })
   const path = join(t.testdir({ 'a.yaml': 'stage: sft\ncutof_len: 4\n' }), 'a.yaml')
   await t.rejects(loadTrainConfig(path, {}), { code: 'CONFIG_UNKNOWN_KEY', message: /\(a\.yaml:2\): did you mean cutoff_len\?/ })
+  const meant = {
+    model: 'model_name_or_path',
+    lr: 'learning_rate',
+    batch_size: 'per_device_train_batch_size',
+    epochs: 'num_train_epochs',
+  }
+  for (const [key, name] of Object.entries(meant))
+    t.throws(() => parse({ [key]: 1 }), { code: 'CONFIG_UNKNOWN_KEY', details: { nearest: name } }, key)
+  for (const key of ['x', '.b', 'base', 'frobnicate'])
+    t.throws(() => parse({ [key]: 1 }), { message: `unknown key ${key} (train.yaml). The help of the command lists the keys.` })
   t.throws(() => parse({ __proto__x: 1 }), { code: 'CONFIG_UNKNOWN_KEY' })
   t.throws(() => parse({ constructor: 1 }), { code: 'CONFIG_UNKNOWN_KEY' })
 })
@@ -488,6 +498,9 @@ t.test('merge keys of YAML, and a key under two names', async (t) => {
   const read = async (text: string) => loadTrainConfig(join(t.testdir({ 'train.yaml': text }), 'train.yaml'), {})
   const { config } = await read('max_steps: 7\n<<: [{learning_rate: 1e-3, max_steps: 5}, {max_steps: 6, seed: 3}]\n')
   t.match(config, { learningRate: 1e-3, maxSteps: 7, seed: 3 })
+  const anchored = await read('base: &base {seed: 4}\nmore: &more {max_steps: 9}\n<<: [*base, *more]\nlearning_rate: 2e-3\n')
+  t.match(anchored.config, { learningRate: 2e-3, maxSteps: 9, seed: 4 })
+  await t.rejects(read('base: &base {seed: 4}\n'), { message: /unknown key base/ }, 'nobody merges it')
   await t.rejects(read('<<: 5\n'), { code: 'CONFIG_MALFORMED', message: /<< .*train\.yaml:1/ })
   await t.rejects(read('<<: {learnig_rate: 1}\n'), { message: /unknown key learnig_rate \(train\.yaml:1\)/ })
   await t.rejects(read('eval_strategy: steps\nevaluation_strategy: epoch\n'), {
