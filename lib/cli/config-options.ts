@@ -2,14 +2,14 @@ import type { Argv } from 'yargs'
 import { type LoadedTrainConfig, loadTrainConfig } from '../config/train-config.js'
 import { keys } from '../config/train-keys.js'
 import { prepareQuickstart, type Quickstart } from '../quickstart/quickstart.js'
-import { asInFile, withKeys } from './key-options.js'
+import { asInFile, pathOption, withKeys } from './key-options.js'
 
 /** Options of every command that are not keys of the training config. */
 const ownOptions = new Set(['_', '$0', 'config', 'debug', 'help', 'version', 'h'])
 
 /** Declares the config file and every key of the training config as an option, for `--help`. */
 export function withTrainOptions(yargs: Argv): Argv<{ config: string | undefined }> {
-  const declared = yargs.positional('config', { type: 'string', describe: 'YAML or JSON file with LLaMA-Factory’s key names' })
+  const declared = yargs.positional('config', { ...pathOption, describe: 'YAML or JSON file with LLaMA-Factory’s key names' })
   const group = 'Settings (each can be in the config file):'
   return withKeys(declared, keys, { spelling: asInFile, group, asTyped: true }) as Argv<{ config: string | undefined }>
 }

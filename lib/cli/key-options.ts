@@ -1,6 +1,6 @@
 import type { Argv } from 'yargs'
-import type { ConfigKey, ConfigKeys } from '../config/config-key.js'
-import { readKeys, writtenAt } from '../config/read-keys.js'
+import { type ConfigKey, type ConfigKeys, expandHome, WrongPart } from '../config/config-key.js'
+import { invalidValue, readKeys, writtenAt } from '../config/read-keys.js'
 import { type SettingsOf, settingsOf } from '../config/settings.js'
 
 /*
@@ -21,6 +21,18 @@ interface KeyOptions {
   group?: string
   /** Values as they were typed: a folder named 1e3 is not 1000. (And yargs counts: after `--x 4`, `--x 1` would be 5.) */
   asTyped?: boolean
+}
+
+/** An option or a word that is a path, of none of the tables: `~` is the home folder, where a shell left it as `'~/x'` or `--html=~/x`. */
+export const pathOption = {
+  type: 'string',
+  coerce: (given: string | string[] | undefined) => (Array.isArray(given) ? given.map(typedPath) : given && typedPath(given)),
+} as const
+
+function typedPath(path: string): string {
+  const expanded = expandHome(path)
+  if (expanded instanceof WrongPart) throw invalidValue('a path', expanded.expected, expanded.received, 'command line')
+  return expanded
 }
 
 /** The type that yargs gives a value before the key reads it. */

@@ -62,7 +62,8 @@ async function runCommand(words: readonly string[]): Promise<void> {
     .exitProcess(false)
     .wrap(Math.min(120, process.stdout.columns ?? 100))
     .fail((message, error, usage) => {
-      if (error) throw error
+      // What an option's own reader throws comes as a YError, with its message alone.
+      if (error && error.name !== 'YError') throw error
       const [command = ''] = words
       if (command === '') usage.showHelp('error')
       const { key = {} } = (parser as unknown as WithOptions).getOptions()

@@ -162,9 +162,9 @@ async function modelNotFound(folder: string, path: string, cause: unknown): Prom
     ? await withoutConfig(folder, names, cause)
     : hubId
       ? `there is no such folder here. Models are not downloaded by limo-native: run ` +
-        `"huggingface-cli download ${folder} --local-dir ${folder}" first`
-      : 'there is no such folder; check model_name_or_path'
-  const message = `expected a Hugging Face model folder for model_name_or_path but received "${folder}": ${remedy}`
+        `"git clone https://huggingface.co/${folder} ${folder}" with git-lfs, or "hf download ${folder} --local-dir ${folder}", first`
+      : 'there is no such folder'
+  const message = `expected a Hugging Face model folder but received "${folder}": ${remedy}`
   return new ConfigError('MODEL_NOT_FOUND', message, { folder, path }, { cause })
 }
 

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { readHeader } from '../../lib/checkpoint/safetensors.js'
@@ -157,6 +158,13 @@ t.test('init', async (t) => {
   writeFileSync(join(folder, 'gpt2.json'), JSON.stringify({ ...config, model_type: 'gpt2' }))
   t.match(await inFolder(['g', '--config', 'gpt2.json']), { code: 2, stderr: /gpt2.*\[MODEL_UNSUPPORTED\]/ })
   t.match(await inFolder(['g', '--config', 'absent']), { code: 2, stderr: /absent.*\[CONFIG_NOT_FOUND\]/ })
+  for (const args of [
+    ['~/limo-native-no/such/m', '--tokenizer', '~/absent'],
+    ['h', '--tokenizer=~/absent'],
+  ])
+    t.match(await inFolder(args), { code: 2, stderr: `${homedir()}/absent` }, 'also where no shell has seen a ~')
+  t.notOk(existsSync(join(folder, '~')))
+  t.match(await inFolder(['$HOME/m']), { code: 2, stderr: /without a shell's variables/ })
   t.match(await inFolder(['g', '--tokenizer', '.']), { code: 2, stderr: /a folder with a tokenizer\.json/ })
   t.notOk(existsSync(join(folder, 'g')), 'a refused folder is not made')
 })

@@ -24,7 +24,10 @@ t.test('inspect: token by token, and after training with losses', async (t) => {
   t.match(untrained, { code: 1, stderr: /expected a trained model in out \(output_dir\).*train first, or name another/ })
   t.match(await inspect('--loss', join(folder, 'absent')), { code: 2, stderr: /absent.*MODEL_NOT_FOUND/ })
   t.match(await inspect('--tokens', 'x'), { code: 2, stderr: /expected --tokens FROM:TO/ })
-  t.match(await inspect('--tokens', '900:20'), { code: 2, stderr: /with FROM below TO and below the record.s \d+ tokens but received "900:20"/ })
+  t.match(await inspect('--tokens', '900:20'), {
+    code: 2,
+    stderr: /with FROM below TO and below the record.s \d+ tokens but received "900:20"/,
+  })
   t.match(await inspect('--tokens', '99999:'), { code: 2, stderr: /below the record.s \d+ tokens/ })
   t.match(await inspect('--html', join(folder, 'no', 'page.html')), {
     code: 1,

@@ -9,7 +9,7 @@ import { qualityParts } from '../../curate/quality-words.js'
 import type { StageSummary } from '../../curate/stage.js'
 import { formatCount, formatTable } from '../format.js'
 import { INTERRUPTED, listenForInterrupt } from '../interruption.js'
-import { asInFile, givenValues, withKeys } from '../key-options.js'
+import { asInFile, givenValues, pathOption, withKeys } from '../key-options.js'
 
 interface CurateArguments {
   config: string | undefined
@@ -26,7 +26,7 @@ export const curateCommand: CommandModule<object, CurateArguments> = {
   describe: 'choose chains: duplicates, difficulty, contamination, quality, selection, with the reason for every row',
   builder: (yargs: Argv) =>
     withKeys(
-      yargs.positional('config', { type: 'string', describe: 'YAML or JSON file; docs/curation.md has its keys' }),
+      yargs.positional('config', { ...pathOption, describe: 'YAML or JSON file; docs/curation.md has its keys' }),
       optionKeys,
       { spelling: asInFile },
     )

@@ -15,6 +15,7 @@ import { countParameters } from '../../model/decoder-parameters.js'
 import { type InitScheme, writeInitialModel } from '../../model/initialize.js'
 import { byteLevelVocabulary, type ConfigJson, presets } from '../../model/presets.js'
 import { formatCount } from '../format.js'
+import { pathOption } from '../key-options.js'
 
 interface InitArguments {
   folder: string
@@ -31,12 +32,12 @@ export const initCommand: CommandModule<object, InitArguments> = {
   describe: 'a new model folder with random weights and a tokenizer',
   builder: (yargs: Argv) =>
     yargs
-      .positional('folder', { type: 'string', demandOption: true, describe: 'where the model folder goes; must not exist yet' })
+      .positional('folder', { ...pathOption, demandOption: true, describe: 'where the model folder goes; must not exist yet' })
       .option('preset', { choices: Object.keys(presets), describe: 'a small model of ours' })
-      .option('config', { type: 'string', describe: 'a config.json, or a folder with one, in place of a preset' })
-      .option('tokenizer', { type: 'string', describe: 'a folder whose tokenizer files are copied; byte-level when absent' })
+      .option('config', { ...pathOption, describe: 'a config.json, or a folder with one, in place of a preset' })
+      .option('tokenizer', { ...pathOption, describe: 'a folder whose tokenizer files are copied; byte-level when absent' })
       .option('words', {
-        type: 'string',
+        ...pathOption,
         array: true,
         describe: 'data files whose words become tokens: a preset then reads fewer of them; after the folder',
       })

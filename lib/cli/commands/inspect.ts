@@ -6,6 +6,7 @@ import { type InspectedToken, type Inspection, inspectRecord } from '../../inspe
 import { inspectionPage } from '../../inspect/inspection-page.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { formatCount, formatTable } from '../format.js'
+import { pathOption } from '../key-options.js'
 
 interface InspectArguments {
   config: string | undefined
@@ -26,8 +27,8 @@ export const inspectCommand: CommandModule<object, InspectArguments> = {
       .option('full', { type: 'boolean', default: false, describe: 'print all of a long text, not its beginning and end' })
       .option('ids', { type: 'boolean', default: false, describe: 'print the token ids' })
       .option('tokens', { type: 'string', describe: 'print a line for each token, or for some: --tokens 100:200' })
-      .option('loss', { type: 'string', describe: 'loss of each token, with the trained model in output_dir or with --loss DIR' })
-      .option('html', { type: 'string', describe: 'write all of it to this file, as a page without links to anything else' })
+      .option('loss', { ...pathOption, describe: 'loss of each token, with the trained model in output_dir or with --loss DIR' })
+      .option('html', { ...pathOption, describe: 'write all of it to this file, as a page without links to anything else' })
       .example('$0 inspect train.yaml --row 17 --tokens', 'each token with its id, role, and whether it is scored')
       .example(
         '$0 inspect train.yaml --row 17 --loss --html row-17.html',

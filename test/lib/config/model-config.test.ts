@@ -191,7 +191,7 @@ t.test('a folder that is no model says what to do', async (t) => {
   })
   await t.rejects(readModelConfig('Qwen/Qwen2.5-32B-Instruct'), {
     code: 'MODEL_NOT_FOUND',
-    message: /huggingface-cli download Qwen\/Qwen2\.5-32B-Instruct/,
+    message: /hf download Qwen\/Qwen2\.5-32B-Instruct/,
   })
   await t.rejects(readModelConfig('/nowhere/at/all'), { code: 'MODEL_NOT_FOUND', message: /no such folder/ })
   await t.rejects(readModelConfig(join(folder, 'empty')), {

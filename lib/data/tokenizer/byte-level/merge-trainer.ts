@@ -25,7 +25,8 @@ export class MergeTrainer {
     const normal = text.normalize('NFC')
     for (let start = 0; start < normal.length; ) {
       const end = endLikeQwen2(normal, start, normal.length)
-      const piece = normal.slice(start, end)
+      // A line's end stays a token of its own: it is where a model turns to the next step.
+      const piece = normal.slice(start, end).replace(/[\r\n]+$/, '')
       this.counts.set(piece, (this.counts.get(piece) ?? 0) + 1)
       start = end
     }
