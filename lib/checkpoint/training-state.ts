@@ -180,10 +180,15 @@ async function readState(path: string): Promise<TrainingState> {
 const totalStepsName = 'total steps'
 
 /**
- * Checks that going on from `saved` gives what a run of `current` would have given without a stop.
- * Throws a CheckpointError `CHECKPOINT_MISMATCH` naming every setting that differs, with both values.
+ * Checks that going on from `saved` gives what a run of `current` would have given without a stop, or, to `lengthen` it, would have but for
+ * the learning rates of the steps that are done. Throws a CheckpointError `CHECKPOINT_MISMATCH` naming every setting that differs, with
+ * both values.
  */
-export function checkResumable(saved: TrainingState, current: Omit<TrainingState, 'step' | 'epoch'>, folder: string): void {
+export function checkResumable(
+  saved: TrainingState,
+  current: Omit<TrainingState, 'step' | 'epoch'>,
+  { folder, lengthen }: { folder: string; lengthen: boolean },
+): void {
   const facts = ({ settings, totalSteps, examples }: Omit<TrainingState, 'step' | 'epoch'>): Record<string, unknown> => ({
     ...{ ...lastingDefaults, ...settings },
     'number of examples': examples.count,
@@ -192,14 +197,16 @@ export function checkResumable(saved: TrainingState, current: Omit<TrainingState
   })
   const before = facts(saved)
   const now = facts(current)
+  const isLonger = current.totalSteps > saved.totalSteps
   const differing = [...new Set([...Object.keys(before), ...Object.keys(now)])].filter(
-    (key) => canonicalJson(before[key]) !== canonicalJson(now[key]),
+    (key) => canonicalJson(before[key]) !== canonicalJson(now[key]) && !(key === totalStepsName && isLonger && lengthen),
   )
   if (differing.length === 0) return
   const list = differing.map((key) => `${key}: ${canonicalJson(before[key])} then, ${canonicalJson(now[key])} now`).join('; ')
   const remedy = differing.includes(totalStepsName)
-    ? 'The learning rate of every step depends on the total steps, so a run of another length is another run. Set them back, or ' +
-      `start a new run with model_name_or_path: ${folder} and an output_dir of its own`
+    ? 'The learning rate of every step depends on the total steps, so a run of another length is another run. Set them back, ' +
+      `${isLonger && differing.length === 1 ? 'go on all the same with lengthen: true, ' : ''}or start a new run with ` +
+      `model_name_or_path: ${folder} and an output_dir of its own`
     : 'Set them back, or choose another output_dir'
   const message = `${folder} was made by a run with other settings (${list}). ${remedy}.`
   throw new CheckpointError('CHECKPOINT_MISMATCH', message, { folder, differing })

@@ -257,6 +257,9 @@ export const keys = {
       'true for the newest checkpoint in output_dir, or its folder',
     ),
   ),
+  lengthen: mayChange(
+    flag(false, 'go on from a checkpoint of a shorter run: steps still to come have the learning rates of the longer one'),
+  ),
 } as const satisfies ConfigKeys
 
 export type TrainKeyName = keyof typeof keys

@@ -34,6 +34,7 @@ type PlaceOf = (key: TrainKeyName) => string
 export function resolveSettings(values: TrainValues, given: Set<string>, placeOf: PlaceOf): TrainConfig {
   checkMaskHistory(values, placeOf)
   checkInterleaveProbs(values, placeOf)
+  checkLengthen(values, placeOf)
   const { per_device_train_batch_size: batchSize, gradient_accumulation_steps: accumulation } = values
   const isLimoBatch = batchSize === undefined && accumulation === undefined
   // As in Transformers 5, which has no ratio beside it.
@@ -72,6 +73,11 @@ function resolveFreeze(values: TrainValues): NonNullable<TrainConfig['freeze']> 
 function checkMaskHistory(values: TrainValues, placeOf: PlaceOf): void {
   if (!values.mask_history || !values.train_on_prompt) return
   throw invalidValue('mask_history', 'false with train_on_prompt true', true, placeOf('mask_history'))
+}
+
+function checkLengthen({ lengthen, resume_from_checkpoint: checkpoint }: TrainValues, placeOf: PlaceOf): void {
+  if (lengthen && checkpoint === false)
+    throw invalidValue('lengthen', 'resume_from_checkpoint together with it', lengthen, placeOf('lengthen'))
 }
 
 function checkInterleaveProbs(

@@ -9,6 +9,21 @@ export interface LrSchedule {
   minLrRate: number
 }
 
+/** The settings that a schedule follows from. */
+export interface LrSettings {
+  learningRate: number
+  lrSchedulerType: LrSchedule['type']
+  minLrRate: number
+  warmupSteps?: number
+  warmupRatio: number
+}
+
+/** The schedule of a run of so many steps. */
+export function lrScheduleOf(config: LrSettings, totalSteps: number): LrSchedule {
+  const { learningRate, lrSchedulerType: type, minLrRate } = config
+  return { learningRate, type, warmupSteps: warmupStepsOf(config, totalSteps), totalSteps, minLrRate }
+}
+
 /** Steps of warm-up, as Transformers counts them: the number where it is given, else a share of the steps, rounded up. */
 export function warmupStepsOf(config: { warmupSteps?: number; warmupRatio: number }, totalSteps: number): number {
   return config.warmupSteps ?? Math.ceil(totalSteps * config.warmupRatio)

@@ -10,6 +10,7 @@ import {
 } from '../checkpoint/training-state.js'
 import type { TrainConfig } from '../config/train-config.js'
 import { CheckpointError } from '../errors.js'
+import { type LrSettings, learningRateAt, lrScheduleOf } from './lr-schedule.js'
 
 /** A checkpoint to go on from, and the newer ones that were passed over because they are damaged. */
 export interface FoundCheckpoint extends Checkpoint {
@@ -33,8 +34,19 @@ export async function findCheckpoint(config: TrainConfig, outputDir: string): Pr
 }
 
 /** What a user should know of a checkpoint that a run goes on from, a line each. */
-export function resumeNotes({ folder, state, skipped }: FoundCheckpoint, instructionSet: string): string[] {
+export function resumeNotes(
+  { folder, state, skipped }: FoundCheckpoint,
+  { totalSteps, instructionSet }: { totalSteps: number; instructionSet: string },
+  lr: LrSettings,
+): string[] {
   const notes = skipped.map(({ folder, reason }) => `${folder} is damaged and was passed over (${reason})`)
+  if (totalSteps > state.totalSteps) {
+    const [before, now] = [state.totalSteps, totalSteps].map((total) => learningRateAt(state.step, lrScheduleOf(lr, total)))
+    notes.push(
+      `lengthened from ${state.totalSteps} to ${totalSteps} steps, with the moments of ${folder}: step ${state.step + 1} has the ` +
+        `learning rate ${toThree(now!)}, not ${toThree(before!)}, and the weights will not be those of a run that was this long from the start`,
+    )
+  }
   if (state.instructionSet !== undefined && orderOfSums(state.instructionSet, state) !== orderOfSums(instructionSet, state)) {
     const onCpu = isCpuInstructionSet(state.instructionSet) && isCpuInstructionSet(instructionSet)
     const hint = onCpu ? ` (LIMO_CPU=${state.instructionSet} forces the former)` : ''
@@ -45,6 +57,8 @@ export function resumeNotes({ folder, state, skipped }: FoundCheckpoint, instruc
   }
   return notes
 }
+
+const toThree = (value: number) => String(Number(value.toPrecision(3)))
 
 /** An instruction set of the CPU, which LIMO_CPU can force; a CUDA device has its compute capability in its place, `sm_90`. */
 function isCpuInstructionSet(name: string): boolean {

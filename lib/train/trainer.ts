@@ -87,7 +87,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
       // Of a CUDA device with its name and what multiplies its matrices, which choose the order of sums as well.
       instructionSet: description === '' ? instructionSet : `${instructionSet} (${description})`,
     }
-    if (checkpoint) checkResumable(checkpoint.state, identity, checkpoint.folder)
+    if (checkpoint) checkResumable(checkpoint.state, identity, { folder: checkpoint.folder, lengthen: config.lengthen })
     const session = await TrainSession.create(device, run.plan)
     const { signal } = options
     await loadWeights(session, (checkpoint?.model ?? model).tensors, { masters: checkpoint?.optimizer, signal })
@@ -104,7 +104,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     for (const folder of [outputDir, join(outputDir, 'training-state')]) await removeStaleTemporaries(folder)
     if (!continues) await removeEarlierRun(outputDir)
     metrics = await MetricsWriter.open(outputDir, continues ? resumedStep : undefined)
-    const notes = [...run.notes, ...(checkpoint ? resumeNotes(checkpoint, identity.instructionSet) : [])]
+    const notes = [...run.notes, ...(checkpoint ? resumeNotes(checkpoint, identity, config) : [])]
     yield { type: 'start', run, resumedFrom: checkpoint?.folder, resumedStep, notes }
     const loop = new TrainingLoop({
       run,

@@ -6,7 +6,7 @@ import type { StepBatch } from '../data/batch-stream.js'
 import { NativeError } from '../errors.js'
 import { failpoint } from '../failpoint.js'
 import type { GenerationScorer } from './generation-score.js'
-import { type LrSchedule, learningRateAt, warmupStepsOf } from './lr-schedule.js'
+import { type LrSchedule, learningRateAt, lrScheduleOf } from './lr-schedule.js'
 import type { EvalMetrics, MetricsWriter, StepMetrics } from './metrics.js'
 import type { PreparedRun } from './prepare.js'
 import { modelWriters, optimizerWriters } from './session-state.js'
@@ -76,13 +76,7 @@ export class TrainingLoop {
 
   constructor(private readonly context: TrainingContext) {
     const { config, batches } = context.run
-    this.schedule = {
-      learningRate: config.learningRate,
-      type: config.lrSchedulerType,
-      warmupSteps: warmupStepsOf(config, batches.totalSteps),
-      totalSteps: batches.totalSteps,
-      minLrRate: config.minLrRate,
-    }
+    this.schedule = lrScheduleOf(config, batches.totalSteps)
   }
 
   async *steps(resumedStep: number): AsyncGenerator<TrainEvent, void, undefined> {

@@ -316,6 +316,54 @@ async function writeOtherRows(source: string, target: string): Promise<void> {
   appendFileSync(target, [...rest, first, ''].join('\n'))
 }
 
+t.test('a run that is over is made longer, with its moments', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder)
+  const outputDir = (name: string) => join(folder, name)
+  const saving = { logging_steps: 1, save_strategy: 'steps' }
+  const train = async (name: string, settings: Settings, code = 0) => {
+    const result = await runCli(trainArguments(inputs, outputDir(name), { ...saving, ...settings }))
+    t.equal(result.code, code, result.stderr)
+    return result
+  }
+  const longer = { max_steps: 7, resume_from_checkpoint: true, lengthen: true }
+  // The rate is the same at every step: nothing depends on the length, so the bits are those of the longer run.
+  const constant = { lr_scheduler_type: 'constant', weight_decay: 0.1 }
+  await train('straight', { ...constant, max_steps: 7 })
+  await train('constant', { ...constant, max_steps: 4 })
+  await train('constant', { ...constant, ...longer })
+  expectSameBits(t, await traceOf(outputDir('constant')), await traceOf(outputDir('straight')), 'lengthened')
+
+  const cosine = { lr_scheduler_type: 'cosine' }
+  await train('cosine', { ...cosine, max_steps: 4 })
+  cpSync(outputDir('cosine'), outputDir('again'), { recursive: true })
+  expectError(t, await train('cosine', { ...cosine, ...longer, lengthen: false }, 1), 'CHECKPOINT_MISMATCH', /lengthen: true/)
+  expectError(t, await train('cosine', { ...cosine, ...longer, max_steps: 3 }, 1), 'CHECKPOINT_MISMATCH', /4 then, 3 now/)
+  expectError(
+    t,
+    await train('new', { ...cosine, ...longer, resume_from_checkpoint: false }, 2),
+    'CONFIG_INVALID_VALUE',
+    /resume_from_checkpoint together with it for lengthen/,
+  )
+  const { stdout } = await train('cosine', { ...cosine, ...longer })
+  t.match(stdout, /lengthened from 4 to 7 steps.*step 5 has the learning rate 0\.\d+, not 0,/)
+  const rows = await readMetrics(outputDir('cosine'))
+  const rates = rows.map((row) => ('learningRate' in row ? row.learningRate : NaN))
+  const { learning_rate: highest } = tinySettings(inputs, '')
+  const expected = [1, 2, 3, 4, 5, 6, 7].map(
+    (step) => (highest / 2) * (1 + Math.cos((Math.PI * (step - 1)) / (step > 4 ? 7 : 4))),
+  )
+  for (const [i, rate] of expected.entries()) t.ok(Math.abs(rates[i]! - rate) < 1e-12, `learning rate of step ${i + 1}`)
+
+  // Killed on the way, it goes on by the same command or as any run does.
+  const killed = await spawnCli(trainArguments(inputs, outputDir('again'), { ...saving, save_steps: 1, ...cosine, ...longer }), {
+    env: { LIMO_FAIL_AT: 'step:2' },
+  })
+  t.equal(killed.signal, 'SIGKILL')
+  await train('again', { ...cosine, max_steps: 7, resume_from_checkpoint: true })
+  expectSameBits(t, await traceOf(outputDir('again')), await traceOf(outputDir('cosine')), 'killed while it was lengthened')
+})
+
 t.test('when checkpoints are written, and how many stay', async (t) => {
   const folder = t.testdir()
   const inputs = await writeTinyInputs(folder)

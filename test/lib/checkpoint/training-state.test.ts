@@ -146,23 +146,31 @@ t.test('no checkpoint where one was asked for', async (t) => {
   })
 })
 
+const as = (folder: string, lengthen = false) => ({ folder, lengthen })
+
 t.test('a run with other settings is told which', async (t) => {
   const now = { settings: { learningRate: 1e-3, seed: 42 }, totalSteps: 24, examples: { count: 32, digest: 'abc' } }
-  t.doesNotThrow(() => checkResumable(state(8), now, 'checkpoint-8'), 'the order of keys does not matter')
-  t.throws(() => checkResumable(state(8), { ...now, settings: { seed: 1, extra: [1] } }, 'checkpoint-8'), {
+  t.doesNotThrow(() => checkResumable(state(8), now, as('checkpoint-8')), 'the order of keys does not matter')
+  t.throws(() => checkResumable(state(8), { ...now, settings: { seed: 1, extra: [1] } }, as('checkpoint-8')), {
     name: 'CheckpointError',
     code: 'CHECKPOINT_MISMATCH',
     message: /learningRate: 0\.001 then, 0\.000005 now; seed: 42 then, 1 now; extra: nothing then, \[1\] now/,
   })
   const inFloat32 = { ...now, settings: { ...now.settings, bf16: false, maskHistory: false, enableThinking: null } }
-  t.doesNotThrow(() => checkResumable(state(8), inFloat32, 'c'), 'a setting that it does not name has its default')
+  t.doesNotThrow(() => checkResumable(state(8), inFloat32, as('c')), 'a setting that it does not name has its default')
   const inBfloat16 = { ...now, settings: { ...now.settings, bf16: true } }
-  t.throws(() => checkResumable(state(8), inBfloat16, 'c'), { message: /bf16: false then, true now/ })
-  t.throws(() => checkResumable(state(8), { ...now, totalSteps: 30 }, 'c'), {
+  t.throws(() => checkResumable(state(8), inBfloat16, as('c')), { message: /bf16: false then, true now/ })
+  t.throws(() => checkResumable(state(8), { ...now, totalSteps: 30 }, as('c')), {
     message:
-      /total steps: 24 then, 30 now\)\. The learning rate of every step depends on the total steps.*model_name_or_path: c and an output_dir/,
+      /total steps: 24 then, 30 now\)\. The learning rate of every step depends on the total steps.*lengthen: true.*model_name_or_path: c and an output_dir/,
   })
-  t.throws(() => checkResumable(state(8), { ...now, examples: { count: 32, digest: 'x' } }, 'c'), { message: /digest/ })
+  t.doesNotThrow(() => checkResumable(state(8), { ...now, totalSteps: 30 }, as('c', true)))
+  const longerAndOther = { ...now, totalSteps: 30, settings: { ...now.settings, seed: 1 } }
+  t.throws(() => checkResumable(state(8), longerAndOther, as('c', true)), {
+    message: /settings \(seed: 42 then, 1 now\)\. Set them back/,
+  })
+  t.throws(() => checkResumable(state(8), { ...now, totalSteps: 20 }, as('c', true)), { message: /total steps: 24 then, 20 now/ })
+  t.throws(() => checkResumable(state(8), { ...now, examples: { count: 32, digest: 'x' } }, as('c')), { message: /digest/ })
 })
 
 t.test('a full disk leaves the earlier checkpoint', async (t) => {
