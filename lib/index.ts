@@ -2,9 +2,15 @@
 
 export { type ModelFolder, openModelFolder } from './checkpoint/model-folder.js'
 export { type ModelConfig, parseModelConfig, readModelConfig } from './config/model-config.js'
-export { type LoadedTrainConfig, loadTrainConfig, parseTrainConfig, type TrainConfig } from './config/train-config.js'
+export {
+  type LoadedTrainConfig,
+  loadTrainConfig,
+  parseTrainConfig,
+  type TrainConfig,
+  type TrainConfigInput,
+} from './config/train-config.js'
 export { type CurateEvent, type CurateOptions, type CurateReport, curate } from './curate/curate.js'
-export { type CurateConfig, loadCurateConfig, parseCurateConfig } from './curate/curate-config.js'
+export { type CurateConfig, type CurateConfigInput, loadCurateConfig, parseCurateConfig } from './curate/curate-config.js'
 export { type CheckOptions, checkData, type DataCheck, type DataProblem } from './data/check-data.js'
 export type { Example } from './data/example.js'
 export { type ExampleInfo, type Examples, examplesOf } from './data/examples.js'
@@ -89,5 +95,6 @@ export { type ArithmeticChain, generateChains } from './quickstart/chains.js'
 export { prepareQuickstart, type Quickstart } from './quickstart/quickstart.js'
 export { type EvalMetrics, readMetrics, type StepMetrics } from './train/metrics.js'
 export { type PreparedRun, prepareRun } from './train/prepare.js'
+export { type RunSummary, summarizeRun } from './train/run-summary.js'
 export { planTraining, type TrainPlan, type TrainPlanOptions } from './train/train-plan.js'
 export { type TrainEvent, type TrainOptions, train } from './train/trainer.js'

@@ -47,7 +47,7 @@ export function tinySettings({ modelFolder, dataset }: TinyInputs, outputDir: st
     learning_rate: 1e-3,
     num_train_epochs: 1,
     logging_steps: 1,
-    save_strategy: 'no',
+    save_strategy: 'no' as const,
     threads: 2,
   }
 }

@@ -3,16 +3,11 @@ import type { PreparedRun } from '../train/prepare.js'
 import { measureTraining, type TrainPlanOptions } from '../train/train-plan.js'
 import { formatBytes, formatCount } from './format.js'
 
-/** Whether a run stays within its memory limit; undefined where it has none. */
-export function fitsLimit({ planOptions: { memoryLimit }, plan }: PreparedRun): boolean | undefined {
-  return memoryLimit === undefined ? undefined : plan.totalBytes <= memoryLimit
-}
-
 /** Ways to make a run fit, each measured: whole sentences, none where there is no limit or it fits. */
 export function waysToFit(run: PreparedRun): string[] {
-  if (fitsLimit(run) !== false) return []
-  const { planOptions, generationBytes, model } = run
-  const memoryLimit = planOptions.memoryLimit!
+  const { planOptions, plan, generationBytes, model } = run
+  const { memoryLimit } = planOptions
+  if (memoryLimit === undefined || plan.totalBytes <= memoryLimit) return []
   const layers = model.numHiddenLayers
   const ways: string[] = []
   const tried = (changed: Partial<TrainPlanOptions>, what: string): boolean => {

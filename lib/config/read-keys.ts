@@ -60,7 +60,7 @@ export function withOverrides(
   for (const [key, { place }] of written) {
     const other = spelled.get(canonical(key))
     if (other !== undefined) {
-      const message = `expected ${canonical(key)} once but received it as ${other} and as ${key} (${place}): remove one`
+      const message = `expected ${canonical(key)} once but received it as ${other} and as ${key}${inBrackets(place)}: remove one`
       throw new ConfigError('CONFIG_INVALID_VALUE', message, { key: canonical(key), place })
     }
     spelled.set(canonical(key), key)
@@ -94,13 +94,16 @@ export function sectionsOf(keys: ConfigKeys): string[] {
 export function unknownKey(key: string, place: string, names: readonly string[]): ConfigError {
   const nearest = nearestName(key, names)
   const remedy = nearest === undefined ? '. The help of the command lists the keys.' : `: did you mean ${nearest}?`
-  const where = place === '' ? '' : ` (${place})`
-  return new ConfigError('CONFIG_UNKNOWN_KEY', `unknown key ${key}${where}${remedy}`, { key, place, nearest })
+  return new ConfigError('CONFIG_UNKNOWN_KEY', `unknown key ${key}${inBrackets(place)}${remedy}`, { key, place, nearest })
 }
 
-/** `place` is empty where a program gave the value. */
+/** A place behind a message; it is empty where a program gave the value. */
+export function inBrackets(place: string): string {
+  return place === '' ? '' : ` (${place})`
+}
+
 export function invalidValue(key: string, expected: string, received: unknown, place: string): ConfigError {
-  const message = `expected ${expected} for ${key} but received ${showValue(received)}${place === '' ? '' : ` (${place})`}`
+  const message = `expected ${expected} for ${key} but received ${showValue(received)}${inBrackets(place)}`
   return new ConfigError('CONFIG_INVALID_VALUE', message, { key, place, expected, received })
 }
 

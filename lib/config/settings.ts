@@ -7,6 +7,29 @@ export type ValuesOf<Keys extends ConfigKeys> = {
   [N in keyof Keys]: ValueOf<Keys[N]> | (Keys[N]['default'] extends undefined ? undefined : never)
 }
 
+/** What a program may give for a key: its value, or text as a config file or a command line has it. */
+type Input<Value> = Value extends boolean
+  ? Value
+  : Value extends number
+    ? Value | `${number}${string}`
+    : Value extends string
+      ? string extends Value
+        ? string | readonly string[]
+        : Value
+      : Value extends readonly unknown[]
+        ? Value | string
+        : object | string
+
+/** Values of a table's keys as a program gives them; null and undefined leave a key out. */
+export type InputOf<Keys extends ConfigKeys> = { readonly [N in keyof Keys]?: Input<ValueOf<Keys[N]>> | null | undefined }
+
+/** The same of a table with sections, whose keys stand as `pool.similarity` or within `pool`. */
+export type SectionedInputOf<Keys extends ConfigKeys> = InputOf<Keys> & {
+  readonly [Name in keyof Keys as Name extends `${infer Section}.${string}`
+    ? Section
+    : never]?: Name extends `${infer Section}.${string}` ? InputOf<SectionOf<Keys, Section>> | null | undefined : never
+}
+
 /** `weight_decay` as code has it: `weightDecay`. */
 type CamelCase<Name> = Name extends `${infer Head}_${infer Rest}` ? `${Head}${Capitalize<CamelCase<Rest>>}` : Name
 

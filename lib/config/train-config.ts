@@ -4,12 +4,12 @@ import type { ConfigKey } from './config-key.js'
 import { configNotes } from './config-notes.js'
 import { foreignKey, foreignKeys } from './foreign-keys.js'
 import { isJsonObject } from './json-object.js'
-import { readKeys, unknownKey, withOverrides, writtenAt } from './read-keys.js'
+import { inBrackets, readKeys, unknownKey, withOverrides, writtenAt } from './read-keys.js'
 import { showValue } from './show-value.js'
 import { aliases, keys } from './train-keys.js'
-import { type LoadedTrainConfig, resolveSettings } from './train-settings.js'
+import { type LoadedTrainConfig, resolveSettings, type TrainConfigInput } from './train-settings.js'
 
-export type { LoadedTrainConfig, TrainConfig } from './train-settings.js'
+export type { LoadedTrainConfig, TrainConfig, TrainConfigInput } from './train-settings.js'
 
 /** Every key with its type, default and description, in the order of `--help`. */
 export const trainKeys: readonly {
@@ -27,12 +27,15 @@ export const trainKeys: readonly {
 }))
 
 /**
- * Reads settings by LLaMA-Factory's names; `place` (`train.yaml`, `command line`) is named in errors.
+ * Reads settings by LLaMA-Factory's names; `place` (`train.yaml`, `command line`) is named in errors where it is given.
  *
  * Throws a ConfigError: `CONFIG_UNKNOWN_KEY` naming the nearest known key; `CONFIG_INVALID_VALUE` for a wrong value, and for
  * a key that asks for something that is not done here and would change the result.
+ *
+ * @example
+ * const { config, notes } = parseTrainConfig({ model_name_or_path: 'Qwen2.5-0.5B', dataset: 'chains.jsonl', output_dir: 'out' })
  */
-export function parseTrainConfig(values: Record<string, unknown>, place: string): LoadedTrainConfig {
+export function parseTrainConfig(values: TrainConfigInput, place = ''): LoadedTrainConfig {
   expectSettings(values, place)
   return parseWritten(withOverrides(writtenAt(values, place), {}, canonicalKey))
 }
@@ -42,7 +45,7 @@ export function parseTrainConfig(values: Record<string, unknown>, place: string)
  *
  * Throws a ConfigError: `CONFIG_NOT_FOUND`, `CONFIG_MALFORMED`, and those of {@link parseTrainConfig}, with line numbers.
  */
-export async function loadTrainConfig(path: string | undefined, overrides: Record<string, unknown>): Promise<LoadedTrainConfig> {
+export async function loadTrainConfig(path: string | undefined, overrides: TrainConfigInput = {}): Promise<LoadedTrainConfig> {
   expectSettings(overrides, 'overrides')
   const written: Written = path === undefined ? new Map() : await readConfigFile(path)
   return parseWritten(withOverrides(written, overrides, canonicalKey))
@@ -51,7 +54,7 @@ export async function loadTrainConfig(path: string | undefined, overrides: Recor
 /** Callers in JavaScript have no types that would tell them. */
 function expectSettings(values: unknown, place: string): void {
   if (isJsonObject(values)) return
-  const message = `expected an object with keys of the config but received ${showValue(values)} (${place})`
+  const message = `expected an object with keys of the config but received ${showValue(values)}${inBrackets(place)}`
   throw new ConfigError('CONFIG_INVALID_VALUE', message, { place, received: values })
 }
 
@@ -75,7 +78,7 @@ function parseWritten(written: Written): LoadedTrainConfig {
 function checkForeign(key: string, value: unknown, place: string): void {
   const verdict = foreignKey(key, value)
   if (verdict === 'refused') {
-    const message = `${key} ${showValue(value)} is not supported and would change the result (${place}): remove it`
+    const message = `${key} ${showValue(value)} is not supported and would change the result${inBrackets(place)}: remove it`
     throw new ConfigError('CONFIG_INVALID_VALUE', message, { key, place, received: value })
   }
   if (verdict === 'unknown') throw unknownKey(key, place, [...Object.keys(keys), ...Object.keys(aliases), ...foreignKeys])

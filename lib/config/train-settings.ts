@@ -1,6 +1,6 @@
 import { ConfigError } from '../errors.js'
-import { invalidValue } from './read-keys.js'
-import { type SettingsOf, settingsOf, type ValuesOf } from './settings.js'
+import { inBrackets, invalidValue } from './read-keys.js'
+import { type InputOf, type SettingsOf, settingsOf, type ValuesOf } from './settings.js'
 import { keys, type TrainKeyName } from './train-keys.js'
 
 /** Settings that follow from more than one key. */
@@ -18,6 +18,12 @@ interface ResolvedSettings {
 
 /** The settings of a training run with every default resolved. Plain JSON; `trainKeys` says what each means. */
 export interface TrainConfig extends Omit<SettingsOf<typeof keys>, keyof ResolvedSettings>, ResolvedSettings {}
+
+/**
+ * Keys of a training config with their values, as a program writes them: those of `train --help`, by LLaMA-Factory's names. What comes
+ * from elsewhere, as JSON or with other tools' keys, is given `as TrainConfigInput`; it is checked when it is read all the same.
+ */
+export type TrainConfigInput = InputOf<typeof keys>
 
 export interface LoadedTrainConfig {
   config: TrainConfig
@@ -116,7 +122,7 @@ function resolveRecompute(values: TrainValues, given: Set<string>): TrainConfig[
 /** For keys that do not go together. */
 function excluding(problem: string, remedy: string, key: TrainKeyName, placeOf: PlaceOf): ConfigError {
   const place = placeOf(key)
-  return new ConfigError('CONFIG_INVALID_VALUE', `${problem} (${place}): ${remedy}`, { key, place })
+  return new ConfigError('CONFIG_INVALID_VALUE', `${problem}${inBrackets(place)}: ${remedy}`, { key, place })
 }
 
 /** The settings of a run whose number of steps is known: shares of it become steps, rounded up as Transformers does. */

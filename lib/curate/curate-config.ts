@@ -1,6 +1,6 @@
 import { readConfigFile, type Written } from '../config/config-file.js'
 import { flattenSections, missingKey, readKeys, withOverrides, writtenAt } from '../config/read-keys.js'
-import { sectionSettings } from '../config/settings.js'
+import { type SectionedInputOf, sectionSettings } from '../config/settings.js'
 import { type CurateInput, curateKeys } from './curate-keys.js'
 import type { DecontaminationOptions } from './decontamination-stage.js'
 import type { DifficultyOptions } from './difficulty-stage.js'
@@ -8,6 +8,9 @@ import type { PoolOptions } from './pool-stage.js'
 import type { QualityStageOptions } from './quality-stage.js'
 import type { SelectionOptions } from './selection-stage.js'
 import { type StageName, stageNames } from './stage.js'
+
+/** Keys of a curation's config with their values, as a program writes them; a section's keys also as `pool.similarity`. */
+export type CurateConfigInput = SectionedInputOf<typeof curateKeys>
 
 /** The settings of a curation with every default resolved. */
 export interface CurateConfig {
@@ -31,12 +34,17 @@ export interface CurateConfig {
  * Throws a ConfigError: `CONFIG_NOT_FOUND`, `CONFIG_MALFORMED`, `CONFIG_UNKNOWN_KEY` naming the nearest known key, and
  * `CONFIG_INVALID_VALUE`.
  */
-export async function loadCurateConfig(path: string | undefined, overrides: Record<string, unknown> = {}): Promise<CurateConfig> {
+export async function loadCurateConfig(path: string | undefined, overrides: CurateConfigInput = {}): Promise<CurateConfig> {
   return parseWritten(path === undefined ? new Map() : await readConfigFile(path), overrides)
 }
 
-/** The same from an object, for programs. */
-export function parseCurateConfig(values: Record<string, unknown>, place = 'config'): CurateConfig {
+/**
+ * The same from an object, for programs.
+ *
+ * @example
+ * const config = parseCurateConfig({ input: 'pool.jsonl', output_dir: 'curated', selection: { count: 800 } })
+ */
+export function parseCurateConfig(values: CurateConfigInput, place = ''): CurateConfig {
   return parseWritten(writtenAt(values, place), {})
 }
 

@@ -1,9 +1,11 @@
 import { checkTensors, type ModelFolder, openModelFolder } from '../checkpoint/model-folder.js'
+import { isJsonObject } from '../config/json-object.js'
 import { longestContext } from '../config/model-config.js'
+import { showValue } from '../config/show-value.js'
 import type { Turn } from '../data/conversation.js'
 import { type ChatTemplate, loadChatTemplate } from '../data/template/chat-template.js'
 import { loadTokenizer, type TextTokenizer } from '../data/tokenizer/tokenizer.js'
-import { ConfigError, DataError } from '../errors.js'
+import { ConfigError, DataError, NativeError } from '../errors.js'
 import { declareParameters } from '../model/decoder-parameters.js'
 import { loadRegion } from '../model/weights.js'
 import type { ComputeDtype } from '../native/addon-types.js'
@@ -14,6 +16,7 @@ import { EventQueue } from './event-queue.js'
 import { type GenerationConfig, readGenerationConfig } from './generation-config.js'
 import { type GenerationPlan, planGeneration } from './generation-plan.js'
 import { type SamplingOptions, samplingOf } from './sampling.js'
+import type { Sequence } from './sequence.js'
 import { TextStream } from './text-stream.js'
 
 /** A prompt: a text as it stands, a conversation that the chat template renders, or token ids. */
@@ -83,6 +86,9 @@ const PREFILL_TOKENS = 1024
  * await generator.close()
  */
 export class TextGenerator {
+  readonly #running = new Set<Sequence>()
+  #isClosed = false
+
   private constructor(
     readonly plan: GenerationPlan,
     readonly config: GenerationConfig,
@@ -119,6 +125,7 @@ export class TextGenerator {
 
   /** The tokens that a prompt becomes. Throws TEMPLATE_NOT_FOUND and TEMPLATE_FAILED for conversations. */
   async promptIds(prompt: Prompt): Promise<number[]> {
+    checkPrompt(prompt)
     if (typeof prompt !== 'string' && 'ids' in prompt) return [...prompt.ids]
     if (typeof prompt === 'string') return this.#textIds(prompt)
     const template = await this.template()
@@ -164,8 +171,10 @@ export class TextGenerator {
     const { sample = 0, signal, ...given } = options
     const sampling = this.samplingOf(given)
     signal?.throwIfAborted()
+    this.#checkOpen()
     const promptIds = await this.promptIds(prompt)
     const endIds = await this.#endIds(prompt)
+    this.#checkOpen()
     const events = new EventQueue<GenerationEvent>()
     const text = new TextStream(this.tokenizer, sampling.stop, promptIds)
     let whole = ''
@@ -184,6 +193,7 @@ export class TextGenerator {
       },
       onEnd: (end) => events.end(end),
     })
+    this.#running.add(sequence)
     const onAbort = () => sequence.cancel()
     signal?.addEventListener('abort', onAbort, { once: true })
     try {
@@ -191,12 +201,14 @@ export class TextGenerator {
       const end = events.result!
       if (end instanceof Error) throw end
       signal?.throwIfAborted()
+      this.#checkOpen()
       if (end === 'cancelled') return
       const rest = text.finish()
       yield { type: 'end', text: whole + rest, finishReason: end, promptTokens: promptIds.length, completionTokens }
     } finally {
       signal?.removeEventListener('abort', onAbort)
       sequence.cancel()
+      this.#running.delete(sequence)
     }
   }
 
@@ -210,10 +222,31 @@ export class TextGenerator {
     throw new DOMException('The generation was aborted', 'AbortError')
   }
 
-  /** Gives the memory back, and the device where it was opened here. */
+  #checkOpen(): void {
+    if (this.#isClosed) throw new NativeError('DEVICE_CLOSED', 'the generator is closed: answers cannot come from it any more')
+  }
+
+  /** Ends answers that are under way, and gives the device back where it was opened here. */
   async close(): Promise<void> {
+    this.#isClosed = true
+    for (const sequence of this.#running) sequence.cancel()
     if (this.device !== this.options.device) await this.device.close()
   }
+}
+
+/** Callers in JavaScript have no types that would tell them. */
+function checkPrompt(prompt: unknown): asserts prompt is Prompt {
+  const { messages, ids } = isJsonObject(prompt) ? prompt : {}
+  const refuse = (expected: string, received: unknown) => {
+    const message = `expected ${expected} for a prompt but received ${showValue(received)}`
+    throw new ConfigError('CONFIG_INVALID_VALUE', message, { received })
+  }
+  if (typeof prompt === 'string' || Array.isArray(ids) || ArrayBuffer.isView(ids)) return
+  if (!Array.isArray(messages) || messages.length === 0) return refuse('a text, { messages } or { ids }', prompt)
+  const wrong = messages.find(
+    (turn) => !(isJsonObject(turn) && typeof turn.role === 'string' && typeof turn.content === 'string'),
+  )
+  if (wrong !== undefined) refuse('messages with a role and a content that are texts', wrong)
 }
 
 function planFor(model: ModelFolder, device: Device, options: GeneratorOptions): GenerationPlan {

@@ -4,7 +4,13 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { makeFolder } from '../checkpoint/atomic-folder.js'
 import { writeFileAtomically } from '../checkpoint/durable-file.js'
-import { canonicalKey, type LoadedTrainConfig, loadTrainConfig, parseTrainConfig } from '../config/train-config.js'
+import {
+  canonicalKey,
+  type LoadedTrainConfig,
+  loadTrainConfig,
+  parseTrainConfig,
+  type TrainConfigInput,
+} from '../config/train-config.js'
 import { mergesOf } from '../data/tokenizer/byte-level/merge-trainer.js'
 import { CheckpointError } from '../errors.js'
 import { byteLevelTokenizerFiles } from '../model/byte-tokenizer.js'
@@ -37,7 +43,7 @@ const recipe = {
   logging_steps: 25,
   save_strategy: 'no',
   overwrite_output_dir: true,
-}
+} as const satisfies TrainConfigInput
 
 /** Problems that the model is scored on before and after; none of them was used to choose the recipe. */
 const HELD_OUT = 100
@@ -62,7 +68,7 @@ export interface Quickstart extends LoadedTrainConfig {
  * @throws ConfigError; CheckpointError OUTPUT_EXISTS when the folder holds something else, WRITE_FAILED; NativeError
  * DEVICE_UNAVAILABLE
  */
-export async function prepareQuickstart(overrides: Record<string, unknown>): Promise<Quickstart> {
+export async function prepareQuickstart(overrides: TrainConfigInput = {}): Promise<Quickstart> {
   const given = Object.fromEntries(
     Object.entries(overrides)
       .filter(([, value]) => value !== undefined)
@@ -93,10 +99,9 @@ export async function prepareQuickstart(overrides: Record<string, unknown>): Pro
 
 /** A tiny model whose tokens are the words of the chains, digits and single characters: a third fewer to read and to write. */
 function initialModel(): InitialModel {
-  const roles = ['user\n', 'assistant\n']
   // So many have every word.
   const chains = generateChains({ ...defaultChains, count: 4000 })
-  const merges = mergesOf([...roles, ...chains.flatMap(({ question, solution }) => [question, solution])])
+  const merges = mergesOf(chains.flatMap(({ question, solution }) => ['user\n', question, 'assistant\n', solution]))
   const configJson = { ...presets.tiny, ...byteLevelVocabulary(merges.length) }
   return { configJson, seed: 42, tokenizer: { files: byteLevelTokenizerFiles(merges) } }
 }

@@ -1,4 +1,5 @@
 import type { ChatMetadata } from '../checkpoint/chat-metadata.js'
+import { checkSettings } from '../config/check-settings.js'
 import { longestContext, type ModelConfig, readModelConfig } from '../config/model-config.js'
 import { missingKey } from '../config/read-keys.js'
 import type { TrainConfig } from '../config/train-config.js'
@@ -100,6 +101,7 @@ export interface PrepareOptions {
  * @throws ConfigError, DataError, CheckpointError; NativeError OUT_OF_MEMORY when the plan does not fit the memory limit
  */
 export async function prepareRun(config: TrainConfig, options: PrepareOptions = {}): Promise<PreparedRun> {
+  checkSettings(config)
   const { modelFolder, model, loaded } = await loadRunExamples(config, options)
   const { train: examples, report } = loaded
   const { pack, batches } = planRunBatches(examples, config)

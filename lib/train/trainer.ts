@@ -4,16 +4,15 @@ import { makeFolder, removeStaleTemporaries } from '../checkpoint/atomic-folder.
 import { checkTensors, type ModelFolder, openModelFolder } from '../checkpoint/model-folder.js'
 import { lockOutput } from '../checkpoint/output-lock.js'
 import { checkResumable } from '../checkpoint/training-state.js'
-import { isJsonObject } from '../config/json-object.js'
+import { checkSettings } from '../config/check-settings.js'
 import { lastingSettings } from '../config/lasting-settings.js'
 import type { TrainConfig } from '../config/train-config.js'
 import type { TokenizingProgress } from '../data/example-cache.js'
-import { ConfigError } from '../errors.js'
 import { declareParameters } from '../model/decoder-parameters.js'
 import { type Device, openDevice } from '../native/device.js'
 import { GenerationScorer } from './generation-score.js'
 import { MetricsWriter } from './metrics.js'
-import { prepareRun, required } from './prepare.js'
+import { type PreparedRun, prepareRun, required } from './prepare.js'
 import {
   checkIsNoFile,
   checkModelIsApart,
@@ -23,6 +22,7 @@ import {
   removeEarlierRun,
   resumeNotes,
 } from './run-folder.js'
+import { summarizeRun } from './run-summary.js'
 import { loadMoments, loadWeights } from './session-state.js'
 import { TrainSession } from './train-session.js'
 import { type MicroBatchProgress, type TrainEvent, TrainingLoop } from './training-loop.js'
@@ -54,10 +54,7 @@ export interface TrainOptions {
  * }
  */
 export async function* train(config: TrainConfig, options: TrainOptions = {}): AsyncGenerator<TrainEvent, void, undefined> {
-  if (!isJsonObject(config)) {
-    const message = 'expected the config of a run but received none: loadTrainConfig and parseTrainConfig give one'
-    throw new ConfigError('CONFIG_INVALID_VALUE', message)
-  }
+  checkSettings(config)
   const outputDir = required(config.outputDir, 'output_dir', './output')
   // What is wrong with the model, the output folder or the device is said before a long tokenization.
   const model = await openTrainableModel(required(config.modelNameOrPath, 'model_name_or_path', './Qwen2.5-0.5B-Instruct'))
@@ -105,7 +102,7 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     if (!continues) await removeEarlierRun(outputDir)
     metrics = await MetricsWriter.open(outputDir, continues ? resumedStep : undefined)
     const notes = [...run.notes, ...(checkpoint ? resumeNotes(checkpoint, identity, config) : [])]
-    yield { type: 'start', run, resumedFrom: checkpoint?.folder, resumedStep, notes }
+    yield startEvent(run, { resumedFrom: checkpoint?.folder, resumedStep, notes })
     const loop = new TrainingLoop({
       run,
       session,
@@ -124,6 +121,14 @@ export async function* train(config: TrainConfig, options: TrainOptions = {}): A
     await device?.close()
     await unlock?.()
   }
+}
+
+type StartEvent = Extract<TrainEvent, { type: 'start' }>
+
+function startEvent(run: PreparedRun, rest: Omit<StartEvent, 'type' | 'summary' | 'run'>): StartEvent {
+  const event = { type: 'start' as const, summary: summarizeRun(run), ...rest }
+  // Programs and plans are a hundred kilobytes of JSON that nobody wants in a message.
+  return Object.defineProperty(event, 'run', { value: run }) as StartEvent
 }
 
 async function openTrainableModel(folder: string): Promise<ModelFolder> {

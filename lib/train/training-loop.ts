@@ -9,6 +9,7 @@ import type { GenerationScorer } from './generation-score.js'
 import { type LrSchedule, learningRateAt, lrScheduleOf } from './lr-schedule.js'
 import type { EvalMetrics, MetricsWriter, StepMetrics } from './metrics.js'
 import type { PreparedRun } from './prepare.js'
+import type { RunSummary } from './run-summary.js'
 import { modelWriters, optimizerWriters } from './session-state.js'
 import type { TrainSession } from './train-session.js'
 
@@ -16,6 +17,9 @@ import type { TrainSession } from './train-session.js'
 export type TrainEvent =
   | {
       type: 'start'
+      /** The run in numbers. */
+      summary: RunSummary
+      /** The run itself, with its plan and its examples: no part of the event as JSON, and not enumerable. */
       run: PreparedRun
       resumedFrom: string | undefined
       resumedStep: number

@@ -173,7 +173,7 @@ t.test('plan says what is allocated, exactly', async (t) => {
   const folder = t.testdir()
   const inputs = await writeTinyInputs(folder)
   const settings = { ...tinySettings(inputs, join(folder, 'out')), val_size: 3 }
-  for (const recompute of ['none', 'full']) {
+  for (const recompute of ['none', 'full'] as const) {
     const args = ['plan', ...asOptions({ ...settings, recompute })]
     const { code, stdout, stderr } = await runCli([...args, '--json'])
     t.same({ code, stderr }, { code: 0, stderr: '' })

@@ -5,14 +5,13 @@ import { join } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import type { LoadedTrainConfig } from '../../config/train-config.js'
 import { ConfigError, NativeError } from '../../errors.js'
-import { countParameters } from '../../model/decoder-parameters.js'
 import { openDevice } from '../../native/device.js'
-import { countNumbers, trainedWeights } from '../../plan/parameters.js'
 import { type PreparedRun, prepareRun } from '../../train/prepare.js'
+import { summarizeRun } from '../../train/run-summary.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
 import { formatBytes } from '../format.js'
 import { planReport, type Rate } from '../plan-report.js'
-import { fitsLimit, waysToFit } from '../ways-to-fit.js'
+import { waysToFit } from '../ways-to-fit.js'
 
 interface PlanArguments {
   config: string | undefined
@@ -51,16 +50,16 @@ async function plan(args: PlanArguments, { config, notes }: LoadedTrainConfig): 
     throw new ConfigError('CONFIG_INVALID_VALUE', message, { received: rate })
   }
   const run = await prepareRun(config, { whatever: true })
-  const fits = fitsLimit(run)
+  const summary = summarizeRun(run)
   if (args.program) {
     for (const [name, { text }] of Object.entries(run.plan.programs)) process.stdout.write(`# ${name}\n${text}`)
   } else if (args.json) {
-    console.log(JSON.stringify(planSummary(run, fits)))
+    console.log(JSON.stringify(summary))
   } else {
     for (const note of [...notes, ...run.notes]) console.log(`note: ${note}`)
     console.log(planReport(run, await rateOf(run, rate)))
   }
-  if (fits !== false) return
+  if (summary.fits !== false) return
   const ways = waysToFit(run)
   const isListed = !args.program && !args.json
   if (isListed && ways.length > 0) console.log(`\nwhat would fit\n${ways.map((way) => `  ${way}`).join('\n')}`)
@@ -70,33 +69,15 @@ async function plan(args: PlanArguments, { config, notes }: LoadedTrainConfig): 
       : isListed
         ? 'What would fit is listed.'
         : `Ways to fit: ${ways.join(' | ')}.`
-  const [bytes, limit] = [run.plan.totalBytes, run.planOptions.memoryLimit!].map((size) => size + run.generationBytes)
+  const { totalBytes: bytes, memoryLimit: limit } = summary
   throw new NativeError(
     'OUT_OF_MEMORY',
-    `expected a run within ${formatBytes(limit!)} but it takes ${formatBytes(bytes!)}. ${remedy}`,
+    `expected a run within ${formatBytes(limit!)} but it takes ${formatBytes(bytes)}. ${remedy}`,
     {
       bytes,
       limit,
     },
   )
-}
-
-/** What `--json` prints. */
-function planSummary({ model, batches, plan, generationBytes, planOptions, report, examples }: PreparedRun, fits?: boolean) {
-  const { bytes, bounds, recomputedLayers, dtype } = plan
-  const { memoryLimit } = planOptions
-  return {
-    ...{ parameters: countParameters(model), trainedParameters: countNumbers(trainedWeights(plan.layout)) },
-    ...{ bytes, generationBytes, totalBytes: plan.totalBytes + generationBytes },
-    ...{ memoryLimit: memoryLimit === undefined ? undefined : memoryLimit + generationBytes, fits },
-    ...{ ...bounds, recomputedLayers, dtype },
-    ...{ examples: examples.count, tokens: report.tokens, scoredTokens: report.scoredTokens, longest: report.longest },
-    ...{
-      totalSteps: batches.totalSteps,
-      stepsPerEpoch: batches.stepsPerEpoch,
-      tokensPerStep: report.tokens / batches.stepsPerEpoch,
-    },
-  }
 }
 
 /** What was given, or else what the device does in products; nothing where it is not on this machine. */

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { planGeneration } from '../../../lib/generate/generation-plan.js'
 import { type GenerateOptions, type GeneratorOptions, type Prompt, TextGenerator } from '../../../lib/generate/generator.js'
+import { openDevice } from '../../../lib/native/device.js'
 import { sharedPath } from '../../shared-files.js'
 
 /* A real pretrained Llama continues texts: as it is known to, and the same whatever is generated beside it. */
@@ -247,5 +248,28 @@ t.test('what is wrong is said', { skip }, async (t) => {
   t.equal((await idsOf(generator, '', { maxNewTokens: 1000 })).length, 63, 'ends where its room ends')
   await t.rejects(TextGenerator.load(folder, { memoryLimit: 3e6 }), { code: 'OUT_OF_MEMORY' })
   await t.rejects(TextGenerator.load(folder, { maxLength: 1 }), { code: 'CONFIG_INVALID_VALUE' })
+  for (const prompt of [
+    { prompt: 'x' },
+    undefined,
+    null,
+    5,
+    { messages: [] },
+    { messages: 'x' },
+    { messages: [{ role: 'user' }] },
+  ])
+    await t.rejects(generator.complete(prompt as never), {
+      name: 'ConfigError',
+      code: 'CONFIG_INVALID_VALUE',
+      message: /for a prompt/,
+    })
+  const device = await openDevice('cpu', { threads: 1 })
+  const shared = await TextGenerator.load(folder, { device })
+  const underWay = shared.complete('Once upon a time', { maxNewTokens: 400 })
+  const ended = t.rejects(underWay, { code: 'DEVICE_CLOSED', message: /the generator is closed/ })
+  await shared.close()
+  await ended
+  await t.rejects(shared.complete('x'), { code: 'DEVICE_CLOSED', message: /the generator is closed/ })
+  t.ok(await TextGenerator.load(folder, { device }), 'the device stays open where it was not its own')
+  await device.close()
   await t.rejects(TextGenerator.load('/nowhere'), { code: 'MODEL_NOT_FOUND' })
 })

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import type { TrainConfigInput } from '../../../lib/config/train-config.js'
 import { defaultChains } from '../../../lib/quickstart/chains.js'
 import { prepareQuickstart } from '../../../lib/quickstart/quickstart.js'
 
@@ -42,14 +43,18 @@ t.test('what is there already stays, with every edit', async (t) => {
 t.test('what is wrong is said before anything is written', async (t) => {
   const folder = join(t.testdir(), 'quick')
   await t.rejects(prepareQuickstart({ output_dir: folder, device: 'cuda:99' }), { code: 'DEVICE_UNAVAILABLE' })
+  // @ts-expect-error the key does not exist
   await t.rejects(prepareQuickstart({ output_dir: folder, learning_rat: 1 }), { code: 'CONFIG_UNKNOWN_KEY' })
+  // @ts-expect-error no number
   await t.rejects(prepareQuickstart({ output_dir: folder, learning_rate: 'fast' }), { code: 'CONFIG_INVALID_VALUE' })
   t.notOk(existsSync(folder))
 })
 
 t.test('keys may have dashes', async (t) => {
   const folder = join(t.testdir(), 'quick')
-  const { config } = await prepareQuickstart({ 'output-dir': folder, 'max-steps': 7, 'lr-scheduler-kwargs': { min_lr: 1e-4 } })
+  const { config } = await prepareQuickstart({
+    ...{ 'output-dir': folder, 'max-steps': 7, 'lr-scheduler-kwargs': { min_lr: 1e-4 } },
+  } as TrainConfigInput)
   t.match(config, { outputDir: folder, maxSteps: 7 })
   t.ok(existsSync(join(folder, 'inputs', 'train.yaml')))
 })

@@ -18,6 +18,7 @@ import { loadTrainConfig, type TrainConfig } from '../../../lib/config/train-con
 import { presets } from '../../../lib/model/presets.js'
 import { openDevice } from '../../../lib/native/device.js'
 import { readMetrics, type StepMetrics } from '../../../lib/train/metrics.js'
+import { prepareRun } from '../../../lib/train/prepare.js'
 import { type TrainEvent, train } from '../../../lib/train/trainer.js'
 import { roundToBf16 } from '../../ops/bf16.js'
 import { readTensors, relativeL2 } from '../../tensor-files.js'
@@ -47,6 +48,8 @@ t.test('events come in order, with everything that metrics.jsonl has', async (t)
   ])
   const [start] = events
   t.match(start, { resumedFrom: undefined, resumedStep: 0, run: { batches: { totalSteps: 5 } } })
+  t.match(start, { summary: { examples: 22, totalSteps: 5, parameters: 8976, fits: true } })
+  t.ok(JSON.stringify(start).length < 1500 && !JSON.stringify(events).includes('"programs"'), 'events are small as JSON')
   t.match(events.at(-1), { outputDir, interrupted: false })
   t.match(
     events.filter(({ type }) => type === 'checkpoint'),
@@ -297,6 +300,31 @@ t.test('files of someone else are not replaced by the trained model', async (t) 
 t.test('a run without a config', async (t) => {
   for (const config of [undefined, null] as never[])
     await t.rejects(eventsOf(train(config)), { name: 'ConfigError', code: 'CONFIG_INVALID_VALUE', message: /loadTrainConfig/ })
+})
+
+t.test('a config that a program has changed is checked', async (t) => {
+  const folder = t.testdir()
+  const outputDir = join(folder, 'out')
+  const config = await configOf(await writeTinyInputs(folder), outputDir)
+  const wrong: [object, string, RegExp][] = [
+    [{ learningRate: 'abc' }, 'CONFIG_INVALID_VALUE', /expected a number of at least 0 for learningRate but received "abc"/],
+    [{ learningRate: NaN }, 'CONFIG_INVALID_VALUE', /learningRate/],
+    [{ learningRate: undefined }, 'CONFIG_INVALID_VALUE', /learningRate but received/],
+    [{ evalStrategy: 'sometimes' }, 'CONFIG_INVALID_VALUE', /evalStrategy/],
+    [{ minLrRate: 2 }, 'CONFIG_INVALID_VALUE', /a number from 0 to 1 for minLrRate/],
+    [{ freeze: { layers: 1 } }, 'CONFIG_INVALID_VALUE', /freeze/],
+    [{ perDeviceTrainBatchSize: 0 }, 'CONFIG_INVALID_VALUE', /perDeviceTrainBatchSize/],
+    [{ learning_rate: 1 }, 'CONFIG_UNKNOWN_KEY', /unknown setting learning_rate: did you mean learningRate\?/],
+    [{ learningRat: 1 }, 'CONFIG_UNKNOWN_KEY', /did you mean learningRate\?/],
+  ]
+  for (const [change, code, message] of wrong) {
+    const changed = { ...config, ...change } as typeof config
+    await t.rejects(eventsOf(train(changed)), { name: 'ConfigError', code, message }, JSON.stringify(change))
+    await t.rejects(prepareRun(changed), { name: 'ConfigError', code }, 'planned')
+  }
+  t.notOk(existsSync(outputDir))
+  const { maxSteps: _, ...without } = config
+  await prepareRun({ ...without, warmupSteps: 3, learningRate: 1e-4 })
 })
 
 t.test('leaving the loop ends the run', async (t) => {
