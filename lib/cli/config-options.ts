@@ -1,6 +1,7 @@
 import type { Argv } from 'yargs'
 import { type LoadedTrainConfig, loadTrainConfig } from '../config/train-config.js'
 import { keys } from '../config/train-keys.js'
+import { trainSections } from '../config/train-sections.js'
 import { prepareQuickstart, type Quickstart } from '../quickstart/quickstart.js'
 import { asInFile, pathOption, withKeys } from './key-options.js'
 
@@ -10,7 +11,8 @@ const ownOptions = new Set(['_', '$0', 'config', 'debug', 'help', 'version', 'h'
 /** Declares the config file and every key of the training config as an option, for `--help`. */
 export function withTrainOptions(yargs: Argv): Argv<{ config: string | undefined }> {
   const declared = yargs.positional('config', { ...pathOption, describe: 'YAML or JSON file with LLaMA-Factory’s key names' })
-  const group = 'Settings (each can be in the config file):'
+  const sections = new Map(trainSections.flatMap(({ title, names }) => names.map((name): [string, string] => [name, title])))
+  const group = (name: string) => `${sections.get(name)} (keys of the config file too):`
   return withKeys(declared, keys, { spelling: asInFile, group, asTyped: true }) as Argv<{ config: string | undefined }>
 }
 

@@ -18,7 +18,8 @@ export const asInFile: Spelling = (name, { option }) => option ?? name
 
 interface KeyOptions {
   spelling: Spelling
-  group?: string
+  /** The title under which the help has an option. */
+  group?: string | ((name: string) => string)
   /** Values as they were typed: a folder named 1e3 is not 1000. (And yargs counts: after `--x 4`, `--x 1` would be 5.) */
   asTyped?: boolean
 }
@@ -50,7 +51,7 @@ export function withKeys(yargs: Argv, keys: ConfigKeys, { spelling, group, asTyp
     const typed = type !== 'boolean' && type !== 'object' ? { string: true } : {}
     declared = declared.option(spelling(name, key), {
       describe: choices ? `${description} [${choices.join(', ')}]` : description,
-      ...(group !== undefined && { group }),
+      ...(group !== undefined && { group: typeof group === 'string' ? group : group(name) }),
       ...(hasDefault && { defaultDescription: String(value) }),
       ...(asTyped ? typed : { type: yargsType(key) }),
     })

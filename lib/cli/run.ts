@@ -12,6 +12,7 @@ const commands = {
   inspect: async () => (await import('./commands/inspect.js')).inspectCommand,
   curate: async () => (await import('./commands/curate.js')).curateCommand,
   data: async () => (await import('./commands/data.js')).dataCommand,
+  config: async () => (await import('./commands/config.js')).configCommand,
   init: async () => (await import('./commands/init.js')).initCommand,
   bench: async () => (await import('./commands/bench.js')).benchCommand,
   doctor: async () => (await import('./commands/doctor.js')).doctorCommand,

@@ -202,7 +202,7 @@ export const keys = {
   max_steps: mayChange(
     integer({ min: 1, or: -1 }, undefined, 'stop after so many steps, whatever num_train_epochs says; -1 for no limit'),
   ),
-  optim: withoutSetting(custom('adamw_torch', readOptimizer, 'adamw_torch', 'optimizer: AdamW')),
+  optim: withoutSetting(custom('adamw_torch', readOptimizer, 'adamw_torch', 'the optimizer, AdamW')),
   weight_decay: number({ min: 0 }, 0, 'decay of weights with two or more dimensions'),
   adam_beta1: number({ min: 0, below: 1 }, 0.9, "decay of AdamW's first moment"),
   adam_beta2: number({ min: 0, below: 1 }, 0.999, "decay of AdamW's second moment"),

@@ -4,7 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { readHeader } from '../../lib/checkpoint/safetensors.js'
-import { loadTrainConfig } from '../../lib/config/train-config.js'
+import { loadTrainConfig, trainKeys } from '../../lib/config/train-config.js'
 import { openDevice } from '../../lib/native/device.js'
 import { readMetrics } from '../../lib/train/metrics.js'
 import { prepareRun } from '../../lib/train/prepare.js'
@@ -48,7 +48,7 @@ t.test('wrong usage exits with 2 and one line', async (t) => {
   const cases: [string[], RegExp][] = [
     [
       ['trian'],
-      /expected train, generate, eval, plan, inspect, curate, data, init, .*doctor, build but received "trian": did you mean train\?/,
+      /expected train, generate, eval, plan, inspect, curate, data, config, init, .*doctor, build but received "trian": did you mean train\?/,
     ],
     [['init'], /limo-native init --help/],
     [['init', 'new', '--preset', 'huge'], /expected tiny or small for --preset but received huge/],
@@ -93,6 +93,38 @@ t.test('doctor', async (t) => {
   t.match(forced.stdout, /in use: portable/)
   const unknown = await runCli(['doctor'], { env: { LIMO_CPU: 'mmx' } })
   t.match(unknown, { code: 1, stdout: /mmx/ }, 'an instruction set that does not exist')
+})
+
+t.test('config', async (t) => {
+  const folder = t.testdir()
+  const { code, stdout, stderr } = await runCli(['config'])
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+  const path = join(folder, 'train.yaml')
+  writeFileSync(path, stdout)
+  const asPrinted = await loadTrainConfig(path)
+  t.match(asPrinted.config, { learningRate: 5e-6, numTrainEpochs: 15, bf16: true, gradientAccumulationSteps: 64 })
+  // What stands behind a # is what a key is when it is left out.
+  const isKey = new Set<string>(trainKeys.map(({ key }) => key))
+  const uncommented = stdout.replaceAll(/^# (\w+)(: .+)$/gm, (line, key, rest) => (isKey.has(key) ? `${key}${rest}` : line))
+  writeFileSync(path, uncommented)
+  t.same((await loadTrainConfig(path)).config, asPrinted.config)
+  const named = Array.from(uncommented.matchAll(/^(?:# )?(\w+):( |$)/gm), ([, name]) => name!).filter((name) => isKey.has(name))
+  t.same(
+    named,
+    trainKeys.map(({ key }) => key),
+    'every key, in the order of the help',
+  )
+
+  const { properties, additionalProperties } = JSON.parse((await runCli(['config', '--schema'])).stdout)
+  t.equal(additionalProperties, false)
+  for (const { key, description } of trainKeys) t.equal(properties[key].description, description)
+  t.match(properties, {
+    recompute: { enum: ['none', 'full', 'auto'] },
+    bf16: { type: 'boolean' },
+    learning_rate: { type: 'number' },
+  })
+  t.notOk('type' in properties.dataset, 'a text or a list')
+  t.match((await runCli(['train', '--help'])).stdout, /Memory and devices \(keys of the config file too\):\n +--recompute/)
 })
 
 t.test('init', async (t) => {
