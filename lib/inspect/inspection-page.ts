@@ -27,16 +27,28 @@ export function inspectionPage(inspection: Inspection): string {
 const count = (value: number) => value.toLocaleString('en-US')
 
 function legend(hasLoss: boolean): string {
-  const loss = hasLoss ? '; the redder, the larger its loss' : ''
-  return `<p class="legend quiet"><span class="scored">scored</span> <span>not scored</span>. Point at a token for its id, position and role${loss}.</p>`
+  const loss = hasLoss ? `, and the redder, the larger its loss: ${scale()}` : ''
+  return `<p class="legend quiet"><span class="scored">scored</span> <span>not scored</span>. Point at a token for its id, position and role${loss}</p>`
 }
 
-/** The loss in nats at which a token is as red as it gets: the model gave it a chance of 5%. */
-const REDDEST = 3
+/** The loss in nats at which a token is as red as it gets: the model gave it a chance of 1 in 3,000. */
+const REDDEST = 8
+
+/** Half as red at 1.6 nats, a chance of 1 in 5: the losses of a trained model are told apart, and those of a young one. */
+function heatOf(loss: number): number {
+  return Math.round(100 * Math.min(1, Math.log1p(loss) / Math.log1p(REDDEST)))
+}
+
+/** Losses, each as red as its tokens. */
+function scale(): string {
+  return [0, 0.1, 0.5, 1, 2, 4, REDDEST]
+    .map((loss) => `<span class="heat" style="--heat:${heatOf(loss)}%">${loss === REDDEST ? `${loss} or more` : loss}</span>`)
+    .join(' ')
+}
 
 function tokenPart({ id, text, role, scored, loss }: InspectedToken, position: number): string {
   const title = `${position}: id ${id}, ${role}${scored ? ', scored' : ''}${loss === undefined ? '' : `, loss ${loss.toFixed(3)}`}`
-  const heat = loss === undefined ? '' : ` style="--heat:${Math.round(100 * Math.min(1, loss / REDDEST))}%"`
+  const heat = loss === undefined ? '' : ` style="--heat:${heatOf(loss)}%"`
   const kind = [role, scored ? 'scored' : '', loss === undefined ? '' : 'heat'].filter((name) => name !== '').join(' ')
   // A line break is shown and made.
   return `<span class="${kind}" title="${escapeHtml(title)}"${heat}>${escapeHtml(text).replaceAll('\n', '↵\n')}</span>`
@@ -69,6 +81,6 @@ function packingPart(packing: Packing): string {
 }
 
 const styles = `pre span { color: var(--quiet) } pre span:hover { outline: 1px solid var(--ink) } pre { line-height: 1.7 }
-pre .scored, .legend .scored { background: var(--mark); color: var(--ink) } pre .heat { background: color-mix(in srgb, var(--hot) var(--heat), var(--mark)) }
+pre .scored, .legend .scored { background: var(--mark); color: var(--ink) } pre .heat, .legend .heat { background: color-mix(in srgb, var(--hot) var(--heat), var(--mark)) }
 .batch { display: flex; gap: 2px; height: 2.2rem } .sequence { min-width: 3px; overflow: hidden; white-space: nowrap; padding: .4rem .3rem; font-size: 12px;
   background: var(--line); border-radius: 3px } .this { background: var(--mark); font-weight: 600 }`

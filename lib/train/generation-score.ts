@@ -24,6 +24,8 @@ export interface SampleCompletion {
   answer: string | null
   extracted: string | null
   correct: boolean
+  /** Whether it was ended by max_new_tokens. */
+  cutOff: boolean
 }
 
 /** Held out problems that a model answers while it is trained. */
@@ -70,8 +72,9 @@ export class GenerationScorer {
         const sampling = { ...defaultSampling, maxNewTokens }
         const ids = await this.engine.complete({ promptIds: [...promptIds], sampling, sample: 0, endIds: config.endIds }, signal)
         const completion = tokenizer.decode(ids.filter((id) => !tokenizer.isSpecial(id)))
+        const cutOff = !config.endIds.has(ids.at(-1)!)
         const { extracted, correct } = await gradeBoxed({ question: '', answer: answer ?? '', completion })
-        return { place, completion, answer: answer ?? null, extracted: extracted ?? null, correct }
+        return { place, completion, answer: answer ?? null, extracted: extracted ?? null, correct, cutOff }
       }),
     )
     const graded = completions.filter(({ answer }) => answer !== null)

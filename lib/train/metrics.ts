@@ -31,6 +31,8 @@ export interface EvalMetrics {
   evalLoss: number
   /** With predict_with_generate: the share of held out problems that were answered right. */
   evalAccuracy?: number
+  /** With predict_with_generate: the share of held out problems whose answer max_new_tokens ended. */
+  evalCutOff?: number
   /** With predict_with_generate: what the model said to some of them. */
   completions?: SampleCompletion[]
 }

@@ -180,7 +180,10 @@ export class TrainingLoop {
     const row: EvalMetrics = { step, epoch, evalLoss }
     const scored = await this.context.scorer?.score()
     if (scored?.accuracy !== undefined) row.evalAccuracy = scored.accuracy
-    if (scored !== undefined) row.completions = scored.completions.slice(0, SHOWN_COMPLETIONS)
+    if (scored !== undefined) {
+      row.evalCutOff = scored.completions.filter(({ cutOff }) => cutOff).length / scored.completions.length
+      row.completions = scored.completions.slice(0, SHOWN_COMPLETIONS)
+    }
     await this.context.metrics.append(row)
     return { type: 'evaluation', ...row }
   }

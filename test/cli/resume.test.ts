@@ -412,5 +412,11 @@ t.test('evaluation on held out records', async (t) => {
     ['eval 2', 'step 4', 'eval 4', 'step 5', 'eval 5'],
   )
   for (const row of rows) if ('evalLoss' in row) t.ok(row.evalLoss > 5 && row.evalLoss < 6, `about ln 264: ${row.evalLoss}`)
-  t.match(stdout, /step 2 {2}evaluation loss 5\.\d{4}/)
+  t.match(stdout, /step 2 {2}evaluation loss 5\.\d{4}\n/)
+  const answers = { val_size: 2, max_steps: 1, predict_with_generate: true, max_new_tokens: 5 }
+  const answered = await runCli(trainArguments(inputs, join(folder, 'answered'), answers))
+  t.match(
+    answered.stdout,
+    /, 0\.0% of the answers right, 100\.0% of them cut off by max_new_tokens\n {2}chains\.jsonl:\d+: .*\(the answer is \d+\)/,
+  )
 })

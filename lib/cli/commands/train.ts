@@ -60,7 +60,7 @@ async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart
       } else if (event.type === 'step') {
         last = event
         progress!.step(event)
-      } else if (event.type === 'evaluation') progress!.line(evaluationLine(event))
+      } else if (event.type === 'evaluation') for (const line of evaluationLines(event)) progress!.line(line)
       else if (event.type === 'checkpoint') {
         savedAt = event.step
         progress!.line(`step ${event.step}  saved ${event.folder}`)
@@ -82,9 +82,26 @@ async function run({ config, notes }: LoadedTrainConfig, quickstart?: Quickstart
   }
 }
 
-function evaluationLine({ step, evalLoss, evalAccuracy }: Extract<TrainEvent, { type: 'evaluation' }>): string {
+/** Characters of a completion that are shown. */
+const SHOWN = 60
+
+function evaluationLines({
+  step,
+  evalLoss,
+  evalAccuracy,
+  evalCutOff,
+  completions,
+}: Extract<TrainEvent, { type: 'evaluation' }>): string[] {
   const accuracy = evalAccuracy === undefined ? '' : `, ${(100 * evalAccuracy).toFixed(1)}% of the answers right`
-  return `step ${step}  evaluation loss ${evalLoss.toFixed(4)}${accuracy}`
+  const ended = !evalCutOff ? '' : `, ${(100 * evalCutOff).toFixed(1)}% of them cut off by max_new_tokens`
+  const lines = [`step ${step}  evaluation loss ${evalLoss.toFixed(4)}${accuracy}${ended}`]
+  const [first] = completions ?? []
+  if (first !== undefined) {
+    const end = first.completion.trim().replaceAll(/\s+/g, ' ')
+    const verdict = first.answer === null ? '' : `  (${first.correct ? 'right' : `the answer is ${first.answer}`})`
+    lines.push(`  ${first.place}: ${end.length > SHOWN ? '…' : ''}${end.slice(-SHOWN)}${verdict}`)
+  }
+  return lines
 }
 
 function printStart({ run, resumedFrom, resumedStep }: Extract<TrainEvent, { type: 'start' }>): void {

@@ -29,7 +29,8 @@ for (const bf16 of [false, true]) {
       evaluations.map(({ step }) => step),
       [2, 4, 5],
     )
-    for (const { evalAccuracy, completions } of evaluations) {
+    for (const { evalAccuracy, evalCutOff, completions } of evaluations) {
+      t.equal(evalCutOff, 1, 'nine tokens are no answer')
       t.equal(evalAccuracy, 0, 'nothing is right after five steps')
       t.equal(completions!.length, 3)
       t.match(completions![0], {
@@ -38,6 +39,7 @@ for (const bf16 of [false, true]) {
         answer: /^\d+$/,
         extracted: null,
         correct: false,
+        cutOff: true,
       })
     }
     const rows = (await readMetrics(withAnswers)).filter((row) => 'evalLoss' in row)
@@ -46,7 +48,7 @@ for (const bf16 of [false, true]) {
     const others = await run({ ...tinySettings(inputs, without), ...settings })
     t.same(
       others,
-      evaluations.map(({ evalAccuracy, completions, ...rest }) => rest),
+      evaluations.map(({ evalAccuracy, evalCutOff, completions, ...rest }) => rest),
     )
     const weights = (output: string) => readFileSync(join(output, 'model.safetensors'))
     t.ok(weights(withAnswers).equals(weights(without)), 'the same bits')
