@@ -413,7 +413,7 @@ t.test('evaluation on held out records', async (t) => {
   )
   for (const row of rows) if ('evalLoss' in row) t.ok(row.evalLoss > 5 && row.evalLoss < 6, `about ln 264: ${row.evalLoss}`)
   t.match(stdout, /step 2 {2}evaluation loss 5\.\d{4}\n/)
-  const answers = { val_size: 2, max_steps: 1, predict_with_generate: true, max_new_tokens: 5 }
+  const answers = { val_size: 2, eval_steps: 1, max_steps: 1, predict_with_generate: true, max_new_tokens: 5 }
   const answered = await runCli(trainArguments(inputs, join(folder, 'answered'), answers))
   t.match(
     answered.stdout,
