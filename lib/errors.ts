@@ -38,6 +38,7 @@ export const errorCodes = {
   NON_FINITE: 'the loss or the gradient norm is not a finite number',
 } as const
 
+/** One of the keys of {@link errorCodes}. */
 export type ErrorCode = keyof typeof errorCodes
 
 /**

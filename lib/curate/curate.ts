@@ -33,6 +33,7 @@ export interface CurateReport {
   stages: StageSummary[]
 }
 
+/** How a curation is stopped. */
 export interface CurateOptions {
   /** Ends the run with the signal's reason; finished stages stay. */
   signal?: AbortSignal | undefined

@@ -30,6 +30,7 @@ export interface DataProblem {
   details: Record<string, unknown>
 }
 
+/** What a whole check found. */
 export interface DataCheck {
   files: number
   /** Rows that became examples. */
@@ -40,6 +41,7 @@ export interface DataCheck {
   tokens?: { total: number; scored: number; median: number; p90: number; longest: number }
 }
 
+/** How a data set is checked, and who is told. */
 export interface CheckOptions {
   /** Without a model, rows are parsed and not tokenized. */
   model?: { folder: string; vocabSize: number } | undefined

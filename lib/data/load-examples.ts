@@ -27,6 +27,7 @@ export interface LoadedExamples {
   digest: string
 }
 
+/** How data sets become examples. */
 export interface LoadOptions {
   modelFolder: string
   /** Vocabulary size of the model. */

@@ -19,6 +19,7 @@ export interface Benchmark {
   problems: Problem[]
 }
 
+/** In which columns problems are, and how many are read. */
 export interface BenchmarkOptions {
   columns?: ProblemColumns
   /** Only so many problems, the first ones. */

@@ -10,6 +10,7 @@ import { type Protocol, type ProtocolOptions, protocolFor } from './protocol.js'
 import { type EvalResult, resultKey } from './result.js'
 import { type BenchmarkSummary, summarize } from './summary.js'
 
+/** What is evaluated, how answers are sampled, and where the results go. */
 export interface EvaluateOptions {
   /** The folder of the generator's model, by which an evaluation that was interrupted is known again. */
   model: string
@@ -25,6 +26,7 @@ export interface EvaluateOptions {
   signal?: AbortSignal | undefined
 }
 
+/** What an evaluation tells: every answer as it is graded, then the summary. */
 export type EvaluateEvent =
   | { type: 'start'; answers: number; known: number }
   | { type: 'answer'; result: EvalResult; done: number; answers: number }

@@ -2,6 +2,7 @@ import { LimoError } from '../errors.js'
 import { extractAnswer } from '../grader/extract-answer.js'
 import type { Judge } from './judge.js'
 
+/** Which server judges, with which model, and how it is asked. */
 export interface OpenAiJudgeOptions {
   /** Up to and with `/v1`. */
   url: string

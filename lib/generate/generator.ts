@@ -22,6 +22,7 @@ import { TextStream } from './text-stream.js'
 /** A prompt: a text as it stands, a conversation that the chat template renders, or token ids. */
 export type Prompt = string | { messages: Turn[] } | { ids: readonly number[] }
 
+/** Where a model is loaded, in which type, and for how much at once. */
 export interface GeneratorOptions {
   /** The name of the device, `cpu` by default, or one that is open, which then stays open. */
   device?: string | Device
@@ -45,6 +46,7 @@ export interface GeneratorOptions {
 /** `stop`: the model or a stop text ended it; `length`: it came to its limit. */
 export type FinishReason = 'stop' | 'length'
 
+/** What an answer tells: its tokens as they come, then its end. */
 export type GenerationEvent =
   | {
       type: 'token'
@@ -66,6 +68,7 @@ export interface Completion {
   promptTokens: number
 }
 
+/** How one answer is sampled, and what stops it. */
 export interface GenerateOptions extends Partial<SamplingOptions> {
   /** Number of the answer among several to the same prompt: each has its own random numbers. */
   sample?: number

@@ -1,5 +1,6 @@
 import { lastBoxed } from '../answer/boxed.js'
 
+/** Where else than in a box an answer may stand. */
 export interface ExtractOptions {
   /**
    * Whether to look further than the last `\boxed{}`: several boxes that belong together, `the answer is …`, `#### …`, the last

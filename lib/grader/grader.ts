@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads'
 import { type Comparison, compareAnswers, LONGEST_ANSWER } from './compare-answers.js'
 import type { GradeAnswer, GradeRequest } from './grade-worker.js'
 
+/** What one comparison may take. */
 export interface GraderOptions {
   /** The longest that one answer is compared, 1000 unless said otherwise. */
   timeLimitMs?: number
@@ -10,6 +11,7 @@ export interface GraderOptions {
   memoryLimitMb?: number
 }
 
+/** A verdict on an answer. */
 export interface Grade {
   /** Whether the prediction is the gold answer for certain. */
   correct: boolean

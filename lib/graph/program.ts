@@ -10,6 +10,7 @@ export interface FixedPlacement {
   offset: number
 }
 
+/** Where the tensors of a program lie. */
 export interface ProgramOptions {
   memory: MemoryPlan
   /** Index of the arena that the memory plan is for. */

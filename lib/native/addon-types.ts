@@ -2,6 +2,7 @@ import type { DeviceOpening } from '../config/device-name.js'
 
 /** The whole surface of the native addon (native/addon/addon.cpp), written down once. */
 
+/** Types of tensors. */
 export type Dtype = 'f32' | 'i32' | 'bf16' | 'f16'
 
 /** What weights, activations and matrix products are in; sums, statistics, gradients of weights and moments are float32. */
@@ -27,6 +28,7 @@ export interface TensorDescription {
   rowStride?: number
 }
 
+/** An operation as a program names it: what it reads and writes, and its attributes. */
 export interface OpDescription {
   op: string
   operands: Record<string, TensorDescription>

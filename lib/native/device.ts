@@ -17,6 +17,7 @@ import { loadAddon } from './binding.js'
 /** Bytes that cross the border in one call: large tensors go in pieces, so that no second copy of one exists. */
 export const CHUNK_BYTES = 4 << 20
 
+/** How a device is opened. */
 export interface DeviceOptions {
   /** Threads that compute; all processors that this process may use by default. */
   threads?: number
@@ -115,6 +116,7 @@ export interface FileNumbers {
   to?: ComputeDtype
 }
 
+/** What one run of a program is given. */
 export interface RunOptions {
   /** One typed array for each input of the program. */
   inputs?: RunRequest['inputs']

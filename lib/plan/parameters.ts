@@ -67,6 +67,7 @@ export interface ParameterLayout {
   decayedBytes: number
 }
 
+/** Gives every parameter its place in the arenas of parameters, gradients and moments; what is not trained has none in the last two. */
 export function layOutParameters({ all, weights }: Parameters): ParameterLayout {
   const parameters = new Map<string, PlacedParameter>()
   let end = 0

@@ -29,6 +29,7 @@ export interface Placement<S extends string = string> {
   offset: number
 }
 
+/** A program of a plan, ready for the device. */
 export interface PlannedProgram {
   /** The number of the device that runs it. */
   device: number

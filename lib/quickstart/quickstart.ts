@@ -32,7 +32,7 @@ const recipe = {
   cutoff_len: 2048,
   per_device_train_batch_size: 4,
   gradient_accumulation_steps: 1,
-  learning_rate: 1.2e-3,
+  learning_rate: 1e-3,
   bf16: true,
   lr_scheduler_type: 'cosine_with_min_lr',
   lr_scheduler_kwargs: { min_lr_rate: 0.1 },
@@ -49,6 +49,7 @@ const recipe = {
 const HELD_OUT = 100
 const HELD_OUT_SEED = 2025
 
+/** The config of the first run, and where its inputs are. */
 export interface Quickstart extends LoadedTrainConfig {
   folder: string
   /** The YAML file to run again or to change. */

@@ -35,6 +35,7 @@ export interface RunSummary {
   tokensPerStep: number
 }
 
+/** The numbers of a run that was prepared, as `plan --json` prints them. */
 export function summarizeRun({ model, batches, plan, generationBytes, planOptions, report, examples }: PreparedRun): RunSummary {
   const { bytes, bounds, recomputedLayers, dtype, totalBytes } = plan
   const { memoryLimit } = planOptions

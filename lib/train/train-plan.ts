@@ -24,6 +24,7 @@ export type TrainProgram = 'microStep' | 'evaluate' | 'update' | 'roundWeights'
 
 export type Recompute = 'none' | 'full' | 'auto'
 
+/** What the memory and the programs of a training step follow from. */
 export interface TrainPlanOptions extends Bounds {
   config: ModelConfig
   /** All weights when absent. */

@@ -29,6 +29,7 @@ import { type MicroBatchProgress, type TrainEvent, TrainingLoop } from './traini
 
 export type { MicroBatchProgress, TrainEvent } from './training-loop.js'
 
+/** How a run is stopped, and who is told of what takes long. */
 export interface TrainOptions {
   /**
    * Ends the run after the step at hand: a checkpoint is saved and the last event says `interrupted`. Before the event

@@ -17,10 +17,13 @@ export const addOp: OpDefinition = {
   },
 }
 
+/** y = x, of any type; between two memories on the copy queue. */
 export const copyOp: OpDefinition = contracts.copy
 
+/** y = x in another type, rounded to nearest even: from float32 to bfloat16 or back. */
 export const castOp: OpDefinition = contracts.cast
 
+/** Sets a storage to 0, as gradients before the first micro-batch adds to them. */
 export const zeroOp: OpDefinition = contracts.zero
 
 /** out = a + b, [T, C]. */
