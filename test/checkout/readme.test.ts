@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -7,6 +7,7 @@ import { allTests, runInShell, whySlowTestsAreSkipped } from '../command-line.js
 import { repositoryRoot } from '../shared-files.js'
 import { writeTinyInputs } from '../tiny-inputs.js'
 import { cloneInto, whyNoClone } from './clone.js'
+import { makeProject } from './project.js'
 
 /* Every command and every program of the README is run as it stands there. */
 
@@ -36,22 +37,6 @@ async function makeClone(): Promise<{ clone: string } | { reason: string }> {
 const cloned = await makeClone()
 const clone = 'clone' in cloned ? cloned.clone : ''
 const reason = 'reason' in cloned ? cloned.reason : false
-
-/** An empty project that has the package of this repository installed. */
-function makeProject(t: Tap): string {
-  const folder = mkdtempSync(join(tmpdir(), 'limo-readme-'))
-  t.teardown(() => rmSync(folder, { recursive: true }))
-  mkdirSync(join(folder, 'node_modules', '.bin'), { recursive: true })
-  symlinkSync(repositoryRoot, join(folder, 'node_modules', 'limo-native'))
-  const command = join(folder, 'node_modules', '.bin', 'limo-native')
-  writeFileSync(
-    command,
-    `#!/bin/sh\nexec "${process.execPath}" "${join(repositoryRoot, 'dist', 'lib', 'cli', 'main.js')}" "$@"\n`,
-  )
-  chmodSync(command, 0o755)
-  return folder
-}
-type Tap = Pick<typeof t, 'teardown'>
 
 t.test('every js block runs', async (t) => {
   t.equal(blocksOf('js').length, 2)
