@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { isJsonObject } from '../config/json-object.js'
+import { isJsonObject, lfsPointer } from '../config/json-object.js'
 import { CheckpointError } from '../errors.js'
 import { jsonKeys } from './json-keys.js'
 
@@ -62,9 +62,6 @@ export async function readHeader(path: string): Promise<{ entries: Map<string, T
   checkCoverage([...entries.values()], path, 8 + headerBytes, dataBytes)
   return { entries, metadata }
 }
-
-/** The first line of what Git leaves in place of a large file. */
-const lfsPointer = 'version https://git-lfs.github.com/spec/'
 
 async function readHeaderText(path: string): Promise<{ text: string; headerBytes: number; dataBytes: number }> {
   let file: FileHandle | undefined

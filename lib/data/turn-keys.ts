@@ -1,6 +1,6 @@
 import { isJsonObject, type JsonObject } from '../config/json-object.js'
 import type { RowPlace } from './rows/row.js'
-import { describe, hasContent, invalidRecord } from './rows/row-fields.js'
+import { describe, hasContent, hasUnwritable, invalidRecord } from './rows/row-fields.js'
 import type { Role, ToolCall } from './turn.js'
 
 /*
@@ -65,6 +65,10 @@ function callsIn(value: unknown, { what, place }: { what: string; place: RowPlac
     const call = isJsonObject(entry) && isJsonObject(entry.function) ? entry.function : entry
     const { name, arguments: given } = isJsonObject(call) ? call : {}
     const args = typeof given === 'string' ? parsed(given) : (given ?? {})
+    if (hasUnwritable(args)) {
+      const problem = `expected ${what} to have arguments that JSON can write but received NaN or Infinity`
+      throw invalidRecord(place, problem, 'Mend or remove the record.')
+    }
     if (typeof name === 'string' && name !== '' && isJsonObject(args)) return { name, arguments: args }
     const remedy = 'Mend the call, or write it as text into an assistant turn.'
     throw invalidRecord(place, `expected ${what} to be {name, arguments} with an object but received ${describe(entry)}`, remedy)
@@ -83,7 +87,7 @@ export function parseTools(column: { name: string; value: unknown } | undefined,
       ? { type: 'function', function: definition }
       : undefined
   })
-  if (tools.length > 0 && !tools.includes(undefined)) return tools as JsonObject[]
+  if (tools.length > 0 && !tools.includes(undefined) && !hasUnwritable(tools)) return tools as JsonObject[]
   const remedy = 'Mend it, or write the tools into the system turn.'
   throw invalidRecord(
     place,

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { createGunzip } from 'node:zlib'
 import { Decompress } from 'fzstd'
+import { lfsPointer } from '../../config/json-object.js'
 import { DataError } from '../../errors.js'
 import { rowPlace } from './row.js'
 import { malformed } from './row-batch.js'
@@ -17,7 +18,7 @@ const magics = {
   bzip2: [0x42, 0x5a, 0x68],
 } as const
 
-export type Compression = keyof typeof magics | 'none'
+export type Compression = keyof typeof magics | 'none' | 'lfs'
 
 /** Throws DATA_NOT_FOUND for what is no regular file. */
 export async function compressionOf(path: string): Promise<Compression> {
@@ -27,7 +28,7 @@ export async function compressionOf(path: string): Promise<Compression> {
     if (!status.isFile()) throw notReadable(path, status.isDirectory() ? 'it is a folder' : notAFile)
     const file = await open(path)
     try {
-      const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(8), position: 0 })
+      const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(lfsPointer.length), position: 0 })
       return compressionOfBytes(buffer.subarray(0, bytesRead))
     } finally {
       await file.close()
@@ -42,6 +43,7 @@ export async function compressionOf(path: string): Promise<Compression> {
 export function compressionOfBytes(bytes: Uint8Array): Compression {
   const isMagic = (magic: readonly number[]) => magic.length <= bytes.length && magic.every((byte, at) => bytes[at] === byte)
   if (isSkippableFrame(bytes)) return 'zstd'
+  if (Buffer.from(bytes.subarray(0, lfsPointer.length)).toString('latin1') === lfsPointer) return 'lfs'
   const found = Object.entries(magics).find(([, magic]) => isMagic(magic))
   return (found?.[0] as Compression | undefined) ?? 'none'
 }
@@ -61,7 +63,11 @@ function reasonOf(cause: unknown): string {
 
 export function notReadable(path: string, problem: string, cause?: unknown): DataError {
   const isThere = problem.includes('permission')
-  const remedy = isThere ? `Change its permissions (chmod u+r ${path}), or copy it` : 'Check the path, and dataset_dir'
+  const remedy = problem.includes('Git LFS')
+    ? 'Run "git lfs pull" in its folder'
+    : isThere
+      ? `Change its permissions (chmod u+r ${path}), or copy it`
+      : 'Check the path, and dataset_dir'
   const message = `expected a file of rows (JSONL, JSON, CSV or Parquet) at ${path}, but ${problem}. ${remedy}.`
   return new DataError('DATA_NOT_FOUND', message, { file: path }, { cause })
 }

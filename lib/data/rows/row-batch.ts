@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { DataError } from '../../errors.js'
+import { parsePythonJson } from './python-json.js'
 import { type JsonRow, type ReadRowsOptions, type RowPlace, type RowUnit, rowPlace } from './row.js'
 
 /**
@@ -69,7 +70,7 @@ function parseSpan(
   const text = withoutByteOrderMark(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'))
   if (unit === 'line' && text.trim() === '') return undefined
   try {
-    return { place, value: JSON.parse(text) }
+    return { place, value: parsePythonJson(text) }
   } catch (cause) {
     const { message } = cause as Error
     const position = Number(/at position (\d+)/.exec(message)?.[1] ?? 0)

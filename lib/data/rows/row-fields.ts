@@ -15,8 +15,9 @@ export function parseList(value: unknown): unknown {
   }
 }
 
+/** NaN is what pandas writes where there is nothing. */
 export function hasContent(value: unknown): boolean {
-  return value != null && value !== '' && value !== '[]' && !(Array.isArray(value) && value.length === 0)
+  return value != null && !Number.isNaN(value) && value !== '' && value !== '[]' && !(Array.isArray(value) && value.length === 0)
 }
 
 export function describe(value: unknown): string {
@@ -24,8 +25,14 @@ export function describe(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : `a list of ${value.length}`
   if (typeof value === 'object') return `an object with {${Object.keys(value).join(', ')}}`
-  const text = JSON.stringify(value)
+  const text = typeof value === 'number' ? String(value) : JSON.stringify(value)
   return text.length > 60 ? `${text.slice(0, 60)}…` : text
+}
+
+/** Whether NaN or an infinity is somewhere in a value: JSON has no way to write it. */
+export function hasUnwritable(value: unknown): boolean {
+  if (typeof value === 'number') return !Number.isFinite(value)
+  return typeof value === 'object' && value !== null && Object.values(value).some(hasUnwritable)
 }
 
 export function invalidRecord(place: RowPlace, problem: string, remedy: string): DataError {

@@ -33,6 +33,7 @@ export async function* readBatches(path: string, options: ReadRowsOptions = {}):
 }
 
 const foreignFormats = {
+  lfs: 'it is a pointer of Git LFS to the file',
   arrow: 'it is an Arrow file, which is not read here: write Parquet (to_parquet in the datasets library)',
   zip: 'it is a zip archive: unpack it',
   xz: 'it is packed by xz: unpack it, or pack it by zstd or gzip',

@@ -447,3 +447,22 @@ t.test('real files', { skip: sft === undefined && 'shared/data is absent' }, asy
   t.ok(chains.every((record) => record.kind === 'chat' && record.turns.length === 2))
   t.equal((await readRecords(join(sft!, 'gsm8k-train.jsonl'))).length, 2000)
 })
+
+t.test('NaN is refused where it is used', async (t) => {
+  const line = '{"question":"q","solution":"s","answer":NaN,"score":NaN,"images":NaN,"far":Infinity}'
+  t.match(await readRecords(fileOf(t, `${line}\n`)), [{ turns: [{ content: 'q' }, { content: 's' }], unread: ['far'] }])
+  const refused: [string, RegExp][] = [
+    ['{"question":NaN,"solution":"s"}', /expected question to be a string but received NaN/],
+    ['{"question":"q","solution":-Infinity}', /expected solution to be a string but received -Infinity/],
+    ['{"input_ids":[1,NaN],"labels":[1,1]}', /input_ids\[1\] to be a token id but received NaN/],
+    [
+      '{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"s","weight":NaN}]}',
+      /messages\[1\]\.weight to be 0, 1, true or false but received NaN/,
+    ],
+    [
+      '{"messages":[{"role":"user","content":"q"},{"role":"assistant","tool_calls":[{"name":"f","arguments":{"x":[NaN]}}]}]}',
+      /arguments that JSON can write but received NaN or Infinity/,
+    ],
+  ]
+  for (const [text, message] of refused) await t.rejects(readRecords(fileOf(t, text)), { code: 'DATA_INVALID_RECORD', message })
+})

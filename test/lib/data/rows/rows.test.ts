@@ -191,3 +191,47 @@ t.test('real rows in chunks of every kind', { skip: sft === undefined && 'shared
   t.same(await valuesOf(fileOf(t, 'a.jsonl.gz', gzipSync(text))), expected)
   t.same(await valuesOf(fileOf(t, 'a.jsonl.zst', zstdStored(Buffer.from(text)))), expected)
 })
+
+t.test('numbers that only Python writes', async (t) => {
+  const text = '{"question":"is NaN, \\"Infinity\\" or \\\\","solution":"s","score":NaN,"more":[Infinity, -Infinity ,{"a":NaN}]}'
+  const value = {
+    question: 'is NaN, "Infinity" or \\',
+    solution: 's',
+    score: Number.NaN,
+    more: [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, { a: Number.NaN }],
+  }
+  const lines = `${text}\n${text}\n`
+  const files: Record<string, string | Uint8Array> = {
+    'a.jsonl': lines,
+    'a.json': `[${text},\n${text}]`,
+    'a.jsonl.gz': gzipSync(lines),
+    'a.jsonl.zst': zstdStored(Buffer.from(lines)),
+  }
+  for (const [name, content] of Object.entries(files)) t.same(await valuesOf(fileOf(t, name, content)), [value, value], name)
+  t.same(await valuesOf(fileOf(t, 'row.jsonl', 'NaN\n-Infinity')), [Number.NaN, Number.NEGATIVE_INFINITY])
+  for (const bad of [
+    '{NaN:1}',
+    '{"a":1Infinity}',
+    '{"a":NaNs}',
+    '{"a":-NaN}',
+    '{"a":NaN,}',
+    '{"a":NaN,"b}',
+    '{"a":Infinity5}',
+    'nan',
+  ]) {
+    await t.rejects(
+      valuesOf(fileOf(t, 'bad.jsonl', `{"a":1}\n${bad}`)),
+      { code: 'DATA_MALFORMED', message: /^bad\.jsonl:2: / },
+      bad,
+    )
+  }
+  t.same(await valuesOf(fileOf(t, 'marks.jsonl', '{"a":"\uFDD0\\uFDD1","b":NaN}')), [{ a: '\uFDD0\uFDD1', b: Number.NaN }])
+})
+
+t.test('a pointer of Git LFS instead of a file of rows', async (t) => {
+  const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n'
+  for (const name of ['a.jsonl', 'a.parquet', 'a.json', 'a.csv', 'a.jsonl.gz']) {
+    const message = /pointer of Git LFS to the file\. Run "git lfs pull"/
+    await t.rejects(valuesOf(fileOf(t, name, pointer)), { code: 'DATA_NOT_FOUND', message }, name)
+  }
+})

@@ -1,0 +1,55 @@
+/** Numbers that Python's json module writes although JSON has none of them, as JSON of the same length. */
+const numberTokens = /NaN|-?Infinity/g
+
+/**
+ * JSON as Python's json module writes it: with NaN, Infinity and -Infinity, which become the numbers of these names. Throws the
+ * SyntaxError of `JSON.parse` for all other text that is not JSON, with its positions.
+ */
+export function parsePythonJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    // Only then: looking for the names takes longer than parsing.
+    if (!/NaN|Infinity/.test(text)) throw error
+    const mark = unusedCharacter(text)
+    return JSON.parse(withoutNumberTokens(text, mark), (key, value) => {
+      if (key === mark) throw error
+      return value === mark ? Number.NaN : value
+    })
+  }
+}
+
+/** The names outside of strings replaced: 1e999 is read as Infinity, and a text of one character stands for NaN. */
+function withoutNumberTokens(text: string, mark: string): string {
+  const values: Record<string, string> = { NaN: `"${mark}"`, Infinity: '1e999   ', '-Infinity': '-1e999   ' }
+  const parts: string[] = []
+  for (let start = 0; start < text.length; ) {
+    const quote = text.indexOf('"', start)
+    const end = quote < 0 ? text.length : quote
+    const outside = text.slice(start, end)
+    // What stands behind another character, as in 1Infinity, stays and is no JSON.
+    parts.push(outside.replace(numberTokens, (token, at) => (/[\s:,[]|^$/.test(outside.charAt(at - 1)) ? values[token]! : token)))
+    start = quote < 0 ? text.length : endOfString(text, quote)
+    parts.push(text.slice(end, start))
+  }
+  return parts.join('')
+}
+
+/** The place behind the string that begins at `quote`. */
+function endOfString(text: string, quote: number): number {
+  for (let end = text.indexOf('"', quote + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let backslashes = 0
+    while (text[end - 1 - backslashes] === '\\') backslashes += 1
+    if (backslashes % 2 === 0) return end + 1
+  }
+  return text.length
+}
+
+/** A noncharacter that the text does not have, spelled out or escaped. */
+function unusedCharacter(text: string): string {
+  for (let code = 0xfdd0; code <= 0xfdef; code += 1) {
+    const isEscaped = text.toLowerCase().includes(`\\u${code.toString(16)}`)
+    if (!isEscaped && !text.includes(String.fromCharCode(code))) return String.fromCharCode(code)
+  }
+  throw new SyntaxError('it has NaN or Infinity, and every noncharacter from U+FDD0 to U+FDEF')
+}
