@@ -14,6 +14,8 @@ export interface ChatVariables {
   enableThinking?: boolean | undefined
   /** Definitions of tools that the turns may call. */
   tools?: readonly JsonObject[] | undefined
+  /** Has the built-in templates of reasoning models keep the thoughts of all turns. */
+  keepThoughts?: boolean | undefined
 }
 
 /** One conversation with what it is rendered by. */
@@ -38,11 +40,12 @@ export class ChatRendering {
 
   /** The text of some turns. Throws TEMPLATE_FAILED. */
   run(turns: readonly Turn[], addGenerationPrompt = false): string {
-    const { enableThinking, tools } = this.variables
+    const { enableThinking, tools, keepThoughts } = this.variables
     const variables = {
       add_generation_prompt: addGenerationPrompt,
       ...(enableThinking !== undefined && { enable_thinking: enableThinking }),
       ...(tools !== undefined && { tools }),
+      ...(keepThoughts === true && { keep_thoughts: true }),
     }
     return this.#renderer.render(this.#renderer.messages.of(turns, this.place), variables, this.place)
   }

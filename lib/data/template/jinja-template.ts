@@ -16,6 +16,7 @@ export interface RenderVariables {
   add_generation_prompt: boolean
   enable_thinking?: boolean
   tools?: readonly JsonObject[]
+  keep_thoughts?: boolean
 }
 
 /** Throws TEMPLATE_FAILED, naming `place`, where the template does. */

@@ -52,9 +52,10 @@ export class TurnScorer {
 
   /** Throws TEMPLATE_FAILED, naming `place`. */
   render(turns: readonly Turn[], place: string, options: RenderOptions): RenderedChat {
-    const chat = new ChatRendering(this.#renderer, turns, place, options)
     const last = turns.length - 1
     const flags = turns.map((turn, index) => isScored(turn, index === last, options))
+    const keepThoughts = flags.filter((flag) => flag !== undefined).length > 1
+    const chat = new ChatRendering(this.#renderer, turns, place, { ...options, keepThoughts })
     const spans = flags.map((scored, index) => (scored === undefined ? undefined : this.#finder.find(chat, index)))
     const lastSpan = spans.at(-1)
     const text = lastSpan?.text ?? chat.run(turns)

@@ -65,7 +65,11 @@ export class TemplateMessages {
   /** Throws TEMPLATE_FAILED where the template has no place for definitions of tools. */
   checkTools(tools: readonly JsonObject[] | undefined, place: string): void {
     if (tools === undefined || this.#knowsTools) return
-    throw templateFailed(place, 'the chat template has no place for definitions of tools. Write them into the system turn')
+    throw templateFailed(
+      place,
+      "the chat template has no place for definitions of tools. Leave template out where the model's own writes them, name one that " +
+        'does, as qwen, or write them into the system turn',
+    )
   }
 
   #call({ name, arguments: args }: ToolCall) {

@@ -3,6 +3,7 @@ import type { Turn } from '../../../../lib/data/records.js'
 import { builtInTemplates } from '../../../../lib/data/template/built-in-templates.js'
 import { loadChatTemplate } from '../../../../lib/data/template/chat-template.js'
 import { tokenizerFolder } from '../../../shared-files.js'
+import { Draw } from '../../grader/draw.js'
 import { assistant, marked, system, tool, user } from './template-texts.js'
 
 const load = (name: string, folder = t.testdir()) => loadChatTemplate(folder, name, { bos_token: '<s>', eos_token: '</s>' })
@@ -71,7 +72,19 @@ t.test('templates of reasoning models', async (t) => {
     t.equal(marked(template, plain, { enableThinking: false }), `${prompt}<think>\n\n</think>\n\n⟦A${end}`)
     t.equal(template.prompt([user('q')], 'a:1').text, prompt)
     const two = [user('q'), assistant('<think>\nT\n</think>\n\nA'), user('r'), assistant('<think>\nU\n</think>\n\nB')]
-    t.throws(() => marked(template, two), { message: /mask_history: true/ })
+    const [one, other] =
+      name === 'qwen3' ? ['<|im_end|>⟧\n<|im_start|>user\nr', '\n<|im_start|>assistant\n'] : ['</s>⟧', '<｜Assistant｜>']
+    t.match(
+      marked(template, two),
+      `${prompt}⟦<think>\nT\n</think>\n\nA${one}`,
+      `${name}: all thoughts, where all turns are learnt`,
+    )
+    t.match(marked(template, two), `${other}⟦<think>\nU\n</think>\n\nB`)
+    const chat = [user('q'), assistant('A'), user('r'), assistant('B')]
+    const empty = '<think>\n\n</think>\n\n'
+    t.match(marked(template, chat), `${prompt}⟦${empty}A${one}`, `${name}: plain turns get an empty one`)
+    t.match(marked(template, chat, { enableThinking: false }), `${prompt}${empty}⟦A${one}`)
+    t.match(marked(template, chat, { enableThinking: false }), `${other}${empty}⟦B`)
     t.match(marked(template, two, { maskHistory: true }), /^(?!.*T\n).*A.*⟦<think>\nU\n<\/think>\n\nB/s)
   }
 })
@@ -110,6 +123,71 @@ t.test('tool calls and their results', async (t) => {
       name,
     )
   }
+})
+
+/** Conversations of up to three questions, each with up to two calls before its answer. */
+function* conversations(thoughts: boolean, seed: number): Generator<Turn[]> {
+  const draw = new Draw(seed)
+  const said = ['Let me see.', '  indented\n', 'a\n\nb', 'é 😀 \\"<tool_response>x</tool_response>"']
+  const thought = () => (thoughts ? { reasoning: draw.one(['T', 'first\n\nthen', '  spaces ']) } : {})
+  for (let times = 0; times < 60; times += 1) {
+    const turns: Turn[] = draw.one([[], [system('S')]]).slice()
+    for (let questions = draw.whole(1, 3); questions > 0; questions -= 1) {
+      turns.push(user(draw.one(said)))
+      for (let steps = draw.whole(0, 2); steps > 0; steps -= 1) {
+        const toolCalls = draw.one([[call], [call, { name: 'rain', arguments: { if: null, text: 'é "<>&\'\n' } }]])
+        turns.push(assistant(draw.one(['', ...said]), { toolCalls, ...thought() }))
+        for (const _ of toolCalls) turns.push(tool(draw.one(said)))
+      }
+      turns.push(assistant(draw.one(said), thought()))
+    }
+    yield turns
+  }
+}
+
+t.test("as the models' own templates", async (t) => {
+  const tools = [
+    { type: 'function', function: { name: 'weather', description: 'é <b>', parameters: { type: 'object', required: ['city'] } } },
+    { type: 'function', function: { name: 'rain' } },
+  ]
+  for (const [name, folder] of [
+    ['qwen', 'qwen2_5'],
+    ['qwen3', 'qwen3'],
+  ] as const) {
+    const [ours, own] = [await load(name), await loadChatTemplate(tokenizerFolder(folder), undefined, {})]
+    for (const thoughts of name === 'qwen3' ? [true, false] : [false]) {
+      for (const turns of conversations(thoughts, 1)) {
+        for (const options of [{}, { tools }, { enableThinking: false }]) {
+          if (thoughts && 'enableThinking' in options) continue
+          const before = turns.slice(0, -1)
+          t.equal(ours.prompt(before, 'a:1', options).text, own.prompt(before, 'a:1', options).text)
+          const last = { maskHistory: true, ...options }
+          t.equal(marked(ours, turns, last), marked(own, turns, last))
+          // Several turns of one question, each with its thought, are one example for both.
+          const isLoop = turns.filter(({ role }) => role === 'user').length === 1
+          if (name === 'qwen' || (isLoop && thoughts)) t.equal(marked(ours, turns, options), marked(own, turns, options))
+        }
+      }
+    }
+  }
+  for (const name of ['llama3', 'deepseek3', 'deepseekr1', 'default', 'empty']) {
+    const template = await load(name)
+    const message = /no place for definitions of tools\. Leave template out where the model's own writes them/
+    t.throws(() => marked(template, [user('q'), assistant('a')], { tools }), { code: 'TEMPLATE_FAILED', message }, name)
+  }
+})
+
+t.test('calls behind a thought', async (t) => {
+  const qwen3 = await load('qwen3')
+  const json = '{"name": "weather", "arguments": {"city": "Paris", "days": [1, 2]}}'
+  const written = `assistant\n⟦<think>\nT\n</think>\n\n<tool_call>\n${json}\n</tool_call><|im_end|>⟧`
+  for (const turn of [
+    assistant('', { reasoning: 'T', toolCalls: [call] }),
+    assistant('<think>\nT\n</think>', { toolCalls: [call] }),
+    assistant('<think>\nT\n</think>\n\n', { toolCalls: [call] }),
+  ])
+    t.match(marked(qwen3, [user('q'), turn]), written)
+  t.match(marked(qwen3, [user('q'), assistant('So.', { reasoning: 'T', toolCalls: [call] })]), '</think>\n\nSo.\n<tool_call>')
 })
 
 t.test('tokens that a built-in template needs', async (t) => {
