@@ -17,6 +17,7 @@ const commandOf: Readonly<Record<string, string>> = {
   '⩾': '\\ge ',
   '≠': '\\ne ',
   '≈': '\\approx ',
+  '≡': '\\equiv ',
   '∈': '\\in ',
   '∪': '\\cup ',
   '∩': '\\cap ',
@@ -74,7 +75,9 @@ const typesetting = new RegExp(String.raw`\\\\|\\(?:${sizes})(?![a-zA-Z])\.?|\\q
  * For answers, not for whole texts: the time may grow with the square of the length.
  */
 export function tidyAnswer(answer: string): string {
-  let text = composed(answer)
+  let text = withRepeatingDecimals(composed(answer))
+  // Room below a line of a matrix.
+  text = text.replace(/\\\\\s*\[\s*-?[\d.]+\s*(?:pt|em|ex|cm|mm|in|mu|px|bp)\s*\]/g, '\\\\')
   // A line break of a matrix is no delimiter, even where a bracket follows it.
   text = text.replace(/\\\\|\\[()[\]]|\\?[$€£¥]/g, (found) => (found === '\\\\' ? found : ' '))
   text = withoutBox(text.trim())
@@ -117,6 +120,13 @@ function composed(answer: string): string {
     .replace(special, (character) => commandOf[character]!)
     .normalize('NFKC')
     .replace(/\u2212/g, '-')
+}
+
+/** `0.333…` as `0.\overline{3}`: a digit three times and more, or several twice, at the end of a decimal that goes on. */
+function withRepeatingDecimals(text: string): string {
+  return text
+    .replace(/\.{3,}/g, '\\dots ')
+    .replace(/(?<![\d.])(\d*\.\d{0,20}?)(?:(\d)\2{2,20}|(\d{2,8})\3{1,8}) ?\\[lc]?dots(?![a-zA-Z])/g, '$1\\overline{$2$3}')
 }
 
 /** Without the boxes around the whole of it. */

@@ -1,10 +1,14 @@
 import { tidyAnswer, withoutSpaces } from '../answer/answer-text.js'
+import { toDouble } from '../answer/rational.js'
 import { ExpressionComparison } from './compare-expressions.js'
 import { hasVariables, type Verdict, variablesIn } from './compare-values.js'
-import { type Expression, nameOf, some } from './expression.js'
-import { substituted } from './named-values.js'
-import { type Parsed, parse } from './parse.js'
+import { ExactValues } from './exact.js'
+import { type Expression, isCall, nameOf, some, substituted } from './expression.js'
+import { haveOtherOrders } from './letter-orders.js'
+import { type Reading, readings, withGivenDecimals } from './readings.js'
 import { withoutRemarks } from './remarks.js'
+import { withScale } from './scales.js'
+import { haveOtherUnits, mayBeConverted, moneyIn } from './units.js'
 import { areOneWord, choiceIn, isWords, withoutChoice, wordsIn } from './words.js'
 
 /** Longest answer that is parsed; longer ones are compared as text. */
@@ -22,16 +26,40 @@ interface Answer {
 }
 
 /**
- * Whether two answers are the same, in the calling thread, in bounded time, and the same in every run.
+ * Whether an answer is the same as the gold answer, in the calling thread, in bounded time, and the same in every run.
  *
  * `same` and `different` are certain, up to the rules for decimals, percent and degrees; `undecided` are words that differ,
- * brackets that may mean the same, formulas that are not read, and values that cannot be computed.
+ * brackets that may mean the same, formulas that are not read, and values that cannot be computed. The order matters to decimals
+ * alone: the answer may be the gold one rounded, but not more precise than it.
  */
-export function compareAnswers(first: string, second: string): Comparison {
-  if (first.length > LONGEST_ANSWER || second.length > LONGEST_ANSWER) {
-    return { verdict: first.trim() === second.trim() ? 'same' : 'undecided', how: 'text' }
+export function compareAnswers(gold: string, answer: string): Comparison {
+  if (gold.length > LONGEST_ANSWER || answer.length > LONGEST_ANSWER) {
+    return { verdict: gold.trim() === answer.trim() ? 'same' : 'undecided', how: 'text' }
   }
-  let [a, b] = [withoutRemarks(tidyAnswer(first)), withoutRemarks(tidyAnswer(second))]
+  const [a, b] = [answerIn(gold), answerIn(answer)]
+  const [scaledA, scaledB] = [withScale(a.text), withScale(b.text)]
+  if (scaledA === undefined && scaledB === undefined) return compareTexts(a, b)
+  const scaled = (answer: Answer, text: string | undefined) => (text === undefined ? answer : bare(text, answer.units))
+  const comparison = compareTexts(scaled(a, scaledA), scaled(b, scaledB))
+  if (comparison.verdict !== 'different') return comparison
+  // The question may have asked for millions.
+  const without = (answer: Answer, text: string | undefined) =>
+    text === undefined ? answer : bare(text.replace(/ \\times (?:\d+|\\frac\{1\}\{\d+\})/, ''), answer.units)
+  const unscaled = compareTexts(without(a, scaledA), without(b, scaledB))
+  return unscaled.verdict === 'different' ? comparison : { ...comparison, verdict: 'undecided' }
+}
+
+function answerIn(written: string): Answer {
+  return bare(tidyAnswer(written), moneyIn(written))
+}
+
+function bare(tidied: string, units: string[]): Answer {
+  const { text, units: more } = withoutRemarks(tidied)
+  return { text, units: [...units, ...more] }
+}
+
+function compareTexts(first: Answer, second: Answer): Comparison {
+  let [a, b] = [first, second]
   if (a.text === '' || b.text === '') return { verdict: 'undecided', how: 'text' }
   const [choiceA, choiceB] = [choiceIn(a.text), choiceIn(b.text)]
   if (choiceA && choiceB && (choiceA.isAlone || choiceB.isAlone)) {
@@ -46,39 +74,51 @@ export function compareAnswers(first: string, second: string): Comparison {
     const [wordsA, wordsB] = [wordsIn(a.text), wordsIn(b.text)]
     return { verdict: wordsA !== '' && wordsA === wordsB ? 'same' : 'undecided', how: 'text' }
   }
-  return compareFormulas(a, b)
+  const comparison = compareFormulas(a, b)
+  // AB and BA, cat and act are the same letters in another order: as products the same, as words and vectors others.
+  return comparison.verdict !== 'undecided' && haveOtherOrders(a.text, b.text)
+    ? { ...comparison, verdict: 'undecided' }
+    : comparison
 }
 
 /** Answers that can be read in several ways are the same where they are in one of them. */
 function compareFormulas(a: Answer, b: Answer): Comparison {
-  const [readingsA, readingsB] = [readings(a.text), readings(b.text)]
+  const [readingsA, readingsB] = [readings(a), readings(b)]
   if (readingsA.length === 0 || readingsB.length === 0) return { verdict: 'undecided', how: 'text' }
   const how = kindOf(readingsA[0]!.expression, readingsB[0]!.expression)
   const comparison = new ExpressionComparison()
   let isDifferent = true
   for (const readA of readingsA) {
     for (const readB of readingsB) {
-      const verdict = comparison.compare(...withOneConstant(readA.expression, readB.expression))
-      // Units are not converted, and names may be other names of the same.
-      const isOpen = haveOtherUnits([...readA.units, ...a.units], [...readB.units, ...b.units])
+      const given = withGivenDecimals(readB.expression)
+      const verdict = comparison.compare(...withOneConstant(readA.expression, given))
+      const isOpen = areOpen(readA, readB)
       if (verdict === 'same' && !isOpen) return { verdict, how }
       isDifferent &&= verdict === 'different' && !isOpen && !haveOtherNames(readA.expression, readB.expression)
+      isDifferent &&= !mayBeMeasured(readA, readB)
     }
   }
   return { verdict: isDifferent ? 'different' : 'undecided', how }
 }
 
-/** Readings of an answer: commas between thousands, between answers, or as the decimal sign. */
-function readings(text: string): Parsed[] {
-  const found = [parse(text, { thousands: true, decimalComma: false })]
-  if (/\d[, ]\d{3}/.test(text)) found.push(parse(text, { thousands: false, decimalComma: false }))
-  // The 2 of 5 as China writes it; C may be a name, too.
-  const chosen = text.replace(/(?:\\text ?\{C\}|(?<![a-zA-Z\\])C) ?_ ?\{?(\d+)\}? ?\^ ?\{?(\d+)\}?/g, '\\binom{$1}{$2}')
-  if (chosen !== text) found.push(parse(chosen))
-  // As in Europe: 1.234,5.
-  if (/^-?\d{1,3}(?:\.\d{3})+,\d+$/.test(text)) found.push(parse(text.replaceAll('.', '').replace(',', '.')))
-  if (/^-?\d+,\d+$/.test(text)) found.push(parse(text, { thousands: false, decimalComma: true }))
-  return found.filter((parsed) => parsed !== undefined)
+/** Whether units keep two answers from being compared: units are not converted, $5 are no 5%, and the m of 5m may be a name. */
+function areOpen(a: Reading, b: Reading): boolean {
+  if (haveOtherUnits(a.units, b.units)) return true
+  if ((a.isUnitGuessed && b.units.length === 0) || (b.isUnitGuessed && a.units.length === 0)) return true
+  const isTagged = (tag: string, { expression }: Reading) => some(expression, (part) => isCall(part, tag))
+  return ['%', '°'].some(
+    (tag) =>
+      (a.units.length > 0 && isTagged(tag, b) && !isTagged(tag, a)) ||
+      (b.units.length > 0 && isTagged(tag, a) && !isTagged(tag, b)),
+  )
+}
+
+/** Whether one of two numbers has a unit, and the other may be the same without its own, smaller or larger one: 5 kg and 5000. */
+function mayBeMeasured(a: Reading, b: Reading): boolean {
+  if ((a.units.length === 0) === (b.units.length === 0)) return false
+  const exact = new ExactValues()
+  const [valueA, valueB] = [exact.of(a.expression), exact.of(b.expression)]
+  return valueA !== undefined && valueB !== undefined && mayBeConverted(toDouble(valueA), toDouble(valueB))
 }
 
 function kindOf(...expressions: Expression[]): Comparison['how'] {
@@ -106,21 +146,6 @@ function haveOtherNames(a: Expression, b: Expression): boolean {
   const [namesA, namesB] = [variablesIn(a), variablesIn(b)]
   const isMissing = (names: Set<string>, others: Set<string>) => [...names].some((name) => !others.has(name))
   return isMissing(namesA, namesB) && isMissing(namesB, namesA)
-}
-
-/** Units are left out too often to be held against an answer that has none. */
-function haveOtherUnits(a: string[], b: string[]): boolean {
-  if (a.length === 0 || b.length === 0) return false
-  const written = (units: string[]) =>
-    units
-      .map((unit) =>
-        unit
-          .toLowerCase()
-          .replace(/[^a-z/]/g, '')
-          .replace(/e?s$/, ''),
-      )
-      .join(' ')
-  return written(a) !== written(b)
 }
 
 /** `x^{2}3` keeps its braces: without them it is another number. */

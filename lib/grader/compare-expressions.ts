@@ -8,6 +8,7 @@ import {
   type ListNode,
   listOf,
   nameOf,
+  numberOf,
   partsOf,
   type RelationNode,
   spelled,
@@ -19,9 +20,10 @@ import {
   separateNames,
   valuesOfNamed,
   withCommonArguments,
+  withoutNumbers,
   withSignsChosen,
 } from './named-values.js'
-import { areSameSets, isSetOfNumbers, realSet } from './real-sets.js'
+import { compareSets, isSetOfNumbers, realSet } from './real-sets.js'
 
 /** Budget of comparisons of parts for two answers: lists of 100 items each take 20,000 at most. */
 const MOST_COMPARISONS = 20_000
@@ -41,6 +43,7 @@ export class ExpressionComparison {
     if (this.comparisons > MOST_COMPARISONS) return 'undecided'
     if (this.spelling(a) === this.spelling(b)) return 'same'
     if (isCall(a, 'time') && isCall(b, 'time')) return this.times(a, b)
+    if (isCall(a, 'pmod') && isCall(b, 'pmod')) return this.residues(a, b)
     // A time is no ratio, unless the other side is one.
     if (isCall(a, 'time')) return this.any(call(':', ...a.of), b)
     if (isCall(b, 'time')) return this.any(a, call(':', ...b.of))
@@ -58,10 +61,22 @@ export class ExpressionComparison {
     )
   }
 
+  /** 1 modulo 3 is 4 modulo 3, and no 1 modulo 4. */
+  private residues(a: CallNode, b: CallNode): Verdict {
+    const [first, second] = [a.of[0]!, b.of[0]!]
+    const modulus = this.any(a.of[1]!, b.of[1]!)
+    if (modulus !== 'same') return modulus
+    const rest = this.values.exact.of(call('/', call('+', first, call('negate', second)), a.of[1]!))
+    if (rest === undefined) return this.any(first, second) === 'same' ? 'same' : 'undecided'
+    return rest.bottom === 1n ? 'same' : 'different'
+  }
+
   /** 2:40 is not 1:20; whether both may have been meant as ratios cannot be told. */
   private times(a: CallNode, b: CallNode): Verdict {
-    const isSame = a.of.length === b.of.length && this.inOrder(a.of, b.of) === 'same'
-    if (isSame) return 'same'
+    // 10:00 may be hours or minutes: whether it is 10:00:00 cannot be told.
+    const isLonger = a.of.length !== b.of.length
+    const [partsA, partsB] = isLonger ? [withSeconds(a), withSeconds(b)] : [a.of, b.of]
+    if (this.inOrder(partsA, partsB) === 'same') return isLonger ? 'undecided' : 'same'
     return this.any(call(':', ...a.of), call(':', ...b.of)) === 'same' ? 'undecided' : 'different'
   }
 
@@ -98,7 +113,7 @@ export class ExpressionComparison {
     const [subjectA, subjectB] = [subject(a), subject(b)]
     if (subjectA !== undefined && subjectB !== undefined && !subjectA.some((name) => subjectB.includes(name))) return 'undecided'
     const [setA, setB] = [realSet(a, this.values), realSet(b, this.values)]
-    if (setA !== undefined && setB !== undefined) return areSameSets(setA, setB, this.values) ? 'same' : 'different'
+    if (setA !== undefined && setB !== undefined) return compareSets(setA, setB, this.values)
     const [partsA, partsB] = [unionParts(a), unionParts(b)]
     return partsA.length > 1 || partsB.length > 1 ? this.unordered(partsA, partsB) : undefined
   }
@@ -111,7 +126,8 @@ export class ExpressionComparison {
     }
     const [relation, other] = (a.kind === 'relation' ? [a, b] : [b, a]) as [RelationNode, Expression]
     const range = intervalOf(relation)
-    return range !== undefined && other.kind === 'list' ? this.any(range, other) : 'undecided'
+    // x = 1, 2 are two values, and no ends.
+    return range !== undefined && other.kind === 'list' && other.open !== '' ? this.any(range, other) : 'undecided'
   }
 
   private matrices(a: Expression, b: Expression): Verdict | undefined {
@@ -132,7 +148,9 @@ export class ExpressionComparison {
     if (a.kind !== 'list' && b.kind !== 'list') return undefined
     // A set that has the empty set for its member is not empty.
     if (isEmpty(a) || isEmpty(b)) return 'different'
-    const [listA, listB] = [asList(a), asList(b)]
+    const [bareA, bareB] = [asList(a), asList(b)]
+    const listA = { ...bareA, of: withoutNumbers(bareA.of, bareB.of) }
+    const listB = { ...bareB, of: withoutNumbers(bareB.of, bareA.of) }
     const [valuesA, valuesB] = [valuesOfNamed(listA.of), valuesOfNamed(listB.of)]
     const isNamed = (valuesA === undefined) !== (valuesB === undefined)
     // Two angles that are 90 are not one that is.
@@ -187,6 +205,10 @@ export class ExpressionComparison {
     }
     return text
   }
+}
+
+function withSeconds({ of }: CallNode): Expression[] {
+  return of.length === 2 ? [...of, numberOf(0n)] : of
 }
 
 function isOrdered({ open }: ListNode): boolean {

@@ -1,6 +1,5 @@
 import type { ValueComparison, Verdict } from './compare-values.js'
-import { call, type Expression, isWithin, numberOf, partsOf, type RelationNode, spelled } from './expression.js'
-import { substituted } from './named-values.js'
+import { call, type Expression, isWithin, numberOf, partsOf, type RelationNode, spelled, substituted } from './expression.js'
 
 /** Largest equation, in parts, that values are substituted into. */
 const MOST_PARTS = 100

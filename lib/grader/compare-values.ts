@@ -1,6 +1,6 @@
 import { areEqual, type Rational } from '../answer/rational.js'
 import { type Complex, complexNumbers, divided } from './complex.js'
-import { type Decimal, decimalIn, isRoundedDouble, isRoundedExact } from './decimals.js'
+import { decimalIn, isPrintedDouble, isRoundedDouble, isRoundedExact } from './decimals.js'
 import { evaluate } from './evaluate.js'
 import { ExactValues } from './exact.js'
 import { call, type Expression, isCall, nameOf, numberOf, partsOf, some } from './expression.js'
@@ -40,10 +40,8 @@ export class ValueComparison {
     const [exactA, exactB] = [this.exact.of(a), this.exact.of(b)]
     if (exactA !== undefined && exactB !== undefined) {
       if (areEqual(exactA, exactB)) return 'same'
-      const isOne =
-        (!isWhole(b, exactB) && this.isRounded(a, (decimal) => isRoundedExact(decimal, exactB))) ||
-        (!isWhole(a, exactA) && this.isRounded(b, (decimal) => isRoundedExact(decimal, exactA)))
-      return isOne ? 'same' : 'different'
+      const verdicts = [this.rounded(a, b, exactB), this.rounded(b, a, exactA)]
+      return verdicts.find((verdict) => verdict === 'same') ?? verdicts.find((verdict) => verdict === 'undecided') ?? 'different'
     }
     if (isNonzero(a, exactA) && isZero(exactB)) return 'different'
     if (isNonzero(b, exactB) && isZero(exactA)) return 'different'
@@ -107,13 +105,24 @@ export class ValueComparison {
     return value
   }
 
-  private isRounded(written: Expression, asked: (decimal: Decimal) => boolean): boolean {
-    const decimal = decimalIn(written, this.exact.of)
-    return decimal !== undefined && asked(decimal)
+  /**
+   * Whether `written` is a decimal that is `other` rounded. Of two decimals, the answer may be the gold one rounded; a gold one that
+   * is rounded does not say which of the decimals around it is right.
+   */
+  private rounded(written: Expression, other: Expression, exact: Rational): Verdict {
+    const decimal = isWhole(other, exact) ? undefined : decimalIn(written, this.exact.of)
+    if (decimal === undefined || !isRoundedExact(decimal, exact)) return 'different'
+    return decimal.isGiven || isPrintedDouble(decimal) || !hasDecimals(other) ? 'same' : 'undecided'
   }
 
   private numerically(a: Expression, b: Expression, exactA: Rational | undefined, exactB: Rational | undefined): Verdict {
     const domain = domainOf(a, b)
+    // ⌊x⌋ is x at whole numbers alone: x may be any number, n is a whole one by custom.
+    if (domain === 'whole' && [a, b].some((side) => some(side, isRounding)) && this.atPoints(a, b, 'real') !== 'same') {
+      const names = [...variablesIn(a), ...variablesIn(b)]
+      if (!names.every((name) => /^[i-nNM](?:_|$)/.test(name)))
+        return this.atPoints(a, b, 'whole') === 'different' ? 'different' : 'undecided'
+    }
     // A bare log is of base e or of base 10.
     const isLog = (part: Expression) => isCall(part, 'log')
     const bases = some(a, isLog) || some(b, isLog) ? [Math.E, 10] : [Math.E]
@@ -196,6 +205,10 @@ function domainOf(...expressions: Expression[]): Domain {
     return rooted.has(part.name) || (part.name === '^' && part.of[1]!.kind !== 'number')
   }
   return has(isRooted) ? 'positive' : 'real'
+}
+
+function isRounding(part: Expression): boolean {
+  return isCall(part, 'floor') || isCall(part, 'ceil')
 }
 
 export function variablesIn(expression: Expression): Set<string> {

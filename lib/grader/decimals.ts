@@ -19,6 +19,8 @@ const ten: Rational = { top: 10n, bottom: 1n }
 export interface Decimal {
   value: Rational
   digits: number
+  /** Whether it stands in the answer, and not in the gold one. */
+  isGiven?: true
 }
 
 /**
@@ -27,8 +29,9 @@ export interface Decimal {
  */
 export function decimalIn(expression: Expression, exactly: (part: Expression) => Rational | undefined): Decimal | undefined {
   if (expression.kind === 'number') {
-    const { value, digits, base } = expression
-    return digits === undefined || digits < LEAST_DIGITS || base !== undefined ? undefined : { value, digits }
+    const { value, digits, base, isGiven } = expression
+    if (digits === undefined || digits < LEAST_DIGITS || base !== undefined) return undefined
+    return { value, digits, ...(isGiven && { isGiven }) }
   }
   if (expression.kind !== 'call') return undefined
   const [first, second] = expression.of as [Expression, Expression?]
@@ -51,12 +54,17 @@ function isPowerOfTen({ top, bottom }: Rational): boolean {
 
 /** Whether a decimal is `exact` rounded to its digits; either neighbour will do where it lies in the middle. */
 export function isRoundedExact(decimal: Decimal, exact: Rational): boolean {
-  const isPrinted = decimal.digits >= PRINTED.from && decimal.digits <= PRINTED.to
+  const isPrinted = isPrintedDouble(decimal)
   const distance = sum(decimal.value, negative(exact))
   const unit = lastPlace(decimal, isPrinted ? PRINTED.right : decimal.digits)
   if (distance === undefined || unit === undefined) return isRoundedDouble(decimal, toDouble(exact))
   const size = distance.top < 0n ? -distance.top : distance.top
   return 2n * size * unit.bottom <= unit.top * distance.bottom
+}
+
+/** Whether a decimal may be a double that was printed with all of its digits. */
+export function isPrintedDouble({ digits }: Decimal): boolean {
+  return digits >= PRINTED.from && digits <= PRINTED.to
 }
 
 /** Whether a decimal is `value`, which was computed in doubles, rounded to its digits. */

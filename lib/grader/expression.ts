@@ -8,6 +8,8 @@ export interface NumberNode {
   value: Rational
   /** Significant digits of a number with a decimal point or an exponent of ten, which may be rounded; undefined for whole ones. */
   digits?: number
+  /** Whether a decimal stands in the answer, and not in the gold one. */
+  isGiven?: true
   /** Subscript of a number: the base that it is written in. */
   base?: number
 }
@@ -102,6 +104,12 @@ export function withParts(expression: Expression, change: (part: Expression) => 
     default:
       return expression
   }
+}
+
+/** An expression with another one for a name. */
+export function substituted(expression: Expression, name: string, by: Expression): Expression {
+  if (expression.kind === 'name') return expression.name === name ? by : expression
+  return withParts(expression, (part) => substituted(part, name, by))
 }
 
 /** An expression as text: the same for the same expressions. */

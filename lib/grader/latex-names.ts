@@ -8,12 +8,14 @@ const signs = new Map(
     '±': 'pm',
     '∓': 'mp',
     '=': 'equiv coloneqq',
+    '∼': 'sim',
+    '≅': 'cong',
     '<': 'lt',
     '>': 'gt',
     '≤': 'le leq leqslant leqq',
     '≥': 'ge geq geqslant geqq',
     '≠': 'ne neq',
-    '≈': 'approx simeq approxeq thickapprox sim cong',
+    '≈': 'approx simeq approxeq thickapprox',
     '∝': 'propto',
     '→': 'to rightarrow Rightarrow implies iff Leftrightarrow mapsto longrightarrow',
     '∈': 'in',
@@ -81,12 +83,19 @@ const sameName = new Map([
 ])
 
 /** Commands that read an argument in a way of their own. */
-export const structures = wordsIn('frac sqrt binom choose begin end text mathbb dot ddot pmod bmod over')
+export const structures = wordsIn('frac sqrt binom choose begin end text mathbb dot ddot pmod over sum prod')
 
 /** Commands that say how something looks: their argument is what it is without them. */
 const decorations = wordsIn(
   'overline underline vec hat widehat bar tilde widetilde overrightarrow mathcal mathscr mathfrak angle measuredangle triangle ' +
     'square phantom underbrace overbrace big Big bigg Bigg ensuremath tag',
+)
+
+/** Commands of LaTeX's that are not read, and do not begin with one that is: `\\int` is no `\\in`, `\\neg` no `\\ne`. */
+const unread = wordsIn(
+  'int oint iint iiint lim limsup liminf sup inf coprod subset subseteq supset supseteq notin ni nexists exists forall neg lnot lor not ' +
+    'leftarrow Leftarrow leftrightarrow gets leadsto models pmb bmod mod toprule intercal cupdot nmid nsubseteq supsetneq subsetneq ' +
+    'parallel perp arg det dim deg ker Re Im top bot vdash dagger stackrel overset underset substack xrightarrow prec succ preceq succeq',
 )
 
 export type NamedToken =
@@ -96,14 +105,15 @@ export type NamedToken =
 
 /**
  * Looks up the command `\name`: the token, and how many letters of the name it takes. `\pic` is π and c, which lost the space
- * between them.
+ * between them. No token for a command that is not known: it may do anything with what stands behind it.
  */
-export function commandNamed(name: string): { token: NamedToken; length: number } {
+export function commandNamed(name: string): { token: NamedToken | undefined; length: number } {
+  if (unread.has(name)) return { token: undefined, length: name.length }
   for (let length = name.length; length > 1; length -= 1) {
     const token = known(name.slice(0, length))
     if (token !== undefined) return { token, length }
   }
-  return { token: { kind: 'name', text: name }, length: name.length }
+  return { token: undefined, length: name.length }
 }
 
 function known(name: string): NamedToken | undefined {

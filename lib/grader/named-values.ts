@@ -1,5 +1,18 @@
 import { hasVariables } from './compare-values.js'
-import { type CallNode, call, type Expression, isCall, listOf, nameOf, partsOf, some, spelled, withParts } from './expression.js'
+import {
+  type CallNode,
+  call,
+  type Expression,
+  isCall,
+  listOf,
+  nameOf,
+  partsOf,
+  type RelationNode,
+  some,
+  spelled,
+  substituted,
+  withParts,
+} from './expression.js'
 
 /** A named value, such as `x = 5`: the name and the value. */
 export interface NamedValue {
@@ -87,6 +100,20 @@ export function valuesOfNamed(of: Expression[]): Expression[] | undefined {
   return isFirstAlone ? [named[0]!.value, ...of.slice(1)] : undefined
 }
 
+/** `x_1 = 1, x_2 = 2` as values of x, where the other answer has them by that name. */
+export function withoutNumbers(of: Expression[], other: Expression[]): Expression[] {
+  const nameIn = (part: Expression) => {
+    const name = namedValue(part)?.name
+    return name?.kind === 'name' ? name.name : undefined
+  }
+  const names = of.map(nameIn)
+  const base = /^(\S+)_\d+$/.exec(names[0] ?? '')?.[1]
+  const isNumbered =
+    base !== undefined && names.every((name) => name?.startsWith(`${base}_`)) && new Set(names).size === of.length
+  if (!isNumbered || !other.some((part) => nameIn(part) === base)) return of
+  return of.map((part) => ({ ...(part as RelationNode), sides: [nameOf(base), ...(part as RelationNode).sides.slice(1)] }))
+}
+
 /** A function of one name with that name changed to a common one: f(x) = x² and f(t) = t² are the same. */
 export function withCommonArguments({ name, value }: NamedValue): NamedValue | undefined {
   if (!isCall(name, 'apply') || !name.of.slice(1).every((part) => part.kind === 'name')) return undefined
@@ -94,11 +121,6 @@ export function withCommonArguments({ name, value }: NamedValue): NamedValue | u
   for (const [index, argument] of name.of.slice(1).entries())
     changed = substituted(changed, spelled(argument), nameOf(`argument ${index}`))
   return { name: call('apply', nameOf(String(name.of.length))), value: changed }
-}
-
-export function substituted(expression: Expression, name: string, by: Expression): Expression {
-  if (expression.kind === 'name') return expression.name === name ? by : expression
-  return withParts(expression, (part) => substituted(part, name, by))
 }
 
 /** Both values of `a ± b`; all signs of one expression change together. */

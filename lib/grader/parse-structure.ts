@@ -1,4 +1,5 @@
-import { call, type Expression, isCall, type NameNode, nameOf, numberOf, spelled } from './expression.js'
+import { call, type Expression, isCall, isWithin, type NameNode, nameOf, numberOf, spelled, substituted } from './expression.js'
+import { PRODUCT } from './operators.js'
 import { ParseFailure, type TokenReader } from './token-reader.js'
 import type { Token } from './tokens.js'
 
@@ -32,6 +33,9 @@ export function parseStructure(parser: StructureParser, token: Token): Expressio
         return call('binom', argument(parser), argument(parser))
       case 'sqrt':
         return root(parser)
+      case 'sum':
+      case 'prod':
+        return repeated(parser, token.text)
       case 'dot':
       case 'ddot':
         return dotted(parser, token.text)
@@ -48,6 +52,9 @@ function fraction(top: Expression, bottom: Expression): Expression {
   const order = first && isCall(first, '^') ? spelled(first.of[1]!) : '1/1'
   const symbol = first && isCall(first, '^') ? first.of[0] : first
   const variable = by && isCall(by, '^') && spelled(by.of[1]!) === order ? by.of[0] : by
+  // d/dx is applied to what stands behind it.
+  if ([top, first].some((symbol) => isDifferentialSign(symbol)) && isDifferentialSign(d) && !(first && name))
+    throw new ParseFailure('a derivative')
   const isDerivative =
     isName(symbol, 'd') && isName(d, 'd') && isName(name) && isName(variable) && top.kind === 'call' && top.of.length === 2
   if (!isDerivative || !['1/1', '2/1'].includes(order)) return call('/', top, bottom)
@@ -55,8 +62,47 @@ function fraction(top: Expression, bottom: Expression): Expression {
   return nameOf(variable.name === 't' ? `${dots} ${name.name}` : `${dots} ${name.name} by ${variable.name}`)
 }
 
+/** d, ∂, d². */
+function isDifferentialSign(expression: Expression | undefined): boolean {
+  const base = expression && isCall(expression, '^') ? expression.of[0] : expression
+  return isName(base, 'd') || isName(base, 'partial')
+}
+
 function isName(expression: Expression | undefined, name?: string): expression is NameNode {
   return expression?.kind === 'name' && (name === undefined || expression.name === name)
+}
+
+/** Most terms of a sum, and parts of all of them, that are written out. */
+const MOST_TERMS = 1000n
+const MOST_PARTS = 20_000
+
+/** `\sum_{k=1}^{10} k^2` and `\prod`, written out: between whole numbers, and where it is certain how far the terms go. */
+function repeated(parser: StructureParser, name: string): Expression {
+  const { reader } = parser
+  let first: Expression | undefined
+  let last: Expression | undefined
+  for (;;) {
+    if (reader.take('_')) first = limit(parser)
+    else if (reader.take('^')) last = limit(parser)
+    else break
+  }
+  const [index, from] = first?.kind === 'relation' && first.operators.join() === '=' ? first.sides : []
+  if (!isName(index) || from?.kind !== 'number' || last?.kind !== 'number') throw new ParseFailure('limits that are not read')
+  const [low, high] = [from.value, last.value]
+  const of = parser.value(PRODUCT)
+  // Whether 1 belongs to the terms of \sum k + 1 cannot be told.
+  const isOpen = reader.isSign('+', '-', '±', '∓')
+  if (isOpen || low.bottom !== 1n || high.bottom !== 1n || high.top < low.top || high.top - low.top >= MOST_TERMS)
+    throw new ParseFailure('a sum that is not read')
+  const terms: Expression[] = []
+  for (let at = low.top; at <= high.top; at += 1n) terms.push(substituted(of, index.name, numberOf(at)))
+  const written = call(name === 'sum' ? '+' : '*', ...terms)
+  if (!isWithin(written, MOST_PARTS)) throw new ParseFailure('a sum of too many parts')
+  return written
+}
+
+function limit(parser: StructureParser): Expression {
+  return parser.reader.take('{') ? parser.bracketed('{') : argument(parser)
 }
 
 /** An argument in braces, or one token, of a number one digit. */

@@ -1,12 +1,13 @@
-import { call, type Expression, isCall, type ListNode, listOf, nameOf, numberOf } from './expression.js'
+import { call, type Expression, isCall, type ListNode, listOf, nameOf, numberOf, spelled } from './expression.js'
 import { infix, joined, negated, PRODUCT } from './operators.js'
 import { type BracketParser, parseBracketed } from './parse-brackets.js'
 import { readNumber } from './parse-number.js'
 import { parseStructure, type StructureParser } from './parse-structure.js'
 import { ParseFailure, TokenReader } from './token-reader.js'
 import { type Reading, type Token, tokensOf } from './tokens.js'
+import { unitIn } from './units.js'
 
-const relations = new Set(['=', '<', '>', '≤', '≥', '≠', '≈', '∈', '∝', '→'])
+const relations = new Set(['=', '∼', '≅', '<', '>', '≤', '≥', '≠', '≈', '∈', '∝', '→'])
 const closers = new Set([')', ']', '}', '\\}', '⌋', '⌉', '&', '\\\\', ',', ';'])
 
 /** Letters that are functions where a bracket follows. */
@@ -25,7 +26,10 @@ export function parse(text: string, reading: Reading = { thousands: true, decima
   if (tokens === undefined || tokens.length === 0) return undefined
   try {
     const parser = new Parser(tokens)
-    return { expression: parser.whole(), units: parser.units }
+    const expression = parser.whole()
+    // 3 hours and 30 minutes are one time, and no two numbers.
+    const isMixed = expression.kind === 'list' && new Set(parser.units).size > 1
+    return isMixed ? undefined : { expression, units: parser.units }
   } catch (error) {
     if (error instanceof ParseFailure) return undefined
     throw error
@@ -92,8 +96,14 @@ class Parser implements StructureParser, BracketParser {
       for (;;) {
         const token = this.reader.peek()
         if (token === undefined || token.kind === 'separator' || this.isAtCloser()) return left
-        if (token.kind === 'text' || token.text === 'pmod') {
+        if (token.kind === 'text') {
           this.takeUnit()
+          continue
+        }
+        if (token.text === 'pmod') {
+          if (least > 0) return left
+          this.reader.next()
+          left = call('pmod', left, this.modulus())
           continue
         }
         const sign = token.kind === 'sign' && Object.hasOwn(infix, token.text) ? infix[token.text]! : undefined
@@ -224,17 +234,27 @@ class Parser implements StructureParser, BracketParser {
     return false
   }
 
-  /** Words behind a number, with their power (`cm^2`) and what they are per. */
+  private modulus(): Expression {
+    return this.reader.take('{') ? this.bracketed('{') : this.primary()
+  }
+
+  /** The unit behind a number, with its power (`cm^2`) and what it is per. */
   private takeUnit(): void {
-    const { kind, text } = this.reader.next()
-    this.units.push(kind === 'text' ? text : `mod ${this.reader.subscript()}`)
-    while (this.reader.isSign('^', '/') && this.reader.peek(1) !== undefined) {
+    let unit = unitIn(this.reader.next().text)
+    while (unit !== undefined && this.reader.isSign('^', '/') && this.reader.peek(1) !== undefined) {
       const isPower = this.reader.next().text === '^'
-      if (isPower) this.exponent()
-      else if (this.reader.peek()?.kind === 'text' || this.reader.peek()?.kind === 'name')
-        this.units.push(this.reader.next().text)
-      else throw new ParseFailure('no unit after /')
+      const kind = this.reader.peek()!.kind
+      if (isPower)
+        unit += `^${spelled(this.exponent())
+          .replace('negate(', '-')
+          .replace(/\/1\)?$/, '')}`
+      else if (kind === 'text' || kind === 'name') unit = unitIn(`${unit}/${this.reader.next().text}`)
+      else unit = undefined
     }
+    // 5 feet 6 inches are no 30.
+    const next = this.reader.peek()
+    if (unit === undefined || next?.kind === 'number') throw new ParseFailure('words that are no unit')
+    this.units.push(unit)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { ValueComparison } from './compare-values.js'
+import type { ValueComparison, Verdict } from './compare-values.js'
 import { call, type Expression, isCall, type RelationNode } from './expression.js'
 
 /** Real numbers from `low` to `high`; a single one where they are equal. */
@@ -66,16 +66,21 @@ export function realSet(expression: Expression, values: ValueComparison): RealSe
 }
 
 /** Whether two sets have the same ends, by the rules for values, in and out alike. */
-export function areSameSets(a: RealSet, b: RealSet, values: ValueComparison): boolean {
-  const isEnd = (one: number, oneAs: Expression | undefined, other: number, otherAs: Expression | undefined) =>
-    oneAs !== undefined && otherAs !== undefined ? values.compare(oneAs, otherAs) === 'same' : isNear(one, other)
-  const isSame = (one: Interval, other: Interval | undefined) =>
-    other !== undefined &&
-    isEnd(one.low, one.lowAs, other.low, other.lowAs) &&
-    isEnd(one.high, one.highAs, other.high, other.highAs) &&
-    one.isLowIn === other.isLowIn &&
-    one.isHighIn === other.isHighIn
-  return a.length === b.length && a.every((one, index) => isSame(one, b[index]))
+export function compareSets(a: RealSet, b: RealSet, values: ValueComparison): Verdict {
+  if (a.length !== b.length) return 'different'
+  const end = (one: number, oneAs: Expression | undefined, other: number, otherAs: Expression | undefined): Verdict => {
+    if (oneAs !== undefined && otherAs !== undefined) return values.compare(oneAs, otherAs)
+    return isNear(one, other) ? 'same' : 'different'
+  }
+  let isCertain = true
+  for (const [index, one] of a.entries()) {
+    const other = b[index]!
+    const ends = [end(one.low, one.lowAs, other.low, other.lowAs), end(one.high, one.highAs, other.high, other.highAs)]
+    const isOther = one.isLowIn !== other.isLowIn || one.isHighIn !== other.isHighIn
+    if (isOther || ends.includes('different')) return 'different'
+    isCertain &&= ends.every((verdict) => verdict === 'same')
+  }
+  return isCertain ? 'same' : 'undecided'
 }
 
 /** The name that an inequality is about: `x` of `1 < x ≤ 2` and of `x ∈ [0, 1]`. */

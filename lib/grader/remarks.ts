@@ -1,5 +1,4 @@
-import { wordNamed } from './latex-names.js'
-import { isWord } from './words.js'
+import { unitIn } from './units.js'
 
 /** Remarks behind an answer that are no part of it, such as `for ω² ≠ 4`. */
 const condition =
@@ -25,29 +24,42 @@ const halfOfDay = /(?<=\d) ?(?:\\text ?\{ ?)?([ap])(?:\. ?m\.?|m)(?: ?\})?$/i
 /** `th` of `7th` and `7^{\text{th}}`. */
 const ordinal = /(?<=\d) ?(?:\^ ?\{? ?)?(?:\\text ?\{ ?)?(?:st|nd|rd|th)(?: ?\}){0,2}$/
 
-/** Words behind a number that count what it is a number of: `5 red apples`. */
-const counted = /(?<=\d|\}) ([a-z]{2,}(?:[ -][a-z]{2,})*)$/i
+/** A number with its words that are set as text as a whole. */
+const setAsText = /^\\text ?\{ ?(-?\d[^{}]*?) ?\}$/
+
+/** `(mod 3)` without its command. */
+const modulus = /\( ?(?:\\text ?\{ ?)?\\?mod(?: ?\})? ?(\w+|\{[^{}]*\}) ?\)/g
+
+/** Words behind a number that count what it is a number of: `5 red apples`, `5 miles per hour`. */
+const counted = /(?<=\d|\}) ([a-z]{2,}(?:[ -][a-z]+)*)$/i
+
+/** Short units that are no product of names. */
+const symbolAlone =
+  /^(?:cm|mm|km|kg|mg|ml|mL|ft|hr|hrs|min|sec|lb|lbs|oz|mph|eV|Hz|Pa|nm|USD|EUR|GBP|RMB|CNY|JPY|INR|cat|dog|men|way|day|boy)$/
 
 /** An answer without the words around it, and the units that were among them. */
 export function withoutRemarks(answer: string): { text: string; units: string[] } {
-  const bare = answer.replace(opening, '').replace(modules, '')
+  const bare = answer.replace(setAsText, '$1').replace(opening, '').replace(modules, '').replace(modulus, '\\pmod{$1}')
   const cut = bare
     .replace(/ ?\((?:approx(?:imately|\.)?|about)\)$/i, '')
     .replace(wholeNumber, '')
     .replace(condition, '')
     .replace(/[\s,]+$/, '')
   const text = cut === '' ? bare : cut
-  const unit = ratioOfUnits.exec(text) ?? (/^\d{1,2}:\d\d/.test(text) ? halfOfDay.exec(text) : null) ?? countedThings(text)
-  if (unit !== null) return { text: text.slice(0, unit.index), units: [unit[1]!.replace(/\s/g, '')] }
+  const half = /^\d{1,2}:\d\d/.test(text) ? halfOfDay.exec(text) : null
+  const unit = ratioOfUnits.exec(text) ?? half
+  if (unit !== null)
+    return { text: text.slice(0, unit.index), units: [half === unit ? half[1]!.toLowerCase() : unit[1]!.replace(/[\s{}]/g, '')] }
+  const things = countedThings(text)
+  if (things !== undefined) return { text: text.slice(0, things.index), units: [things.unit] }
   return { text: /^-?\d+/.test(text) ? text.replace(ordinal, '') : text, units: [] }
 }
 
-/** Words that are no mathematics behind what starts as a number; one of them is a word by its form. */
-function countedThings(text: string): RegExpExecArray | null {
-  if (!/^(?:-|\\frac|\\sqrt)?\s*[\d{]/.test(text)) return null
+/** Words that are a unit for certain behind what starts as a number. */
+function countedThings(text: string): { index: number; unit: string } | undefined {
+  if (!/^(?:-|\\frac|\\sqrt)?\s*[\d{]/.test(text)) return undefined
   const found = counted.exec(text)
-  const words = (found?.[1] ?? '').split(/[ -]/)
-  const isMathematics = (word: string) =>
-    ['sign', 'function', 'structure', 'name', 'separator'].includes(wordNamed(word)?.kind ?? '')
-  return words.some((word) => isWord(word) && wordNamed(word) === undefined) && !words.some(isMathematics) ? found : null
+  const words = found?.[1] ?? ''
+  const unit = words.length > 3 || symbolAlone.test(words) ? unitIn(words) : undefined
+  return unit === undefined ? undefined : { index: found!.index, unit }
 }

@@ -2,10 +2,11 @@ import { spacedThousands } from '../answer/answer-text.js'
 import { parseDecimal, type Rational, rational } from '../answer/rational.js'
 import { withInfixFractions } from './infix-fractions.js'
 import { commandNamed, wordNamed } from './latex-names.js'
+import { isWord } from './words.js'
 
 export interface Token {
-  /** `structure` reads its arguments in a way of its own: `frac`, `sqrt`, `begin`, … */
-  kind: 'number' | 'time' | 'name' | 'function' | 'structure' | 'sign' | 'separator' | 'text' | 'environment'
+  /** `structure` reads its arguments in a way of its own: `frac`, `sqrt`, `begin`, …; `word` is no mathematics. */
+  kind: 'number' | 'time' | 'name' | 'function' | 'structure' | 'sign' | 'separator' | 'text' | 'word' | 'environment'
   text: string
   isSpaceBefore: boolean
   value?: Rational
@@ -64,9 +65,10 @@ export function tokensOf(text: string, reading: Reading): Token[] | undefined {
     else if (groups.command !== undefined) {
       const { token, length } = commandNamed(groups.command)
       end = at + 1 + length
+      if (token === undefined) return undefined
       if (token.kind !== 'decoration') push(token as Token)
     } else if (groups.word !== undefined) {
-      for (const token of wordTokens(groups.word, text[end] === '(', tokens.at(-1))) push(token)
+      for (const token of wordTokens(groups.word, text[end] === '(', tokens.at(-1), isSpaceBefore)) push(token)
     } else {
       const sign = signNamed(groups.sign!)
       if (opening.has(sign)) depth += 1
@@ -126,7 +128,12 @@ function repeatingDecimal(text: string): Rational | undefined {
  * A word that is known, letters before a function's name (`xsin(x)`), or one letter a name. A short unit is one behind a number
  * only: elsewhere, cm is c times m.
  */
-function wordTokens(word: string, isCalled: boolean, before: Token | undefined): Omit<Token, 'isSpaceBefore'>[] {
+function wordTokens(
+  word: string,
+  isCalled: boolean,
+  before: Token | undefined,
+  isSpaceBefore: boolean,
+): Omit<Token, 'isSpaceBefore'>[] {
   const token = wordNamed(word)
   const isUnit = word.length > 3 || before?.kind === 'number' || before?.text === '}'
   if (token !== undefined && (token.kind !== 'text' || isUnit)) return [token as Token]
@@ -134,7 +141,20 @@ function wordTokens(word: string, isCalled: boolean, before: Token | undefined):
     const ending = wordNamed(word.slice(start))
     if (ending?.kind === 'function' || ending?.kind === 'structure') return [...letters(word.slice(0, start)), ending as Token]
   }
-  return letters(word)
+  // sinx lost the space behind the function.
+  const [, name, argument] = /^(sin|cos|tan|cot|sec|csc|ln|log|exp)([a-zA-Z])$/.exec(word) ?? []
+  if (name !== undefined) return [wordNamed(name) as Token, ...letters(argument!)]
+  return isProse(word, before, isSpaceBefore) ? [{ kind: 'word', text: word }] : letters(word)
+}
+
+/** Words of two and three letters that say something behind a number, or anywhere. */
+const behindNumber = new Set(['is', 'of', 'by', 'to', 'no', 'if', 'or', 'on', 'in'])
+const anywhere = new Set('not mod per one two six ten all off out are was the few add sum and'.split(' '))
+
+/** Whether a word is prose, of which no product of its letters is meant. */
+function isProse(word: string, before: Token | undefined, isSpaceBefore: boolean): boolean {
+  if (anywhere.has(word) || (behindNumber.has(word) && isSpaceBefore && before?.kind === 'number')) return true
+  return word.length > 3 && /^[A-Z]?[a-z]+$/.test(word) && isWord(word)
 }
 
 function letters(word: string): Omit<Token, 'isSpaceBefore'>[] {

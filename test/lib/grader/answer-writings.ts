@@ -119,6 +119,9 @@ export function timeOfDay(draw: Draw): Writings {
     `${hour}.${minute}`,
     `${minute}:${hour}`,
     `${hour}, ${minute}`,
+    `${hour + 13}:${minute}`,
+    `${hour}:${minute}:30`,
+    `${hour + 12}:${minute} AM`,
   ]
   return { same, other }
 }

@@ -2,6 +2,7 @@ import t from 'tap'
 import { compareAnswers } from '../../../lib/grader/compare-answers.js'
 import { container, polynomial, timeOfDay, word, wrapped } from './answer-writings.js'
 import { Draw } from './draw.js'
+import { lettered, measured, qualified, scaled } from './measured-writings.js'
 import { fraction, irrational, type Writings, wholeNumber } from './number-writings.js'
 
 const kinds: Record<string, (draw: Draw) => Writings> = {
@@ -12,6 +13,10 @@ const kinds: Record<string, (draw: Draw) => Writings> = {
   polynomials: polynomial,
   words: word,
   times: timeOfDay,
+  'numbers with words': measured,
+  'numbers in words': scaled,
+  'residues and units': qualified,
+  letters: lettered,
 }
 
 /** Answers of each kind: `LIMO_ANSWERS=2000` for a night. */

@@ -68,6 +68,7 @@ export function wholeNumber(draw: Draw): Writings {
     `x = ${value}`,
     `${value * 2} \\times \\frac12`,
     `\\lfloor ${value}.5 \\rfloor`,
+    `\\sum_{k=1}^{${k}} \\frac{${value}}{${k}}`,
     `\\boxed ${value}`,
     `n=${value}`,
     `\\approx ${value}`,

@@ -1,0 +1,55 @@
+import { type Expression, withParts } from './expression.js'
+import { type Parsed, parse } from './parse.js'
+
+/** One way to read an answer, with all of its units; one that is guessed may be a name. */
+export interface Reading extends Parsed {
+  isUnitGuessed?: boolean
+}
+
+/** The 2 of 5, as calculators, China and others write it. */
+const combinations = [
+  /(?:\\text ?\{C\}|(?<![a-zA-Z\\])C) ?_ ?\{?(\d+)\}? ?\^ ?\{?(\d+)\}?/g,
+  /(?<![\w})\]] ?)(?:\{ ?\})? ?[_^] ?\{?(\d+)\}? ?(?:\\text ?\{C\}|C) ?_ ?\{?(\d+)\}?/g,
+  /(?<![a-zA-Z\\])C ?\((\d+) ?, ?(\d+)\)/g,
+]
+
+/** A unit of one or two letters behind a number, that may be a product of names. */
+const shortUnit = /^(-?(?:\d[\d., ]*|\\frac ?\{\d+\} ?\{\d+\}|\d+\/\d+)) ?([msghlLNJKVWCA]|cm|km|mm|kg|mg|ms|in|ml|mL|dm)$/
+
+/** Readings of an answer: commas between thousands, between answers, or as the decimal sign; times by either clock. */
+export function readings({ text, units }: { text: string; units: string[] }): Reading[] {
+  const found = [parse(text, { thousands: true, decimalComma: false })]
+  if (/\d[, ]\d{3}/.test(text)) found.push(parse(text, { thousands: false, decimalComma: false }))
+  // C may be a name, too.
+  const chosen = combinations.reduce((written, pattern) => written.replace(pattern, '\\binom{$1}{$2}'), text)
+  if (chosen !== text) found.push(parse(chosen))
+  // As in Europe: 1.234,5.
+  if (/^-?\d{1,3}(?:\.\d{3})+,\d+$/.test(text)) found.push(parse(text.replaceAll('.', '').replace(',', '.')))
+  if (/^-?\d+,\d+$/.test(text)) found.push(parse(text, { thousands: false, decimalComma: true }))
+  // 3 and 1/2 are one number or two.
+  const mixed = text.replace(/^(-?\d+) and (?=\d+\/\d+$|\\frac ?\{\d+\} ?\{\d+\}$)/, '$1 ')
+  if (mixed !== text) found.push(parse(mixed))
+  const read: Reading[] = found
+    .filter((parsed) => parsed !== undefined)
+    .map(({ expression, units: own }) => ({ expression, units: [...units, ...own] }))
+  const [, number, unit] = shortUnit.exec(text) ?? []
+  const measured = number === undefined ? undefined : parse(number)
+  if (measured !== undefined) read.push({ expression: measured.expression, units: [...units, unit!], isUnitGuessed: true })
+  const clock = fullClock(text, units)
+  if (clock !== undefined) read.push({ ...parse(clock)!, units: [] })
+  return read
+}
+
+/** 3:00 p.m. as 15:00. */
+function fullClock(text: string, units: readonly string[]): string | undefined {
+  const [, hour, rest] = /^(\d{1,2})(:[0-5]\d(?::[0-5]\d)?)$/.exec(text) ?? []
+  const half = units.find((unit) => unit === 'a' || unit === 'p')
+  if (hour === undefined || half === undefined || Number(hour) < 1 || Number(hour) > 12) return undefined
+  return `${(Number(hour) % 12) + (half === 'p' ? 12 : 0)}${rest}`
+}
+
+/** The expression of an answer with its decimals marked as given: they may be the gold answer's rounded. */
+export function withGivenDecimals(expression: Expression): Expression {
+  if (expression.kind !== 'number') return withParts(expression, withGivenDecimals)
+  return expression.digits === undefined ? expression : { ...expression, isGiven: true }
+}

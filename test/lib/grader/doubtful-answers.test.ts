@@ -1,0 +1,138 @@
+import t from 'tap'
+import { compareAnswers } from '../../../lib/grader/compare-answers.js'
+
+/** Pairs that are alike, in both orders: the same, different, undecided, or never the same (`other`). */
+const pairs: Record<string, [verdict: 'same' | 'different' | 'undecided' | 'other', first: string, second: string][]> = {
+  'words that multiply a number': [
+    ['undecided', '5', '5 million'],
+    ['same', '5000000', '5 million'],
+    ['same', '2/3', '2 thirds'],
+    ['undecided', '1', '1 half'],
+    ['same', '1/2', '1 half'],
+    ['same', '1.5', '3 halves'],
+    ['same', '2500000', '\\$2.5 million'],
+    ['same', '24', '2 dozen eggs'],
+    ['other', '24', '2 dozen and 5'],
+    ['same', '2000000', '2\\text{ million}'],
+    ['same', '3500000000', '\\text{3.5 billion dollars}'],
+    ['undecided', '5', '5 quarters'],
+  ],
+  'words that are no unit': [
+    ['undecided', '10', '10 minus two'],
+    ['undecided', '8', '10 minus two'],
+    ['undecided', '4', '4 divided by seven'],
+    ['undecided', '4/7', '4 divided by seven'],
+    ['undecided', '720', '6 factorial'],
+    ['undecided', '9', '9 cubed'],
+    ['undecided', '5', '5 below zero'],
+    ['undecided', '5', '5 modulo seven'],
+    ['undecided', '7', '7 is wrong'],
+    ['undecided', '7', '7 not eight'],
+    ['undecided', '10', '10 \\text{ minus two}'],
+    ['undecided', '3.5', '3 and a half'],
+    ['same', '3.5', '3 and 1/2'],
+  ],
+  residues: [
+    ['different', 'x\\equiv 1\\pmod 3', 'x\\equiv 1\\pmod 4'],
+    ['different', '1\\pmod 3', '1\\pmod 4'],
+    ['same', 'x\\equiv 1\\pmod 3', 'x \\equiv 1 \\pmod{3}'],
+    ['same', 'x\\equiv 1\\pmod 3', '1\\pmod 3'],
+    ['same', 'x\\equiv 4 (mod 3)', '1\\pmod 3'],
+    ['undecided', '1', '1 \\pmod 3'],
+  ],
+  units: [
+    ['undecided', '10\\text{ cm}^2', '10\\text{ cm}^3'],
+    ['same', '10 cm^2', '10\\text{ square cm}'],
+    ['undecided', '5 kg', '5000 g'],
+    ['undecided', '5000', '5 kg'],
+    ['different', '4', '5 kg'],
+    ['same', '5\\text{ m}', '5m'],
+    ['undecided', '5', '5m'],
+    ['same', '5 USD', '5'],
+    ['same', '5 miles per hour', '5'],
+    ['undecided', '5 feet 6 inches', '30'],
+    ['undecided', '3 \\text{ hours and } 30 \\text{ minutes}', '3, 30'],
+    ['undecided', '\\$5', '5\\%'],
+  ],
+  'rounding and points between whole numbers': [
+    ['other', '\\lfloor x\\rfloor', 'x'],
+    ['other', '\\lfloor x\\rfloor', '\\lceil x\\rceil'],
+    ['same', '\\lceil x \\rceil', '-\\lfloor -x \\rfloor'],
+  ],
+  'order of letters': [
+    ['undecided', 'ACB', 'CBA'],
+    ['undecided', 'BCDF', 'BDCF'],
+    ['undecided', 'cat', 'act'],
+    ['undecided', 'won', 'now'],
+    ['undecided', '\\vec{AB}', '\\vec{BA}'],
+    ['undecided', 'A,B', 'AB'],
+    ['same', 'xy', 'yx'],
+  ],
+  relations: [
+    ['undecided', 'A\\subset B', 'B\\subset A'],
+    ['undecided', '\\triangle ABC\\sim\\triangle DEF', '\\triangle ABC\\cong\\triangle DEF'],
+    ['undecided', '1<x<2', 'x=1,2'],
+    ['same', 'x_1=1, x_2=2', 'x=1,2'],
+    ['undecided', 'x_1=1, x_2=2', 'x=1,3'],
+  ],
+  'commands with limits and arguments': [
+    ['same', '\\sum_{k=1}^{10}k', '55'],
+    ['different', '\\sum_{k=1}^{10}k', '54'],
+    ['same', '\\prod_{k=1}^5 k', '5!'],
+    ['same', '\\sum_{i=1}^{3}\\frac{1}{i}', '\\frac{11}{6}'],
+    ['undecided', '\\sum_{k=1}^{10}k+1', '56'],
+    ['undecided', '\\sum_{k=1}^{n}k', '\\frac{n(n+1)}{2}'],
+    ['undecided', '\\lim_{x\\to0}x', '0'],
+    ['undecided', '\\frac{d}{dx}x^2', '2x'],
+    ['undecided', '\\frac{\\partial}{\\partial x}x^2', '2x'],
+    ['undecided', '\\int x dx', 'x^2/2'],
+    ['same', '\\begin{pmatrix}1\\\\[4pt]2\\end{pmatrix}', '\\begin{pmatrix}1\\\\2\\end{pmatrix}'],
+    ['same', '{}_5C_2', '10'],
+    ['same', 'C(5,2)', '10'],
+  ],
+  'decimals that go on, and times': [
+    ['same', '0.333...', '1/3'],
+    ['same', '0.333\\ldots', '1/3'],
+    ['same', '0.1666…', '1/6'],
+    ['undecided', '3.14159...', '\\pi'],
+    ['same', '3:00 PM', '15:00'],
+    ['same', '12:30 AM', '0:30'],
+    ['undecided', '10:00', '10:00:00'],
+    ['different', '3:00 PM', '14:00'],
+  ],
+}
+
+for (const [kind, cases] of Object.entries(pairs)) {
+  t.test(kind, async (t) => {
+    for (const [verdict, first, second] of cases) {
+      for (const [gold, answer] of [
+        [first, second],
+        [second, first],
+      ] as const) {
+        const found = compareAnswers(gold, answer).verdict
+        if (verdict === 'other') t.not(found, 'same', `${gold}  ${answer}`)
+        else t.equal(found, verdict, `${gold}  ${answer}`)
+      }
+    }
+  })
+}
+
+t.test('an answer may be the gold decimal rounded, and no more precise than it', async (t) => {
+  const pairs = [
+    ['104.46', '104.5'],
+    ['1000.45', '1000.5'],
+    ['1234.49', '1234.5'],
+    ['72.2468', '72.25'],
+    ['5.00001', '5.0000'],
+    ['99.495', '99.50'],
+    ['[104.46, \\infty)', '[104.5, \\infty)'],
+    ['(72.2468, 1)', '(72.25, 1)'],
+    ['x = 72.2468', 'x = 72.25'],
+  ]
+  for (const [exact, rounded] of pairs) {
+    t.equal(compareAnswers(exact!, rounded!).verdict, 'same', `${exact}  ${rounded}`)
+    t.equal(compareAnswers(rounded!, exact!).verdict, 'undecided', `${rounded}  ${exact}`)
+  }
+  t.equal(compareAnswers('0.30000000000000004', '0.3').verdict, 'same', 'a printed double')
+  t.equal(compareAnswers('0.3', '0.30000000000000004').verdict, 'same', 'a printed double')
+})

@@ -1,0 +1,126 @@
+import type { Draw } from './draw.js'
+import type { Writings } from './number-writings.js'
+
+/** Numbers with words behind them: those that count, multiply, operate and deny. */
+export function measured(draw: Draw): Writings {
+  const value = draw.whole(2, 40)
+  const unit = draw.one([
+    'cm',
+    'kg',
+    'hours',
+    'dollars',
+    'apples',
+    'red balls',
+    'miles per hour',
+    'square feet',
+    'distinct solutions',
+  ])
+  const same = [
+    `${value}`,
+    `${value} ${unit}`,
+    `${value}\\text{ ${unit}}`,
+    `\\text{${value} ${unit}}`,
+    `${value} \\ \\text{${unit}}`,
+  ]
+  const scales = 'hundred thousand million billion trillion dozen halves thirds fifths tenths quarters percentiles'.split(' ')
+  const operations = [
+    'minus two',
+    'plus one',
+    'over seven',
+    'times three',
+    'divided by seven',
+    'squared',
+    'cubed',
+    'factorial',
+    'below zero',
+    'modulo seven',
+    'mod 7',
+    'choose two',
+    'is wrong',
+    'not eight',
+    'or so',
+    'base two',
+    'and a half',
+  ]
+  const other = scales
+    .concat(operations)
+    .flatMap((words) => [`${value} ${words}`, `${value}\\text{ ${words}}`])
+    .concat(`${value} million ${unit}`, `${value} minus two ${unit}`)
+  return { same, other }
+}
+
+/** A whole number in words and figures: `2.5 million`. */
+export function scaled(draw: Draw): Writings {
+  const [word, factor] = draw.one<[string, number]>([
+    ['hundred', 100],
+    ['thousand', 1000],
+    ['million', 1e6],
+    ['billion', 1e9],
+    ['dozen', 12],
+  ])
+  const count = draw.whole(2, 60)
+  const same = [
+    `${count * factor}`,
+    `${count} ${word}`,
+    `${count}\\text{ ${word}}`,
+    `\\text{${count} ${word}}`,
+    `${count} ${word} dollars`,
+    `${count}\\text{ ${word} dollars}`,
+    `\\$${count} ${word}`,
+  ]
+  const other = [
+    `${count}`,
+    `${count + 1} ${word}`,
+    `${count} ${word} and 5`,
+    `${count}`,
+    `${count} ${word === 'dozen' ? 'million' : 'dozen'}`,
+  ]
+  return { same, other }
+}
+
+/** A residue by its modulus, and a measure by its unit's power. */
+export function qualified(draw: Draw): Writings {
+  const [modulus, power] = [draw.whole(5, 30), draw.whole(2, 3)]
+  const rest = draw.whole(1, modulus - 1)
+  return draw.one([
+    {
+      same: [
+        `x \\equiv ${rest} \\pmod{${modulus}}`,
+        `${rest} \\pmod{${modulus}}`,
+        `x \\equiv ${rest} (mod ${modulus})`,
+        `x≡${rest + modulus} \\pmod{${modulus}}`,
+      ],
+      other: [
+        `x \\equiv ${rest} \\pmod{${modulus + 1}}`,
+        `${rest}`,
+        `${rest + 1} \\pmod{${modulus}}`,
+        `x \\equiv ${rest} (mod ${modulus * 2})`,
+        `${modulus} \\pmod{${rest + modulus}}`,
+      ],
+    },
+    {
+      same: [`${rest} \\text{ cm}^${power}`, `${rest}\\,\\mathrm{cm}^{${power}}`, `${rest} cm^${power}`, `${rest}`],
+      other: [`${rest} \\text{ cm}^${5 - power}`, `${rest} \\text{ m}^${power}`, `${rest} cm`, `${rest}\\%`].slice(0, 3),
+    },
+  ])
+}
+
+/** Letters that mean others where their order is another. */
+export function lettered(draw: Draw): Writings {
+  const letters = Array.from({ length: draw.whole(2, 4) }, (_, index) => 'ABCDEFG'[(index * 2 + draw.whole(0, 1)) % 7]!)
+  const name = [...new Set(letters)].join('')
+  const turned = [...name].reverse().join('')
+  const relation = draw.one(['\\subset', '\\sim', '\\cong', '\\perp'])
+  const same = [`\\triangle ${name} ${relation} ${name}X`]
+  const other = [
+    `\\triangle ${name}X ${relation} ${name}`,
+    `\\triangle ${name} \\parallel ${name}X`,
+    `\\triangle ${name} = ${name}X`,
+    `\\triangle ${name} \\supset ${name}X`,
+  ]
+  return draw.one([
+    { same, other },
+    { same: [`${name}`, `\\text{${name}}`], other: name.length > 1 ? [turned, `\\vec{${turned}}`, `\\text{${turned}}`] : [] },
+    { same: [`3${name} + 1`, `1+3${name}`], other: name.length > 1 ? [`3${turned} + 1`] : [] },
+  ])
+}
