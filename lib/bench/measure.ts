@@ -1,8 +1,13 @@
-/** Runs `body` for at least `minMs` and `minRuns` times, after one run that is not counted, and gives their median. */
-export async function timeRuns(
-  body: () => Promise<unknown>,
-  options: { minRuns: number; minMs: number },
-): Promise<{ medianMs: number }> {
+/** Milliseconds that one call took in `runs` runs: their median, the shortest, and the one that nine of ten do not exceed. */
+export interface RunTimes {
+  medianMs: number
+  minMs: number
+  p90Ms: number
+  runs: number
+}
+
+/** Runs `body` for at least `minMs` and `minRuns` times, after one run that is not counted. */
+export async function timeRuns(body: () => Promise<unknown>, options: { minRuns: number; minMs: number }): Promise<RunTimes> {
   await body()
   const times: number[] = []
   let total = 0
@@ -13,7 +18,13 @@ export async function timeRuns(
     times.push(elapsed)
     total += elapsed
   }
-  return { medianMs: medianOf(times) }
+  return runTimes(times)
+}
+
+/** What `times` in milliseconds come to. */
+export function runTimes(times: readonly number[]): RunTimes {
+  const sorted = [...times].sort((a, b) => a - b)
+  return { medianMs: medianOf(times), minMs: sorted[0]!, p90Ms: sorted[Math.ceil(0.9 * sorted.length) - 1]!, runs: times.length }
 }
 
 export function medianOf(values: readonly number[]): number {

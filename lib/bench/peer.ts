@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { ConfigError } from '../errors.js'
 import type { ComputeDtype } from '../native/addon-types.js'
 import { packageRoot } from '../package-root.js'
-import { medianOf } from './measure.js'
+import { medianOf, type RunTimes, runTimes } from './measure.js'
 import { PeerProcess } from './peer-process.js'
 
 /** A request to a peer: one of our cases. */
@@ -104,7 +104,7 @@ export async function timeAgainst(
   peer: Peer,
   peerCase: PeerCase,
   ours: OurSide,
-): Promise<{ medianMs: number; against?: PeerResult; againstError?: string }> {
+): Promise<RunTimes & { against?: PeerResult; againstError?: string }> {
   const alternated = peerCase.step === undefined || process.availableMemory() >= PEER_MEMORY * ours.bytes
   const rounds = Math.max(ROUNDS, ours.minRuns)
   const roundMs = ours.minMs / rounds
@@ -143,10 +143,10 @@ export async function timeAgainst(
   }
   try {
     const against = await compare()
-    return { medianMs: medianOf(ourTimes), against }
+    return { ...runTimes(ourTimes), against }
   } catch (error) {
     // A peer that cannot do something, or that the system has ended for its memory, does not end the benchmark.
     for (let n = ourTimes.length; n < rounds; n++) await ourRound()
-    return { medianMs: medianOf(ourTimes), againstError: (error as Error).message }
+    return { ...runTimes(ourTimes), againstError: (error as Error).message }
   }
 }

@@ -1,45 +1,16 @@
 import type { ComputeDtype } from '../native/addon-types.js'
 import { type Device, openDevice } from '../native/device.js'
+import type { Baseline } from './baseline.js'
 import { type Ceilings, ceilingsOf } from './ceilings.js'
 import { type ComputeType, computeTypes } from './compute-type.js'
-import { timeRuns } from './measure.js'
+import { type RunTimes, timeRuns } from './measure.js'
 import { type PreparedCase, prepareCase } from './op-case.js'
 import { opCases } from './op-cases.js'
-import { type Peer, type PeerCase, type PeerResult, timeAgainst } from './peer.js'
+import { type Peer, type PeerCase, timeAgainst } from './peer.js'
+import { type BenchRecord, recordOf } from './record.js'
+import type { BenchRow } from './row.js'
 import { type BenchScale, benchSizes } from './sizes.js'
 import { prepareStep, stepCases, stepFlops, stepShape } from './step-cases.js'
-
-/** One measured thing. */
-export interface BenchRow {
-  op?: string
-  step?: string
-  direction: string
-  dtype: ComputeDtype
-  threads: number
-  shape: Record<string, number>
-  medianMs: number
-  /** 10⁹ floating-point operations a second, of what computing bounds. */
-  gflops?: number
-  /** 10⁹ bytes a second, of what memory bounds. */
-  gbps?: number
-  tokensPerSecond?: number
-  /** Share of the ceiling that was measured in the same run, 0 to 1. */
-  share: number
-  /** Memory of this case: its operands and the working memory of the threads; of a step, what its plan allocates. */
-  peakBytes: number
-  against?: PeerResult
-  /** Why there is no comparison. */
-  againstError?: string
-}
-
-export interface BenchCeilings {
-  threads: number
-  instructionSet: string
-  /** Only for a CUDA device: its name, its memory and its library for matrix products. */
-  description: string
-  gflops: Record<ComputeDtype, number>
-  gbps: number
-}
 
 export interface BenchOptions {
   ops: readonly string[]
@@ -54,6 +25,8 @@ export interface BenchOptions {
   threads: number
   /** The peer to compare with. */
   peer?: Peer | undefined
+  /** Rows of an earlier run to compare with. */
+  baseline?: Baseline | undefined
 }
 
 /** A case before its memory is taken: what it is, how much work, and how it gets onto a device. */
@@ -87,7 +60,7 @@ function* casesOf({ ops, steps, scale }: BenchOptions, type: ComputeType): Gener
 }
 
 /** Measures the ceilings, then one case after the other; each is checked against double before it is timed. */
-export async function* runBench(options: BenchOptions): AsyncGenerator<{ ceilings: BenchCeilings } | { row: BenchRow }> {
+export async function* runBench(options: BenchOptions): AsyncGenerator<{ record: BenchRecord } | { row: BenchRow }> {
   const device = await openDevice(options.device, { threads: options.threads })
   try {
     const small = options.scale === 'small'
@@ -96,10 +69,12 @@ export async function* runBench(options: BenchOptions): AsyncGenerator<{ ceiling
     await ceilings.memory.measure()
     const { threads, instructionSet, description } = device.info
     const gflops = { f32: ceilings.f32.rate, bf16: ceilings.bf16.rate }
-    yield { ceilings: { threads, instructionSet, description, gflops, gbps: ceilings.memory.rate } }
+    yield { record: await recordOf({ threads, instructionSet, description, gflops, gbps: ceilings.memory.rate }) }
     for (const dtype of options.dtypes) {
       for (const benchCase of casesOf(options, computeTypes[dtype])) {
-        yield { row: await measureCase(benchCase, computeTypes[dtype], ceilings, options) }
+        const row = await measureCase(benchCase, computeTypes[dtype], ceilings, options)
+        const baseline = options.baseline?.compare(row)
+        yield { row: baseline ? { ...row, baseline } : row }
       }
     }
   } finally {
@@ -124,16 +99,16 @@ async function measureCase(
     const peakBytes = prepared.bytes + device.info.scratchBytes
     const limits = { minRuns: 'step' in of ? 3 : 5, minMs: scale === 'small' ? 0 : 'step' in of ? 2000 : 300 }
     const peerCase: PeerCase = { ...of, direction, shape, dtype: type.dtype, threads }
-    const { medianMs, ...comparison } = peer
+    const times = peer
       ? await timeAgainst(peer, peerCase, { ...limits, run: prepared.run, close: () => device.close(), bytes: peakBytes })
       : await timeCalls(prepared, limits, name !== 'cpu')
-    const rate = (flops ?? bytes!) / medianMs / 1e6
+    const rate = (flops ?? bytes!) / times.medianMs / 1e6
+    const share = await ceiling.shareOf(rate)
     return {
-      ...{ ...of, direction, dtype: type.dtype, threads, shape, medianMs },
+      ...{ ...of, direction, dtype: type.dtype, threads, shape, ...times },
       ...(flops === undefined ? { gbps: rate } : { gflops: rate }),
-      ...(tokens !== undefined && { tokensPerSecond: (tokens / medianMs) * 1000 }),
-      ...{ share: await ceiling.shareOf(rate), peakBytes },
-      ...comparison,
+      ...(tokens !== undefined && { tokensPerSecond: (tokens / times.medianMs) * 1000 }),
+      ...{ ceiling: ceiling.rate, share, peakBytes },
     }
   } finally {
     await device.close()
@@ -144,14 +119,10 @@ async function measureCase(
 const ENOUGH_MS = 20
 
 /** The time of one call. Where the device works on its own, as many calls are queued at once as make the way there and back small. */
-async function timeCalls(
-  prepared: PreparedCase,
-  limits: { minRuns: number; minMs: number },
-  queues: boolean,
-): Promise<{ medianMs: number }> {
+async function timeCalls(prepared: PreparedCase, limits: { minRuns: number; minMs: number }, queues: boolean): Promise<RunTimes> {
   if (!queues || !prepared.repeated) return timeRuns(prepared.run, limits)
   const { medianMs: one } = await timeRuns(prepared.run, { minRuns: 3, minMs: 0 })
   const calls = Math.min(200, Math.max(1, Math.ceil(ENOUGH_MS / one)))
-  const { medianMs } = await timeRuns(prepared.repeated(calls), limits)
-  return { medianMs: medianMs / calls }
+  const { medianMs, minMs, p90Ms, runs } = await timeRuns(prepared.repeated(calls), limits)
+  return { medianMs: medianMs / calls, minMs: minMs / calls, p90Ms: p90Ms / calls, runs }
 }

@@ -1,16 +1,19 @@
-import { cpus } from 'node:os'
-import type { BenchCeilings, BenchRow } from '../bench/run.js'
+import { type BenchRecord, processorName } from '../bench/record.js'
+import type { BenchRow } from '../bench/row.js'
 import { formatBytes } from './format.js'
 
 /** Header of all tables: the machine, and how to read the numbers. */
 export function conventionsText(): string {
-  return `${cpus()[0]?.model.trim() ?? 'unknown processor'}
-Times are medians; every result is checked against double before it is timed. "share" is of the ceiling measured in the same run.
-FLOP of a step: 6 for each parameter and token, and causal attention counted once: 6·L·H·D·T². What is computed a second time
-does not count. GB/s: every operand moved once. bf16: weights, activations and products; master weights and sums are float32.`
+  return `${processorName()}
+Times are medians; every result is checked against double before it is timed. "share" is of the
+ceiling that was measured just before and after, which on a shared machine is not always the one
+above. FLOP of a step: 6 for each parameter and token, and causal attention counted once: 6·L·H·D·T².
+What is computed a second time does not count. GB/s: every operand moved once. "memory": operands and
+working memory of an operation, what is allocated for a step. bf16: weights, activations and
+products; master weights and sums are float32.`
 }
 
-export function ceilingsText({ threads, instructionSet, description, gflops, gbps }: BenchCeilings): string {
+export function ceilingsText({ threads, instructionSet, description, gflops, gbps }: BenchRecord): string {
   const rates = Object.entries(gflops)
     .filter(([, rate]) => rate > 0)
     .map(([dtype, rate]) => `${rate.toFixed(0)} GFLOP/s of ${dtype} multiply-adds`)
@@ -30,7 +33,7 @@ export function benchRowText(row: BenchRow): string {
     row.gflops !== undefined ? `${row.gflops.toFixed(0)} GFLOP/s` : `${row.gbps!.toFixed(1)} GB/s`,
     `${(100 * row.share).toFixed(0)}%`,
     formatBytes(row.peakBytes),
-    [tokensText(row), againstText(row)].filter(Boolean).join('; '),
+    [tokensText(row), againstText(row), baselineText(row)].filter(Boolean).join('; '),
   ])
 }
 
@@ -44,6 +47,10 @@ function againstText({ against, againstError }: BenchRow): string {
   const memory = against.peakBytes === undefined ? '' : `, ${formatBytes(against.peakBytes)}`
   const how = against.alternated ? '' : ', after ours: both do not fit into memory'
   return `${against.ratio.toFixed(2)} times as fast as ${against.peer} (${against.bestMs.toFixed(2)} ms${memory}${how})`
+}
+
+function baselineText({ baseline }: BenchRow): string {
+  return baseline ? `${baseline.ratio.toFixed(2)} times as fast as before (${baseline.medianMs.toFixed(2)} ms)` : ''
 }
 
 /** Columns: the first and the third start at the left, numbers end at the right. */

@@ -3,16 +3,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { benchmarkedOps } from '../../lib/bench/op-cases.js'
-import type { BenchRow } from '../../lib/bench/run.js'
+import type { BenchRecord } from '../../lib/bench/record.js'
+import type { BenchRow } from '../../lib/bench/row.js'
 import { contracts } from '../../lib/graph/ops/contracts.js'
 import { allTests } from '../command-line.js'
 import { runCli } from './run-cli.js'
 
+/** The rows of a run with one number of threads; where they were measured is the line before them. */
 function rowsOf(stdout: string): BenchRow[] {
-  return stdout
+  return linesOf(stdout).rows
+}
+
+function linesOf(stdout: string): { record: BenchRecord; rows: BenchRow[] } {
+  const [record, ...rows] = stdout
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line))
+  return { record, rows }
 }
 
 /** Sizes at which a case is timed for nothing, or with all tests those that users see. */
@@ -69,6 +76,8 @@ t.test('one object a line', async (t) => {
     for (const value of [row.medianMs, row.gflops ?? row.gbps!, row.share, row.peakBytes])
       t.ok(value > 0 && Number.isFinite(value))
     t.ok(row.share <= 1, `share ${row.share}`)
+    t.equal(row.share, Math.min(1, (row.gflops ?? row.gbps!) / row.ceiling), 'the share is of the ceiling beside it')
+    t.ok(row.minMs <= row.medianMs && row.medianMs <= row.p90Ms && row.runs >= 3)
     t.equal(row.step !== undefined, row.tokensPerSecond !== undefined)
     t.notOk(row.against)
   }
@@ -90,6 +99,35 @@ t.test('the table says how to read it', async (t) => {
     /1 thread, \w+: \d+ GFLOP\/s of bf16 multiply-adds, [\d.]+ GB\/s of updates in place\n +dtype +shape +median +rate +share/,
   )
   t.match(stdout, new RegExp(`^copy forward +bf16 +${sizes.copied} +[\\d.]+ ms +[\\d.]+ GB/s +\\d+% +[\\d.]+ [KM]iB$`, 'm'))
+})
+
+t.test('beside an earlier run', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'limo-baseline-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const file = join(folder, 'before.jsonl')
+  const bench = (...more: string[]) => runCli(['bench', 'add', 'copy', '--small', '--threads', '1', ...more])
+  const { stdout } = await bench('--dtype', 'f32', '--json')
+  const { record, rows } = linesOf(stdout)
+  t.match(record, { version: String, date: /^\d{4}-.*Z$/, node: process.version, processor: String, threads: 1, gbps: Number })
+  const before = rows.map((row) => ({ ...row, medianMs: 10 * row.medianMs }))
+  const other = { ...record, processor: 'Abacus 3000' }
+  await writeFile(file, [other, ...before.slice(0, 1)].map((line) => `${JSON.stringify(line)}\n`).join('\n'))
+  const again = await bench('--json', '--baseline', file)
+  const [add, ...rest] = rowsOf(again.stdout)
+  t.same(add!.baseline, { medianMs: before[0]!.medianMs, ratio: before[0]!.medianMs / add!.medianMs })
+  for (const row of rest) t.notOk('baseline' in row, `${row.op} ${row.dtype} is not in the file`)
+  t.match(again.stderr, /Note: the baseline was measured on another processor: Abacus 3000\./)
+  t.match((await bench('--baseline', file)).stdout, /^add forward .* [\d.]+ times as fast as before \([\d.]+ ms\)$/m)
+
+  for (const [text, message] of [
+    ['# Title\n', /before\.jsonl:1 is not a JSON object/],
+    ['\n', /before\.jsonl has no rows/],
+    ['{"op":"add"}\n', /before\.jsonl:1 has no medianMs/],
+  ] as const) {
+    await writeFile(file, text)
+    t.match(await bench('--baseline', file), { code: 2, stderr: message, stdout: '' })
+  }
+  t.match(await bench('--baseline', join(folder, 'none')), { code: 2, stderr: /--baseline but .*none cannot be read: ENOENT/ })
 })
 
 t.test('what is not there', async (t) => {

@@ -1,7 +1,9 @@
 import { availableParallelism } from 'node:os'
 import type { Argv, CommandModule } from 'yargs'
+import { type Baseline, readBaseline } from '../../bench/baseline.js'
 import { benchmarkedOps } from '../../bench/op-cases.js'
 import { Peer } from '../../bench/peer.js'
+import { busyText, processorName } from '../../bench/record.js'
 import { runBench } from '../../bench/run.js'
 import { type BenchScale, scaleOf } from '../../bench/sizes.js'
 import { stepCases } from '../../bench/step-cases.js'
@@ -17,6 +19,7 @@ interface BenchArguments {
   small: boolean
   json: boolean
   against: 'pytorch' | undefined
+  baseline: string | undefined
 }
 
 const namesOf = (cases: readonly { name: string }[]) => [...new Set(cases.map(({ name }) => name))]
@@ -33,15 +36,20 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
       })
       .option('dtype', { choices: ['f32', 'bf16'], describe: 'what weights, activations and products are in; both when absent' })
       .option('device', { type: 'string', default: 'cpu', describe: 'cpu, cuda or cuda:N' })
-      .option('threads', { type: 'string', describe: 'numbers of threads, with commas; default: 1 and all' })
+      .option('threads', { type: 'string', describe: 'number of threads, or several in turn: 1,2,8; default: 1 and all' })
       .option('against', {
         choices: ['pytorch'],
         describe: 'run the same in PyTorch by turns and compare (LIMO_PEER_PYTHON says where it is)',
       })
       .option('small', { type: 'boolean', default: false, describe: 'shapes that take no time, to see that everything runs' })
-      .option('json', { type: 'boolean', default: false, describe: 'print one object a line' })
+      .option('json', {
+        type: 'boolean',
+        default: false,
+        describe: 'print one object a line: where it was measured, then each row',
+      })
+      .option('baseline', { type: 'string', describe: 'what an earlier bench --json printed, to compare with' })
       .strict() as unknown as Argv<BenchArguments>,
-  handler: async ({ what = [], dtype, device, threads, small, json, against }) => {
+  handler: async ({ what = [], dtype, device, threads, small, json, against, baseline: baselineFile }) => {
     const scale = small ? 'small' : scaleOf(device)
     const chosen = choose(what, scale)
     if (against && device !== 'cpu')
@@ -49,6 +57,9 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
     if (threads !== undefined && device !== 'cpu')
       throw new ConfigError('CONFIG_INVALID_VALUE', `expected no --threads for "${device}" but received "${threads}"`, { device })
     const counts = device === 'cpu' ? threadCounts(threads) : [1]
+    const baseline = baselineFile === undefined ? undefined : await readBaseline(baselineFile)
+    const notes = [busyText(), baseline && otherProcessor(baseline)].filter((note) => note !== undefined)
+    for (const note of notes) console.error(`Note: ${note}`)
     const peer = against && (await Peer.pytorch())
     try {
       let head = peer ? `${conventionsText()}\nAgainst ${peer.version}, at its best.\n` : `${conventionsText()}\n`
@@ -60,11 +71,12 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
           scale,
           threads: count,
           peer,
+          baseline,
         }
         for await (const event of runBench(options)) {
-          if ('ceilings' in event) {
+          if ('record' in event) {
             // Once the device is open, for it may not be there.
-            if (!json) console.log(head + ceilingsText(event.ceilings))
+            console.log(json ? JSON.stringify(event.record) : head + ceilingsText(event.record))
             head = ''
           } else console.log(json ? JSON.stringify(event.row) : benchRowText(event.row))
         }
@@ -73,6 +85,11 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
       await peer?.close()
     }
   },
+}
+
+function otherProcessor({ processor }: Baseline): string | undefined {
+  if (processor === undefined || processor === processorName()) return undefined
+  return `the baseline was measured on another processor: ${processor}.`
 }
 
 /** @throws ConfigError CONFIG_INVALID_VALUE */
