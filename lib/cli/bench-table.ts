@@ -1,6 +1,6 @@
 import { type BenchRecord, processorName } from '../bench/record.js'
 import type { BenchRow } from '../bench/row.js'
-import { formatBytes } from './format.js'
+import { counted, formatBytes } from './format.js'
 
 /** Header of all tables: the machine, and how to read the numbers. */
 export function conventionsText(): string {
@@ -19,7 +19,7 @@ export function ceilingsText({ threads, instructionSet, description, gflops, gbp
     .map(([dtype, rate]) => `${rate.toFixed(0)} GFLOP/s of ${dtype} multiply-adds`)
   const ceilings = [...rates, `${gbps.toFixed(1)} GB/s of updates in place`].join(', ')
   const header = rowText(['', 'dtype', 'shape', 'median', 'rate', 'share', 'memory', ''])
-  const what = description === '' ? `${threads} ${threads === 1 ? 'thread' : 'threads'}` : description
+  const what = description === '' ? counted(threads, 'thread') : description
   return `\n${what}, ${instructionSet}: ${ceilings}\n${header}`
 }
 

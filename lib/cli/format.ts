@@ -8,6 +8,11 @@ export function formatCount(count: number): string {
 }
 
 /** A duration: `2 h 05 min`, `3 min 20 s`, `12 s`. */
+/** `1 sequence`, `12,000 sequences`. */
+export function counted(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`
+}
+
 export function formatDuration(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000))
   const pad = (value: number) => String(value).padStart(2, '0')
@@ -18,7 +23,7 @@ export function formatDuration(ms: number): string {
 
 /** A device as users know it: `cpu with 2 threads`, `cuda:1`. */
 export function deviceText({ device, threads }: { device: string; threads: number }): string {
-  return device === 'cpu' ? `cpu with ${threads} ${threads === 1 ? 'thread' : 'threads'}` : device
+  return device === 'cpu' ? `cpu with ${counted(threads, 'thread')}` : device
 }
 
 /** How many parameters a model has, and how many of them are trained where it is not all. */

@@ -5,7 +5,7 @@ import { adviseOnMemory, type MemoryAdvice, MOST_TOKENS } from '../train/memory-
 import type { PreparedRun } from '../train/prepare.js'
 import { costOfEpoch } from '../train/run-cost.js'
 import type { TrainPlanOptions } from '../train/train-plan.js'
-import { deviceText, formatBytes, formatCount, formatDuration, formatTable, parametersText } from './format.js'
+import { counted, deviceText, formatBytes, formatCount, formatDuration, formatTable, parametersText } from './format.js'
 
 /** Memory of usual cards, in GB as they are sold. */
 const CARDS = [24, 48, 80, 141, 192]
@@ -33,7 +33,7 @@ function runTable({ model, plan, examples, report, batches }: PreparedRun): stri
       'steps',
       `${formatCount(batches.totalSteps)} in all, ${formatCount(batches.stepsPerEpoch)} an epoch, ${formatCount(Math.round(tokensPerStep))} tokens a step on average`,
     ],
-    ['micro-batch', `up to ${formatCount(plan.bounds.maxTokens)} tokens in ${formatCount(plan.bounds.maxSequences)} sequences`],
+    ['micro-batch', `up to ${formatCount(plan.bounds.maxTokens)} tokens in ${counted(plan.bounds.maxSequences, 'sequence')}`],
   ])
 }
 

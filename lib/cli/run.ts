@@ -1,7 +1,8 @@
+import { join } from 'node:path'
 import yargs, { type CommandModule } from 'yargs'
 import { nearestName } from '../config/nearest-name.js'
 import { ConfigError, LimoError } from '../errors.js'
-import { packageVersion } from '../package-root.js'
+import { packageRoot, packageVersion } from '../package-root.js'
 
 /** The commands in the order of the help. Only the one that is given is loaded: all of them would take half a second. */
 const commands = {
@@ -48,6 +49,12 @@ async function runCommand(words: readonly string[]): Promise<void> {
     .scriptName('limo-native')
     .usage('$0 <command>\n\nFine-tunes language models on long reasoning chains.')
     .version(packageVersion)
+    .example('$0 train', 'a tiny model learns sums')
+    .example('$0 config > train.yaml', 'a config to begin with')
+    .example('$0 plan train.yaml', 'what it takes, and what fits where')
+    .example('$0 train train.yaml', 'fine-tune')
+    .example('$0 generate --model out --question "6+7?"', 'ask the model')
+    .epilogue(`Each command has --help. Guides are in ${join(packageRoot, 'docs')}`)
     .option('debug', { type: 'boolean', default: false, describe: 'print the stack trace of an error', global: true })
     // Keys are config keys: --learning_rate 1e-5 stays as it was typed.
     .parserConfiguration({

@@ -142,6 +142,11 @@ t.test('init', async (t) => {
     'tokenizer_config.json',
   ])
 
+  const half = bytesOf('tiny', 'config.json').toString().replace('float32', 'bfloat16')
+  writeFileSync(join(folder, 'half.json'), half)
+  const named = await inFolder(['half', '--config', 'half.json'])
+  t.match(named.stdout, /random weights in float32\nhalf\.json names bfloat16; new weights are float32 all the same\n/)
+
   writeFileSync(join(folder, 'chains.jsonl'), '{"question": "How many pens?", "solution": "Ones: 2+3=5, so 5."}\n'.repeat(2))
   const wordy = await inFolder(['wordy', '--words', 'chains.jsonl'])
   t.match(wordy, {

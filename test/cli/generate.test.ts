@@ -42,6 +42,9 @@ t.test('several answers, as JSON, the same for the same seed', { skip }, async (
     { sample: 1, text: String },
     { sample: 2, promptTokens: Number },
   ])
+  const { stdout } = await runCli(args.slice(0, -1))
+  const texts = rows.map(({ text }, i) => `--- answer ${i + 1} of 3\n${text}\n`)
+  t.equal(stdout, texts.join('\n'), 'as text, each below a line of its own')
 })
 
 t.test('a conversation goes through the chat template', async (t) => {

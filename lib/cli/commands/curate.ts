@@ -7,7 +7,7 @@ import { type CurateConfig, loadCurateConfig } from '../../curate/curate-config.
 import { curateKeys } from '../../curate/curate-keys.js'
 import { qualityParts } from '../../curate/quality-words.js'
 import type { StageSummary } from '../../curate/stage.js'
-import { formatCount, formatTable } from '../format.js'
+import { counted, formatCount, formatTable } from '../format.js'
 import { INTERRUPTED, listenForInterrupt } from '../interruption.js'
 import { asInFile, givenValues, pathOption, withKeys } from '../key-options.js'
 
@@ -89,9 +89,7 @@ function printReport({ outputDir, curated, page, stages }: CurateReport): void {
   }
   const malformed = stages.filter((stage) => stage.malformed > 0)
   for (const { stage, malformed: count } of malformed) {
-    console.log(
-      `\n${formatCount(count)} ${count === 1 ? 'row' : 'rows'} could not be read: ${here(`${outputDir}/${folderOf(stage)}/malformed.jsonl`)}`,
-    )
+    console.log(`\n${counted(count, 'row')} could not be read: ${here(`${outputDir}/${folderOf(stage)}/malformed.jsonl`)}`)
   }
   console.log()
   console.log(

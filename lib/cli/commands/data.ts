@@ -7,7 +7,7 @@ import { warningKinds } from '../../data/record-warnings.js'
 import { ConfigError } from '../../errors.js'
 import { required } from '../../train/prepare.js'
 import { configOverrides, withTrainOptions } from '../config-options.js'
-import { formatCount, formatTable } from '../format.js'
+import { counted, formatCount, formatTable } from '../format.js'
 
 interface CheckArguments {
   config: string | undefined
@@ -57,18 +57,13 @@ function printProblem({ severity, code, message }: DataProblem): void {
 }
 
 function printSummary({ files, examples, errors, warnings, tokens }: DataCheck, { hasModel }: { hasModel: boolean }): void {
-  const rows: [string, string][] = [
-    ['checked', `${formatCount(examples)} examples of ${formatCount(files)} ${files === 1 ? 'file' : 'files'}`],
-  ]
+  const rows: [string, string][] = [['checked', `${formatCount(examples)} examples of ${counted(files, 'file')}`]]
   if (tokens !== undefined) {
     const { total, scored, median, p90, longest } = tokens
     rows.push(['tokens', `${formatCount(total)}, ${formatCount(scored)} of them scored`])
     rows.push(['length', `median ${formatCount(median)}, 9 of 10 below ${formatCount(p90)}, longest ${formatCount(longest)}`])
   }
-  rows.push([
-    'found',
-    `${formatCount(errors)} ${errors === 1 ? 'error' : 'errors'}, ${formatCount(warnings)} ${warnings === 1 ? 'warning' : 'warnings'}`,
-  ])
+  rows.push(['found', `${counted(errors, 'error')}, ${counted(warnings, 'warning')}`])
   console.log(`${errors + warnings > 0 ? '\n' : ''}${formatTable(rows)}`)
   if (!hasModel)
     console.log('\nRows were not tokenized: name a model with --model_name_or_path to check lengths, ids and the template.')

@@ -86,6 +86,7 @@ async function answer(generator: TextGenerator, prompt: Prompt, { samples, sampl
   const first = streams.map((stream) => stream.next())
   let tokens = 0
   for (const [sample, stream] of streams.entries()) {
+    if (samples > 1 && !json) process.stdout.write(`${sample === 0 ? '' : '\n'}--- answer ${sample + 1} of ${samples}\n`)
     for (let next = await first[sample]!; !next.done; next = await stream.next()) {
       const event = next.value
       if (event.type === 'token') {

@@ -80,9 +80,10 @@ export const initCommand: CommandModule<object, InitArguments> = {
       scheme,
       tokenizer: files === undefined ? { files: byteLevelTokenizerFiles(merges) } : { folder: files },
     })
-    console.log(
-      `${folder}: ${configJson.model_type}, ${formatCount(countParameters(parseModelConfig(configJson, folder)))} parameters, random weights`,
-    )
+    const parameters = formatCount(countParameters(parseModelConfig(configJson, folder)))
+    console.log(`${folder}: ${configJson.model_type}, ${parameters} parameters, random weights in float32`)
+    const named = configJson.torch_dtype ?? configJson.dtype
+    if (named !== undefined && named !== 'float32') console.log(`${config} names ${named}; new weights are float32 all the same`)
     console.log(`Train it with: npx limo-native train --model_name_or_path ${folder} --dataset chains.jsonl --output_dir out`)
   },
 }

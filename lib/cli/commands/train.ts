@@ -4,7 +4,7 @@ import type { Quickstart } from '../../quickstart/quickstart.js'
 import { type QuickstartScore, scoreQuickstart } from '../../quickstart/quickstart-score.js'
 import { type TrainEvent, train } from '../../train/trainer.js'
 import { loadCommandConfig, withTrainOptions } from '../config-options.js'
-import { deviceText, formatBytes, formatCount, formatDuration, formatTable, parametersText } from '../format.js'
+import { counted, deviceText, formatBytes, formatCount, formatDuration, formatTable, parametersText } from '../format.js'
 import { INTERRUPTED, listenForInterrupt } from '../interruption.js'
 import { overLengthLines } from '../over-length-lines.js'
 import { StepProgress, tokenizingLine } from '../progress.js'
@@ -113,7 +113,7 @@ function printStart({ run, resumedFrom, resumedStep }: Extract<TrainEvent, { typ
   for (const line of overLengthLines(report)) console.log(`           ${line}`)
   const samples = config.perDeviceTrainBatchSize * config.gradientAccumulationSteps
   console.log(
-    `steps      ${formatCount(batches.totalSteps)} of ${samples} ${samples === 1 ? 'example' : 'examples'}, ${batches.stepsPerEpoch} an epoch`,
+    `steps      ${formatCount(batches.totalSteps)} of ${counted(samples, 'example')}, ${batches.stepsPerEpoch} an epoch`,
   )
   const recomputed = plan.recomputedLayers === 0 ? '' : `, ${plan.recomputedLayers} of ${model.numHiddenLayers} layers recomputed`
   console.log(`memory     ${formatBytes(plan.totalBytes + run.generationBytes)} on ${deviceText(config)}${recomputed}`)
