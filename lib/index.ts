@@ -27,15 +27,8 @@ export type { PublishedAccuracy } from './eval/published-accuracy.js'
 export type { EvalResult } from './eval/result.js'
 export { passAtK } from './eval/scores.js'
 export type { BenchmarkSummary } from './eval/summary.js'
-export {
-  type Completion,
-  type FinishReason,
-  type GenerateOptions,
-  type GenerationEvent,
-  type GeneratorOptions,
-  type Prompt,
-  TextGenerator,
-} from './generate/generator.js'
+export type { Completion, FinishReason, GenerateOptions, GenerationEvent, Prompt } from './generate/completion.js'
+export { type GeneratorOptions, TextGenerator } from './generate/generator.js'
 export type { SamplingOptions } from './generate/sampling.js'
 export { type Comparison, compareAnswers } from './grader/compare-answers.js'
 export type { Verdict } from './grader/compare-values.js'

@@ -1,8 +1,5 @@
 import { checkTensors, type ModelFolder, openModelFolder } from '../checkpoint/model-folder.js'
-import { isJsonObject } from '../config/json-object.js'
 import { longestContext } from '../config/model-config.js'
-import { showValue } from '../config/show-value.js'
-import type { Turn } from '../data/conversation.js'
 import { type ChatTemplate, loadChatTemplate } from '../data/template/chat-template.js'
 import { loadTokenizer, type TextTokenizer } from '../data/tokenizer/tokenizer.js'
 import { ConfigError, DataError, NativeError } from '../errors.js'
@@ -11,6 +8,7 @@ import { loadRegion } from '../model/weights.js'
 import type { ComputeDtype } from '../native/addon-types.js'
 import { type Arena, type Device, openDevice } from '../native/device.js'
 import { defaultMemoryLimit } from '../native/memory-limit.js'
+import { type Completion, checkPrompt, type GenerateOptions, type GenerationEvent, type Prompt } from './completion.js'
 import { Engine } from './engine.js'
 import { EventQueue } from './event-queue.js'
 import { type GenerationConfig, readGenerationConfig } from './generation-config.js'
@@ -18,9 +16,6 @@ import { type GenerationPlan, planGeneration } from './generation-plan.js'
 import { type SamplingOptions, samplingOf } from './sampling.js'
 import type { Sequence } from './sequence.js'
 import { TextStream } from './text-stream.js'
-
-/** A prompt: a text as it stands, a conversation that the chat template renders, or token ids. */
-export type Prompt = string | { messages: Turn[] } | { ids: readonly number[] }
 
 /** Where a model is loaded, in which type, and for how much at once. */
 export interface GeneratorOptions {
@@ -40,38 +35,6 @@ export interface GeneratorOptions {
   enableThinking?: boolean | undefined
   /** Give the logits with every token. */
   withLogits?: boolean | undefined
-  signal?: AbortSignal | undefined
-}
-
-/** `stop`: the model or a stop text ended it; `length`: it came to its limit. */
-export type FinishReason = 'stop' | 'length'
-
-/** What an answer tells: its tokens as they come, then its end. */
-export type GenerationEvent =
-  | {
-      type: 'token'
-      id: number
-      /** Text that the token adds; empty while a character, or a possible stop text, is unfinished. */
-      text: string
-      logprob: number
-      /** [V], only with `withLogits`. */
-      logits?: Float32Array
-    }
-  | { type: 'end'; text: string; finishReason: FinishReason; promptTokens: number; completionTokens: number }
-
-/** A whole answer. */
-export interface Completion {
-  text: string
-  /** Its tokens, the one that ended it included. */
-  ids: number[]
-  finishReason: FinishReason
-  promptTokens: number
-}
-
-/** How one answer is sampled, and what stops it. */
-export interface GenerateOptions extends Partial<SamplingOptions> {
-  /** Number of the answer among several to the same prompt: each has its own random numbers. */
-  sample?: number
   signal?: AbortSignal | undefined
 }
 
@@ -235,21 +198,6 @@ export class TextGenerator {
     for (const sequence of this.#running) sequence.cancel()
     if (this.device !== this.options.device) await this.device.close()
   }
-}
-
-/** Callers in JavaScript have no types that would tell them. */
-function checkPrompt(prompt: unknown): asserts prompt is Prompt {
-  const { messages, ids } = isJsonObject(prompt) ? prompt : {}
-  const refuse = (expected: string, received: unknown) => {
-    const message = `expected ${expected} for a prompt but received ${showValue(received)}`
-    throw new ConfigError('CONFIG_INVALID_VALUE', message, { received })
-  }
-  if (typeof prompt === 'string' || Array.isArray(ids) || ArrayBuffer.isView(ids)) return
-  if (!Array.isArray(messages) || messages.length === 0) return refuse('a text, { messages } or { ids }', prompt)
-  const wrong = messages.find(
-    (turn) => !(isJsonObject(turn) && typeof turn.role === 'string' && typeof turn.content === 'string'),
-  )
-  if (wrong !== undefined) refuse('messages with a role and a content that are texts', wrong)
 }
 
 function planFor(model: ModelFolder, device: Device, options: GeneratorOptions): GenerationPlan {

@@ -1,4 +1,4 @@
-import { writeModelFolder } from '../checkpoint/model-folder.js'
+import { writeModelFolder } from '../checkpoint/model-files.js'
 import type { TensorWriter } from '../checkpoint/safetensors-writer.js'
 import { type ModelConfig, parseModelConfig } from '../config/model-config.js'
 import type { Parameter, Weight } from '../plan/parameters.js'

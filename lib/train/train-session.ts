@@ -3,7 +3,8 @@ import { NativeError } from '../errors.js'
 import type { Arena, Device } from '../native/device.js'
 import type { CommonStorage } from '../plan/plan.js'
 import { Session } from '../plan/session.js'
-import type { TrainPlan, TrainProgram, TrainStorage } from './train-plan.js'
+import type { TrainPlan, TrainProgram } from './train-plan.js'
+import type { TrainStorage } from './update-graphs.js'
 
 /** The programs of a training step on a device, with their memory. */
 export class TrainSession {

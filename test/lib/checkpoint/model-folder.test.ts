@@ -1,13 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import {
-  checkTensors,
-  openModelFolder,
-  tokenizerFiles,
-  withDtype,
-  writeModelFolder,
-} from '../../../lib/checkpoint/model-folder.js'
+import { withDtype, writeModelFolder } from '../../../lib/checkpoint/model-files.js'
+import { checkTensors, openModelFolder, tokenizerFiles } from '../../../lib/checkpoint/model-folder.js'
 import { writeSafetensors } from '../../../lib/checkpoint/safetensors-writer.js'
 import { parseModelConfig } from '../../../lib/config/model-config.js'
 import { declareParameters } from '../../../lib/model/decoder-parameters.js'

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import type { GenerateOptions, Prompt } from '../../../lib/generate/completion.js'
 import { planGeneration } from '../../../lib/generate/generation-plan.js'
-import { type GenerateOptions, type GeneratorOptions, type Prompt, TextGenerator } from '../../../lib/generate/generator.js'
+import { type GeneratorOptions, TextGenerator } from '../../../lib/generate/generator.js'
 import { openDevice } from '../../../lib/native/device.js'
 import { sharedPath } from '../../shared-files.js'
 
