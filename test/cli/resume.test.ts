@@ -98,7 +98,7 @@ t.test('killed while a checkpoint takes the place of another of its name', async
 })
 
 /** Random kills; the moments above are sharper. LIMO_KILLS=300 for a night. */
-const KILLS = Number(process.env.LIMO_KILLS ?? 10)
+const KILLS = Number(process.env.LIMO_KILLS ?? 6)
 
 const skipRandomKills = !allTests && whySlowTestsAreSkipped
 t.test('killed at random moments and resumed = never stopped', { skip: skipRandomKills }, async (t) => {
