@@ -2,6 +2,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { parseTrainConfig } from '../../../lib/config/train-config.js'
+import { builtInTemplates } from '../../../lib/data/template/built-in-templates.js'
 import { TextGenerator } from '../../../lib/generate/generator.js'
 import { byteLevelTokenizerFiles } from '../../../lib/model/byte-tokenizer.js'
 import { writeInitialModel } from '../../../lib/model/initialize.js'
@@ -16,15 +17,26 @@ interface Base {
   generationConfig?: string
   tokenizer?: Record<string, unknown>
   config?: Record<string, unknown>
+  /** Tokens that its tokenizer has besides its own. */
+  markers?: readonly string[]
 }
 
 /** A base model as Qwen publishes it: a ChatML template, and an EOS that is not the end of a turn. */
-async function writeBase(folder: string, { generationConfig, tokenizer, config }: Base = {}): Promise<string> {
+async function writeBase(folder: string, { generationConfig, tokenizer, config, markers = [] }: Base = {}): Promise<string> {
   const model = join(folder, 'base')
-  const configJson = { ...microConfig, eos_token_id: endOfText, bos_token_id: endOfText, ...config }
-  await writeInitialModel(model, { configJson, seed: 1, tokenizer: { files: byteLevelTokenizerFiles() } })
+  const files = byteLevelTokenizerFiles()
+  const json = JSON.parse(files['tokenizer.json']!)
+  const missing = markers.filter((content) => !json.added_tokens.some((token: { content: string }) => token.content === content))
+  const size = microConfig.vocab_size as number
+  json.added_tokens.push(...missing.map((content, i) => ({ ...json.added_tokens[0], id: size + i, content })))
+  files['tokenizer.json'] = JSON.stringify(json)
+  const vocabulary = { vocab_size: size + missing.length }
+  const configJson = { ...microConfig, ...vocabulary, eos_token_id: endOfText, bos_token_id: endOfText, ...config }
+  await writeInitialModel(model, { configJson, seed: 1, tokenizer: { files } })
   const path = join(model, 'tokenizer_config.json')
-  const changed = { ...read(model, 'tokenizer_config.json'), eos_token: '<|endoftext|>', ...tokenizer }
+  const published = read(model, 'tokenizer_config.json')
+  const decoder = Object.fromEntries(json.added_tokens.map(({ id, ...token }: { id: number }) => [id, token]))
+  const changed = { ...published, added_tokens_decoder: decoder, eos_token: '<|endoftext|>', ...tokenizer }
   writeFileSync(path, JSON.stringify(changed))
   if (generationConfig !== undefined) writeFileSync(join(model, 'generation_config.json'), generationConfig)
   return model
@@ -84,6 +96,23 @@ t.test('a base model that is taught an end of turn stops at it', async (t) => {
   t.match(await forgetful.complete({ ids: await forgetful.promptIds(question) }, { maxNewTokens: 30 }), {
     finishReason: 'length',
   })
+})
+
+t.test('a base model of each family ends its answers by itself', async (t) => {
+  for (const [name, { markers }] of Object.entries(builtInTemplates)) {
+    if (name === 'empty') continue // No turn of it ends.
+    const thinks = name === 'qwen3' || name === 'deepseekr1'
+    const base = await writeBase(t.testdir(), { markers })
+    const content = thinks ? '<think>\nhm\n</think>\n\nhello' : 'hello'
+    const learning = { template: name, learning_rate: 2e-2, max_steps: 80, lr_scheduler_type: 'constant' }
+    const { output } = await trainOn(base, learning, [{ messages: [...question.messages, { role: 'assistant', content }] }])
+    rmSync(base, { recursive: true })
+    const generator = await TextGenerator.load(output)
+    t.match(await generator.complete(question, { maxNewTokens: 40 }), { text: content, finishReason: 'stop' }, name)
+    const ids = await generator.promptIds(question)
+    t.match(await generator.complete({ ids }, { maxNewTokens: 40 }), { finishReason: 'stop' }, `${name}: by the folder alone`)
+    await generator.close()
+  }
 })
 
 t.test('held out answers end with the turn while the model is trained', async (t) => {
