@@ -1,4 +1,4 @@
-import type { Token } from './tokens.js'
+import type { Token } from './token.js'
 
 /** The prefix command that each of plain TeX's infix commands is. */
 const prefixOf: Readonly<Record<string, string>> = { over: 'frac', choose: 'binom' }

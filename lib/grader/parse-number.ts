@@ -1,7 +1,7 @@
 import { type Rational, sum } from '../answer/rational.js'
 import type { NumberNode } from './expression.js'
+import type { Token } from './token.js'
 import type { TokenReader } from './token-reader.js'
-import type { Token } from './tokens.js'
 
 /** A number, a mixed one (`1\frac{4}{5}`, `1 4/5`), or one with the base that it is written in (`52_8`). */
 export function readNumber(reader: TokenReader, { value, digits }: Token): NumberNode {

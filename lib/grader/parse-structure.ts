@@ -1,7 +1,7 @@
 import { call, type Expression, isCall, isWithin, type NameNode, nameOf, numberOf, spelled, substituted } from './expression.js'
 import { PRODUCT } from './operators.js'
+import type { Token } from './token.js'
 import { ParseFailure, type TokenReader } from './token-reader.js'
-import type { Token } from './tokens.js'
 
 /** Parts of the parser that reading a structure needs. */
 export interface StructureParser {

@@ -3,8 +3,9 @@ import { infix, joined, negated, PRODUCT } from './operators.js'
 import { type BracketParser, parseBracketed } from './parse-brackets.js'
 import { readNumber } from './parse-number.js'
 import { parseStructure, type StructureParser } from './parse-structure.js'
+import type { Token } from './token.js'
 import { ParseFailure, TokenReader } from './token-reader.js'
-import { type Reading, type Token, tokensOf } from './tokens.js'
+import { type Reading, tokensOf } from './tokens.js'
 import { unitIn } from './units.js'
 
 const relations = new Set(['=', '∼', '≅', '<', '>', '≤', '≥', '≠', '≈', '∈', '∝', '→'])

@@ -1,4 +1,4 @@
-import type { Token } from './tokens.js'
+import type { Token } from './token.js'
 
 /** An answer that is none of what the parser knows; it is then compared as text. */
 export class ParseFailure extends Error {}

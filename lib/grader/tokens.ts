@@ -2,16 +2,8 @@ import { spacedThousands } from '../answer/answer-text.js'
 import { parseDecimal, type Rational, rational } from '../answer/rational.js'
 import { withInfixFractions } from './infix-fractions.js'
 import { commandNamed, wordNamed } from './latex-names.js'
+import type { Token } from './token.js'
 import { isWord } from './words.js'
-
-export interface Token {
-  /** `structure` reads its arguments in a way of its own: `frac`, `sqrt`, `begin`, …; `word` is no mathematics. */
-  kind: 'number' | 'time' | 'name' | 'function' | 'structure' | 'sign' | 'separator' | 'text' | 'word' | 'environment'
-  text: string
-  isSpaceBefore: boolean
-  value?: Rational
-  digits?: number
-}
 
 export interface Reading {
   /** Whether `1,234` is one number, outside of brackets; inside, it is two. */
