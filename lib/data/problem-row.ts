@@ -80,10 +80,6 @@ function textOf(
   const taken = take(row, value, role, columns)?.value
   const text = asText(taken)
   if (text !== undefined || taken == null) return text
-  if (typeof taken === 'number' && Number.isFinite(taken)) {
-    const problem = `expected the ${role} as it was written but received a number of more digits than a double keeps (about ${taken})`
-    throw invalidRecord(place, problem, `Write it as text, in quotes: JSON's numbers come without their last digits.`)
-  }
   throw invalidRecord(
     place,
     `expected the ${role} to be text or a number but received ${describe(taken)}`,
@@ -114,11 +110,11 @@ function setText(row: ProblemRow, column: 'solution' | 'answer', text: string | 
   else row[column] = text
 }
 
-/** Whole numbers beyond 2⁵³ have lost digits before they came here. */
+/** Whole numbers beyond 2⁵³ are read as text already, with all of their digits. */
 function asText(value: unknown): string | undefined {
   if (typeof value === 'string') return value
   if (typeof value === 'boolean') return String(value)
-  if (typeof value === 'number' && Number.isFinite(value) && Math.abs(value) <= Number.MAX_SAFE_INTEGER) return String(value)
+  if (typeof value === 'number' && Number.isFinite(value)) return String(value)
   if (Array.isArray(value) && value.length === 1) return asText(value[0])
   return undefined
 }

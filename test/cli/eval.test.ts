@@ -142,11 +142,72 @@ t.test('completions that were made elsewhere', async (t) => {
   ])
 })
 
+t.test('completions that are missing are wrong, and rows that cannot be graded are named', async (t) => {
+  const folder = t.testdir()
+  const at = (name: string) => join(folder, name)
+  const rows = [
+    '{"answer": "7", "completion": null}',
+    '{"answer": "7"}',
+    '{"answer": "7", "completion": ""}',
+    '{"answer": "7", "completion": NaN}',
+    '{"answer": "7", "completion": null, "response": "\\\\boxed{7}"}',
+    '{"answer": 12345678901234567890, "completion": "\\\\boxed{12345678901234567890}", "id": 98765432109876543210}',
+    '{"answer": 12345678901234567890, "completion": "\\\\boxed{12345678901234567891}"}',
+    '{"answer": null, "completion": "\\\\boxed{7}"}',
+    '{"answer": "7", "completion": ["a", "b"]}',
+    '{"answer": "7", "completion":',
+    '[7]',
+    '{"answer": {"a": 1}, "completion": "7"}',
+  ]
+  writeFileSync(at('in.jsonl'), `${rows.join('\n')}\n`)
+  const run = (name: string, ...more: string[]) =>
+    runCli(['eval', '--completions', at(name), '--output', at('out.jsonl'), ...more])
+  const { code, stdout, stderr } = await run('in.jsonl')
+  t.equal(code, 1)
+  t.match(stdout, /^2 of 7 right \(28\.6%\), 4 without an answer \(4 of them without a completion\), 5 rows not graded\nwritten/)
+  const named = stderr.trim().split('\n')
+  t.equal(named.length, 5)
+  t.match(named[0], /in\.jsonl:8: expected an answer to grade by but received none/)
+  t.match(named[1], /in\.jsonl:9: expected completion to be text but received a list of 2/)
+  t.match(named[2], /in\.jsonl:10: .*not valid JSON/)
+  t.match(named[3], /in\.jsonl:11: expected a JSON object but received a list of 1/)
+  t.match(named[4], /in\.jsonl:12: expected the answer to be text or a number/)
+  const graded = rowsOf(at('out.jsonl'))
+  t.same(
+    graded.map(({ correct }) => correct),
+    [false, false, false, false, true, true, false],
+  )
+  t.same(graded[0], { answer: '7', completion: null, extracted: null, correct: false })
+  t.match(graded[5], { answer: '12345678901234567890', id: '98765432109876543210' }, 'no digit of a column is lost')
+  const json = await run('in.jsonl', '--json')
+  t.same(
+    { code: json.code, counts: JSON.parse(json.stdout) },
+    {
+      code: 1,
+      counts: { rows: 7, correct: 2, unanswered: 4, missing: 4, invalid: 5 },
+    },
+  )
+
+  writeFileSync(at('broken-off.json'), `[${rows[4]},\n${rows[5]},\n{"answer": "7", "compl`)
+  const broken = await run('broken-off.json')
+  t.match(broken, { code: 1, stdout: /^2 of 2 right \(100\.0%\), 0 without an answer, 1 row not graded/, stderr: /not closed/ })
+  writeFileSync(at('many.jsonl'), `${rows[4]}\n${'{"completion": "7"}\n'.repeat(30)}`)
+  const many = await run('many.jsonl')
+  writeFileSync(at('no-answers.jsonl'), '{"completion": "1"}\n{"completion": "2"}\n')
+  t.match(await runCli(['eval', '--completions', at('no-answers.jsonl'), '--output', at('none')]), {
+    code: 1,
+    stdout: '',
+    stderr: /none of the 2 rows of .*no-answers\.jsonl can be graded\. The first: no-answers\.jsonl:1: expected an answer/,
+  })
+  t.notOk(existsSync(at('none')))
+  t.match(many.stderr, /:21: [^\n]*\nand 10 rows more that cannot be graded\n$/)
+})
+
 t.test('what is wrong is one sentence', async (t) => {
   const folder = t.testdir({
     'none.jsonl': '',
     'no-answer.jsonl': '{"question": "1+1?"}\n',
-    'no-completion.jsonl': '{"answer": 1}\n',
+    'no-completion.jsonl': '{"answer": 1}\n{"answer": 2}\n',
   })
   const { modelFolder, data } = await inputs(folder)
   const model = ['--model', modelFolder]
@@ -161,7 +222,11 @@ t.test('what is wrong is one sentence', async (t) => {
     [[...model, '--data', data, '--samples', '0'], 2, /samples but received 0/],
     [[...model, '--data', data, '--limit', '0'], 2, /--limit but received 0/],
     [[...model, '--data', data, '--batch-size', 'x'], 2, /--batch-size but received NaN/],
-    [['--completions', at('no-completion.jsonl'), '--output', at('x')], 1, /no-completion\.jsonl:1: expected a completion/],
+    [
+      ['--completions', at('no-completion.jsonl'), '--output', at('x')],
+      1,
+      /no-completion\.jsonl:1: expected a completion .* no other row has one/,
+    ],
     [['--completions', data], 2, /expected --output FILE/],
     [['--completions', data, ...model, '--output', at('x')], 2, /without --model and --data/],
   ]

@@ -6,13 +6,13 @@ import { ConfigError } from '../../errors.js'
 import { readBenchmarks } from '../../eval/benchmark.js'
 import { evaluate } from '../../eval/evaluate.js'
 import { summaryRows } from '../../eval/evaluation-page.js'
-import { gradeCompletions } from '../../eval/grade-completions.js'
 import type { Judge } from '../../eval/judge.js'
 import { openaiJudge } from '../../eval/openai-judge.js'
 import { presets, protocolFor } from '../../eval/protocol.js'
 import type { SamplingOptions } from '../../generate/sampling.js'
 import { formatCount, formatDuration } from '../format.js'
 import { loadGenerator, modelKeys, samplingOptionKeys, withGenerationOptions } from '../generation-options.js'
+import { gradeFile } from '../grade-file.js'
 import { INTERRUPTED, listenForInterrupt } from '../interruption.js'
 import { readOptions } from '../key-options.js'
 
@@ -56,7 +56,7 @@ export const evalCommand: CommandModule = {
   handler: async (args) => {
     const generation = readOptions(modelKeys, args)
     const settings = { ...readOptions(evalKeys, args), generation, sampling: readOptions(samplingOptionKeys, args) }
-    if (settings.completions !== undefined) return gradeFile(settings)
+    if (settings.completions !== undefined) return gradeGiven(settings)
     const { data } = settings
     if (generation.model === undefined || data === undefined || data.length === 0)
       throw new ConfigError('CONFIG_INVALID_VALUE', 'expected --model DIR and --data FILES, or --completions FILE')
@@ -115,7 +115,7 @@ async function evaluateModel(settings: EvalSettings, model: string, data: string
   }
 }
 
-async function gradeFile(settings: EvalSettings): Promise<void> {
+async function gradeGiven(settings: EvalSettings): Promise<void> {
   const { completions, output, json, data } = settings
   const { model } = settings.generation
   if (model !== undefined || data !== undefined)
@@ -124,13 +124,7 @@ async function gradeFile(settings: EvalSettings): Promise<void> {
       'expected --completions without --model and --data: its rows have answers and completions',
     )
   if (output === undefined) throw new ConfigError('CONFIG_INVALID_VALUE', 'expected --output FILE for the graded rows')
-  const { rows, correct, unanswered } = await gradeCompletions(completions!, output, judgeOf(settings))
-  const percent = rows === 0 ? 0 : (100 * correct) / rows
-  if (json) console.log(JSON.stringify({ rows, correct, unanswered }))
-  else
-    console.log(
-      `${formatCount(correct)} of ${formatCount(rows)} right (${percent.toFixed(1)}%), ${formatCount(unanswered)} without an answer\nwritten  ${output}`,
-    )
+  await gradeFile(completions!, output, { json, ...judgeOf(settings) })
 }
 
 function judgeOf({ judgeUrl: url, judgeModel: model }: EvalSettings): { judge?: Judge; judgeName?: string } {

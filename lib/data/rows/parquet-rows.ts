@@ -79,7 +79,7 @@ function leavesOf(tree: SchemaTree): string[] {
 /** A value as JSON has it. */
 function plain(value: unknown): unknown {
   // A whole number that a double cannot hold stays as it is written.
-  if (typeof value === 'bigint') return BigInt(Number(value)) === value ? Number(value) : String(value)
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
   if (value instanceof Uint8Array && isUtf8(value)) return Buffer.from(value).toString('utf8')
   if (Array.isArray(value)) return value.map(plain)
   if (ArrayBuffer.isView(value)) return Array.from(value as unknown as ArrayLike<unknown>, plain)

@@ -2,10 +2,22 @@
 const numberTokens = /NaN|-?Infinity/g
 
 /**
- * JSON as Python's json module writes it: with NaN, Infinity and -Infinity, which become the numbers of these names. Throws the
- * SyntaxError of `JSON.parse` for all other text that is not JSON, with its positions.
+ * JSON as Python's json module writes it: with NaN, Infinity and -Infinity, which become the numbers of these names, and with whole
+ * numbers of any length. Those beyond 2⁵³, which a double may not keep, become text of their digits. Throws the SyntaxError of `JSON.parse` for
+ * all other text that is not JSON, with its positions.
  */
 export function parsePythonJson(text: string): unknown {
+  const exact = withLongNumbersAsText(text)
+  try {
+    return parseWithNames(exact)
+  } catch (error) {
+    if (exact === text) throw error
+    // Quotes have moved the positions.
+    return parseWithNames(text)
+  }
+}
+
+function parseWithNames(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {
@@ -19,16 +31,34 @@ export function parsePythonJson(text: string): unknown {
   }
 }
 
+/** Digits of the smallest whole number that a double may not keep, which is 2⁵³ + 1. */
+const fewestDigits = /\d{16}/
+
+const longNumber = /(?<=[\s:,[]|^)-?[1-9]\d{15,}(?:\.\d+)?(?=[\s,\]}]|$)/g
+
+function withLongNumbersAsText(text: string): string {
+  if (!fewestDigits.test(text)) return text
+  return outsideStrings(text, (part) =>
+    part.replace(longNumber, (number) => (Math.abs(Number(number)) <= Number.MAX_SAFE_INTEGER ? number : `"${number}"`)),
+  )
+}
+
 /** The names outside of strings replaced: 1e999 is read as Infinity, and a text of one character stands for NaN. */
 function withoutNumberTokens(text: string, mark: string): string {
   const values: Record<string, string> = { NaN: `"${mark}"`, Infinity: '1e999   ', '-Infinity': '-1e999   ' }
+  return outsideStrings(text, (part) =>
+    // What stands behind another character, as in 1Infinity, stays and is no JSON.
+    part.replace(numberTokens, (token, at) => (/[\s:,[]|^$/.test(part.charAt(at - 1)) ? values[token]! : token)),
+  )
+}
+
+/** JSON with what stands between its strings changed. */
+function outsideStrings(text: string, change: (part: string) => string): string {
   const parts: string[] = []
   for (let start = 0; start < text.length; ) {
     const quote = text.indexOf('"', start)
     const end = quote < 0 ? text.length : quote
-    const outside = text.slice(start, end)
-    // What stands behind another character, as in 1Infinity, stays and is no JSON.
-    parts.push(outside.replace(numberTokens, (token, at) => (/[\s:,[]|^$/.test(outside.charAt(at - 1)) ? values[token]! : token)))
+    parts.push(change(text.slice(start, end)))
     start = quote < 0 ? text.length : endOfString(text, quote)
     parts.push(text.slice(end, start))
   }

@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
+import { parsePythonJson } from '../../../../lib/data/rows/python-json.js'
 import { readRows } from '../../../../lib/data/rows/rows.js'
 import type { DataError } from '../../../../lib/errors.js'
 import { parquetFile } from '../../../parquet-files.js'
@@ -226,6 +227,40 @@ t.test('numbers that only Python writes', async (t) => {
     )
   }
   t.same(await valuesOf(fileOf(t, 'marks.jsonl', '{"a":"\uFDD0\\uFDD1","b":NaN}')), [{ a: '\uFDD0\uFDD1', b: Number.NaN }])
+})
+
+t.test('whole numbers that a double does not keep are text of their digits', async (t) => {
+  const kept: [json: string, value: unknown][] = [
+    ['9007199254740991', 9007199254740991],
+    ['9007199254740992', '9007199254740992'],
+    ['-9007199254740993', '-9007199254740993'],
+    ['12345678901234567890', '12345678901234567890'],
+    [
+      '[1,12345678901234567890 ,{"a":\n-10000000000000000000000}]',
+      [1, '12345678901234567890', { a: '-10000000000000000000000' }],
+    ],
+    ['12345678901234567890.25', '12345678901234567890.25'],
+    ['1234567890123456.5', 1234567890123456.5],
+    ['0.1234567890123456', 0.1234567890123456],
+    ['1e30', 1e30],
+    ['"12345678901234567890, \\"12345678901234567890"', '12345678901234567890, "12345678901234567890'],
+    ['[NaN, 12345678901234567890]', [Number.NaN, '12345678901234567890']],
+  ]
+  for (const [json, value] of kept) t.same(parsePythonJson(`{"a": ${json}}`), { a: value }, json)
+  t.same(await valuesOf(fileOf(t, 'a.jsonl', '{"id":12345678901234567890}')), [{ id: '12345678901234567890' }])
+  for (const bad of ['012345678901234567890', '12345678901234567890a', '1-12345678901234567890', '"b"12345678901234567890']) {
+    const text = `{"a":1,\n"b":${bad}}`
+    t.throws(() => parsePythonJson(text), { name: 'SyntaxError' }, bad)
+    const messageOf = (parse: (text: string) => unknown) => {
+      try {
+        parse(text)
+        return ''
+      } catch (error) {
+        return (error as Error).message
+      }
+    }
+    t.equal(messageOf(parsePythonJson), messageOf(JSON.parse), 'with the positions of the text as it stands')
+  }
 })
 
 t.test('a pointer of Git LFS instead of a file of rows', async (t) => {
