@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events'
 import { digestOfCode } from '../cache/file-digest.js'
 import type { TextGenerator } from '../generate/generator.js'
 import type { Benchmark, Problem } from './benchmark.js'
+import type { EvaluationDescription } from './evaluation-description.js'
 import { EvaluationRecord } from './evaluation-record.js'
 import { gradeBoxed, type Judge } from './judge.js'
 import { modelDigest } from './model-digest.js'
@@ -54,7 +55,7 @@ export async function* evaluate(options: EvaluateOptions): AsyncGenerator<Evalua
   const protocols = benchmarks.map(({ problems }) => protocolFor(problems.length, options.protocol))
   const tasks = benchmarks.flatMap((benchmark, b) => tasksOf(benchmark, protocols[b]!))
   const record =
-    output === undefined ? new EvaluationRecord() : await EvaluationRecord.open(output, await settingsOf(options, protocols))
+    output === undefined ? new EvaluationRecord() : await EvaluationRecord.open(output, await describe(options, protocols))
   try {
     const open = tasks.filter(
       ({ benchmark, problem, sample }) => !record.has({ benchmark: benchmark.name, index: problem.index, sample }),
@@ -146,25 +147,22 @@ async function answer(
 /** The code that a verdict depends on. */
 const codeFolders = ['./', '../answer/', '../cache/', '../data/', '../grader/', '../random/']
 
-/** Identity of an evaluation: two runs must share it for one to resume with the results of the other. */
-async function settingsOf(
+async function describe(
   { model, benchmarks, judge, judgeName, generator }: EvaluateOptions,
   protocols: readonly Protocol[],
-): Promise<string> {
+): Promise<EvaluationDescription> {
   const problems = createHash('sha256')
   for (const benchmark of benchmarks) problems.update(JSON.stringify([benchmark.name, benchmark.problems]))
-  return `${JSON.stringify(
-    {
-      model: await modelDigest(model),
-      dtype: generator.plan.shape.dtype,
-      maxLength: generator.plan.maxLength,
-      judge: judge === undefined ? 'boxed' : (judgeName ?? 'custom'),
-      // Verdicts of another release may differ: one file must not mix them.
-      grader: await digestOfCode(...codeFolders.map((folder) => new URL(folder, import.meta.url))),
-      problems: problems.digest('hex'),
-      benchmarks: benchmarks.map(({ name }, b) => ({ name, ...protocols[b]! })),
-    },
-    null,
-    2,
-  )}\n`
+  return {
+    started: new Date().toISOString().replace(/\.\d+/, ''),
+    model,
+    modelDigest: await modelDigest(model),
+    dtype: generator.plan.shape.dtype,
+    maxLength: generator.plan.maxLength,
+    judge: judge === undefined ? 'boxed' : (judgeName ?? 'custom'),
+    // Verdicts of another release may differ: one file must not mix them.
+    grader: await digestOfCode(...codeFolders.map((folder) => new URL(folder, import.meta.url))),
+    problems: problems.digest('hex'),
+    benchmarks: benchmarks.map(({ name }, b) => ({ name, ...protocols[b]! })),
+  }
 }

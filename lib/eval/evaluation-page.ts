@@ -1,35 +1,65 @@
+import { basename } from 'node:path'
+import { group } from 'd3-array'
 import { escapeHtml, htmlPage, htmlTable } from '../report/page.js'
+import type { EvaluationDescription } from './evaluation-description.js'
 import type { EvalResult } from './result.js'
 import type { BenchmarkSummary } from './summary.js'
 
-/** Completions of each outcome of each benchmark that a page shows; `results.jsonl` has all of them. */
-const SHOWN = 50
+/** Characters of completions that a page shows, and problems of one group; `results.jsonl` has all of them. */
+const SHOWN = { characters: 8_000_000, problems: 500 }
+
+/** An answer and its line in `results.jsonl`. */
+interface ShownResult extends EvalResult {
+  line: number
+}
 
 const outcomes = [
-  { name: 'wrong', holds: (result: EvalResult) => !result.correct && result.extracted !== null },
-  {
-    name: 'cut off by the limit',
-    holds: (result: EvalResult) => !result.correct && result.extracted === null && result.finishReason === 'length',
-  },
-  {
-    name: 'without an answer',
-    holds: (result: EvalResult) => !result.correct && result.extracted === null && result.finishReason === 'stop',
-  },
-  { name: 'right', holds: (result: EvalResult) => result.correct },
+  { name: 'right', mark: '✓', holds: ({ correct }: EvalResult) => correct },
+  { name: 'wrong', mark: '✗', holds: ({ extracted }: EvalResult) => extracted !== null },
+  { name: 'cut off by the limit', mark: '…', holds: ({ finishReason }: EvalResult) => finishReason === 'length' },
+  { name: 'without an answer', mark: '○', holds: () => true },
 ]
 
-/** One page of HTML that needs nothing else: the table of scores, and completions to read by their outcome. */
-export function evaluationPage(summaries: readonly BenchmarkSummary[], results: readonly EvalResult[]): string {
-  const sections = summaries.map(({ benchmark }) => {
-    const own = results.filter((result) => result.benchmark === benchmark)
-    const parts = outcomes.map(({ name, holds }) => outcomeSection(name, own.filter(holds)))
-    return `<h2>${escapeHtml(benchmark)}</h2>\n${parts.join('\n')}`
-  })
-  return htmlPage({
-    title: 'Evaluation',
-    body: `<h1>Evaluation</h1>\n${htmlTable(summaryRows(summaries), { numeric: [1, 2, 3, 4, 5, 6, 7, 8, 9] })}\n${sections.join('\n')}`,
-  })
+type Outcome = (typeof outcomes)[number]
+
+/** One page of HTML that needs nothing else: model and settings, the table of scores, and the problems with their answers. */
+export function evaluationPage(
+  description: EvaluationDescription,
+  summaries: readonly BenchmarkSummary[],
+  results: readonly EvalResult[],
+): string {
+  const lines = results.map((result, index) => ({ ...result, line: index + 1 }))
+  const room = SHOWN.characters / Math.max(1, summaries.length)
+  const parts = summaries.map(({ benchmark }) =>
+    benchmarkPart(
+      benchmark,
+      lines.filter((result) => result.benchmark === benchmark),
+      room,
+    ),
+  )
+  const title = `Evaluation of ${basename(description.model)}`
+  const body = [
+    `<h1>${escapeHtml(title)}</h1>`,
+    factsTable([
+      [
+        'model',
+        `${description.model}, in ${description.dtype}, prompt and answer of at most ${count(description.maxLength)} tokens`,
+      ],
+      ['begun', `${description.started.replace('T', ' ').replace('Z', '')} UTC`],
+      ['judged by', description.judge === 'boxed' ? 'the last \\boxed{…}, by mathematics' : description.judge],
+    ]),
+    htmlTable(summaryRows(summaries), { numeric: [1, 2, 3, 4, 5, 6, 7, 8, 9] }),
+    '<h2>Settings</h2>',
+    settingsPart(description),
+    ...parts,
+  ]
+  return htmlPage({ title, body: body.join('\n'), styles })
 }
+
+const styles = `.marks { font: 13px ui-monospace, monospace; letter-spacing: .15em; margin-right: .5rem } .right { color: var(--kept) } .wrong { color: var(--hot) }
+details details { margin: .2rem 0 .2rem 1rem } details > p { white-space: pre-wrap; margin: .4rem 0 }`
+
+const count = (value: number) => value.toLocaleString('en-US')
 
 /** The table of scores, headings first. */
 export function summaryRows(summaries: readonly BenchmarkSummary[]): string[][] {
@@ -54,23 +84,98 @@ export function summaryRows(summaries: readonly BenchmarkSummary[]): string[][] 
   ]
 }
 
-function outcomeSection(name: string, results: readonly EvalResult[]): string {
-  if (results.length === 0) return ''
-  const shown = results.slice(0, SHOWN).map(resultDetails)
-  const rest = results.length > SHOWN ? `<p class="quiet">and ${results.length - SHOWN} more in results.jsonl</p>` : ''
-  return `<h3>${escapeHtml(name)}: ${results.length}</h3>\n${shown.join('\n')}\n${rest}`
+function factsTable(facts: readonly (readonly [string, string])[]): string {
+  return `<table>${facts.map(([name, value]) => `<tr><th>${name}</th><td>${escapeHtml(value)}</td></tr>`).join('')}</table>`
 }
 
-function resultDetails(result: EvalResult): string {
-  const { index, sample, question, answer, extracted, completion, completionTokens } = result
+/** How answers were sampled, a line a benchmark, and the system prompts below. */
+function settingsPart({ benchmarks }: EvaluationDescription): string {
+  const head = [
+    'benchmark',
+    'answers each',
+    'temperature',
+    'top k',
+    'top p',
+    'min p',
+    'repetition penalty',
+    'most tokens',
+    'stop',
+    'seed',
+  ]
+  const rows = benchmarks.map(({ name, samples, sampling }) => [
+    name,
+    ...[samples, sampling.temperature, sampling.topK || 'all', sampling.topP, sampling.minP, sampling.repetitionPenalty].map(
+      String,
+    ),
+    ...[count(sampling.maxNewTokens), sampling.stop.map((text) => JSON.stringify(text)).join(', '), String(sampling.seed)],
+  ])
+  const prompts = [...new Set(benchmarks.map(({ system }) => system))]
+  return [
+    htmlTable([head, ...rows], { numeric: [1, 2, 3, 4, 5, 6, 7, 9] }),
+    ...prompts.map((system) => `<p>System prompt: ${system === '' ? 'none' : `<q>${escapeHtml(system)}</q>`}</p>`),
+  ].join('\n')
+}
+
+function outcomeOf(result: EvalResult): Outcome {
+  return outcomes.find(({ holds }) => holds(result))!
+}
+
+/** The problems of a benchmark with a mark for each answer, those first that were never solved. */
+function benchmarkPart(benchmark: string, results: readonly ShownResult[], room: number): string {
+  const problems = [...group(results, ({ index }) => index).values()]
+  const isRight = ({ correct }: EvalResult) => correct
+  const isSingle = problems.every(({ length }) => length === 1)
+  const groups: [name: string, problems: ShownResult[][]][] = [
+    [isSingle ? 'wrong' : 'never right', problems.filter((answers) => !answers.some(isRight))],
+    ['right sometimes', problems.filter((answers) => answers.some(isRight) && !answers.every(isRight))],
+    [isSingle ? 'right' : 'always right', problems.filter((answers) => answers.every(isRight))],
+  ]
+  const counts = outcomes.map(({ name, mark }) => {
+    const number = results.filter((result) => outcomeOf(result).name === name).length
+    return `<span class="${classOf(name)}">${mark}</span> ${count(number)} ${name}`
+  })
+  const parts = groups.map(([name, own]) => groupPart(name, own, room / groups.length))
+  return `<h2>${escapeHtml(benchmark)}</h2>\n<p>Answers: ${counts.join(', ')}</p>\n${parts.join('\n')}`
+}
+
+function groupPart(name: string, problems: readonly ShownResult[][], room: number): string {
+  if (problems.length === 0) return ''
+  let left = room
+  const shown = problems.slice(0, SHOWN.problems).map((answers) => {
+    left -= answers.reduce((sum, { completion }) => sum + completion.length, 0)
+    return problemDetails(answers, { isWhole: left >= 0 })
+  })
+  const rest = problems.length - shown.length
+  const more = rest > 0 ? `<p class="quiet">and ${count(rest)} more in results.jsonl</p>` : ''
+  return `<h3>${name}: ${count(problems.length)}</h3>\n${shown.join('\n')}\n${more}`
+}
+
+function problemDetails(answers: readonly ShownResult[], { isWhole }: { isWhole: boolean }): string {
+  const { index, question, answer } = answers[0]!
   const title = question.length > 100 ? `${question.slice(0, 100)}…` : question
-  const facts = [
-    ['answer', answer],
-    ['given', extracted ?? 'none'],
-    ['tokens', String(completionTokens)],
-  ].map(([key, value]) => `<tr><th>${key}</th><td>${escapeHtml(value!)}</td></tr>`)
+  const right = answers.filter(({ correct }) => correct).length
+  const marks = answers.map((result) => {
+    const { name, mark } = outcomeOf(result)
+    return `<span class="${classOf(name)}" title="answer ${result.sample + 1}: ${name}">${mark}</span>`
+  })
   return (
-    `<details><summary>${index + 1}${sample > 0 ? ` (answer ${sample + 1})` : ''}: ${escapeHtml(title)}</summary>` +
-    `<p>${escapeHtml(question)}</p><table>${facts.join('')}</table><pre>${escapeHtml(completion)}</pre></details>`
+    `<details><summary><span class="marks" aria-label="${right} of ${answers.length} right">${marks.join('')}</span>` +
+    `${index + 1}: ${escapeHtml(title)}</summary><p>${escapeHtml(question)}</p>${factsTable([['answer', answer]])}` +
+    `${answers.map((result) => answerDetails(result, { isOnly: answers.length === 1, isWhole })).join('')}</details>`
   )
+}
+
+function answerDetails(result: ShownResult, { isOnly, isWhole }: { isOnly: boolean; isWhole: boolean }): string {
+  const { sample, extracted, completion, completionTokens, line } = result
+  const { name, mark } = outcomeOf(result)
+  const given = extracted === null ? name : `${name}: ${extracted}`
+  const text = isWhole ? `<pre>${escapeHtml(completion)}</pre>` : `<p class="quiet">line ${count(line)} of results.jsonl</p>`
+  return (
+    `<details${isOnly ? ' open' : ''}><summary><span class="${classOf(name)}">${mark}</span> ${isOnly ? '' : `answer ${sample + 1}, `}` +
+    `${escapeHtml(given)} <span class="quiet">(${count(completionTokens)} tokens)</span></summary>${text}</details>`
+  )
+}
+
+function classOf(outcome: string): string {
+  return outcome === 'right' || outcome === 'wrong' ? outcome : 'quiet'
 }

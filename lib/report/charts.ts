@@ -80,7 +80,9 @@ export function bars(rows: readonly { name: string; values: Partial<Record<Serie
 const format = (value: number) => Number(value.toFixed(4)).toLocaleString('en-US')
 
 function svg(width: number, height: number, label: string, parts: readonly string[]): string {
-  return `<svg viewBox="0 0 ${width} ${height}" width="${width}" role="img" aria-label="${escapeHtml(label)}">${parts.join('')}</svg>`
+  // Its size is fixed, for its letters: on a narrow window it scrolls.
+  const size = `viewBox="0 0 ${width} ${height}" width="${width}" height="${height}"`
+  return `<div class="wide"><svg ${size} role="img" aria-label="${escapeHtml(label)}">${parts.join('')}</svg></div>`
 }
 
 function rect(kind: string, box: Record<'x' | 'y' | 'width' | 'height', number>, title: string): string {

@@ -5,13 +5,13 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"]/g, (character) => entities[character]!)
 }
 
-/** A table of texts; those of the first row are headings, those of columns in `numeric` stand to the right. */
+/** A table of texts; those of the first row are headings, those of columns in `numeric` stand to the right. It scrolls where it is too wide. */
 export function htmlTable(rows: readonly (readonly string[])[], { numeric = [] }: { numeric?: readonly number[] } = {}): string {
   const [head = [], ...body] = rows
   const cell = (tag: 'th' | 'td') => (text: string, column: number) =>
     `<${tag}${numeric.includes(column) ? ' class="number"' : ''}>${escapeHtml(text)}</${tag}>`
   const lines = body.map((row) => `<tr>${row.map(cell('td')).join('')}</tr>`)
-  return `<table class="lined"><tr>${head.map(cell('th')).join('')}</tr>\n${lines.join('\n')}</table>`
+  return `<div class="wide"><table class="lined"><tr>${head.map(cell('th')).join('')}</tr>\n${lines.join('\n')}</table></div>`
 }
 
 /** A whole page, light or dark as the reader's system is. `styles` are added to those that all pages share. */
@@ -30,10 +30,10 @@ body { margin: 2rem auto; max-width: 70rem; padding: 0 1rem; font: 15px/1.5 syst
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2.5rem } h3 { font-size: 1rem; margin: 1.2rem 0 .3rem }
 table { border-collapse: collapse } th { text-align: left; font-weight: 600; color: var(--quiet); padding: .1rem 1.5rem .1rem 0; vertical-align: top }
 td { padding: .1rem 1.5rem .1rem 0; vertical-align: top } .lined td, .lined th { border-bottom: 1px solid var(--line) }
-.lined td { font-variant-numeric: tabular-nums } td.number, th.number { text-align: right }
+.lined td { font-variant-numeric: tabular-nums } td.number, th.number { text-align: right; white-space: nowrap }
 .quiet { color: var(--quiet) } summary { cursor: pointer }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.6 ui-monospace, monospace; border: 1px solid var(--line); border-radius: 6px; padding: .8rem }
-svg { max-width: 100%; height: auto } svg text { fill: var(--quiet); font: 12px system-ui, sans-serif } svg .axis { stroke: var(--line) }
+.wide { overflow-x: auto; margin: .8rem 0 } .wide svg { display: block } svg text { fill: var(--quiet); font: 12px system-ui, sans-serif } svg .axis { stroke: var(--line) }
 svg .kept { fill: var(--kept) } svg .dropped { fill: var(--dropped) }
 ${styles}
 </style>

@@ -56,7 +56,19 @@ t.test('LIMO’s protocol, its files, and the same again', async (t) => {
     samples: 4,
   })
   const page = readFileSync(join(output, 'report.html'), 'utf8')
+  const { started } = JSON.parse(readFileSync(join(output, 'evaluation.json'), 'utf8'))
+  t.ok(Math.abs(Date.parse(started) - Date.now()) < 10 * 60_000, started)
+  t.ok(page.includes(`${started.slice(0, 10)} ${started.slice(11, 19)} UTC`), 'when it was begun')
+  t.ok(page.includes(`<td>${modelFolder}, in f32, prompt and answer of at most`), 'the model')
+  t.match(page, /<td>sums<\/td><td class="number">4<\/td><td class="number">0\.6<\/td>/, 'the settings')
+  t.match(page, /System prompt: <q>Please reason step by step/)
   t.match(page, /<h2>sums<\/h2>/)
+  const problem = rows[4].question.slice(0, 20)
+  t.equal(page.split(`2: ${problem}`).length, 2, 'a problem is one line, whatever the number of answers')
+  t.match(
+    page,
+    /<summary><span class="marks" aria-label="0 of 4 right">(<span class="(quiet|wrong)"[^>]*>[…○✗]<\/span>){4}<\/span>/,
+  )
   t.notMatch(page, /<script|https?:/, 'nothing from elsewhere')
 
   const before = readFileSync(join(output, 'results.jsonl'))
@@ -87,8 +99,15 @@ t.test('killed at any time and started again it gives the same bytes', async (t)
   const torn = readFileSync(pending)
   writeFileSync(pending, torn.subarray(0, torn.length - 7))
   t.equal((await runCli(run('killed', '--batch-size', '8'))).code, 0)
-  for (const name of ['results.jsonl', 'summary.json', 'report.html'])
-    t.same(readFileSync(join(folder, 'killed', name)), readFileSync(join(folder, 'whole', name)), name)
+  const textOf = (output: string, name: string) => readFileSync(join(folder, output, name), 'utf8')
+  for (const name of ['results.jsonl', 'summary.json']) t.equal(textOf('killed', name), textOf('whole', name), name)
+  const pages = ['killed', 'whole'].map((output) => {
+    const { started } = JSON.parse(textOf(output, 'evaluation.json'))
+    const begun = started.replace('T', ' ').replace('Z', '')
+    t.match(textOf(output, 'report.html'), `<td>${begun} UTC</td>`, 'the time at which it was begun first')
+    return textOf(output, 'report.html').replace(begun, '')
+  })
+  t.equal(pages[0], pages[1], 'report.html')
 })
 
 t.test(
