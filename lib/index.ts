@@ -18,6 +18,13 @@ export { type LoadedExamples, type LoadOptions, loadExamples } from './data/load
 export type { PackedBatch } from './data/packer.js'
 export { CheckpointError, ConfigError, DataError, type ErrorCode, errorCodes, LimoError, NativeError } from './errors.js'
 export { type Benchmark, type BenchmarkOptions, type Problem, readBenchmarks } from './eval/benchmark.js'
+export {
+  type BenchmarkComparison,
+  type ChangedProblem,
+  type ComparedEvaluation,
+  compareEvaluations,
+  type EvaluationComparison,
+} from './eval/compare-evaluations.js'
 export { type EvaluateEvent, type EvaluateOptions, evaluate } from './eval/evaluate.js'
 export { type GradeCompletionsOptions, type GradedCompletions, gradeCompletions } from './eval/grade-completions.js'
 export type { Judge, JudgedAnswer, Judgment } from './eval/judge.js'
@@ -25,7 +32,7 @@ export { type OpenAiJudgeOptions, openaiJudge } from './eval/openai-judge.js'
 export type { ProtocolOptions } from './eval/protocol.js'
 export type { PublishedAccuracy } from './eval/published-accuracy.js'
 export type { EvalResult } from './eval/result.js'
-export { passAtK } from './eval/scores.js'
+export { type ProblemScore, passAtK } from './eval/scores.js'
 export type { BenchmarkSummary } from './eval/summary.js'
 export type { Completion, FinishReason, GenerateOptions, GenerationEvent, Prompt } from './generate/completion.js'
 export { type GeneratorOptions, TextGenerator } from './generate/generator.js'

@@ -38,3 +38,14 @@ export function formatTable(rows: readonly (readonly [string, string])[], indent
   const width = Math.max(...rows.map(([name]) => name.length))
   return rows.map(([name, value]) => `${indent}${name.padEnd(width)}  ${value}`).join('\n')
 }
+
+/** Columns as wide as their widest entry: those in `texts` stand to the left, the others to the right. */
+export function formatColumns(
+  rows: readonly (readonly string[])[],
+  { texts = [0], indent = '' }: { texts?: readonly number[]; indent?: string } = {},
+): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  const line = (row: readonly string[]) =>
+    row.map((cell, column) => (texts.includes(column) ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join('  ')
+  return rows.map((row) => (indent + line(row)).trimEnd()).join('\n')
+}

@@ -56,7 +56,7 @@ export function evaluationPage(
   return htmlPage({ title, body: body.join('\n'), styles })
 }
 
-const styles = `.marks { font: 13px ui-monospace, monospace; letter-spacing: .15em; margin-right: .5rem } .right { color: var(--kept) } .wrong { color: var(--hot) }
+const styles = `.marks { font: 13px ui-monospace, monospace; letter-spacing: .15em; margin-right: .5rem } .right { color: var(--kept) } .wrong { color: light-dark(#b3261e, #ff6a5a) }
 details details { margin: .2rem 0 .2rem 1rem } details > p { white-space: pre-wrap; margin: .4rem 0 }`
 
 const count = (value: number) => value.toLocaleString('en-US')

@@ -12,7 +12,8 @@ import type { BenchmarkSummary } from './summary.js'
 
 /** File of an evaluation's folder with every answer. */
 export const resultsName = 'results.jsonl'
-const pendingName = 'results.part.jsonl'
+/** The same while the evaluation is under way, in the order in which they came. */
+export const pendingName = 'results.part.jsonl'
 
 /** The results of an evaluation, in memory and in its folder. */
 export class EvaluationRecord {

@@ -18,11 +18,33 @@ export function passAtK(n: number, c: number, k: number): number {
 
 /** The mean share of right answers and its standard error over problems, which are drawn; their answers are not independent. */
 export function accuracyOf(scores: readonly ProblemScore[]): { accuracy: number; standardError: number } {
-  const shares = scores.map(({ samples, correct }) => correct / samples)
-  const accuracy = mean(shares)
-  if (shares.length < 2) return { accuracy, standardError: 0 }
-  const variance = shares.reduce((sum, share) => sum + (share - accuracy) ** 2, 0) / (shares.length - 1)
-  return { accuracy, standardError: Math.sqrt(variance / shares.length) }
+  const { mean: accuracy, standardError } = meanWithError(scores.map(shareOf))
+  return { accuracy, standardError }
+}
+
+/**
+ * How much more of the answers are right in b than in a, the two scores of each problem being paired, and the standard error of that:
+ * of differences d, √(Σ(d − d̄)² / (n − 1) / n). It is smaller than that of two accuracies apart where the same problems are hard for
+ * both (Miller, "Adding Error Bars to Evals", arXiv:2411.00640, 2024, on paired differences).
+ */
+export function pairedDifference(pairs: readonly { a: ProblemScore; b: ProblemScore }[]): {
+  difference: number
+  standardError: number
+} {
+  const { mean: difference, standardError } = meanWithError(pairs.map(({ a, b }) => shareOf(b) - shareOf(a)))
+  return { difference, standardError }
+}
+
+/** The share of a problem's answers that are right. */
+export function shareOf({ samples, correct }: ProblemScore): number {
+  return correct / samples
+}
+
+function meanWithError(values: readonly number[]): { mean: number; standardError: number } {
+  const middle = mean(values)
+  if (values.length < 2) return { mean: middle, standardError: 0 }
+  const variance = values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1)
+  return { mean: middle, standardError: Math.sqrt(variance / values.length) }
 }
 
 /** pass@k of a set for k = 1, 2, 4, … up to the answers of each problem. */

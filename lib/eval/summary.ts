@@ -2,7 +2,7 @@ import type { Benchmark } from './benchmark.js'
 import type { Protocol } from './protocol.js'
 import { type PublishedAccuracy, publishedAccuracy } from './published-accuracy.js'
 import type { EvalResult } from './result.js'
-import { accuracyOf, mean, passRates } from './scores.js'
+import { accuracyOf, mean, type ProblemScore, passRates } from './scores.js'
 
 /** Scores of a model on a benchmark. */
 export interface BenchmarkSummary {
@@ -26,14 +26,7 @@ export interface BenchmarkSummary {
 }
 
 export function summarize(benchmark: Benchmark, protocol: Protocol, results: readonly EvalResult[]): BenchmarkSummary {
-  const byProblem = new Map<number, { samples: number; correct: number }>()
-  for (const { index, correct } of results) {
-    const score = byProblem.get(index) ?? { samples: 0, correct: 0 }
-    score.samples += 1
-    if (correct) score.correct += 1
-    byProblem.set(index, score)
-  }
-  const scores = [...byProblem.values()]
+  const scores = [...scoresOf(results).values()]
   const published = publishedAccuracy(benchmark.name)
   const share = (holds: (result: EvalResult) => boolean) => results.filter(holds).length / Math.max(1, results.length)
   return {
@@ -48,4 +41,14 @@ export function summarize(benchmark: Benchmark, protocol: Protocol, results: rea
     unanswered: share(({ extracted }) => extracted === null),
     ...(published !== undefined && { published }),
   }
+}
+
+/** The score of each problem by its number. */
+export function scoresOf(results: readonly EvalResult[]): Map<number, ProblemScore> {
+  const scores = new Map<number, ProblemScore>()
+  for (const { index, correct } of results) {
+    const score = scores.get(index) ?? { samples: 0, correct: 0 }
+    scores.set(index, { samples: score.samples + 1, correct: score.correct + (correct ? 1 : 0) })
+  }
+  return scores
 }

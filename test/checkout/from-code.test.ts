@@ -30,7 +30,7 @@ t.test('its examples run', { timeout: 5 * 60_000 }, async (t) => {
   t.match(planning, /true CONFIG_INVALID_VALUE .* learningRate\n$/)
   t.match(data, /20 \d+\n.*more\.jsonl:1 \d+ \d+ 1\n\d+ true\n$/)
   t.match(generation, /^".*" \w+\n/)
-  t.match(grading, /^same 7\ntrue\n0\.5\n[\s\S]*function 1\n$/)
+  t.match(grading, /^same 7\ntrue\n0\.5\n[\s\S]*\n0 0 0 0\nfunction 1\n$/)
   t.match(curation, /^3 .*curated\/curated\.jsonl\n5\n$/)
   const [, first, last] = /^(\S+) → (\S+) /.exec(graph!) ?? []
   t.ok(Number(last) < 0.9 * Number(first), `it learns: ${graph}`)

@@ -82,6 +82,34 @@ t.test('LIMO’s protocol, its files, and the same again', async (t) => {
   ])
 })
 
+t.test('two evaluations compared', async (t) => {
+  const folder = t.testdir()
+  const { modelFolder, data } = await inputs(folder, 6)
+  const at = (name: string) => join(folder, name)
+  const run = (output: string, ...more: string[]) => [
+    ...['eval', '--model', modelFolder, '--data', data, '--max-new-tokens', '4', '--output', at(output), ...more],
+  ]
+  for (const [output, ...more] of [['a'], ['b', '--temperature', '1']] as const)
+    t.equal((await runCli(run(output, ...more))).code, 0)
+  // Three of the problems are solved in b, one of them only sometimes.
+  const results = rowsOf(join(at('b'), 'results.jsonl'))
+  const changed = results.map((row) => ({ ...row, correct: row.index < 2 || (row.index === 4 && row.sample === 0) }))
+  writeFileSync(join(at('b'), 'results.jsonl'), changed.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  const { code, stdout, stderr } = await runCli(['eval', '--compare', at('a'), at('b')])
+  t.same({ code, stderr }, { code: 0, stderr: '' })
+  const lines = stdout.split('\n')
+  t.match(lines[0], /^a {2}.*\/a: .*model, 20\d\d-\d\d-\d\d \d\d:\d\d UTC$/)
+  t.match(lines[2], /^note {2}sums: temperature 0\.6 in .*a, 1 in .*b$/)
+  t.match(stdout, /\nbenchmark +problems +a +± error +b +± error +b − a +± error +gained +lost\n/)
+  t.match(stdout, /\nsums +6 +0\.0% +0\.0 +37\.5% +20\.2 +\+37\.5 +20\.2 +3 +0\n/)
+  t.match(
+    stdout,
+    /\ngained in sums: 3\n {2}1 {2}0 of 4 → 4 of 4 {2}.*\n {2}2 {2}0 of 4 → 4 of 4 {2}.*\n {2}5 {2}0 of 4 → 1 of 4 {2}.*\n$/,
+  )
+  const back = await runCli(['eval', '--compare', at('b'), at('a'), '--json'])
+  t.match(JSON.parse(back.stdout), { benchmarks: [{ difference: -0.375, gained: [], lost: { length: 3 } }] })
+})
+
 t.test('killed at any time and started again it gives the same bytes', async (t) => {
   const folder = t.testdir()
   const { modelFolder, data } = await inputs(folder, 30)
@@ -232,7 +260,7 @@ t.test('what is wrong is one sentence', async (t) => {
   const model = ['--model', modelFolder]
   const at = (name: string) => join(folder, name)
   const wrong: [string[], number, RegExp][] = [
-    [[], 2, /expected --model DIR and --data FILES, or --completions FILE/],
+    [[], 2, /expected --model DIR and --data FILES, or --completions FILE, or --compare A B/],
     [model, 2, /--model DIR and --data FILES/],
     [[...model, '--data', at('nowhere.jsonl')], 1, /does not exist/],
     [[...model, '--data', at('none.jsonl')], 1, /expected problems in .*none\.jsonl/],
@@ -246,6 +274,9 @@ t.test('what is wrong is one sentence', async (t) => {
       1,
       /no-completion\.jsonl:1: expected a completion .* no other row has one/,
     ],
+    [['--compare', at('x')], 2, /expected --compare with two folders alone but received 1/],
+    [['--compare', at('x'), at('y'), ...model], 2, /two folders alone but received --model/],
+    [['--compare', at('x'), at('y')], 1, /expected an evaluation in .*x but there is no such folder/],
     [['--completions', data], 2, /expected --output FILE/],
     [['--completions', data, ...model, '--output', at('x')], 2, /without --model and --data/],
   ]

@@ -10,23 +10,27 @@ import type { Judge } from '../../eval/judge.js'
 import { openaiJudge } from '../../eval/openai-judge.js'
 import { presets, protocolFor } from '../../eval/protocol.js'
 import type { SamplingOptions } from '../../generate/sampling.js'
-import { formatCount, formatDuration } from '../format.js'
+import { printComparison } from '../evaluation-comparison.js'
+import { formatColumns, formatCount, formatDuration } from '../format.js'
 import { loadGenerator, modelKeys, samplingOptionKeys, withGenerationOptions } from '../generation-options.js'
 import { gradeFile } from '../grade-file.js'
 import { INTERRUPTED, listenForInterrupt } from '../interruption.js'
 import { readOptions } from '../key-options.js'
 
-const evalKeys = {
-  data: custom(
+const paths = (description: string) =>
+  custom(
     'files, globs or folders',
     (value) => {
-      const paths = [value].flat().map((path) => expandHome(String(path)))
-      return paths.find((path) => path instanceof WrongPart) ?? (paths as string[])
+      const expanded = [value].flat().map((path) => expandHome(String(path)))
+      return expanded.find((path) => path instanceof WrongPart) ?? (expanded as string[])
     },
     undefined,
-    'benchmarks: files, globs or folders of rows with question and answer',
+    description,
     'list',
-  ),
+  )
+
+const evalKeys = {
+  data: paths('benchmarks: files, globs or folders of rows with question and answer'),
   preset: text('limo', `protocol: ${Object.keys(presets).join(', ')}; other options go before it`),
   system: text(undefined, 'system prompt [the preset’s]', { mayBeEmpty: true }),
   samples: whole({ min: 1 }, undefined, 'answers to each problem [the preset’s]'),
@@ -34,6 +38,7 @@ const evalKeys = {
   batch_size: whole({ min: 1 }, 16, 'answers in flight'),
   output: path(undefined, 'folder for results.jsonl, summary.json and report.html; of --completions, the graded file'),
   completions: path(undefined, 'grade these rows {answer, completion} instead of asking a model'),
+  compare: paths('two --output folders: how the second differs from the first, problem by problem'),
   judge_url: text(undefined, 'an endpoint of OpenAI’s protocol that judges answers [the grader]', { mayBeEmpty: true }),
   judge_model: text(undefined, 'the model that judges there', { mayBeEmpty: true }),
   json: flag(false, 'print the summaries as one JSON object'),
@@ -49,17 +54,22 @@ export const evalCommand: CommandModule = {
   describe: 'how well a model reasons: benchmarks by LIMO’s protocol, or completions made elsewhere',
   builder: (yargs: Argv) =>
     withGenerationOptions(yargs, evalKeys)
-      .array('data')
+      .array(['data', 'compare'])
       .strictOptions()
       .example('$0 eval --model trained --data aime.jsonl math.jsonl --output scores', 'LIMO’s protocol')
+      .example('$0 eval --compare scores-before scores-after', 'what training changed, with its standard error')
       .example('$0 eval --completions vllm.jsonl --output graded.jsonl', 'the grader alone'),
   handler: async (args) => {
     const generation = readOptions(modelKeys, args)
     const settings = { ...readOptions(evalKeys, args), generation, sampling: readOptions(samplingOptionKeys, args) }
+    if (settings.compare !== undefined) return compareGiven(settings)
     if (settings.completions !== undefined) return gradeGiven(settings)
     const { data } = settings
     if (generation.model === undefined || data === undefined || data.length === 0)
-      throw new ConfigError('CONFIG_INVALID_VALUE', 'expected --model DIR and --data FILES, or --completions FILE')
+      throw new ConfigError(
+        'CONFIG_INVALID_VALUE',
+        'expected --model DIR and --data FILES, or --completions FILE, or --compare A B',
+      )
     await evaluateModel(settings, generation.model, data)
   },
 }
@@ -115,6 +125,17 @@ async function evaluateModel(settings: EvalSettings, model: string, data: string
   }
 }
 
+async function compareGiven({ compare, completions, data, output, json, generation }: EvalSettings): Promise<void> {
+  const [a, b, ...more] = compare ?? []
+  const others = { completions, data, output, model: generation.model }
+  const other = Object.entries(others).find(([, value]) => value !== undefined)?.[0]
+  if (a === undefined || b === undefined || more.length > 0 || other !== undefined) {
+    const received = other === undefined ? `${compare?.length ?? 0}` : `--${other}`
+    throw new ConfigError('CONFIG_INVALID_VALUE', `expected --compare with two folders alone but received ${received}`)
+  }
+  await printComparison([a, b], { json })
+}
+
 async function gradeGiven(settings: EvalSettings): Promise<void> {
   const { completions, output, json, data } = settings
   const { model } = settings.generation
@@ -142,13 +163,8 @@ function progress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${text}`)
 }
 
+/** Headings dimmed. */
 function printTable(rows: readonly (readonly string[])[]): void {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  for (const [index, row] of rows.entries()) {
-    const line = row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
-      .join('  ')
-      .trimEnd()
-    console.log(index === 0 ? pc.dim(line) : line)
-  }
+  const [head, ...lines] = formatColumns(rows).split('\n')
+  console.log([pc.dim(head!), ...lines].join('\n'))
 }

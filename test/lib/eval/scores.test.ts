@@ -1,5 +1,6 @@
 import t from 'tap'
-import { accuracyOf, passAtK, passRates } from '../../../lib/eval/scores.js'
+import { accuracyOf, pairedDifference, passAtK, passRates } from '../../../lib/eval/scores.js'
+import { Random } from '../../../lib/random/random.js'
 
 t.test('pass@k is the share of choices of k answers with a right one', async (t) => {
   for (let n = 1; n <= 8; n++)
@@ -34,4 +35,24 @@ t.test('accuracy and its error', async (t) => {
     ]),
     { 1: 0.5, 2: 0.5, 4: 0.5 },
   )
+})
+
+t.test('the error of a paired difference is that of two accuracies less what they have in common', async (t) => {
+  const random = new Random(5)
+  const share = () => ({ samples: 4, correct: random.uint32() % 5 })
+  for (let problems = 2; problems < 40; problems++) {
+    const pairs = Array.from({ length: problems }, () => ({ a: share(), b: share() }))
+    const { difference, standardError } = pairedDifference(pairs)
+    const [a, b] = [accuracyOf(pairs.map((pair) => pair.a)), accuracyOf(pairs.map((pair) => pair.b))]
+    t.ok(Math.abs(difference - (b.accuracy - a.accuracy)) < 1e-12)
+    // Var(b − a) = Var(a) + Var(b) − 2 Cov(a, b)
+    const products = pairs.map((pair) => (pair.a.correct / 4 - a.accuracy) * (pair.b.correct / 4 - b.accuracy))
+    const covariance = products.reduce((sum, product) => sum + product, 0) / (problems - 1) / problems
+    const expected = a.standardError ** 2 + b.standardError ** 2 - 2 * covariance
+    t.ok(Math.abs(standardError ** 2 - expected) < 1e-12, `${problems} problems`)
+  }
+  t.same(pairedDifference([{ a: { samples: 2, correct: 1 }, b: { samples: 4, correct: 4 } }]), {
+    difference: 0.5,
+    standardError: 0,
+  })
 })
