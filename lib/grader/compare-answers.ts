@@ -8,7 +8,7 @@ import { haveOtherOrders } from './letter-orders.js'
 import { type Reading, readings, withGivenDecimals } from './readings.js'
 import { withoutRemarks } from './remarks.js'
 import { withScale } from './scales.js'
-import { haveOtherUnits, mayBeConverted, moneyIn } from './units.js'
+import { haveOtherUnits, isTemperature, mayBeConverted, moneyIn } from './units.js'
 import { areOneWord, choiceIn, isWords, withoutChoice, wordsIn } from './words.js'
 
 /** Longest answer that is parsed; longer ones are compared as text. */
@@ -37,7 +37,7 @@ export function compareAnswers(gold: string, answer: string): Comparison {
     return { verdict: gold.trim() === answer.trim() ? 'same' : 'undecided', how: 'text' }
   }
   const [a, b] = [answerIn(gold), answerIn(answer)]
-  const [scaledA, scaledB] = [withScale(a.text), withScale(b.text)]
+  const [scaledA, scaledB] = [withScale(a), withScale(b)]
   if (scaledA === undefined && scaledB === undefined) return compareTexts(a, b)
   const scaled = (answer: Answer, text: string | undefined) => (text === undefined ? answer : bare(text, answer.units))
   const comparison = compareTexts(scaled(a, scaledA), scaled(b, scaledB))
@@ -106,7 +106,7 @@ function areOpen(a: Reading, b: Reading): boolean {
   if (haveOtherUnits(a.units, b.units)) return true
   if ((a.isUnitGuessed && b.units.length === 0) || (b.isUnitGuessed && a.units.length === 0)) return true
   const isTagged = (tag: string, { expression }: Reading) => some(expression, (part) => isCall(part, tag))
-  return ['%', '°'].some(
+  return (isTemperature(a.units) && isTemperature(b.units) ? ['%'] : ['%', '°']).some(
     (tag) =>
       (a.units.length > 0 && isTagged(tag, b) && !isTagged(tag, a)) ||
       (b.units.length > 0 && isTagged(tag, a) && !isTagged(tag, b)),
@@ -148,7 +148,7 @@ function haveOtherNames(a: Expression, b: Expression): boolean {
   return isMissing(namesA, namesB) && isMissing(namesB, namesA)
 }
 
-/** `x^{2}3` keeps its braces: without them it is another number. */
+/** `x^{2}3` keeps its braces: without them it is another number. Words of three letters and more are the same set as text or not. */
 function compact(text: string): string {
-  return withoutSpaces(text).replace(/([_^])\{(\w)\}(?!\d)/g, '$1$2')
+  return withoutSpaces(text.replace(/\\text ?\{((?: ?[a-zA-Z]{3,})+ ?)\}/g, ' $1 ')).replace(/([_^])\{(\w)\}(?!\d)/g, '$1$2')
 }

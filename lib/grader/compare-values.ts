@@ -86,6 +86,8 @@ export class ValueComparison {
 
   /** 28% is 28 or 0.28, 90° is 90 or π/2, by what it is compared with. */
   private tagged(a: Expression, b: Expression): Verdict | undefined {
+    // 5% is no 5°, whatever either is without its sign.
+    if ((isCall(a, '%') && isCall(b, '°')) || (isCall(a, '°') && isCall(b, '%'))) return 'undecided'
     for (const tag of ['%', '°']) {
       if (isCall(a, tag) && isCall(b, tag)) return this.compare(a.of[0]!, b.of[0]!)
       const [marked, other] = isCall(a, tag) ? [a, b] : [b, a]

@@ -124,7 +124,7 @@ export function spelled(expression: Expression): string {
     case 'matrix':
       return `[${expression.rows.map((row) => row.map(spelled).join('&')).join('\\')}]`
     case 'list':
-      return `${expression.open}${expression.of.map(spelled).join(',')}${expression.close}`
+      return `${expression.open}${expression.of.map(spelled).join(` ${expression.separator} `)}${expression.close}`
     case 'call':
       return `${expression.name}(${expression.of.map(spelled).join(';')})`
   }

@@ -17,9 +17,9 @@ export function haveOtherOrders(first: string, second: string): boolean {
   return false
 }
 
-/** Letters alone that may be a word. */
+/** Letters alone that may be a word; x, y and z are rather names. */
 function word(text: string): string | undefined {
-  return /^[a-zA-Z]{3,}$/.test(text) && /[aeiouy]/i.test(text) ? text : undefined
+  return /^[a-zA-Z]{3,}$/.test(text) && /[aeiouy]/i.test(text) && !/^[w-z]+$/.test(text) ? text : undefined
 }
 
 /** A, B and AB are the same answers of several. */

@@ -144,7 +144,8 @@ class Parser implements StructureParser, BracketParser {
 
   private degrees(value: Expression): Expression {
     const scale = this.reader.peek()
-    if (scale?.kind === 'name' && /^[CF]$/.test(scale.text)) this.units.push(this.reader.next().text)
+    if (scale?.kind === 'name' && /^[CF]$/.test(scale.text))
+      this.units.push(this.reader.next().text === 'C' ? 'celsius' : 'fahrenheit')
     return call('°', value)
   }
 

@@ -1,5 +1,6 @@
 import { type Expression, withParts } from './expression.js'
 import { type Parsed, parse } from './parse.js'
+import { unitIn } from './units.js'
 
 /** One way to read an answer, with all of its units; one that is guessed may be a name. */
 export interface Reading extends Parsed {
@@ -13,8 +14,9 @@ const combinations = [
   /(?<![a-zA-Z\\])C ?\((\d+) ?, ?(\d+)\)/g,
 ]
 
-/** A unit of one or two letters behind a number, that may be a product of names. */
-const shortUnit = /^(-?(?:\d[\d., ]*|\\frac ?\{\d+\} ?\{\d+\}|\d+\/\d+)) ?([msghlLNJKVWCA]|cm|km|mm|kg|mg|ms|in|ml|mL|dm)$/
+/** A unit of one or two letters behind a number, or thousands and millions, that may be a product of names. */
+const shortUnit =
+  /^(-?(?:\d[\d., ]*|\\frac ?\{\d+\} ?\{\d+\}|\d+\/\d+)) ?((?:[msghlLNJKVWCAkMB]|cm|km|mm|kg|mg|ms|in|ml|mL|dm|[kM]? ?\\Omega|\\mu ?[msgFA])(?: ?\^ ?\{?-?\d\}?)?)$/
 
 /** Readings of an answer: commas between thousands, between answers, or as the decimal sign; times by either clock. */
 export function readings({ text, units }: { text: string; units: string[] }): Reading[] {
@@ -27,14 +29,18 @@ export function readings({ text, units }: { text: string; units: string[] }): Re
   if (/^-?\d{1,3}(?:\.\d{3})+,\d+$/.test(text)) found.push(parse(text.replaceAll('.', '').replace(',', '.')))
   if (/^-?\d+,\d+$/.test(text)) found.push(parse(text, { thousands: false, decimalComma: true }))
   // 3 and 1/2 are one number or two.
-  const mixed = text.replace(/^(-?\d+) and (?=\d+\/\d+$|\\frac ?\{\d+\} ?\{\d+\}$)/, '$1 ')
+  const mixed = text.replace(
+    /^(-?\d+) ?(?:and|\\text ?\{ ?and ?\}) ?(?=\d+\/\d+$|\\frac ?(?:\{\d+\}|\d) ?(?:\{\d+\}|\d)$)/,
+    '$1 ',
+  )
   if (mixed !== text) found.push(parse(mixed))
   const read: Reading[] = found
     .filter((parsed) => parsed !== undefined)
     .map(({ expression, units: own }) => ({ expression, units: [...units, ...own] }))
   const [, number, unit] = shortUnit.exec(text) ?? []
   const measured = number === undefined ? undefined : parse(number)
-  if (measured !== undefined) read.push({ expression: measured.expression, units: [...units, unit!], isUnitGuessed: true })
+  if (measured !== undefined)
+    read.push({ expression: measured.expression, units: [...units, unitIn(unit!) ?? unit!], isUnitGuessed: true })
   const clock = fullClock(text, units)
   if (clock !== undefined) read.push({ ...parse(clock)!, units: [] })
   return read

@@ -18,6 +18,11 @@ const wholeNumber =
 const ratioOfUnits =
   /(?<=[\d}]) ?(?:\\text ?\{ ?)?((?:[kMmc]?(?:m|g|J|N|W)|km|erg|miles|rad|ft|C|mol|V) ?\/ ?(?:s|sec|h|hr|min|[ckm]?m|mol|mole|k?g|m?L|K|sr)(?: ?\^ ?\{?-?\d\}?)?)(?: ?\})?$/
 
+const stackedUnits = /(?<=[\d}]) ?\\frac ?\{ ?([a-zA-Z]+) ?\} ?\{ ?([a-zA-Z]+(?: ?\^ ?\{?\d\}?)?) ?\}$/
+
+const oneUnit = String.raw`(?:\\text ?\{(?:[^{}]|\{[^{}]*\})*\}|\\frac ?\{[^{}]*(?:\{[^{}]*\})?[^{}]*\} ?\{[^{}]*(?:\{[^{}]*\})?[^{}]*\}|\\Omega|\\mu ?[a-zA-Z]+|[a-zA-Z]+)(?: ?\^ ?(?:\{ ?-?\d ?\}|\d))?`
+const units = new RegExp(String.raw`(?<=[\d}]) ?(${oneUnit}(?:(?: ?(?:\\cdot|\\times|\*|/) ?| )${oneUnit})*)$`)
+
 /** `a.m.` and `pm` behind a time of day. */
 const halfOfDay = /(?<=\d) ?(?:\\text ?\{ ?)?([ap])(?:\. ?m\.?|m)(?: ?\})?$/i
 
@@ -47,16 +52,35 @@ export function withoutRemarks(answer: string): { text: string; units: string[] 
     .replace(/[\s,]+$/, '')
   const text = cut === '' ? bare : cut
   const half = /^\d{1,2}:\d\d/.test(text) ? halfOfDay.exec(text) : null
-  const unit = ratioOfUnits.exec(text) ?? half
-  if (unit !== null)
-    return { text: text.slice(0, unit.index), units: [half === unit ? half[1]!.toLowerCase() : unit[1]!.replace(/[\s{}]/g, '')] }
-  const things = countedThings(text)
+  if (half !== null) return { text: text.slice(0, half.index), units: [half[1]!.toLowerCase()] }
+  const things = ratioOf(text) ?? compoundUnit(text) ?? countedThings(text)
   if (things !== undefined) return { text: text.slice(0, things.index), units: [things.unit] }
   return { text: /^-?\d+/.test(text) ? text.replace(ordinal, '') : text, units: [] }
 }
 
+interface Ending {
+  index: number
+  unit: string
+}
+
+/** `m/s` and `\frac{m}{s}` behind a number. */
+function ratioOf(text: string): Ending | undefined {
+  const found = ratioOfUnits.exec(text.replace(stackedUnits, ' $1/$2'))
+  if (found === null) return undefined
+  return { index: found.index, unit: unitIn(found[1]!) ?? found[1]!.replace(/[\s{}]/g, '') }
+}
+
+/** Units that are set as text, several of them or with powers, behind a number: `\text{kg}\cdot\text{m}/\text{s}^2`. */
+function compoundUnit(text: string): Ending | undefined {
+  const found = units.exec(text)
+  const written = found?.[1] ?? ''
+  if (!written.includes('\\text') || !/[/*^]|\\cdot|\\times|\\frac|\} ?\\text/.test(written)) return undefined
+  const unit = text.slice(0, found!.index).includes('\\text') ? undefined : unitIn(written)
+  return unit === undefined ? undefined : { index: found!.index, unit }
+}
+
 /** Words that are a unit for certain behind what starts as a number. */
-function countedThings(text: string): { index: number; unit: string } | undefined {
+function countedThings(text: string): Ending | undefined {
   if (!/^(?:-|\\frac|\\sqrt)?\s*[\d{]/.test(text)) return undefined
   const found = counted.exec(text)
   const words = found?.[1] ?? ''

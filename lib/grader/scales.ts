@@ -25,8 +25,19 @@ const scale = new RegExp(
   String.raw`(?<=^-?(?:[\d., ]*\d|[\d ]*\\frac\{\d+\}\{\d+\}|\d+/\d+)) ?-?(\\text ?\{ ?)?(${Object.keys(factors).join('|')})s?(?![a-zA-Z])(?! ?(?:and|\d|,|\+|-))`,
 )
 
-/** `2.5 million` as a product; undefined for an answer that has no such word. */
-export function withScale(text: string): string | undefined {
+/** Letters that money is counted by. */
+const moneyScales: Readonly<Record<string, string>> = {
+  k: '1000',
+  m: '1000000',
+  mn: '1000000',
+  b: '1000000000',
+  bn: '1000000000',
+}
+
+/** `2.5 million`, and `2.5M` of money, as a product; undefined for an answer that has no such word. */
+export function withScale({ text, units }: { text: string; units: readonly string[] }): string | undefined {
+  const [, amount, letter] = /^([\d.,]*\d) ?(k|m|mn|b|bn)$/i.exec(text) ?? []
+  if (amount !== undefined && units.length > 0) return `${amount} \\times ${moneyScales[letter!.toLowerCase()]}`
   const found = scale.exec(text)
   if (found === null) return undefined
   const rest = text.slice(found.index + found[0].length).trimStart()

@@ -2,7 +2,7 @@ import t from 'tap'
 import { compareAnswers } from '../../../lib/grader/compare-answers.js'
 import { container, polynomial, timeOfDay, word, wrapped } from './answer-writings.js'
 import { Draw } from './draw.js'
-import { lettered, measured, qualified, scaled } from './measured-writings.js'
+import { compoundly, lettered, measured, otherMeasures, qualified, scaled } from './measured-writings.js'
 import { fraction, irrational, type Writings, wholeNumber } from './number-writings.js'
 
 const kinds: Record<string, (draw: Draw) => Writings> = {
@@ -17,6 +17,7 @@ const kinds: Record<string, (draw: Draw) => Writings> = {
   'numbers in words': scaled,
   'residues and units': qualified,
   letters: lettered,
+  'compound units': compoundly,
 }
 
 /** Answers of each kind: `LIMO_ANSWERS=2000` for a night. */
@@ -47,3 +48,16 @@ for (const [kind, make] of Object.entries(kinds)) {
     t.same([...failures].slice(0, 20), [], `${compared} comparisons`)
   })
 }
+
+t.test('two measures with different units are never the same', async (t) => {
+  const failures: string[] = []
+  for (let seed = 1; seed <= answers; seed += 1) {
+    const [first, second] = otherMeasures(new Draw(seed))
+    for (const [gold, answer] of [
+      [first, second],
+      [second, first],
+    ] as const)
+      if (compareAnswers(gold, answer).verdict === 'same') failures.push(`seed ${seed}: ${gold}  ${answer}`)
+  }
+  t.same(failures, [])
+})

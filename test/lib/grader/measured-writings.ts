@@ -124,3 +124,61 @@ export function lettered(draw: Draw): Writings {
     { same: [`3${name} + 1`, `1+3${name}`], other: name.length > 1 ? [`3${turned} + 1`] : [] },
   ])
 }
+
+/** A number with a compound unit, in every way to write one; another power, or another unit, is another measure. */
+export function compoundly(draw: Draw): Writings {
+  const value = draw.whole(2, 500)
+  const [upper, upperNames] = draw.one([
+    ['m', 'meters'],
+    ['km', 'kilometers'],
+    ['kg', 'kilograms'],
+    ['g', 'grams'],
+    ['J', 'joules'],
+  ] as const)
+  const [lower, lowerName] = draw.one([
+    ['s', 'second'],
+    ['h', 'hour'],
+    ['L', 'liter'],
+  ] as const)
+  const same = [
+    `${value}`,
+    `${value} \\text{ ${upper}/${lower}}`,
+    `${value}\\ \\mathrm{${upper}\\,${lower}^{-1}}`,
+    `${value}\\,\\mathrm{${upper}\\cdot ${lower}^{-1}}`,
+    `${value} \\text{ ${upper}}\\cdot\\text{${lower}}^{-1}`,
+    `${value} \\text{ ${upper}}/\\text{${lower}}`,
+    `${value} \\text{ ${upperNames} per ${lowerName}}`,
+    `${value} ${upperNames} per ${lowerName}`,
+    `${value}\\ \\frac{\\text{${upper}}}{\\text{${lower}}}`,
+    `${value}\\,\\frac{\\mathrm{${upper}}}{\\mathrm{${lower}}}`,
+  ]
+  const other = [
+    `${value + 1} \\text{ ${upper}/${lower}}`,
+    `-${value} \\text{ ${upper}/${lower}}`,
+    `${value} \\text{ ${upper}/${lower}} + 1`,
+  ]
+  return { same, other }
+}
+
+/** Two measures with units that are not the same: neither is the other, whatever the writing. */
+export function otherMeasures(draw: Draw): [first: string, second: string] {
+  const value = draw.whole(2, 500)
+  const unit = draw.one(['m', 'cm', 'kg', 's', 'N'])
+  const writings = (text: string, power: number) => [
+    `${value}\\text{ ${text}}${power === 1 ? '' : `^${power}`}`,
+    `${value}\\,\\mathrm{${text}^{${power}}}`,
+    `${value} \\text{ ${text}}^{${power}}`,
+  ]
+  const [power, otherPower] = draw.one([
+    [1, 2],
+    [2, 3],
+    [1, 3],
+    [1, -1],
+  ] as const)
+  const others = draw.one([
+    writings(unit, otherPower),
+    writings(unit === 'm' ? 'km' : 'm', power),
+    [`${value}\\text{ ${unit}/h}`, `${value}\\%`, `${value}^\\circ`, `\\$${value}`],
+  ])
+  return [draw.one(writings(unit, power)), draw.one(others)]
+}
