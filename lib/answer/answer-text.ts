@@ -19,6 +19,27 @@ const commandOf: Readonly<Record<string, string>> = {
   '≈': '\\approx ',
   '≡': '\\equiv ',
   '∈': '\\in ',
+  '≅': '\\cong ',
+  '∼': '\\sim ',
+  '△': '\\triangle ',
+  '∥': '\\parallel ',
+  '⊥': '\\perp ',
+  '⊂': '\\subset ',
+  '⊃': '\\supset ',
+  '⊆': '\\subseteq ',
+  '⊇': '\\supseteq ',
+  '∉': '\\notin ',
+  '→': '\\to ',
+  '⇒': '\\Rightarrow ',
+  '⇔': '\\Leftrightarrow ',
+  '∧': '\\land ',
+  '∨': '\\lor ',
+  '¬': '\\neg ',
+  '∀': '\\forall ',
+  '∃': '\\exists ',
+  '∑': '\\sum ',
+  '∏': '\\prod ',
+  '∫': '\\int ',
   '∪': '\\cup ',
   '∩': '\\cap ',
   '∖': '\\setminus ',
@@ -94,6 +115,7 @@ export function tidyAnswer(answer: string): string {
     .replace(/\\text\s*\{([\s:;,.=<>+/()-]*)\}/g, '$1')
     .replace(/\{([:.,<>=+-])\}/g, '$1')
     .replace(/\\cr(?![a-zA-Z])/g, '\\\\')
+  text = withoutAlignment(text)
   // `\\` comes first: in `\\ 0` the line ends, and there is no `\ `.
   text = onceEscaped(text).replace(typesetting, (found) => (found === '\\\\' ? found : ' '))
   return withoutBox(text.trim())
@@ -101,6 +123,21 @@ export function tidyAnswer(answer: string): string {
     .replace(/(?<=\d) [xX] (?=\d)|(?<=\d) ?[xX] ?(?=10 ?(?:\^|\*\*))/g, ' \\times ')
     .trim()
     .replace(/\s*[.;:,\\]+$/, '')
+}
+
+/** Lines of equations, one behind the other; one that begins with a relation goes on. Cases with conditions stay. */
+function withoutAlignment(text: string): string {
+  return text.replace(/\\begin\{(aligned|align\*?|gathered|split|cases)\}(.*?)\\end\{\1\}/gs, (whole, _, body: string) => {
+    if (/&(?!\s*(?:[=<>]|\\(?:le|ge|lt|gt|equiv|approx|ne)))/.test(body)) return whole
+    const lines = body
+      .replaceAll('&', '')
+      .split('\\\\')
+      .map((line) => line.trim().replace(/[,;.]$/, ''))
+      .filter((line) => line !== '')
+    return lines.reduce((before, line) =>
+      /^(?:[=<>]|\\(?:le|ge|approx))/.test(line) ? `${before} ${line}` : `${before}, ${line}`,
+    )
+  })
 }
 
 /** A tidied answer without its spaces, but for those between two digits: 1 2 is not 12. */

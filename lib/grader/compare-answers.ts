@@ -9,7 +9,7 @@ import { type Reading, readings, withGivenDecimals } from './readings.js'
 import { withoutRemarks } from './remarks.js'
 import { withScale } from './scales.js'
 import { haveOtherUnits, isTemperature, mayBeConverted, moneyIn } from './units.js'
-import { areOneWord, choiceIn, isWords, withoutChoice, wordsIn } from './words.js'
+import { areOneWord, choiceIn, choicesIn, isWords, withoutChoice, wordsIn } from './words.js'
 
 /** Longest answer that is parsed; longer ones are compared as text. */
 export const LONGEST_ANSWER = 2000
@@ -61,6 +61,8 @@ function bare(tidied: string, units: string[]): Answer {
 function compareTexts(first: Answer, second: Answer): Comparison {
   let [a, b] = [first, second]
   if (a.text === '' || b.text === '') return { verdict: 'undecided', how: 'text' }
+  const [choicesA, choicesB] = [choicesIn(a.text), choicesIn(b.text)]
+  if (choicesA && choicesB) return { verdict: choicesA === choicesB ? 'same' : 'different', how: 'choice' }
   const [choiceA, choiceB] = [choiceIn(a.text), choiceIn(b.text)]
   if (choiceA && choiceB && (choiceA.isAlone || choiceB.isAlone)) {
     return { verdict: choiceA.letter === choiceB.letter ? 'same' : 'different', how: 'choice' }

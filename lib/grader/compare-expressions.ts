@@ -15,6 +15,7 @@ import {
 } from './expression.js'
 import { isMatrixExpression, vectorEntries, withMatricesJoined } from './matrices.js'
 import {
+  areNamesInOrder,
   type NamedValue,
   namedValue,
   separateNames,
@@ -155,6 +156,9 @@ export class ExpressionComparison {
     const isNamed = (valuesA === undefined) !== (valuesB === undefined)
     // Two angles that are 90 are not one that is.
     if (isNamed && listA.of.length !== listB.of.length) return 'undecided'
+    // y = 2, x = 1 is the point (1, 2), where it is one.
+    const [named, other] = valuesA === undefined ? [listB, listA] : [listA, listB]
+    if (isNamed && isOrdered(other) && !areNamesInOrder(named.of)) return 'undecided'
     const verdict = this.listItems(listA, listB)
     if (verdict === 'same') return verdict
     const [separateA, separateB] = [listA.of.flatMap(separateNames), listB.of.flatMap(separateNames)]

@@ -53,6 +53,10 @@ export function nameOf(name: string): NameNode {
   return { kind: 'name', name }
 }
 
+export function isName(expression: Expression | undefined, name?: string): expression is NameNode {
+  return expression?.kind === 'name' && (name === undefined || expression.name === name)
+}
+
 export function numberOf(value: bigint): NumberNode {
   return { kind: 'number', value: { top: value, bottom: 1n } }
 }

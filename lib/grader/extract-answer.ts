@@ -65,7 +65,7 @@ function statedAnswer(text: string): string | undefined {
   if (sentence === '') return undefined
   const found = lastFormula(sentence)
   const isBare = sentence.length <= SHORT && !/\s[a-z]{2,}\s/.test(sentence)
-  return isBare && formulasIn(sentence).length === 0 ? sentence.replace(/\*\*/g, '') : found
+  return isBare && formulasIn(sentence).length === 0 ? sentence.replace(/\*\*/g, '').replace(/\s*\.+$/, '') : found
 }
 
 interface Span {

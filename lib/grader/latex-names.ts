@@ -83,11 +83,11 @@ const sameName = new Map([
 ])
 
 /** Commands that read an argument in a way of their own. */
-export const structures = wordsIn('frac sqrt binom choose begin end text mathbb dot ddot pmod over sum prod')
+export const structures = wordsIn('frac sqrt binom choose begin end text mathbb dot ddot overline bar pmod over sum prod')
 
 /** Commands that say how something looks: their argument is what it is without them. */
 const decorations = wordsIn(
-  'overline underline vec hat widehat bar tilde widetilde overrightarrow mathcal mathscr mathfrak angle measuredangle triangle ' +
+  'underline vec hat widehat tilde widetilde overrightarrow mathcal mathscr mathfrak angle measuredangle triangle ' +
     'square phantom underbrace overbrace big Big bigg Bigg ensuremath tag',
 )
 

@@ -31,7 +31,7 @@ export function namedValue(expression: Expression): NamedValue | undefined {
   // 2¹⁰ = 1024 says what 1024 says.
   if (!isNaming(sides[0]!) && sides.some(hasVariables)) return undefined
   // x = x² − 2 is to be solved.
-  const isEquation = sides[0]!.kind === 'name' && sides.slice(1).some((side) => some(side, (part) => isName(part, sides[0]!)))
+  const isEquation = sides[0]!.kind === 'name' && sides.slice(1).some((side) => some(side, (part) => isOneName(part, sides[0]!)))
   if (isEquation) return undefined
   const rounded = operators.indexOf('≈')
   // What is exact stands before ≈, unless it only names the answer.
@@ -42,7 +42,7 @@ export function namedValue(expression: Expression): NamedValue | undefined {
   return { name: sides[0]!, value: isRatio ? call(':', ...value.of) : value }
 }
 
-function isName(part: Expression, name: Expression): boolean {
+function isOneName(part: Expression, name: Expression): boolean {
   return part.kind === 'name' && name.kind === 'name' && part.name === name.name
 }
 
@@ -98,6 +98,13 @@ export function valuesOfNamed(of: Expression[]): Expression[] | undefined {
   if (named.every((value) => value !== undefined)) return named.map(({ value }) => value)
   const isFirstAlone = named[0] !== undefined && of.slice(1).every((part) => part.kind !== 'relation')
   return isFirstAlone ? [named[0]!.value, ...of.slice(1)] : undefined
+}
+
+/** Whether names of values are in the order of the alphabet, where they are letters: that of a point's coordinates. */
+export function areNamesInOrder(of: Expression[]): boolean {
+  const names = of.map((part) => namedValue(part)?.name)
+  const letters = names.map((name) => (name?.kind === 'name' && /^[a-zA-Z](?:_\d)?$/.test(name.name) ? name.name : undefined))
+  return letters.includes(undefined) || letters.every((name, place) => place === 0 || letters[place - 1]! <= name!)
 }
 
 /** `x_1 = 1, x_2 = 2` as values of x, where the other answer has them by that name. */

@@ -1,5 +1,5 @@
-import { call, type Expression, isCall, isWithin, type NameNode, nameOf, numberOf, spelled, substituted } from './expression.js'
-import { PRODUCT } from './operators.js'
+import { call, type Expression, isCall, isName, nameOf, numberOf, spelled } from './expression.js'
+import { type Limits, repeated } from './parse-sum.js'
 import type { Token } from './token.js'
 import { ParseFailure, type TokenReader } from './token-reader.js'
 
@@ -35,10 +35,13 @@ export function parseStructure(parser: StructureParser, token: Token): Expressio
         return root(parser)
       case 'sum':
       case 'prod':
-        return repeated(parser, token.text)
+        return repeated(parser, token.text, limitsOf(parser))
       case 'dot':
       case 'ddot':
         return dotted(parser, token.text)
+      case 'overline':
+      case 'bar':
+        return barred(parser)
       default:
         throw new ParseFailure(`${token.text} is not read`)
     }
@@ -68,37 +71,14 @@ function isDifferentialSign(expression: Expression | undefined): boolean {
   return isName(base, 'd') || isName(base, 'partial')
 }
 
-function isName(expression: Expression | undefined, name?: string): expression is NameNode {
-  return expression?.kind === 'name' && (name === undefined || expression.name === name)
-}
-
-/** Most terms of a sum, and parts of all of them, that are written out. */
-const MOST_TERMS = 1000n
-const MOST_PARTS = 20_000
-
-/** `\sum_{k=1}^{10} k^2` and `\prod`, written out: between whole numbers, and where it is certain how far the terms go. */
-function repeated(parser: StructureParser, name: string): Expression {
-  const { reader } = parser
-  let first: Expression | undefined
-  let last: Expression | undefined
+/** Limits below and above a sign, in either order. */
+function limitsOf(parser: StructureParser): Limits {
+  const limits: Limits = { first: undefined, last: undefined }
   for (;;) {
-    if (reader.take('_')) first = limit(parser)
-    else if (reader.take('^')) last = limit(parser)
-    else break
+    if (parser.reader.take('_')) limits.first = limit(parser)
+    else if (parser.reader.take('^')) limits.last = limit(parser)
+    else return limits
   }
-  const [index, from] = first?.kind === 'relation' && first.operators.join() === '=' ? first.sides : []
-  if (!isName(index) || from?.kind !== 'number' || last?.kind !== 'number') throw new ParseFailure('limits that are not read')
-  const [low, high] = [from.value, last.value]
-  const of = parser.value(PRODUCT)
-  // Whether 1 belongs to the terms of \sum k + 1 cannot be told.
-  const isOpen = reader.isSign('+', '-', '±', '∓')
-  if (isOpen || low.bottom !== 1n || high.bottom !== 1n || high.top < low.top || high.top - low.top >= MOST_TERMS)
-    throw new ParseFailure('a sum that is not read')
-  const terms: Expression[] = []
-  for (let at = low.top; at <= high.top; at += 1n) terms.push(substituted(of, index.name, numberOf(at)))
-  const written = call(name === 'sum' ? '+' : '*', ...terms)
-  if (!isWithin(written, MOST_PARTS)) throw new ParseFailure('a sum of too many parts')
-  return written
 }
 
 function limit(parser: StructureParser): Expression {
@@ -135,6 +115,15 @@ function dotted(parser: StructureParser, dots: string): Expression {
   const base = braced(parser)
   if (base.kind !== 'name') throw new ParseFailure('a dot on what is no name')
   return parser.name(`${dots} ${base.name}`)
+}
+
+/** z̄ is another number than z, and the digits abc with a line above no product; AB with one is the segment. */
+function barred(parser: StructureParser): Expression {
+  const of = braced(parser)
+  if (of.kind === 'name') return parser.name(`bar ${of.name}`)
+  const isSegment =
+    isCall(of, '*') && of.of.length === 2 && of.of.every((part) => isName(part) && /^[A-Z](?:_\S+)?'*$/.test(part.name))
+  return isSegment || of.kind === 'number' ? of : call('bar', of)
 }
 
 /** `\sin^2 x`, `\sin^{-1} x`, `\log_2 x`, `\sin 2x`, `sin(x)`. */

@@ -1,4 +1,5 @@
 import { call, type Expression, isCall, type ListNode, listOf, nameOf, numberOf, spelled } from './expression.js'
+import { withSharedModulus } from './moduli.js'
 import { infix, joined, negated, PRODUCT } from './operators.js'
 import { type BracketParser, parseBracketed } from './parse-brackets.js'
 import { readNumber } from './parse-number.js'
@@ -64,7 +65,7 @@ class Parser implements StructureParser, BracketParser {
         of.push(this.relation())
         for (let word = this.separator(); word !== undefined; word = this.separator()) if (word !== ',') separator = word
       } while (this.reader.peek() !== undefined && !this.isAtCloser())
-      groups.push(of.length === 1 ? of[0]! : { ...listOf(of), separator })
+      groups.push(of.length === 1 ? of[0]! : { ...listOf(withSharedModulus(of)), separator })
     } while (this.reader.take(';'))
     return groups.length === 1 ? groups[0]! : listOf(groups.map(asTuple))
   }

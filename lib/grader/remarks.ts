@@ -35,6 +35,9 @@ const setAsText = /^\\text ?\{ ?(-?\d[^{}]*?) ?\}$/
 /** `(mod 3)` without its command. */
 const modulus = /\( ?(?:\\text ?\{ ?)?\\?mod(?: ?\})? ?(\w+|\{[^{}]*\}) ?\)/g
 
+/** `x \\equiv 1 \\bmod 3`: with the sign of congruence, it is no remainder. */
+const congruence = /(\\equiv[^=]*?) ?\\(?:bmod|mod)(?![a-zA-Z]) ?(\w+|\{[^{}]*\})/g
+
 /** Words behind a number that count what it is a number of: `5 red apples`, `5 miles per hour`. */
 const counted = /(?<=\d|\}) ([a-z]{2,}(?:[ -][a-z]+)*)$/i
 
@@ -44,7 +47,12 @@ const symbolAlone =
 
 /** An answer without the words around it, and the units that were among them. */
 export function withoutRemarks(answer: string): { text: string; units: string[] } {
-  const bare = answer.replace(setAsText, '$1').replace(opening, '').replace(modules, '').replace(modulus, '\\pmod{$1}')
+  const bare = answer
+    .replace(setAsText, '$1')
+    .replace(opening, '')
+    .replace(modules, '')
+    .replace(modulus, '\\pmod{$1}')
+    .replace(congruence, '$1 \\pmod{$2}')
   const cut = bare
     .replace(/ ?\((?:approx(?:imately|\.)?|about)\)$/i, '')
     .replace(wholeNumber, '')

@@ -25,6 +25,8 @@ const pattern =
 
 /** The tokens of a tidied answer; undefined where a character is none of mathematics', or there are too many. */
 export function tokensOf(text: string, reading: Reading): Token[] | undefined {
+  // a × b of vectors is not their product a · b.
+  if (text.includes('\\times') && /\\(?:vec|overrightarrow)(?![a-zA-Z])/.test(text)) return undefined
   const tokens: Token[] = []
   let isSpaceBefore = false
   let depth = 0

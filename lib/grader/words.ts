@@ -10,6 +10,14 @@ export function choiceIn(text: string): { letter: string; isAlone: boolean } | u
   return { letter: (first[1] ?? first[2])!.toUpperCase(), isAlone: false }
 }
 
+/** The letters of choices alone, such as `A, C` and `(A) and (C)`, in order; undefined where anything else is among them. */
+export function choicesIn(text: string): string | undefined {
+  const parts = withoutFonts(text).split(/ ?(?:[,;]|\band\b) ?(?:and )?/)
+  const choices = parts.map((part) => choiceIn(part))
+  if (!choices.every((choice) => choice?.isAlone)) return undefined
+  return [...new Set(choices.map((choice) => choice!.letter))].sort().join()
+}
+
 /** `27` of `(A) 27`. */
 export function withoutChoice(text: string): string {
   return text.replace(/^(?:\\text ?\{ ?\(?[A-J][).:]+ ?\}|\([A-J]\)|[A-J][.):])\s*(?=\S)/, '')

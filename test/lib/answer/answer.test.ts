@@ -17,7 +17,9 @@ t.test('one alphabet for what says the same', async (t) => {
     ['−∞', '-\\infty'],
     ['\\mathrm{cm}', '\\text{cm}'],
     ['\\\\frac{1}{2}', '\\frac{1}{2}'],
-    ['\\begin{pmatrix}1\\\\ 0\\\\[2pt] 2\\end{pmatrix}', '\\begin{pmatrix}1\\\\ 0\\\\[2pt] 2\\end{pmatrix}'],
+    ['\\begin{pmatrix}1\\\\ 0\\\\[2pt] 2\\end{pmatrix}', '\\begin{pmatrix}1\\\\ 0\\\\ 2\\end{pmatrix}'],
+    ['\\begin{aligned}x &= 2+3 \\\\ &= 5\\end{aligned}', 'x = 2+3 = 5'],
+    ['\\begin{cases}x=1,\\\\y=2\\end{cases}', 'x=1, y=2'],
   ]
   for (const [answer, expected] of tidied) t.equal(tidyAnswer(answer!), expected, answer!)
 })
