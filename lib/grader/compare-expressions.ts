@@ -1,18 +1,6 @@
 import { compareEquations, compareInequalities } from './compare-relations.js'
 import { ValueComparison, type Verdict } from './compare-values.js'
-import {
-  type CallNode,
-  call,
-  type Expression,
-  isCall,
-  type ListNode,
-  listOf,
-  nameOf,
-  numberOf,
-  partsOf,
-  type RelationNode,
-  spelled,
-} from './expression.js'
+import { type CallNode, call, type Expression, isCall, type ListNode, listOf, type RelationNode, spelled } from './expression.js'
 import { isMatrixExpression, vectorEntries, withMatricesJoined } from './matrices.js'
 import {
   areNamesInOrder,
@@ -25,6 +13,7 @@ import {
   withSignsChosen,
 } from './named-values.js'
 import { compareSets, isSetOfNumbers, realSet } from './real-sets.js'
+import { asList, intervalOf, isEmpty, isOrdered, isSet, subject, unionParts, withSeconds } from './shapes.js'
 
 /** Budget of comparisons of parts for two answers: lists of 100 items each take 20,000 at most. */
 const MOST_COMPARISONS = 20_000
@@ -209,54 +198,4 @@ export class ExpressionComparison {
     }
     return text
   }
-}
-
-function withSeconds({ of }: CallNode): Expression[] {
-  return of.length === 2 ? [...of, numberOf(0n)] : of
-}
-
-function isOrdered({ open }: ListNode): boolean {
-  return open === '(' || open === '['
-}
-
-function isSet(expression: Expression): boolean {
-  return isEmpty(expression) || (expression.kind === 'list' && expression.open === '{')
-}
-
-function isEmpty(expression: Expression): boolean {
-  return expression.kind === 'name' && expression.name === '∅'
-}
-
-function asList(expression: Expression): ListNode {
-  return expression.kind === 'list' ? expression : listOf([expression])
-}
-
-function unionParts(expression: Expression): Expression[] {
-  return expression.kind === 'call' && expression.name === 'union' ? expression.of : [expression]
-}
-
-/** The names in an inequality or a membership; undefined in a set, which has none. */
-function subject(expression: Expression): string[] | undefined {
-  if (expression.kind === 'relation') {
-    const names = namesIn(expression.operators[0] === '∈' ? expression.sides[0]! : expression)
-    return names.length > 0 ? names : undefined
-  }
-  return expression.kind === 'list' && expression.open === '' && expression.of[0] ? subject(expression.of[0]) : undefined
-}
-
-function namesIn(expression: Expression): string[] {
-  return expression.kind === 'name' ? [expression.name] : partsOf(expression).flatMap(namesIn)
-}
-
-/** `a < x ≤ b` as (a, b], whatever a and b are. */
-function intervalOf({ operators, sides }: RelationNode): Expression | undefined {
-  if (operators.length === 1 && operators[0] === '∈') return sides[1]
-  const isRising = operators.every((operator) => operator === '<' || operator === '≤')
-  const [first, second] = operators
-  if (!isRising || first === undefined) return undefined
-  const infinity = nameOf('∞')
-  if (operators.length === 2) return listOf([sides[0]!, sides[2]!], first === '<' ? '(' : '[', second === '<' ? ')' : ']')
-  if (operators.length > 2) return undefined
-  if (sides[0]!.kind === 'name') return listOf([call('negate', infinity), sides[1]!], '(', first === '<' ? ')' : ']')
-  return sides[1]!.kind === 'name' ? listOf([sides[0]!, infinity], first === '<' ? '(' : '[', ')') : undefined
 }

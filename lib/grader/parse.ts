@@ -1,20 +1,17 @@
-import { call, type Expression, isCall, type ListNode, listOf, nameOf, numberOf, spelled } from './expression.js'
+import { call, type Expression, isCall, type ListNode, listOf, nameOf, numberOf } from './expression.js'
 import { withSharedModulus } from './moduli.js'
 import { infix, joined, negated, PRODUCT } from './operators.js'
 import { type BracketParser, parseBracketed } from './parse-brackets.js'
+import { parseName } from './parse-name.js'
 import { readNumber } from './parse-number.js'
 import { parseStructure, type StructureParser } from './parse-structure.js'
+import { degreesOf, takeUnit } from './parse-unit.js'
 import type { Token } from './token.js'
 import { ParseFailure, TokenReader } from './token-reader.js'
 import { type Reading, tokensOf } from './tokens.js'
-import { unitIn } from './units.js'
 
 const relations = new Set(['=', '∼', '≅', '<', '>', '≤', '≥', '≠', '≈', '∈', '∝', '→'])
 const closers = new Set([')', ']', '}', '\\}', '⌋', '⌉', '&', '\\\\', ',', ';'])
-
-/** Letters that are functions where a bracket follows. */
-const functionNames = new Set(['f', 'g', 'h', 'F', 'G', 'H'])
-const constants = new Set(['e', 'i', 'pi', '∞'])
 
 /** Result of parsing: the expression, and the units behind its numbers. */
 export interface Parsed {
@@ -99,7 +96,7 @@ class Parser implements StructureParser, BracketParser {
         const token = this.reader.peek()
         if (token === undefined || token.kind === 'separator' || this.isAtCloser()) return left
         if (token.kind === 'text') {
-          this.takeUnit()
+          takeUnit(this)
           continue
         }
         if (token.text === 'pmod') {
@@ -135,7 +132,7 @@ class Parser implements StructureParser, BracketParser {
       if (this.reader.take('!')) value = call(this.reader.take('!') ? '!!' : '!', value)
       else if (this.reader.isSign('%', '°') && (isCall(value, '%') || isCall(value, '°'))) throw new ParseFailure('a sign twice')
       else if (this.reader.take('%')) value = call('%', value)
-      else if (this.reader.take('°')) value = this.degrees(value)
+      else if (this.reader.take('°')) value = degreesOf(this, value)
       else if (this.reader.isSign('^')) {
         this.reader.next()
         value = this.raised(value)
@@ -143,19 +140,12 @@ class Parser implements StructureParser, BracketParser {
     }
   }
 
-  private degrees(value: Expression): Expression {
-    const scale = this.reader.peek()
-    if (scale?.kind === 'name' && /^[CF]$/.test(scale.text))
-      this.units.push(this.reader.next().text === 'C' ? 'celsius' : 'fahrenheit')
-    return call('°', value)
-  }
-
   private raised(base: Expression): Expression {
     const [first, second, third] = [this.reader.peek(), this.reader.peek(1), this.reader.peek(2)]
     const sign = first?.text === '{' && third?.text === '}' ? second : first
     if (sign?.text === '°' || sign?.text === "'") {
       for (let taken = sign === first ? 1 : 3; taken > 0; taken -= 1) this.reader.next()
-      return sign.text === '°' ? this.degrees(base) : primed(base)
+      return sign.text === '°' ? degreesOf(this, base) : primed(base)
     }
     return call('^', base, this.exponent())
   }
@@ -206,58 +196,12 @@ class Parser implements StructureParser, BracketParser {
     return inside
   }
 
-  /** A name with its subscript and primes, and what it is applied to. */
   name(text: string): Expression {
-    let name = text
-    for (;;) {
-      if (this.reader.take('_')) name += `_${this.reader.subscript()}`
-      else if (this.reader.take("'")) name += "'"
-      else break
-    }
-    if (constants.has(name) || !this.reader.isSign('(') || !this.isApplied(name)) return nameOf(name)
-    this.reader.next()
-    const inside = this.bracketed('(')
-    const isList = inside.kind === 'list' && inside.close === ')'
-    return call('apply', nameOf(name), ...(isList ? inside.of : [inside]))
-  }
-
-  /** Whether a name before a bracket is a function: f(x), I(0), x(t) and u(x, y) are, n(n + 1) is a product. */
-  private isApplied(name: string): boolean {
-    if (functionNames.has(name)) return true
-    const [first, second] = [this.reader.peek(1), this.reader.peek(2)]
-    if (second?.text === ')' && (first!.kind === 'number' || first!.kind === 'name')) return true
-    let open = 0
-    for (let ahead = 0; this.reader.peek(ahead) !== undefined; ahead += 1) {
-      const { text } = this.reader.peek(ahead)!
-      if (text === '(' || text === '{') open += 1
-      else if (text === ')' || text === '}') open -= 1
-      if (open <= 0) return false
-      if (open === 1 && text === ',') return true
-    }
-    return false
+    return parseName(this, text)
   }
 
   private modulus(): Expression {
     return this.reader.take('{') ? this.bracketed('{') : this.primary()
-  }
-
-  /** The unit behind a number, with its power (`cm^2`) and what it is per. */
-  private takeUnit(): void {
-    let unit = unitIn(this.reader.next().text)
-    while (unit !== undefined && this.reader.isSign('^', '/') && this.reader.peek(1) !== undefined) {
-      const isPower = this.reader.next().text === '^'
-      const kind = this.reader.peek()!.kind
-      if (isPower)
-        unit += `^${spelled(this.exponent())
-          .replace('negate(', '-')
-          .replace(/\/1\)?$/, '')}`
-      else if (kind === 'text' || kind === 'name') unit = unitIn(`${unit}/${this.reader.next().text}`)
-      else unit = undefined
-    }
-    // 5 feet 6 inches are no 30.
-    const next = this.reader.peek()
-    if (unit === undefined || next?.kind === 'number') throw new ParseFailure('words that are no unit')
-    this.units.push(unit)
   }
 }
 

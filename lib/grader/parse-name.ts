@@ -1,0 +1,44 @@
+import { call, type Expression, nameOf } from './expression.js'
+import type { TokenReader } from './token-reader.js'
+
+/** Parts of the parser that reading names needs. */
+export interface NameParser {
+  readonly reader: TokenReader
+  bracketed(open: string): Expression
+}
+
+/** Letters that are functions where a bracket follows. */
+const functionNames = new Set(['f', 'g', 'h', 'F', 'G', 'H'])
+const constants = new Set(['e', 'i', 'pi', '∞'])
+
+/** A name with its subscript and primes, and what it is applied to. */
+export function parseName(parser: NameParser, text: string): Expression {
+  const { reader } = parser
+  let name = text
+  for (;;) {
+    if (reader.take('_')) name += `_${reader.subscript()}`
+    else if (reader.take("'")) name += "'"
+    else break
+  }
+  if (constants.has(name) || !reader.isSign('(') || !isApplied(reader, name)) return nameOf(name)
+  reader.next()
+  const inside = parser.bracketed('(')
+  const isList = inside.kind === 'list' && inside.close === ')'
+  return call('apply', nameOf(name), ...(isList ? inside.of : [inside]))
+}
+
+/** Whether a name before a bracket is a function: f(x), I(0), x(t) and u(x, y) are, n(n + 1) is a product. */
+function isApplied(reader: TokenReader, name: string): boolean {
+  if (functionNames.has(name)) return true
+  const [first, second] = [reader.peek(1), reader.peek(2)]
+  if (second?.text === ')' && (first!.kind === 'number' || first!.kind === 'name')) return true
+  let open = 0
+  for (let ahead = 0; reader.peek(ahead) !== undefined; ahead += 1) {
+    const { text } = reader.peek(ahead)!
+    if (text === '(' || text === '{') open += 1
+    else if (text === ')' || text === '}') open -= 1
+    if (open <= 0) return false
+    if (open === 1 && text === ',') return true
+  }
+  return false
+}
