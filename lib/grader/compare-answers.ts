@@ -5,6 +5,7 @@ import { hasVariables, type Verdict, variablesIn } from './compare-values.js'
 import { ExactValues } from './exact.js'
 import { type Expression, isCall, nameOf, some, substituted } from './expression.js'
 import { haveOtherOrders } from './letter-orders.js'
+import { withDigits } from './number-words.js'
 import { type Reading, readings, withGivenDecimals } from './readings.js'
 import { withoutRemarks } from './remarks.js'
 import { withScale } from './scales.js'
@@ -50,7 +51,7 @@ export function compareAnswers(gold: string, answer: string): Comparison {
 }
 
 function answerIn(written: string): Answer {
-  return bare(tidyAnswer(written), moneyIn(written))
+  return bare(withDigits(tidyAnswer(written)), moneyIn(written))
 }
 
 function bare(tidied: string, units: string[]): Answer {

@@ -18,13 +18,29 @@ export function parseName(parser: NameParser, text: string): Expression {
   for (;;) {
     if (reader.take('_')) name += `_${reader.subscript()}`
     else if (reader.take("'")) name += "'"
-    else break
+    else {
+      const raised = primesAbove(reader)
+      if (raised === '') break
+      name += raised
+    }
   }
   if (constants.has(name) || !reader.isSign('(') || !isApplied(reader, name)) return nameOf(name)
   reader.next()
   const inside = parser.bracketed('(')
   const isList = inside.kind === 'list' && inside.close === ')'
   return call('apply', nameOf(name), ...(isList ? inside.of : [inside]))
+}
+
+/** Takes the primes of `f^{\prime}`, which are those of `f'`. */
+function primesAbove(reader: TokenReader): string {
+  if (!reader.isSign('^')) return ''
+  const isBraced = reader.peek(1)?.text === '{'
+  const from = isBraced ? 2 : 1
+  let primes = ''
+  while (reader.peek(from + primes.length)?.text === "'") primes += "'"
+  if (primes === '' || (isBraced && reader.peek(from + primes.length)?.text !== '}')) return ''
+  for (let taken = from + primes.length + (isBraced ? 1 : 0); taken > 0; taken -= 1) reader.next()
+  return primes
 }
 
 /** Whether a name before a bracket is a function: f(x), I(0), x(t) and u(x, y) are, n(n + 1) is a product. */

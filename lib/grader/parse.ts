@@ -143,9 +143,9 @@ class Parser implements StructureParser, BracketParser {
   private raised(base: Expression): Expression {
     const [first, second, third] = [this.reader.peek(), this.reader.peek(1), this.reader.peek(2)]
     const sign = first?.text === '{' && third?.text === '}' ? second : first
-    if (sign?.text === '°' || sign?.text === "'") {
+    if (sign?.text === '°') {
       for (let taken = sign === first ? 1 : 3; taken > 0; taken -= 1) this.reader.next()
-      return sign.text === '°' ? degreesOf(this, base) : primed(base)
+      return degreesOf(this, base)
     }
     return call('^', base, this.exponent())
   }
@@ -216,9 +216,4 @@ function startsValue(token: Token): boolean {
 /** A group between semicolons: `p=5, q=2; p=7, q=2` are two pairs. */
 function asTuple(group: Expression): Expression {
   return group.kind === 'list' && group.open === '' ? { ...group, open: '(', close: ')' } : group
-}
-
-function primed(base: Expression): Expression {
-  if (base.kind !== 'name') throw new ParseFailure('a prime on what is no name')
-  return nameOf(`${base.name}'`)
 }

@@ -17,6 +17,18 @@ const pairs: Record<string, [verdict: 'same' | 'different' | 'undecided' | 'othe
     ['same', '3500000000', '\\text{3.5 billion dollars}'],
     ['undecided', '5', '5 quarters'],
   ],
+  'numbers in words': [
+    ['same', '1/2', 'one half'],
+    ['same', '2/3', 'two thirds'],
+    ['undecided', '2', 'two thirds'],
+    ['same', '24', 'two dozen'],
+    ['same', '-5', '\\text{negative five}'],
+    ['undecided', '1', 'one or two'],
+    ['undecided', '1', 'one of them'],
+    ['undecided', '5', 'five and a half'],
+    ['undecided', '30', 'twenty ten'],
+    ['undecided', '11', 'five six'],
+  ],
   'words that are no unit': [
     ['undecided', '10', '10 minus two'],
     ['undecided', '8', '10 minus two'],

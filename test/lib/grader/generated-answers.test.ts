@@ -2,7 +2,7 @@ import t from 'tap'
 import { compareAnswers } from '../../../lib/grader/compare-answers.js'
 import { container, polynomial, timeOfDay, word, wrapped } from './answer-writings.js'
 import { Draw } from './draw.js'
-import { compoundly, lettered, measured, otherMeasures, qualified, scaled } from './measured-writings.js'
+import { compoundly, lettered, measured, otherMeasures, qualified, scaled, spelledOut } from './measured-writings.js'
 import { fraction, irrational, type Writings, wholeNumber } from './number-writings.js'
 
 const kinds: Record<string, (draw: Draw) => Writings> = {
@@ -18,6 +18,7 @@ const kinds: Record<string, (draw: Draw) => Writings> = {
   'residues and units': qualified,
   letters: lettered,
   'compound units': compoundly,
+  'numbers spelled out': spelledOut,
 }
 
 /** Answers of each kind: `LIMO_ANSWERS=2000` for a night. */

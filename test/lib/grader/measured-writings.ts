@@ -182,3 +182,41 @@ export function otherMeasures(draw: Draw): [first: string, second: string] {
   ])
   return [draw.one(writings(unit, power)), draw.one(others)]
 }
+
+const belowTwenty =
+  'zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen'.split(
+    ' ',
+  )
+const tens = 'twenty thirty forty fifty sixty seventy eighty ninety'.split(' ')
+
+/** A whole number as people say it. */
+function inWords(value: number, { and, hyphen }: { and: string; hyphen: string }): string {
+  const style = { and, hyphen }
+  if (value < 20) return belowTwenty[value]!
+  if (value < 100) return tens[Math.floor(value / 10) - 2]! + (value % 10 === 0 ? '' : hyphen + belowTwenty[value % 10])
+  const [word, scale] = value >= 1e6 ? ['million', 1e6] : value >= 1000 ? ['thousand', 1000] : ['hundred', 100]
+  const [count, rest] = [Math.floor(value / Number(scale)), value % Number(scale)]
+  const joint = rest < 100 ? and : ' '
+  return `${inWords(count, style)} ${word}${rest === 0 ? '' : joint + inWords(rest, style)}`
+}
+
+/** A whole number in words: others by one word, a word less or their order are others. */
+export function spelledOut(draw: Draw): Writings {
+  const value = draw.whole(0, 10 ** draw.whole(1, 8) - 1)
+  const words = inWords(value, { and: draw.one([' ', ' and ']), hyphen: draw.one(['-', ' ']) })
+  const same = [
+    String(value),
+    words,
+    words[0]!.toUpperCase() + words.slice(1),
+    `\\text{${words}}`,
+    `\\text{ ${words}.}`,
+    `${words} apples`,
+    `\\text{${words} dollars}`,
+    value.toLocaleString('en-US'),
+  ]
+  const others = [value + 1, value + 10, value + 100, value * 10 + 1, 2 * value + 1]
+  const other = others
+    .map((number) => inWords(number, { and: ' ', hyphen: '-' }))
+    .concat(`${words} minus one`, `not ${words}`, `${words} or so`)
+  return { same, other }
+}
