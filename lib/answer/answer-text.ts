@@ -110,6 +110,7 @@ export function tidyAnswer(answer: string): string {
       /\\(?:math(?:rm|bf|it|sf|tt|normal)|text(?:bf|it|rm|sf|tt|normal)|mbox|operatorname\*?|boldsymbol|bm)\s*\{/g,
       '\\text{',
     )
+    .replace(/\\math(?:rm|bf|it|sf|tt|normal) +([a-zA-Z\d])(?![a-zA-Z\d])/g, ' $1')
     .replace(/\\(?:rm|bf|it)(?![a-zA-Z])/g, ' ')
     .replace(unseen, ' ')
     .replace(/\\text\s*\{([\s:;,.=<>+/()-]*)\}/g, '$1')

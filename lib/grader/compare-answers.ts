@@ -24,6 +24,8 @@ export interface Comparison {
 interface Answer {
   text: string
   units: string[]
+  /** The name that stands for every whole number: k of `k\pi, k \in \mathbb{Z}`. */
+  wholeName?: string | undefined
 }
 
 /**
@@ -55,8 +57,8 @@ function answerIn(written: string): Answer {
 }
 
 function bare(tidied: string, units: string[]): Answer {
-  const { text, units: more } = withoutRemarks(tidied)
-  return { text, units: [...units, ...more] }
+  const { text, units: more, wholeName } = withoutRemarks(tidied)
+  return { text, units: [...units, ...more], wholeName }
 }
 
 function compareTexts(first: Answer, second: Answer): Comparison {
@@ -90,10 +92,11 @@ function compareFormulas(a: Answer, b: Answer): Comparison {
   if (readingsA.length === 0 || readingsB.length === 0) return { verdict: 'undecided', how: 'text' }
   const how = kindOf(readingsA[0]!.expression, readingsB[0]!.expression)
   const comparison = new ExpressionComparison()
-  let isDifferent = true
+  // kπ and (k + 1)π are the same for all whole k together.
+  let isDifferent = a.wholeName === undefined || b.wholeName === undefined
   for (const readA of readingsA) {
     for (const readB of readingsB) {
-      const given = withGivenDecimals(readB.expression)
+      const given = withGivenDecimals(withName(readB.expression, b.wholeName, a.wholeName))
       const verdict = comparison.compare(...withOneConstant(readA.expression, given))
       const isOpen = areOpen(readA, readB)
       if (verdict === 'same' && !isOpen) return { verdict, how }
@@ -104,9 +107,9 @@ function compareFormulas(a: Answer, b: Answer): Comparison {
   return { verdict: isDifferent ? 'different' : 'undecided', how }
 }
 
-/** Whether units keep two answers from being compared: units are not converted, $5 are no 5%, and the m of 5m may be a name. */
+/** Whether doubt or units keep two answers from being compared: units are not converted, $5 are no 5%, and the m of 5m may be a name. */
 function areOpen(a: Reading, b: Reading): boolean {
-  if (haveOtherUnits(a.units, b.units)) return true
+  if (a.isDoubtful || b.isDoubtful || haveOtherUnits(a.units, b.units)) return true
   if ((a.isUnitGuessed && b.units.length === 0) || (b.isUnitGuessed && a.units.length === 0)) return true
   const isTagged = (tag: string, { expression }: Reading) => some(expression, (part) => isCall(part, tag))
   return (isTemperature(a.units) && isTemperature(b.units) ? ['%'] : ['%', '°']).some(
@@ -122,6 +125,12 @@ function mayBeMeasured(a: Reading, b: Reading): boolean {
   const exact = new ExactValues()
   const [valueA, valueB] = [exact.of(a.expression), exact.of(b.expression)]
   return valueA !== undefined && valueB !== undefined && mayBeConverted(toDouble(valueA), toDouble(valueB))
+}
+
+/** An expression with one name for another, which is any whole number in both answers. */
+function withName(expression: Expression, name: string | undefined, other: string | undefined): Expression {
+  const isKept = name === undefined || other === undefined || variablesIn(expression).has(other)
+  return isKept ? expression : substituted(expression, name, nameOf(other))
 }
 
 function kindOf(...expressions: Expression[]): Comparison['how'] {

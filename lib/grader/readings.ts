@@ -2,9 +2,10 @@ import { type Expression, withParts } from './expression.js'
 import { type Parsed, parse } from './parse.js'
 import { unitIn } from './units.js'
 
-/** One way to read an answer, with all of its units; one that is guessed may be a name. */
+/** One way to read an answer, with all of its units; one that is guessed may be a name, and one that is doubtful is meant by few. */
 export interface Reading extends Parsed {
   isUnitGuessed?: boolean
+  isDoubtful?: boolean
 }
 
 /** The 2 of 5, as calculators, China and others write it. */
@@ -37,6 +38,8 @@ export function readings({ text, units }: { text: string; units: string[] }): Re
   const read: Reading[] = found
     .filter((parsed) => parsed !== undefined)
     .map(({ expression, units: own }) => ({ expression, units: [...units, ...own] }))
+  // 1,234 is rather a thousand and more than a decimal.
+  if (/^-?[1-9]\d{0,2},\d{3}$/.test(text)) read.at(-1)!.isDoubtful = true
   const [, number, unit] = shortUnit.exec(text) ?? []
   const measured = number === undefined ? undefined : parse(number)
   if (measured !== undefined)

@@ -5,14 +5,16 @@ const condition =
   /(?:,|\\text\{|\s|(?<=\}))[,\s]*(?:\\text\s*\{\s*)?(?:where|for|when|with|if|provided|because|since)\b(?:\s|\}|\$|\\|[a-z]).*$/
 
 const opening =
-  /^(?:(?:approximately|about|exactly|roughly|the answer is|answer:?|=|\\approx|\\text\{\s*(?:approximately|about)\s*\})\s*)+/i
+  /^(?:(?:approximately|about|exactly|roughly|the answer is|answer:?|=|\\approx|\\text ?\{\s*(?:approximately|about|(?:the )?answer(?: is)?:?)\s*\})\s*)+/i
 
 /** Python's module prefixes of functions. */
 const modules = /\b(?:np|numpy|math|sympy)\.(?=[a-z])/g
 
 /** `k ∈ ℤ` behind an answer. */
 const wholeNumber =
-  /,? ?(?:\\text ?\{ ?(?:for|where|with)(?: all)? ?\} ?)?[a-z] ?\\in ?\\?(?:mathbb ?\{ ?[ZNQ] ?\}|[ZN])(?:\^\+|_\+)?$/
+  /,? ?(?:\\text ?\{ ?(?:for|where|with)(?: all)? ?\} ?)?([a-z]) ?\\in ?\\?(?:mathbb ?\{ ?[ZNQ] ?\}|[ZN])(?:\^\+|_\+)?$/
+
+const allReals = /^(?:\\text ?\{ ?)?all real(?:s| numbers?)?(?: ?\})?$/i
 
 /** `m/s^2` behind a number; a letter is a unit only with what it is per. */
 const ratioOfUnits =
@@ -45,8 +47,12 @@ const counted = /(?<=\d|\}) ([a-z]{2,}(?:[ -][a-z]+)*)$/i
 const symbolAlone =
   /^(?:cm|mm|km|kg|mg|ml|mL|ft|hr|hrs|min|sec|lb|lbs|oz|mph|eV|Hz|Pa|nm|USD|EUR|GBP|RMB|CNY|JPY|INR|cat|dog|men|way|day|boy)$/
 
-/** An answer without the words around it, and the units that were among them. */
-export function withoutRemarks(answer: string): { text: string; units: string[] } {
+/** An answer without the words around it, the units that were among them, and the name that is any whole number. */
+export function withoutRemarks(answer: string): { text: string; units: string[]; wholeName?: string | undefined } {
+  return { ...withoutUnits(withoutWords(answer)), wholeName: wholeNumber.exec(answer)?.[1] }
+}
+
+function withoutWords(answer: string): string {
   const bare = answer
     .replace(setAsText, '$1')
     .replace(opening, '')
@@ -59,6 +65,10 @@ export function withoutRemarks(answer: string): { text: string; units: string[] 
     .replace(condition, '')
     .replace(/[\s,]+$/, '')
   const text = cut === '' ? bare : cut
+  return allReals.test(text) ? '\\mathbb{R}' : text
+}
+
+function withoutUnits(text: string): { text: string; units: string[] } {
   const half = /^\d{1,2}:\d\d/.test(text) ? halfOfDay.exec(text) : null
   if (half !== null) return { text: text.slice(0, half.index), units: [half[1]!.toLowerCase()] }
   const things = ratioOf(text) ?? compoundUnit(text) ?? countedThings(text)
