@@ -174,7 +174,7 @@ function withoutBox(text: string): string {
     const start = /^\\(?:boxed|fbox)\s*\{/.exec(inside)?.[0].length
     if (start === undefined) return inside.replace(/^\\(?:boxed|fbox)(?![a-zA-Z])\s*/, '')
     const end = closingBrace(inside, start, inside.length)
-    if (end === undefined || !/^\.?$/.test(inside.slice(end + 1))) return inside
+    if (end === undefined || !/^ ?(?:\.*|\\dots ?)$/.test(inside.slice(end + 1))) return inside
     inside = inside.slice(start, end).trim()
   }
 }

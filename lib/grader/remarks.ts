@@ -5,7 +5,7 @@ const condition =
   /(?:,|\\text\{|\s|(?<=\}))[,\s]*(?:\\text\s*\{\s*)?(?:where|for|when|with|if|provided|because|since)\b(?:\s|\}|\$|\\|[a-z]).*$/
 
 const opening =
-  /^(?:(?:approximately|about|exactly|roughly|the answer is|answer:?|=|\\approx|\\text ?\{\s*(?:approximately|about|(?:the )?answer(?: is)?:?)\s*\})\s*)+/i
+  /^(?:(?:approximately|about|exactly|roughly|\\therefore|\\implies|\\Rightarrow|=>|the answer is|answer:?|=|\\approx|\\text ?\{\s*(?:approximately|about|(?:the )?answer(?: is)?:?)\s*\})\s*)+/i
 
 /** Python's module prefixes of functions. */
 const modules = /\b(?:np|numpy|math|sympy)\.(?=[a-z])/g
@@ -69,7 +69,7 @@ function withoutWords(answer: string): string {
 }
 
 function withoutUnits(text: string): { text: string; units: string[] } {
-  const half = /^\d{1,2}:\d\d/.test(text) ? halfOfDay.exec(text) : null
+  const half = /^\d{1,2}(?::\d\d| ?(?:\\text ?\{ ?)?[ap]\.? ?m\b)/i.test(text) ? halfOfDay.exec(text) : null
   if (half !== null) return { text: text.slice(0, half.index), units: [half[1]!.toLowerCase()] }
   const things = ratioOf(text) ?? compoundUnit(text) ?? countedThings(text)
   if (things !== undefined) return { text: text.slice(0, things.index), units: [things.unit] }

@@ -3,6 +3,7 @@ import { parseDecimal, type Rational, rational } from '../answer/rational.js'
 import { withInfixFractions } from './infix-fractions.js'
 import { commandNamed, wordNamed } from './latex-names.js'
 import type { Token } from './token.js'
+import { unitIn } from './units.js'
 import { isWord } from './words.js'
 
 export interface Reading {
@@ -102,7 +103,9 @@ function textToken(content: string, isBlackboard: boolean, before: Token | undef
   const words = content.trim()
   if (isBlackboard) return { kind: 'name', text: `set ${words}` }
   const token = wordNamed(words.toLowerCase())
-  if (token !== undefined) return token as Token
+  // 7 sec are seconds, and no secant.
+  const isSeconds = token?.kind === 'function' && before?.kind === 'number' && unitIn(words) !== undefined
+  if (token !== undefined && !isSeconds) return token as Token
   // 5 m set upright is a length; a bold i is a vector.
   const isUnit = /^[msgNJKVWLh]$/.test(words) && (before?.kind === 'number' || before?.kind === 'text')
   return words.length === 1 && /[a-zA-Z]/.test(words) && content === words && !isUnit

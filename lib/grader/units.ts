@@ -5,7 +5,7 @@ const wordsIn = (text: string) => new Set(text.split(' '))
 /** Measures by their symbols, whose case counts. */
 const symbols = wordsIn(
   'm s g h l L N J K V W C A T F H ohm um us uF Pa Hz eV keV MeV GeV kHz MHz GHz kJ kW MW kWh mol atm kPa MPa erg pc kpc Mpc yr ms ns nm um pm ' +
-    'km cm mm dm kg mg ml mL dL cc min hr hrs mins sec secs mph kph lb lbs oz ft in yd mi sq rad sr USD EUR GBP RMB CNY JPY INR',
+    'km cm mm dm kg mg ml mL dL cc min hr hrs yrs mins sec secs mph kph lb lbs oz ft in yd mi sq rad sr USD EUR GBP RMB CNY JPY INR',
 )
 
 /** Measures and money by their names, and what answers are a number of. Numbers and parts, such as dozens and quarters, are none. */
@@ -32,14 +32,14 @@ const nouns = wordsIn(
 /** Words before a noun that change nothing of its number. */
 const adjectives = wordsIn(
   'red blue green yellow white black brown pink purple orange grey gray big small large little long short tall new old good ' +
-    'different distinct possible ordered unordered real complex rational integer whole positive negative total fluid square cubic sq ' +
+    'different distinct possible ordered unordered real complex rational integer whole positive negative total fluid square cubic sq cu ' +
     'full extra',
 )
 
 /** Names of measures by their symbols, and singulars that no rule makes. */
 const nameOfSymbol = new Map(
   (
-    'm meter,s second,sec second,secs second,h hour,hr hour,hrs hour,min minute,mins minute,yr year,g gram,kg kilogram,mg milligram,' +
+    'm meter,s second,sec second,secs second,h hour,hr hour,hrs hour,min minute,mins minute,yr year,yrs year,g gram,kg kilogram,mg milligram,' +
     'l liter,L liter,um micrometer,us microsecond,ml milliliter,mL milliliter,km kilometer,cm centimeter,mm millimeter,dm decimeter,N newton,J joule,W watt,V volt,' +
     'A ampere,K kelvin,Pa pascal,Hz hertz,ft foot,feet foot,in inch,inches inch,yd yard,mi mile,lb pound,lbs pound,oz ounce,rad radian,' +
     'metre meter,litre liter,centimetre centimeter,millimetre millimeter,kilometre kilometer,tonne ton,usd dollar,eur euro,gbp pound,' +
@@ -62,6 +62,7 @@ export function unitIn(words: string): string | undefined {
     .replace(/\\frac ?\{([^{}]*)\} ?\{([^{}]*)\}/g, '$1/$2')
     .replace(/\\Omega/g, 'ohm')
     .replace(/\\mu ?(?=[a-zA-Z])/g, 'u')
+    .replace(/\b(sq|cu)\./g, '$1')
     .trim()
     .replace(/ each$/, '')
   const powers = new Map<string, number>()
@@ -90,7 +91,7 @@ function nounPhrase(phrase: string): { name: string; power: number } | undefined
   const before = words.slice(0, -1).map((word) => (adjectives.has(word.toLowerCase()) ? word.toLowerCase() : noun(word)))
   if (last === undefined || before.includes(undefined)) return undefined
   const [first] = before
-  const worded = first === 'square' || first === 'sq' ? 2 : first === 'cubic' ? 3 : undefined
+  const worded = first === 'square' || first === 'sq' ? 2 : first === 'cubic' || first === 'cu' ? 3 : undefined
   const rest = found[2] === undefined && worded !== undefined ? before.slice(1) : before
   return {
     name: [...rest, last].join(' ').replace(/^degree (?=celsius|fahrenheit|kelvin)/, ''),

@@ -262,11 +262,12 @@ t.test('columns of other layouts, and those that cannot be read', async (t) => {
     { question: 'Add.\n3 and 4' },
     { question: 'Add.' },
     { answer: 'true' },
+    { question: 'u', answer: '1e+24' },
     { question: 'v', answer: '5' },
     { question: 'w', curation: { quality: undefined, selection: { group: 'difficulty not known' } } },
   ])
   t.notOk('input' in kept[0]!)
-  t.equal(summaries[0]!.malformed, 4)
+  t.equal(summaries[0]!.malformed, 3)
   t.match(
     readFileSync(join(output, '1-pool', 'malformed.jsonl'), 'utf8'),
     /expected the answer to be text or a number but received a list of 2/,
