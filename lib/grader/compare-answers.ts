@@ -99,7 +99,7 @@ function compareFormulas(a: Answer, b: Answer): Comparison {
       const given = withGivenDecimals(withName(readB.expression, b.wholeName, a.wholeName))
       const verdict = comparison.compare(...withOneConstant(readA.expression, given))
       const isOpen = areOpen(readA, readB)
-      if (verdict === 'same' && !isOpen) return { verdict, how }
+      if (verdict === 'same' && !isOpen && !isGuess(readA, readB)) return { verdict, how }
       isDifferent &&= verdict === 'different' && !isOpen && !haveOtherNames(readA.expression, readB.expression)
       isDifferent &&= !mayBeMeasured(readA, readB)
     }
@@ -107,16 +107,21 @@ function compareFormulas(a: Answer, b: Answer): Comparison {
   return { verdict: isDifferent ? 'different' : 'undecided', how }
 }
 
-/** Whether doubt or units keep two answers from being compared: units are not converted, $5 are no 5%, and the m of 5m may be a name. */
+/** Whether units keep two answers from being compared: units are not converted, and $5 are no 5%. */
 function areOpen(a: Reading, b: Reading): boolean {
-  if (a.isDoubtful || b.isDoubtful || haveOtherUnits(a.units, b.units)) return true
-  if ((a.isUnitGuessed && b.units.length === 0) || (b.isUnitGuessed && a.units.length === 0)) return true
+  if (haveOtherUnits(a.units, b.units)) return true
   const isTagged = (tag: string, { expression }: Reading) => some(expression, (part) => isCall(part, tag))
   return (isTemperature(a.units) && isTemperature(b.units) ? ['%'] : ['%', '°']).some(
     (tag) =>
       (a.units.length > 0 && isTagged(tag, b) && !isTagged(tag, a)) ||
       (b.units.length > 0 && isTagged(tag, a) && !isTagged(tag, b)),
   )
+}
+
+/** Whether answers that are the same may not be: the m of 5m may be a name, and 1,234 is rather no decimal. */
+function isGuess(a: Reading, b: Reading): boolean {
+  if (a.isDoubtful || b.isDoubtful) return true
+  return Boolean((a.isUnitGuessed && b.units.length === 0) || (b.isUnitGuessed && a.units.length === 0))
 }
 
 /** Whether one of two numbers has a unit, and the other may be the same without its own, smaller or larger one: 5 kg and 5000. */
