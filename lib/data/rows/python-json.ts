@@ -3,18 +3,19 @@ const numberTokens = /NaN|-?Infinity/g
 
 /**
  * JSON as Python's json module writes it: with NaN, Infinity and -Infinity, which become the numbers of these names, and with whole
- * numbers of any length. Those beyond 2⁵³, which a double may not keep, become text of their digits. Throws the SyntaxError of `JSON.parse` for
- * all other text that is not JSON, with its positions.
+ * numbers of any length. Those beyond 2⁵³, which a double may not keep, become text of their digits. Throws the SyntaxError of
+ * `JSON.parse` for all other text that is not JSON, with its positions.
  */
 export function parsePythonJson(text: string): unknown {
-  const exact = withLongNumbersAsText(text)
-  try {
-    return parseWithNames(exact)
-  } catch (error) {
-    if (exact === text) throw error
-    // Quotes have moved the positions.
-    return parseWithNames(text)
-  }
+  const value = parseWithNames(text)
+  // Looking for long digits in the text takes longer than parsing it.
+  return hasLongNumber(value) ? parseWithNames(withLongNumbersAsText(text)) : value
+}
+
+function hasLongNumber(value: unknown): boolean {
+  if (typeof value === 'number') return Math.abs(value) > Number.MAX_SAFE_INTEGER
+  if (Array.isArray(value)) return value.some(hasLongNumber)
+  return typeof value === 'object' && value !== null && Object.values(value).some(hasLongNumber)
 }
 
 function parseWithNames(text: string): unknown {
@@ -31,13 +32,9 @@ function parseWithNames(text: string): unknown {
   }
 }
 
-/** Digits of the smallest whole number that a double may not keep, which is 2⁵³ + 1. */
-const fewestDigits = /\d{16}/
-
 const longNumber = /(?<=[\s:,[]|^)-?[1-9]\d{15,}(?:\.\d+)?(?=[\s,\]}]|$)/g
 
 function withLongNumbersAsText(text: string): string {
-  if (!fewestDigits.test(text)) return text
   return outsideStrings(text, (part) =>
     part.replace(longNumber, (number) => (Math.abs(Number(number)) <= Number.MAX_SAFE_INTEGER ? number : `"${number}"`)),
   )
