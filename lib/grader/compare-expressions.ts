@@ -13,7 +13,7 @@ import {
   withSignsChosen,
 } from './named-values.js'
 import { compareSets, isSetOfNumbers, realSet } from './real-sets.js'
-import { asList, intervalOf, isEmpty, isOrdered, isSet, subject, unionParts, withSeconds } from './shapes.js'
+import { asList, intervalOf, isEmpty, isOrdered, isSet, setParts, subject, withSeconds } from './shapes.js'
 
 /** Budget of comparisons of parts for two answers: lists of 100 items each take 20,000 at most. */
 const MOST_COMPARISONS = 20_000
@@ -104,8 +104,12 @@ export class ExpressionComparison {
     if (subjectA !== undefined && subjectB !== undefined && !subjectA.some((name) => subjectB.includes(name))) return 'undecided'
     const [setA, setB] = [realSet(a, this.values), realSet(b, this.values)]
     if (setA !== undefined && setB !== undefined) return compareSets(setA, setB, this.values)
-    const [partsA, partsB] = [unionParts(a), unionParts(b)]
-    return partsA.length > 1 || partsB.length > 1 ? this.unordered(partsA, partsB) : undefined
+    for (const name of ['union', 'intersection'] as const) {
+      const [partsA, partsB] = [setParts(a, name), setParts(b, name)]
+      const areSmaller = partsA.length > 1 && partsB.length > 1
+      if (name === 'union' ? partsA.length > 1 || partsB.length > 1 : areSmaller) return this.unordered(partsA, partsB)
+    }
+    return undefined
   }
 
   private relations(a: Expression, b: Expression): Verdict | undefined {

@@ -10,10 +10,14 @@ export interface Reading extends Parsed {
 
 /** The 2 of 5, as calculators, China and others write it. */
 const combinations = [
-  /(?:\\text ?\{C\}|(?<![a-zA-Z\\])C) ?_ ?\{?(\d+)\}? ?\^ ?\{?(\d+)\}?/g,
-  /(?<![\w})\]] ?)(?:\{ ?\})? ?[_^] ?\{?(\d+)\}? ?(?:\\text ?\{C\}|C) ?_ ?\{?(\d+)\}?/g,
-  /(?<![a-zA-Z\\])C ?\((\d+) ?, ?(\d+)\)/g,
+  /(?:\\text ?\{C\}|(?<![a-zA-Z\\])C) ?_ ?\{?([a-z\d]+)\}? ?\^ ?\{?([a-z\d]+)\}?/g,
+  /(?<![\w})\]] ?)(?:\{ ?\})? ?[_^] ?\{?([a-z\d]+)\}? ?(?:\\text ?\{C\}|C) ?_ ?\{?([a-z\d]+)\}?/g,
+  /(?<![a-zA-Z\\])C ?\(([a-z\d]+) ?, ?([a-z\d]+)\)/g,
 ]
+
+/** Those with their order. P(5, 2) may be a point. */
+const permutations = /(?<![\w})\]] ?)(?:\{ ?\})? ?[_^] ?\{?([a-z\d]+)\}? ?(?:\\text ?\{P\}|P) ?_ ?\{?([a-z\d]+)\}?/g
+const permutationsOrPoint = /^P ?\(([a-z\d]+) ?, ?([a-z\d]+)\)$/
 
 /** A unit of one or two letters behind a number, or thousands and millions, that may be a product of names. */
 const shortUnit =
@@ -24,7 +28,9 @@ export function readings({ text, units }: { text: string; units: string[] }): Re
   const found = [parse(text, { thousands: true, decimalComma: false })]
   if (/\d[, ]\d{3}/.test(text)) found.push(parse(text, { thousands: false, decimalComma: false }))
   // C may be a name, too.
-  const chosen = combinations.reduce((written, pattern) => written.replace(pattern, '\\binom{$1}{$2}'), text)
+  const chosen = combinations
+    .reduce((written, pattern) => written.replace(pattern, '\\binom{$1}{$2}'), text)
+    .replace(permutations, '\\frac{($1)!}{($1-$2)!}')
   if (chosen !== text) found.push(parse(chosen))
   // As in Europe: 1.234,5.
   if (/^-?\d{1,3}(?:\.\d{3})+,\d+$/.test(text)) found.push(parse(text.replaceAll('.', '').replace(',', '.')))
@@ -40,6 +46,10 @@ export function readings({ text, units }: { text: string; units: string[] }): Re
     .map(({ expression, units: own }) => ({ expression, units: [...units, ...own] }))
   // 1,234 is rather a thousand and more than a decimal.
   if (/^-?[1-9]\d{0,2},\d{3}$/.test(text)) read.at(-1)!.isDoubtful = true
+  const arranged = permutationsOrPoint.test(text)
+    ? parse(text.replace(permutationsOrPoint, '\\frac{($1)!}{($1-$2)!}'))
+    : undefined
+  if (arranged !== undefined) read.push({ ...arranged, units, isDoubtful: true })
   const [, number, unit] = shortUnit.exec(text) ?? []
   const measured = number === undefined ? undefined : parse(number)
   if (measured !== undefined)

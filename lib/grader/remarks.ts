@@ -16,6 +16,13 @@ const wholeNumber =
 
 const allReals = /^(?:\\text ?\{ ?)?all real(?:s| numbers?)?(?: ?\})?$/i
 
+/** `\in \mathbb{R}` in a set, which is of real numbers where nothing else is said. */
+const realMember = /\\\{ ?([a-zA-Z]) ?\\in ?\\mathbb ?\{ ?R ?\} ?(?=\||\\mid|:)/
+
+/** `30^\circ 15'`, perhaps with seconds. */
+const arcMinutes =
+  /(\d+) ?(?:\^ ?\{? ?\\circ ?\}?|\\degree) ?(\d{1,2}) ?(?:'|\^ ?\{? ?\\prime ?\}?)(?: ?(\d{1,2}(?:\.\d+)?) ?(?:''|"|\^ ?\{? ?\\prime ?\\prime ?\}?))?(?!')/g
+
 /** `m/s^2` behind a number; a letter is a unit only with what it is per. */
 const ratioOfUnits =
   /(?<=[\d}]) ?(?:\\text ?\{ ?)?((?:[kMmc]?(?:m|g|J|N|W)|km|erg|miles|rad|ft|C|mol|V) ?\/ ?(?:s|sec|h|hr|min|[ckm]?m|mol|mole|k?g|m?L|K|sr)(?: ?\^ ?\{?-?\d\}?)?)(?: ?\})?$/
@@ -59,6 +66,8 @@ function withoutWords(answer: string): string {
     .replace(modules, '')
     .replace(modulus, '\\pmod{$1}')
     .replace(congruence, '$1 \\pmod{$2}')
+    .replace(realMember, '\\{ $1 ')
+    .replace(arcMinutes, (_, degrees, minutes, seconds = '0') => `(${degrees}+${minutes}/60+${seconds}/3600)^\\circ `)
   const cut = bare
     .replace(/ ?\((?:approx(?:imately|\.)?|about)\)$/i, '')
     .replace(wholeNumber, '')

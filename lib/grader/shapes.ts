@@ -2,6 +2,7 @@ import {
   type CallNode,
   call,
   type Expression,
+  isCall,
   type ListNode,
   listOf,
   nameOf,
@@ -34,8 +35,9 @@ export function asList(expression: Expression): ListNode {
   return expression.kind === 'list' ? expression : listOf([expression])
 }
 
-export function unionParts(expression: Expression): Expression[] {
-  return expression.kind === 'call' && expression.name === 'union' ? expression.of : [expression]
+/** The sets of which one is the union, or with another name the intersection. */
+export function setParts(expression: Expression, name: 'union' | 'intersection'): Expression[] {
+  return isCall(expression, name) ? expression.of.flatMap((part) => setParts(part, name)) : [expression]
 }
 
 /** The names in an inequality or a membership; undefined in a set, which has none. */

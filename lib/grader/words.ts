@@ -60,7 +60,8 @@ function isSetAsText(text: string): boolean {
 export function wordsIn(text: string): string {
   return withoutFonts(text)
     .toLowerCase()
-    .replace(/\b(?:the|an?)\b/g, '')
+    .replace(/\b(?:there (?:is|are|exists?)|the|an?)\b/g, '')
+    .replace(/\b(no [a-z]+)s\b/g, '$1')
     .replace(/(?<=\d)\s+(?=\d)/g, '_')
     .replace(/[^\p{L}\p{N}_]+/gu, '')
 }
