@@ -160,7 +160,9 @@ function printEnd(event: Extract<TrainEvent, { type: 'end' }>, { last, elapsedMs
     console.log(`\nStopped after step ${event.step} and saved. Go on with ${how} and --resume_from_checkpoint true.`)
   }
   if (event.interrupted) return
-  console.log(`\nTrained ${counted(event.step, 'step')} in ${formatDuration(elapsedMs)}${last ? `, loss ${last.loss.toFixed(4)}` : ''}.`)
+  console.log(
+    `\nTrained ${counted(event.step, 'step')} in ${formatDuration(elapsedMs)}${last ? `, loss ${last.loss.toFixed(4)}` : ''}.`,
+  )
   console.log(`The model is in ${event.outputDir}: a Hugging Face model folder. metrics.jsonl is beside it.`)
   if (!quickstart) return
   if (after) {
