@@ -12,6 +12,7 @@ import {
   isInstruction,
   type Role,
   type TurnTags,
+  thoughtOf,
 } from './row-columns.js'
 import type { RowPlace } from './rows/row.js'
 import { describe, hasContent, invalidRecord, parseList, type Row } from './rows/row-fields.js'
@@ -99,17 +100,12 @@ function parseByColumns(reading: Reading): Turn[] {
     throw invalidRecord(place, problem, 'Keep the rows with a good completion, and remove the column label.')
   }
   const own = (role: 'history' | 'query') => (hasOwnColumns ? columnOf(row, role) : undefined)
-  const found = columnOf(row, 'reasoning')
-  const reasoning = found?.name === solution.name || !isThought(found?.value) ? undefined : found
+  const thought = thoughtOf(row)
+  const reasoning = thought?.text === solution.value ? undefined : thought
   if (isTurns(question.value) || isTurns(solution.value)) {
     return withSystem(system, parsePrompt(question, solution, reading), place)
   }
   return parseColumns({ system, history: own('history'), question, query: own('query'), reasoning, solution }, reading)
-}
-
-/** Some data sets say in a column of that name whether there is a thought, or how long a one. */
-function isThought(value: unknown): boolean {
-  return typeof value === 'string' && !/^\s*(on|off|true|false|yes|no|none|low|medium|high)?\s*$/i.test(value)
 }
 
 /** A system turn of the conversation's own wins, as in LLaMA-Factory. */
@@ -132,11 +128,16 @@ function parsePrompt(prompt: Column, completion: Column, reading: Reading): Turn
   return [...before, ...turnsIn(completion, 'assistant')]
 }
 
-/** The solution or, where there is none, the answer. An empty column `expected` is an empty response, whatever else there is. */
+/**
+ * The solution; without one the answer, before which the reasoning was thought; without both the reasoning. An empty column `expected` is an
+ * empty response, whatever else there is.
+ */
 function responseOf(row: Row, expected: 'solution' | 'output'): Column | undefined {
   const solution = columnOf(row, 'solution')
   if (solution !== undefined && (isFilled(solution.value) || solution.name === expected)) return solution
-  return columnOf(row, 'answer') ?? solution ?? (expected === 'output' ? { name: expected, value: undefined } : undefined)
+  const answer = columnOf(row, 'answer')
+  const thought = isFilled(answer?.value) ? undefined : thoughtOf(row)
+  return thought ?? answer ?? solution ?? (expected === 'output' ? { name: expected, value: undefined } : undefined)
 }
 
 function noColumns(row: Row, place: RowPlace): DataError {

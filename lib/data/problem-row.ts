@@ -8,10 +8,12 @@ import {
   isInstruction,
   type RowColumns,
   type RowTurn,
+  thoughtOf,
   turnsOf,
 } from './row-columns.js'
 import type { JsonRow, RowPlace } from './rows/row.js'
 import { describe, invalidRecord } from './rows/row-fields.js'
+import { inlineText } from './turn.js'
 import { textOfParts } from './turn-keys.js'
 
 /** A problem, perhaps with its chain and its answer; further columns of its source are kept. */
@@ -39,8 +41,9 @@ export function parseProblemRow({ place, value }: JsonRow, columns: ProblemColum
   const row: ProblemRow = { ...value, question: '' }
   const messages = readMessages(value, place)
   row.question = messages?.question ?? readQuestion(row, value, columns, place)
-  const solution = messages?.solution ?? textOf(row, value, 'solution', columns, place)
+  const written = messages?.solution ?? textOf(row, value, 'solution', columns, place)
   const answer = textOf(row, value, 'answer', columns, place)
+  const solution = written ?? takeThought(row, value, answer)
   const marked = answer === undefined ? undefined : (markedAnswer(answer) ?? boxedAnswer(answer))
   const isChain = marked !== undefined && marked.before.trim() !== ''
   setText(row, 'solution', solution ?? (isChain ? answer : undefined))
@@ -85,6 +88,14 @@ function textOf(
     `expected the ${role} to be text or a number but received ${describe(taken)}`,
     'Mend or remove the row.',
   )
+}
+
+/** The whole response, as training writes it, where what was thought has a column of its own and nothing but the answer is beside it. */
+function takeThought(row: ProblemRow, value: JsonObject, answer: string | undefined): string | undefined {
+  const thought = thoughtOf(value)
+  if (thought === undefined) return undefined
+  delete row[thought.name]
+  return answer === undefined ? thought.text : inlineText({ reasoning: thought.text, content: answer })
 }
 
 /**

@@ -13,9 +13,9 @@ export type { Role } from './turn.js'
 /** The role of a column, and the names that such columns have. */
 export const columnNames = {
   question: ['question', 'problem', 'instruction', 'prompt', 'query', 'input'],
-  /** The chain. Reasoning is one only where there is no response beside it. */
-  solution: ['solution', 'generation', 'response', 'output', 'completion', 'chain', 'reasoning'],
-  /** What was thought before a response that stands beside it. */
+  /** The chain. */
+  solution: ['solution', 'generation', 'response', 'output', 'completion', 'chain'],
+  /** What was thought before the solution, or the answer, that stands beside it; the chain itself where there is neither. */
   reasoning: reasoningKeys,
   answer: ['answer', 'final_answer', 'expected_answer', 'ground_truth', 'target'],
   /** Turns of a conversation. */
@@ -61,6 +61,14 @@ export function columnOf(row: Row, role: ColumnRole, columns: RowColumns = {}): 
 
 export function isFilled(value: unknown): boolean {
   return value != null && value !== ''
+}
+
+/** The column with what was thought. Some data sets say in one of that name whether there is a thought, or how long a one. */
+export function thoughtOf(row: Row): (Column & { text: string }) | undefined {
+  const column = columnOf(row, 'reasoning')
+  const isSetting = /^\s*(on|off|true|false|yes|no|none|low|medium|high)?\s*$/i
+  if (typeof column?.value !== 'string' || isSetting.test(column.value)) return undefined
+  return { ...column, text: column.value }
 }
 
 /** Whether a question has its `query` and `history` in columns of their own. */

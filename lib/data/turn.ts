@@ -21,6 +21,15 @@ export interface Turn {
   isPrompt?: true
 }
 
+/** What a model writes in a turn, its reasoning as DeepSeek-R1 and Qwen3 write it. */
+export function inlineText({ reasoning, content }: Pick<Turn, 'reasoning' | 'content'>): string {
+  return reasoning === undefined ? content : `<think>\n${withoutBreaks(reasoning)}\n</think>\n\n${content}`
+}
+
+function withoutBreaks(text: string): string {
+  return text.replace(/^\n+|\n+$/g, '')
+}
+
 /** Every text of a turn: its reasoning, its content, and the names and arguments of its calls. */
 export function textsOfTurn(turn: Turn): string[] {
   const texts: string[] = []

@@ -3,6 +3,7 @@ import type { JsonObject } from '../../config/json-object.js'
 import { DataError } from '../../errors.js'
 import { callPythonStrip, stripVariables } from './python-strip.js'
 import { callPythonOperators, operatorVariables } from './python-values.js'
+import { templateFailed } from './template-failed.js'
 import type { TemplateMessage } from './template-messages.js'
 
 export interface TemplateSource {
@@ -111,8 +112,4 @@ export function compileTemplate(
       throw templateFailed(place, `the chat template (${name}) refused it: ${(cause as Error).message}`, cause)
     }
   }
-}
-
-export function templateFailed(place: string, problem: string, cause?: unknown): DataError {
-  return new DataError('TEMPLATE_FAILED', `${place}: ${problem}.`, { place }, { cause })
 }

@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../config/json-object.js'
-import type { ToolCall, Turn } from '../turn.js'
-import { templateFailed } from './jinja-template.js'
+import { inlineText, type ToolCall, type Turn } from '../turn.js'
+import { templateFailed } from './template-failed.js'
 
 /** A turn as templates read it, with the keys that Transformers documents. */
 export interface TemplateMessage {
@@ -43,7 +43,8 @@ export class TemplateMessages {
           throw templateFailed(
             place,
             `the chat template has no place for the reasoning of turn ${index + 1}. Write it into the text as the model is to write ` +
-              'it (<think> … </think> before the answer is usual), or name a template that knows it, as qwen3',
+              'it (<think> … </think> before the answer is usual), or name a template that knows it, as qwen3. A column reasoning that is ' +
+              'the whole response should be called solution',
           )
         }
       }
@@ -76,13 +77,4 @@ export class TemplateMessages {
     const written = this.#writesArguments ? args : JSON.stringify(args)
     return { type: 'function' as const, function: { name, arguments: written } }
   }
-}
-
-/** What a model writes in a turn, its reasoning as DeepSeek-R1 and Qwen3 write it. */
-export function inlineText({ reasoning, content }: Pick<Turn, 'reasoning' | 'content'>): string {
-  return reasoning === undefined ? content : `<think>\n${withoutBreaks(reasoning)}\n</think>\n\n${content}`
-}
-
-function withoutBreaks(text: string): string {
-  return text.replace(/^\n+|\n+$/g, '')
 }

@@ -1,8 +1,7 @@
-import { type Turn, textsOfTurn } from '../turn.js'
+import { inlineText, type Turn, textsOfTurn } from '../turn.js'
 import type { ChatRendering } from './chat-rendering.js'
-import { templateFailed } from './jinja-template.js'
 import { whiteSpace } from './python-strip.js'
-import { inlineText } from './template-messages.js'
+import { templateFailed } from './template-failed.js'
 
 /** An assistant turn in the text of the conversation up to its end. */
 export interface TurnSpan {

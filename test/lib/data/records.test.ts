@@ -7,6 +7,7 @@ import { type ChatRecord, parseRecord } from '../../../lib/data/records.js'
 import { columnNames, roleNames } from '../../../lib/data/row-columns.js'
 import { parsePythonJson } from '../../../lib/data/rows/python-json.js'
 import { rowPlace } from '../../../lib/data/rows/row.js'
+import { inlineText } from '../../../lib/data/turn.js'
 import { readRecords } from '../../records.js'
 import { sharedPath } from '../../shared-files.js'
 
@@ -17,6 +18,7 @@ function fileOf(test: Test, content: string | Buffer | object[], name = 'chains.
   return path
 }
 
+const place = rowPlace('rows.jsonl', 'line', 1)
 const question = { role: 'user', content: 'What is 1 + 1?' }
 const response = { role: 'assistant', content: 'It is 2.' }
 const limo = { question: question.content, solution: response.content, answer: '2' }
@@ -85,7 +87,15 @@ t.test('thoughts in a field or a column of their own', async (t) => {
       message: /reasoning of the assistant.*turn 1/,
     })
   }
-  t.same(await turnOf({ question: 'q', answer: '5', thinking: 'long' }), { role: 'assistant', content: '5', reasoning: 'long' })
+  for (const key of ['reasoning_content', 'reasoning', 'thinking']) {
+    const row = { question: 'q', answer: '5', [key]: 'long' }
+    const turn = { role: 'assistant', content: '5', reasoning: 'long' } as const
+    t.same(await turnOf(row), turn, `${key} and an answer are one response`)
+    const problem = parseProblemRow({ place, value: row })
+    t.same(problem, { question: 'q', solution: inlineText(turn), answer: '5' }, 'the same for curation, and in what it writes')
+    t.equal((await turnOf(problem))!.content, inlineText(turn))
+  }
+  await t.rejects(turnOf({ question: 'q', reasoning: 'long', answer: 5 }), { message: /answer to be a string but received 5/ })
   const both = { ...response, reasoning: 'One and one.', reasoning_content: 'One and one.' }
   t.same(await turnOf({ messages: [question, both] }), thought, 'one text under two names, as servers write it')
   const odds = { messages: [question, { ...both, reasoning: 'Two.' }] }
@@ -164,7 +174,6 @@ t.test('content in parts, and rows of prompt and completion', async (t) => {
     ],
   }
   t.same(await turnsOf(joined), [question, response])
-  const place = rowPlace('rows.jsonl', 'line', 1)
   t.match(
     parseProblemRow({ place, value: joined }),
     { question: question.content, solution: response.content },
@@ -192,7 +201,6 @@ t.test('content in parts, and rows of prompt and completion', async (t) => {
 })
 
 t.test('every known name of a column is one to training and to curation', (t) => {
-  const place = rowPlace('rows.jsonl', 'line', 1)
   for (const name of columnNames.question) {
     for (const response of [...columnNames.solution, ...columnNames.answer]) {
       const value = { [name]: question.content, [response]: 'It is 2.' }
@@ -209,7 +217,9 @@ t.test('every known name of a column is one to training and to curation', (t) =>
   })
   const agree: [string, object, string[]][] = [
     ['reasoning beside a response is its thought', { instruction: 'q', output: '5', reasoning: 'long' }, ['q', '5']],
-    ['reasoning alone is the chain', { question: 'q', reasoning: 'a long chain', answer: '5' }, ['q', 'a long chain']],
+    ['reasoning alone is the chain', { question: 'q', reasoning: 'a long chain' }, ['q', 'a long chain']],
+    ['reasoning that is the solution too', { question: 'q', solution: 'chain', reasoning: 'chain' }, ['q', 'chain']],
+    ['reasoning that is a setting', { question: 'q', solution: 'chain', reasoning: 'high' }, ['q', 'chain']],
     ['an instruction before a rendered prompt', { prompt: 'q x 5', instruction: 'q', input: 'x', output: '5' }, ['q\nx', '5']],
     ['a context', { instruction: 'q', context: 'x', response: '5' }, ['q\nx', '5']],
     [
