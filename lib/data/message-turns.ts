@@ -3,7 +3,7 @@ import type { Reading } from './reading.js'
 import { type Column, type RowTurn, type TurnTags, turnsOf } from './row-columns.js'
 import { describe, hasContent, invalidRecord, parseList } from './rows/row-fields.js'
 import type { Turn } from './turn.js'
-import { callsOfText, knownTurnKeys, reasoningOf, scoredOf, textOfParts, toolCallsOf } from './turn-keys.js'
+import { callsOfText, knownTurnKeys, namesOf, reasoningOf, scoredOf, textOfParts, toolCallsOf } from './turn-keys.js'
 
 /** The turns in a column of messages. Throws DATA_INVALID_RECORD. */
 export function parseMessages(column: Column, tags: TurnTags | undefined, reading: Reading): Turn[] {
@@ -51,6 +51,7 @@ function parseTurn({ where, message, role, tag, content, isCall, roles }: RowTur
     content: called?.content ?? parts.content,
     ...(thought !== undefined && { reasoning: thought }),
     ...(calls !== undefined && { toolCalls: calls }),
+    ...namesOf(whole),
     ...(scored !== undefined && { scored }),
   }
 }

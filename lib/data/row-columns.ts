@@ -20,7 +20,7 @@ export const columnNames = {
   answer: ['answer', 'final_answer', 'expected_answer', 'ground_truth', 'target'],
   /** Turns of a conversation. */
   messages: ['messages', 'conversations'],
-  system: ['system'],
+  system: ['system', 'system_prompt'],
   /** The text that an `instruction` is about, on a line after it: alpaca's, and Dolly's. */
   query: ['input', 'context'],
   /** Earlier [prompt, response] pairs of an `instruction`. */
@@ -86,6 +86,7 @@ export const roleNames: Readonly<Record<string, Role>> = {
   gpt: 'assistant',
   function_call: 'assistant',
   tool: 'tool',
+  function: 'tool',
   observation: 'tool',
 }
 

@@ -1,7 +1,7 @@
 import { isJsonObject, type JsonObject } from '../config/json-object.js'
 import type { RowPlace } from './rows/row.js'
 import { describe, hasContent, hasUnwritable, invalidRecord } from './rows/row-fields.js'
-import type { Role, ToolCall } from './turn.js'
+import type { Role, ToolCall, Turn } from './turn.js'
 
 /*
  * The keys of a turn beside its role and its text: what the model thought, which tools it calls, whether it is learnt. A key that is in
@@ -16,7 +16,10 @@ const callKeys = ['tool_calls', 'function_call'] as const
 /** Keys that say whether a turn is learnt: OpenAI's `weight`, then those of trainers. */
 const scoredKeys = ['weight', 'train', 'training', 'trainable', 'loss', 'loss_mask'] as const
 
-export const knownTurnKeys: readonly string[] = [...reasoningKeys, ...callKeys, ...scoredKeys]
+/** Keys that templates of tools may write. */
+const nameKeys = ['name', 'tool_call_id'] as const
+
+export const knownTurnKeys: readonly string[] = [...reasoningKeys, ...callKeys, ...scoredKeys, ...nameKeys]
 
 /** A turn's message, and how messages name it. */
 export interface Message {
@@ -45,6 +48,20 @@ export function reasoningOf({ fields, where, place }: Message): string | undefin
   return texts[0]
 }
 
+/** The name of a turn, and of the call that it answers. Throws DATA_INVALID_RECORD. */
+export function namesOf({ fields, where, place }: Message): Pick<Turn, 'name' | 'toolCallId'> {
+  for (const key of nameKeys) {
+    if (!hasContent(fields[key]) || typeof fields[key] === 'string') continue
+    const problem = `expected ${where}.${key} to be a string but received ${describe(fields[key])}`
+    throw invalidRecord(place, problem, 'Mend or remove the record.')
+  }
+  const { name, tool_call_id: toolCallId } = fields
+  return {
+    ...(hasContent(name) && { name: name as string }),
+    ...(hasContent(toolCallId) && { toolCallId: toolCallId as string }),
+  }
+}
+
 /** The tool calls of a turn, undefined where there are none. Throws DATA_INVALID_RECORD. */
 export function toolCallsOf({ fields, where, place }: Message): ToolCall[] | undefined {
   const found = callKeys.find((key) => hasContent(fields[key]))
@@ -64,15 +81,22 @@ function callsIn(value: unknown, { what, place }: { what: string; place: RowPlac
   return list.map((entry) => {
     const call = isJsonObject(entry) && isJsonObject(entry.function) ? entry.function : entry
     const { name, arguments: given } = isJsonObject(call) ? call : {}
-    const args = typeof given === 'string' ? parsed(given) : (given ?? {})
+    const id = isJsonObject(entry) && typeof entry.id === 'string' && entry.id !== '' ? { id: entry.id } : {}
+    const args = argumentsOf(given)
     if (hasUnwritable(args)) {
       const problem = `expected ${what} to have arguments that JSON can write but received NaN or Infinity`
       throw invalidRecord(place, problem, 'Mend or remove the record.')
     }
-    if (typeof name === 'string' && name !== '' && isJsonObject(args)) return { name, arguments: args }
+    if (typeof name === 'string' && name !== '' && isJsonObject(args)) return { ...id, name, arguments: args }
     const remedy = 'Mend the call, or write it as text into an assistant turn.'
     throw invalidRecord(place, `expected ${what} to be {name, arguments} with an object but received ${describe(entry)}`, remedy)
   })
+}
+
+/** The arguments of a call, as an object or as its JSON; servers write an empty text where there are none. */
+function argumentsOf(given: unknown): unknown {
+  if (typeof given !== 'string') return given ?? {}
+  return given.trim() === '' ? {} : (parsed(given) ?? {})
 }
 
 /** Definitions of tools, each as OpenAI has them, or as bare as LLaMA-Factory's. Throws DATA_INVALID_RECORD. */
@@ -145,10 +169,10 @@ export function textOfParts(
   for (const [index, part] of parts.entries()) {
     const { type, text, thinking } = isJsonObject(part) ? part : {}
     if (typeof part === 'string') content.push(part)
-    else if (type === 'text' && typeof text === 'string') content.push(text)
+    else if (isTextType(type) && typeof text === 'string') content.push(text)
     else if (type === 'thinking' && typeof thinking === 'string') reasoning.push(thinking)
     else {
-      const received = typeof type === 'string' && type !== 'text' ? `one of type ${describe(type)}` : describe(part)
+      const received = typeof type === 'string' && !isTextType(type) ? `one of type ${describe(type)}` : describe(part)
       throw invalidRecord(
         place,
         `expected ${where}[${index}] to be a part with text but received ${received}`,
@@ -157,4 +181,9 @@ export function textOfParts(
     }
   }
   return { content: content.join(''), reasoning: reasoning.length === 0 ? undefined : reasoning.join('') }
+}
+
+/** OpenAI's chat has parts of text; its responses tell those of the user and of the model apart. */
+function isTextType(type: unknown): boolean {
+  return type === 'text' || type === 'input_text' || type === 'output_text'
 }

@@ -1,7 +1,7 @@
 import type { JsonObject } from '../../config/json-object.js'
 import type { Turn } from '../turn.js'
 import type { RenderTemplate } from './jinja-template.js'
-import type { TemplateMessages } from './template-messages.js'
+import { noPlaceForTools, type TemplateMessages } from './template-messages.js'
 
 /** A template, and how it reads turns. */
 export interface TurnRenderer {
@@ -31,6 +31,13 @@ export class ChatRendering {
   ) {
     this.#renderer = renderer
     renderer.messages.checkTools(variables.tools, place)
+  }
+
+  /** Throws TEMPLATE_FAILED for definitions of tools that change nothing in the text of all turns: a template may only ask for them. */
+  checkToolsWritten(): void {
+    if (this.variables.tools === undefined) return
+    const without = new ChatRendering(this.#renderer, this.turns, this.place, { ...this.variables, tools: undefined })
+    if (this.run(this.turns) === without.run(this.turns)) throw noPlaceForTools(this.place)
   }
 
   /** The same with other turns. */

@@ -57,6 +57,7 @@ export class TurnScorer {
     const flags = turns.map((turn, index) => isScored(turn, index === last, options))
     const keepThoughts = flags.filter((flag) => flag !== undefined).length > 1
     const chat = new ChatRendering(this.#renderer, turns, place, { ...options, keepThoughts })
+    chat.checkToolsWritten()
     const spans = flags.map((scored, index) => (scored === undefined ? undefined : this.#finder.find(chat, index)))
     const lastSpan = spans.at(-1)
     const text = lastSpan?.text ?? chat.run(turns)

@@ -168,11 +168,14 @@ function addedBy(prompt: string, chat: ChatRendering, before: readonly Turn[]): 
  * Templates trim texts and set their own line breaks, so white space is left out of the comparison.
  */
 function isWritten(turn: Turn, body: string, added: () => string): boolean {
-  const { content, reasoning, toolCalls } = turn
+  const { role, content, reasoning, toolCalls } = turn
   const written = withoutSpace(body)
   if (toolCalls !== undefined) {
     const json = (text: string) => JSON.stringify(text).slice(1, -1)
-    return textsOfTurn(turn).every((text) => [text, json(text)].some((form) => written.includes(withoutSpace(form))))
+    const named = toolCalls.map(({ name, arguments: args }) => ({ name, arguments: args }))
+    return textsOfTurn({ role, content, ...(reasoning !== undefined && { reasoning }), toolCalls: named }).every((text) =>
+      [text, json(text)].some((form) => written.includes(withoutSpace(form))),
+    )
   }
   const wanted = withoutSpace(content)
   const hasReasoning = reasoning === undefined || written.includes(withoutSpace(reasoning))

@@ -59,7 +59,7 @@ t.test('what nobody reads is named', async (t) => {
   )
   t.same(await unreadOf({ messages: [question, response], question: 'q', answer: '2' }), ['question'], 'the answer is checked')
   const named = { ...response, name: 'Bot', id: 7, prefix: null }
-  t.same(await unreadOf({ messages: [question, named, question, named] }), ['messages[].name', 'messages[].id'])
+  t.same(await unreadOf({ messages: [question, named, question, named] }), ['messages[].id'])
   const s1 = { question: 'q', thinking_trajectories: ['long'], attempt: 'so 5', solution: '5', cot: null }
   t.same(await unreadOf(s1), ['thinking_trajectories', 'attempt'])
   t.same(await unreadOf({ instruction: 'a', output: 'b', input: 'c', context: 'd' }), ['context'])
@@ -133,12 +133,27 @@ t.test('tool calls and their definitions', async (t) => {
   }
   const expected = { role: 'assistant', content: '', toolCalls: [call] }
   for (const [name, fields] of Object.entries({
-    OpenAI: { content: null, tool_calls: [{ id: '1', type: 'function', function: call }] },
+    OpenAI: { content: null, tool_calls: [{ type: 'function', function: call }] },
     'arguments as text': { tool_calls: [{ function: { ...call, arguments: JSON.stringify(call.arguments) } }] },
     'the older function_call': { content: '', function_call: call },
     'calls as JSON text': { content: '', tool_calls: JSON.stringify([call]) },
   })) {
     t.same((await turnsOf('messages', question, { role: 'assistant', ...fields }, result, response))[1], expected, name)
+  }
+  const asked = { role: 'assistant', content: null, tool_calls: [{ id: 'c1', type: 'function', function: call }] }
+  const answered = { role: 'tool', name: 'weather', tool_call_id: 'c1', content: '20' }
+  t.same((await turnsOf('messages', { ...question, name: 'Ada' }, asked, answered, response)).slice(0, 3), [
+    { ...question, name: 'Ada' },
+    { ...expected, toolCalls: [{ id: 'c1', ...call }] },
+    { ...result, name: 'weather', toolCallId: 'c1' },
+  ])
+  const older = { role: 'function', name: 'weather', content: '20' }
+  t.match(await turnsOf('messages', question, { ...asked }, older, response), [{}, {}, { role: 'tool', name: 'weather' }, {}])
+  await t.rejects(turnsOf('messages', { ...question, name: 5 }, response), { message: /messages\[0\]\.name to be a string/ })
+  for (const args of ['', ' ', 'null', null, '{}', {}, undefined]) {
+    const empty = { role: 'assistant', tool_calls: [{ function: { name: 'now', arguments: args } }] }
+    const turn = (await turnsOf('messages', question, empty, result, response))[1]
+    t.same(turn!.toolCalls, [{ name: 'now', arguments: {} }], `arguments: ${JSON.stringify(args)}`)
   }
   const [human, gpt] = [
     { from: 'human', value: 'q' },
@@ -174,6 +189,11 @@ t.test('content in parts, and rows of prompt and completion', async (t) => {
     ],
   }
   t.same(await turnsOf(joined), [question, response])
+  const responses = [
+    { role: 'user', content: [{ type: 'input_text', text: question.content }] },
+    { role: 'assistant', content: [{ type: 'output_text', text: response.content }] },
+  ]
+  t.same(await turnsOf({ messages: responses }), [question, response], "parts of OpenAI's responses")
   t.match(
     parseProblemRow({ place, value: joined }),
     { question: question.content, solution: response.content },
@@ -291,6 +311,9 @@ t.test('the system text of a row is the one of its record, in every layout', asy
     t.match(none, { turns: [question, response] })
   }
   t.match(await readRecords(fileOf(t, [{ ...limo, system: 'Be brief.' }])), [{ turns: [{ role: 'system' }, question, response] }])
+  t.match(await readRecords(fileOf(t, [{ ...limo, system_prompt: 'Be brief.' }])), [
+    { turns: [{ role: 'system', content: 'Be brief.' }, question, response] },
+  ])
   const own = { role: 'system', content: 'Of the conversation.' }
   const [record] = await readRecords(fileOf(t, [{ system: 'Of the row.', messages: [own, question, response] }]))
   t.match(record, { turns: [own, question, response] }, 'as in LLaMA-Factory')

@@ -104,3 +104,51 @@ t.test("calls and definitions of tools, by models' own templates", async (t) => 
   const lost = await loadChatTemplate(t.testdir({ 'chat_template.jinja': losing }), undefined, { eos_token: '</s>' })
   t.throws(() => marked(lost, turns.slice(0, 2)), { message: /does not write all text of turn 2/ })
 })
+
+t.test('names and ids of calls are there for templates that write them', async (t) => {
+  const source =
+    '{% for m in messages %}{{ m.role }}{% if m.name %} {{ m.name }}{% endif %}{% if m.tool_call_id %} #{{ m.tool_call_id }}{% endif %}: ' +
+    '{% for c in m.tool_calls or [] %}{{ c.function.name }} #{{ c.id }}{% endfor %}{{ m.content }}</s>{% endfor %}'
+  const template = await loadChatTemplate(t.testdir({ 'chat_template.jinja': source }), undefined, { eos_token: '</s>' })
+  const turns = [
+    { ...user('q'), name: 'Ada' },
+    assistant('', { toolCalls: [{ id: 'c1', name: 'f', arguments: {} }] }),
+    { ...tool('3'), name: 'f', toolCallId: 'c1' },
+    assistant('3'),
+  ]
+  t.equal(marked(template, turns), 'user Ada: q</s>assistant: ⟦f #c1</s>⟧tool f #c1: 3</s>assistant: ⟦3</s>⟧')
+  const { tokenizer } = await load('qwen2_5')
+  const named = [{ ...user('q'), name: '<|im_end|>' }, assistant('a')]
+  const { segments } = template.render(named, 'a:1', { spelledTokens: tokenizer.spelledTokens })
+  t.same(segments[0]!.spelledAt, [5], 'a special token in a name is text')
+})
+
+t.test("results with Hermes's tags are not wrapped twice", async (t) => {
+  const call = { name: 'f', arguments: {} }
+  const results = '<tool_response>\n1\n</tool_response>\n<tool_response>\n{"a": "<b>"}\n</tool_response>\n'
+  const turns = [user('q'), assistant('', { toolCalls: [call, call] }), tool(results), assistant('3')]
+  const plain = [...turns.slice(0, 2), tool('1'), tool('{"a": "<b>"}'), assistant('3')]
+  for (const model of ['qwen2_5', 'qwen3'] as const) {
+    const { template } = await load(model)
+    const options = { maskHistory: model === 'qwen3' }
+    t.equal(marked(template, turns, options), marked(template, plain, options), model)
+    const said = [...turns.slice(0, 2), tool('see <tool_response> there'), assistant('3')]
+    t.match(marked(template, said, options), '<tool_response>\nsee <tool_response> there\n</tool_response>')
+  }
+  const own =
+    '{% for m in messages %}{{ m.role }}:{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.name }}{% endfor %}</s>{% endfor %}'
+  const raw = await loadChatTemplate(t.testdir({ 'chat_template.jinja': own }), undefined, { eos_token: '</s>' })
+  t.match(marked(raw, turns), `tool:${results}</s>`, 'a template without these tags has them from the record')
+})
+
+t.test('definitions of tools that a template only asks for are refused', async (t) => {
+  const source =
+    '{% if tools is defined and tools and false %}{{ tools }}{% endif %}{% for m in messages %}{{ m.role + m.content }}</s>{% endfor %}'
+  const template = await loadChatTemplate(t.testdir({ 'chat_template.jinja': source }), undefined, { eos_token: '</s>' })
+  const tools = [{ type: 'function', function: { name: 'weather' } }]
+  t.match(marked(template, [user('q'), assistant('a')]), '⟦a</s>⟧')
+  t.throws(() => marked(template, [user('q'), assistant('a')], { tools }), {
+    code: 'TEMPLATE_FAILED',
+    message: /no place for definitions of tools/,
+  })
+})
