@@ -2,6 +2,7 @@ import { lastBoxed } from '../answer/boxed.js'
 import { DataError } from '../errors.js'
 import type { Turn } from './conversation.js'
 import type { ChatRecord, TrainingRecord } from './records.js'
+import type { AddedText } from './template/added-text.js'
 import type { ChatTemplate, RenderedChat } from './template/chat-template.js'
 import type { TokenizationOptions } from './tokenization.js'
 import type { TextTokenizer } from './tokenizer/tokenizer.js'
@@ -19,8 +20,8 @@ export interface Example {
   scoredTokens: number
   /** Number of tokens up to the end of the response's last `\boxed{…}`; 0, or absent, where there is none. */
   answerEnd?: number
-  /** Scored text that the template itself puts before a response. */
-  added?: string
+  /** Scored text that the template itself puts into a turn. */
+  added?: AddedText
 }
 
 export interface ExampleOptions extends TokenizationOptions {
@@ -81,7 +82,7 @@ export function makeExample(record: TrainingRecord, options: ExampleOptions): Ex
 interface Tokens {
   inputIds: Int32Array
   labels: Int32Array
-  added: string | undefined
+  added: AddedText | undefined
 }
 
 /** Prompt and response are tokenized apart, because at inference the prompt is tokenized before there is a response. */

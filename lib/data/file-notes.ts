@@ -1,13 +1,14 @@
 import { basename } from 'node:path'
 import type { Example } from './example.js'
 import type { TrainingRecord } from './records.js'
+import type { AddedText } from './template/added-text.js'
 
 /** What a reader should know of all rows of a file together, as plain data for workers and the cache. */
 export interface FileNotes {
   /** Columns, and keys of turns as `messages[].name`, that have something in them and that nobody reads. */
   unread: string[]
-  /** Texts that the template puts before responses and that are scored. */
-  added: string[]
+  /** Texts that the template puts into turns and that are scored. */
+  added: AddedText[]
 }
 
 /** Names and texts that are remembered: rows may have keys of their own each. */
@@ -19,7 +20,7 @@ const SHOWN = 12
 /** Collects the notes of rows, or of batches of them. */
 export class NoteCollector {
   readonly #unread = new Set<string>()
-  readonly #added = new Set<string>()
+  readonly #added = new Map<string, AddedText>()
 
   addRow({ unread = [] }: TrainingRecord, { added }: Example): void {
     this.add({ unread, added: added === undefined ? [] : [added] })
@@ -27,11 +28,11 @@ export class NoteCollector {
 
   add({ unread, added }: FileNotes): void {
     for (const name of unread) if (this.#unread.size < MOST_UNREAD) this.#unread.add(name)
-    for (const text of added) if (this.#added.size < MOST_ADDED) this.#added.add(text)
+    for (const one of added) if (this.#added.size < MOST_ADDED) this.#added.set(`${one.side} ${one.text}`, one)
   }
 
   get notes(): FileNotes {
-    return { unread: [...this.#unread], added: [...this.#added] }
+    return { unread: [...this.#unread], added: [...this.#added.values()] }
   }
 }
 
@@ -54,7 +55,7 @@ export function messagesOf(files: readonly { file: string; notes: FileNotes }[])
   }
   for (const { file, notes } of files) {
     if (notes.unread.length > 0) add(file, 'UNREAD_COLUMNS', unreadText(notes.unread))
-    for (const text of notes.added) add(file, 'TEMPLATE_ADDS', addedText(text))
+    for (const added of notes.added) add(file, 'TEMPLATE_ADDS', templateAdds(added))
   }
   return [...found].map(([text, { kind, files: named }]) => {
     const more = named.length === 1 ? '' : ` and ${named.length - 1} more ${named.length === 2 ? 'file' : 'files'}`
@@ -67,11 +68,11 @@ function unreadText(names: readonly string[]): string {
   return `columns that are not read: ${names.slice(0, SHOWN).join(', ')}${more}.`
 }
 
-function addedText(text: string): string {
+function templateAdds({ text, side }: AddedText): string {
   const isThought = /^\s*(<think>\s*)?<\/think>\s*$/.test(text)
   const remedy = isThought
     ? 'The model learns to answer without a thought. Give the thoughts (reasoning_content, or <think> … </think> in the text), or set ' +
       'enable_thinking: false, with which templates that know it have this in the prompt.'
     : 'Change the template if the model is not to write it.'
-  return `the chat template writes ${JSON.stringify(text)} before responses, and it is scored. ${remedy}`
+  return `the chat template writes ${JSON.stringify(text)} ${side} responses, and it is scored. ${remedy}`
 }

@@ -46,8 +46,11 @@ export async function chatFormatOf(options: ChatFormatOptions): Promise<ChatForm
   const specialTokens = specialTokensOf((await readJsonObject(join(modelFolder, 'tokenizer_config.json'))) ?? {})
   const template = await templateOrNone(modelFolder, config.template, specialTokens)
   const marker = template?.endOfTurn()
-  const special = new Map(added.filter((token) => token.special).map(({ id, content }) => [id, content]))
-  const endIds = taughtEnds(examples, new Set(special.keys()), added.find(({ content }) => content === marker)?.id)
+  const { bos_token: bos, eos_token: eos } = specialTokens
+  // A scored stretch may end in one where it was cut off, or where rows came as tokens.
+  const openings = [...(template?.openings() ?? []), ...(bos === eos || bos === undefined ? [] : [bos])]
+  const mayEnd = added.filter(({ special, content }) => special && !openings.includes(content)).map(({ id }) => id)
+  const endIds = taughtEnds(examples, new Set(mayEnd), added.find(({ content }) => content === marker)?.id)
   const before = await readEndIds(modelFolder, model)
   const missing = endIds.filter((id) => !before.includes(id))
   const nameOf = (id: number) => added.find((token) => token.id === id)?.content ?? String(id)
@@ -98,10 +101,10 @@ async function templateOrNone(
 }
 
 /**
- * Tokens that end scored turns: special ones at the end of a scored stretch, and the template's own (`marker`) where it is
+ * Tokens that end scored turns: those that `mayEnd` one at the end of a scored stretch, and the template's own (`marker`) where it is
  * scored, which with `train_on_prompt` is inside of one.
  */
-function taughtEnds(examples: Examples, special: ReadonlySet<number>, marker: number | undefined): number[] {
+function taughtEnds(examples: Examples, mayEnd: ReadonlySet<number>, marker: number | undefined): number[] {
   const ends = new Set<number>()
   const step = Math.max(1, Math.floor(examples.count / LOOKED_AT))
   for (let index = 0; index < examples.count; index += step) {
@@ -109,7 +112,7 @@ function taughtEnds(examples: Examples, special: ReadonlySet<number>, marker: nu
     for (const [t, label] of labels.entries()) {
       if (label === notScored) continue
       const isLast = t + 1 === labels.length || labels[t + 1] === notScored
-      if (label === marker || (isLast && special.has(label))) ends.add(label)
+      if (label === marker || (isLast && mayEnd.has(label))) ends.add(label)
     }
   }
   return [...ends]

@@ -21,6 +21,8 @@ export interface ChatTemplate {
   prompt(turns: readonly Turn[], place: string, options?: RenderOptions): RenderedChat
   /** The token that ends an assistant turn, as text; undefined where the template writes none, or refuses a plain conversation. */
   endOfTurn(): string | undefined
+  /** Tokens that begin an assistant turn, as text; none where the template refuses a plain conversation. */
+  openings(): string[]
 }
 
 /**
@@ -116,18 +118,23 @@ function compile(
   specialTokens: Record<string, string>,
   markers: string[],
 ): ChatTemplate {
-  const scorer = new TurnScorer(compileTemplate(folder, template, specialTokens), template.source, markers)
+  const { bos_token: bos, eos_token: eos } = specialTokens
+  const endMarkers = bos === eos ? markers : markers.filter((marker) => marker !== bos)
+  const scorer = new TurnScorer(compileTemplate(folder, template, specialTokens), template.source, endMarkers)
   return {
     ...template,
     render: (turns, place, options = {}) => scorer.render(turns, place, options),
     prompt: (turns, place, options = {}) => scorer.prompt(turns, place, options),
-    endOfTurn: () => {
-      try {
-        return scorer.endOfTurn()
-      } catch (error) {
-        if (!(error instanceof DataError)) throw error
-        return undefined
-      }
-    },
+    endOfTurn: () => unlessRefused(() => scorer.endOfTurn()),
+    openings: () => unlessRefused(() => scorer.openings()) ?? [],
+  }
+}
+
+function unlessRefused<T>(ask: () => T): T | undefined {
+  try {
+    return ask()
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error
+    return undefined
   }
 }

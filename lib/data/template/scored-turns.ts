@@ -1,11 +1,12 @@
 import { markTurns, type SpelledTokens } from '../tokenizer/spelled-tokens.js'
 import type { TextSegment } from '../tokenizer/tokenizer.js'
 import type { Turn } from '../turn.js'
+import { type AddedText, addedText } from './added-text.js'
 import { ChatRendering, type ChatVariables, type TurnRenderer } from './chat-rendering.js'
 import type { RenderTemplate } from './jinja-template.js'
 import { templateFailed } from './template-failed.js'
 import { TemplateMessages } from './template-messages.js'
-import { expectPrefix, TurnFinder, type TurnSpan } from './turn-spans.js'
+import { expectPrefix, TurnFinder } from './turn-spans.js'
 
 export interface RenderedSegment extends TextSegment {
   scored: boolean
@@ -15,8 +16,8 @@ export interface RenderedSegment extends TextSegment {
 export interface RenderedChat {
   text: string
   segments: RenderedSegment[]
-  /** Scored text that the template itself puts before a response, as Qwen3's empty thought; the first of them. */
-  added?: string
+  /** Scored text that the template itself puts into a turn, as Qwen3's empty thought; the first of them. */
+  added?: AddedText
 }
 
 export interface RenderOptions extends ChatVariables {
@@ -43,12 +44,14 @@ export class TurnScorer {
   readonly #renderer: TurnRenderer
   readonly #source: string
   readonly #finder: TurnFinder
+  readonly #endMarkers: readonly string[]
 
   /** `endMarkers` are tokens that may end a turn. */
   constructor(render: RenderTemplate, source: string, endMarkers: readonly string[]) {
     this.#renderer = { render, messages: new TemplateMessages(source) }
     this.#source = source
     this.#finder = new TurnFinder(endMarkers)
+    this.#endMarkers = endMarkers
   }
 
   /** Throws TEMPLATE_FAILED, naming `place`. */
@@ -67,7 +70,7 @@ export class TurnScorer {
       segments.push({ text: text.slice(written, end), scored })
       written = end
     }
-    let added: string | undefined
+    let added: AddedText | undefined
     for (const [index, turn] of turns.entries()) {
       const [span, scored] = [spans[index], flags[index] === true]
       if (span === undefined) continue
@@ -79,7 +82,7 @@ export class TurnScorer {
       })
       write(span.start, options.trainOnPrompt === true)
       write(span.end, scored)
-      if (scored) added ??= addedText(span, turn)
+      if (scored) added ??= addedText(span, turn, this.#endMarkers)
     }
     if (written < text.length) write(text.length, options.trainOnPrompt === true)
     this.#guard(chat, text, segments, options, (marked) =>
@@ -100,6 +103,11 @@ export class TurnScorer {
   /** The token that ends an assistant turn, as text; undefined where the template writes none. Throws TEMPLATE_FAILED. */
   endOfTurn(): string | undefined {
     return this.#finder.endOfTurn(new ChatRendering(this.#renderer, [], 'the end of a turn', {}))
+  }
+
+  /** Tokens that begin an assistant turn, as text. Throws TEMPLATE_FAILED. */
+  openings(): string[] {
+    return this.#finder.openings(new ChatRendering(this.#renderer, [], 'the beginning of a turn', {}))
   }
 
   /** Says of each segment where special tokens are spelled out: seen from another rendering, with marks before them. */
@@ -142,13 +150,4 @@ function isScored(turn: Turn, isLast: boolean, { maskHistory, trainOnPrompt }: R
   if (turn.scored === false) return trainOnPrompt === true ? false : undefined
   if ((maskHistory === true && !isLast) || (turn.isPrompt === true && trainOnPrompt !== true)) return undefined
   return true
-}
-
-/** What the template puts between prompt and response, if that is more than white space. */
-function addedText({ text, start, end }: TurnSpan, { content, reasoning, toolCalls }: Turn): string | undefined {
-  if (reasoning !== undefined || toolCalls !== undefined) return undefined
-  const own = text.indexOf(content.trim(), start)
-  if (own <= start || own >= end) return undefined
-  const added = text.slice(start, own)
-  return added.trim() === '' ? undefined : added
 }

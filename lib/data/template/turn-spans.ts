@@ -101,6 +101,13 @@ export class TurnFinder {
     return { text: prompt + rest + after, start: prompt.length, end, isComposed: true }
   }
 
+  /** Tokens that the generation prompt adds, which begin an answer. */
+  openings(chat: ChatRendering): string[] {
+    const turns: Turn[] = [{ role: 'user', content: '?' }]
+    const added = addedBy(chat.run(turns, true), chat, turns)
+    return this.#endMarkers.filter((marker) => added.includes(marker))
+  }
+
   #probe(text: string, prompt: string, chat: ChatRendering, index: number): TurnSpan {
     const turn = chat.turns[index]!
     const before = chat.turns.slice(0, index)

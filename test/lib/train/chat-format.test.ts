@@ -158,10 +158,18 @@ t.test('other folders', async (t) => {
   })
   await t.test('rows that came as tokens end as their labels say', async (t) => {
     const base = await writeBase(t.testdir())
-    const tokens = { input_ids: [104, 105, 257, 10], labels: [-100, 105, 257, -100] }
-    const { output, notes } = await trainOn(base, {}, [tokens])
-    t.same(read(output, 'generation_config.json').eos_token_id, [257, 256])
-    t.match(notes.join('\n'), /turns end in <\|im_start\|>/)
+    const tokens = { input_ids: [104, 105, 258, 10], labels: [-100, 105, 258, -100] }
+    // What begins a turn ends none, wherever a row was cut off.
+    const cut = { input_ids: [104, 105, 257], labels: [-100, 105, 257] }
+    const { output, notes } = await trainOn(base, {}, [tokens, cut])
+    t.same(read(output, 'generation_config.json').eos_token_id, [258, 256])
+    t.match(notes.join('\n'), /turns end in <\|im_end\|>,/)
+  })
+  await t.test('a token that begins texts ends none', async (t) => {
+    const base = await writeBase(t.testdir(), { tokenizer: { bos_token: '<|im_end|>' } })
+    const tokens = { input_ids: [104, 105, 258], labels: [-100, 105, 258] }
+    const { output } = await trainOn(base, {}, [tokens])
+    t.notOk(existsSync(join(output, 'generation_config.json')))
   })
   await t.test('train_on_prompt scores what is between turns too', async (t) => {
     const { output } = await trainOn(await writeBase(t.testdir()), { train_on_prompt: true })

@@ -68,7 +68,7 @@ t.test('templates of reasoning models', async (t) => {
     )
     const plain = [user('q'), assistant('A')]
     t.equal(marked(template, plain), `${prompt}⟦<think>\n\n</think>\n\nA${end}`, `${name}: an empty thought is written`)
-    t.equal(template.render(plain, 'a:1').added, '<think>\n\n</think>\n\n')
+    t.same(template.render(plain, 'a:1').added, { text: '<think>\n\n</think>\n\n', side: 'before' })
     t.equal(marked(template, plain, { enableThinking: false }), `${prompt}<think>\n\n</think>\n\n⟦A${end}`)
     t.equal(template.prompt([user('q')], 'a:1').text, prompt)
     const two = [user('q'), assistant('<think>\nT\n</think>\n\nA'), user('r'), assistant('<think>\nU\n</think>\n\nB')]

@@ -34,7 +34,11 @@ t.test('a template that opens the thought in the generation prompt, and writes i
     `${prompt}⟦\n</think>\n\n2<|im_end|>⟧\n`,
     'no thought is an empty one',
   )
-  t.equal(template.render([user('1+1?'), assistant('2')], 'a:1').added, '\n</think>\n\n', 'which is said')
+  t.same(
+    template.render([user('1+1?'), assistant('2')], 'a:1').added,
+    { text: '\n</think>\n\n', side: 'before' },
+    'which is said',
+  )
   t.equal(template.prompt([user('1+1?')], 'a:1').text, prompt, 'the prompt is that of inference')
   t.throws(() => marked(template, [user('q'), assistant('Well. <think>A.</think>2')]), {
     code: 'TEMPLATE_FAILED',

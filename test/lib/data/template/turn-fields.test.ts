@@ -152,3 +152,25 @@ t.test('definitions of tools that a template only asks for are refused', async (
     message: /no place for definitions of tools/,
   })
 })
+
+t.test('what the template itself writes into a scored turn is said', async (t) => {
+  const addedBy = async (around: string, turn = assistant('a')) => {
+    const source =
+      `{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}<|sep|>{% else %}A:${around}<|sep|>{% endif %}{% endfor %}` +
+      '{% if add_generation_prompt %}A:{% endif %}'
+    const template = await loadChatTemplate(t.testdir({ 'chat_template.jinja': source }), undefined, { sep_token: '<|sep|>' })
+    return template.render([user('q'), turn], 'a:1').added
+  }
+  t.equal(await addedBy('{{ m.content }}'), undefined)
+  t.equal(await addedBy(' {{ m.content }}\n'), undefined, 'white space is none')
+  t.same(await addedBy('Sure! {{ m.content }}'), { text: 'Sure! ', side: 'before' })
+  t.same(await addedBy('{{ m.content }} Done.'), { text: ' Done.', side: 'after' })
+  t.same(await addedBy('{{ m.content }} ({{ m.content }})'), { text: ' (a)', side: 'after' })
+  const thought = assistant('a', { reasoning: 'T' })
+  t.equal(await addedBy('<think>{{ m.reasoning }}</think>{{ m.content }}', thought), undefined, 'the form of a thought is none')
+  t.same(await addedBy('<think>{{ m.reasoning }}</think>{{ m.content }} End.', thought), { text: ' End.', side: 'after' })
+  const { template } = await load('qwen3')
+  const call = assistant('', { toolCalls: [{ name: 'f', arguments: {} }] })
+  t.same(template.render([user('q'), call], 'a:1').added, { text: '<think>\n\n</think>\n\n', side: 'before' }, 'before calls')
+  t.equal((await load('qwen2_5')).template.render([user('q'), call], 'a:1').added, undefined)
+})
