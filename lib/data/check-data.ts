@@ -2,7 +2,7 @@ import type { TrainConfig } from '../config/train-config.js'
 import { DataError, type ErrorCode, LimoError } from '../errors.js'
 import { CheckedExamples } from './checked-examples.js'
 import { chooseExamples, chooseHeldOut, type ExamplePool } from './choose-examples.js'
-import { type DatasetSource, resolveDatasets } from './dataset-info.js'
+import { type DatasetSource, noRecords, resolveDatasets } from './dataset-info.js'
 import { type FileNoteKind, type FileNotes, messagesOf, NoteCollector } from './file-notes.js'
 import { judgeLength, type OverLongExample } from './over-length.js'
 import type { WarningKind } from './record-warnings.js'
@@ -117,7 +117,11 @@ class Check {
   async source(source: DatasetSource, pool: CheckedExamples): Promise<void> {
     this.left = this.config.maxSamples ?? Infinity
     pool.begin(source)
+    const before = this.counts.examples + this.counts.errors
     for (const file of source.files) if (this.left > 0) await this.file(file, source, pool)
+    if (this.counts.examples + this.counts.errors > before) return
+    const unlearnt = this.files.slice(-source.files.length).reduce((sum, { notes }) => sum + notes.unlearnt, 0)
+    this.tell(problemOf(noRecords(source, unlearnt)))
   }
 
   private async file(file: string, source: DatasetSource, pool: CheckedExamples): Promise<void> {
@@ -146,10 +150,8 @@ class Check {
       this.tell(problemOf(error))
     }
     this.files.push({ file, notes: collector.notes })
-    if (this.counts.examples + this.counts.errors === before) {
-      const message = `expected at least one record in ${file} but it has none. Fill it, or leave it out of dataset.`
-      this.tell({ severity: 'error', code: 'DATA_EMPTY', message, details: { file } })
-    }
+    const isEmpty = this.counts.examples + this.counts.errors === before
+    if (isEmpty && collector.notes.unlearnt === 0) this.tell(problemOf(noRecords({ ...source, files: [file] }, 0)))
   }
 
   private workOf(source: DatasetSource): TokenizeWork {

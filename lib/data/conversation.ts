@@ -95,10 +95,6 @@ function parseByColumns(reading: Reading): Turn[] {
   const hasOwnColumns = isInstruction(question)
   const solution = responseOf(row, hasOwnColumns ? 'output' : 'solution')
   if (question === undefined || solution === undefined) throw noColumns(row, place)
-  if (solution.name === 'completion' && typeof row.label === 'boolean') {
-    const problem = 'expected a response to learn from but received a completion with a label, which may be a bad one'
-    throw invalidRecord(place, problem, 'Keep the rows with a good completion, and remove the column label.')
-  }
   const own = (role: 'history' | 'query') => (hasOwnColumns ? columnOf(row, role) : undefined)
   const thought = thoughtOf(row)
   const reasoning = thought?.text === solution.value ? undefined : thought

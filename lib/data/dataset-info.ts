@@ -19,6 +19,16 @@ export interface DatasetSource {
   numSamples?: number | undefined
 }
 
+/** DATA_EMPTY for a data set without a record to learn from; `unlearnt` rows say themselves that they are none. */
+export function noRecords({ name, files }: DatasetSource, unlearnt: number): DataError {
+  const where = files.length === 1 ? files[0] : `${name} (${files.length} files)`
+  const none =
+    unlearnt === 0
+      ? 'it has none. Fill it, or leave it out of dataset'
+      : `nothing of its rows (${unlearnt}) is to be learnt, as they say themselves (weight, train or the like)`
+  return new DataError('DATA_EMPTY', `expected at least one record in ${where} but ${none}.`, { file: files[0] })
+}
+
 type Entry = JsonObject
 
 // LLaMA-Factory's keys. Keys that only matter for a download are accepted and have no effect on a file.

@@ -50,6 +50,15 @@ export function renderRecord(record: ChatRecord, options: ExampleOptions): Rende
   return options.template.render(turns, record.place, { maskHistory, trainOnPrompt, enableThinking, spelledTokens, tools })
 }
 
+/** Whether a record says itself that nothing of it is to be learnt. */
+export function isUnlearnt(record: TrainingRecord, { maskHistory, trainOnPrompt }: TokenizationOptions): boolean {
+  if (record.isUnlearnt === true) return true
+  if (record.kind === 'tokens' || trainOnPrompt === true) return false
+  const { turns } = record
+  const learnt = maskHistory === true ? turns.slice(-1) : turns.filter(({ role, isPrompt }) => role === 'assistant' && !isPrompt)
+  return learnt.every(({ scored }) => scored === false)
+}
+
 /**
  * Turns one record into an example, however long.
  *
@@ -60,6 +69,7 @@ export function makeExample(record: TrainingRecord, options: ExampleOptions): Ex
     record.kind === 'tokens'
       ? { inputIds: Int32Array.from(record.inputIds), labels: Int32Array.from(record.labels), added: undefined }
       : tokenizeChat(record, options)
+  if (record.isUnlearnt === true) labels.fill(notScored)
   checkRange(inputIds, record.place, options.vocabSize)
   checkRange(labels, record.place, options.vocabSize)
   // nothing comes before the first token that it could be predicted from
@@ -72,8 +82,8 @@ export function makeExample(record: TrainingRecord, options: ExampleOptions): Ex
   throw new DataError(
     'DATA_NOTHING_SCORED',
     `${record.place}: expected at least one scored token after the first but received ${inputIds.length} tokens with none. ` +
-      (record.kind === 'chat' && record.turns.some(({ scored }) => scored === false)
-        ? 'Its turns say themselves that they are not to be learnt (weight, train or the like): remove the record, or that key.'
+      (record.isUnlearnt === true || (record.kind === 'chat' && record.turns.some(({ scored }) => scored === false))
+        ? 'It says itself that its turns are not to be learnt (weight, train or the like): remove the record, or that key.'
         : 'Label the tokens of the response, or remove the record.'),
     { place: record.place },
   )

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { TrainConfig } from '../config/train-config.js'
-import { DataError } from '../errors.js'
 import { chooseExamples, chooseHeldOut, type ExamplePool } from './choose-examples.js'
-import { type DatasetSource, resolveDatasets } from './dataset-info.js'
+import { type DatasetSource, noRecords, resolveDatasets } from './dataset-info.js'
 import { type CacheOptions, readExamples } from './example-cache.js'
 import { concatenateExamples, type Examples } from './examples.js'
 import { type FileNotes, messagesOf } from './file-notes.js'
@@ -96,8 +95,8 @@ async function loadPool(config: TrainConfig, dataset: string, options: LoadOptio
       left -= part.count
     }
     if (count === 0) {
-      const where = source.files.length === 1 ? source.files[0] : `${source.name} (${source.files.length} files)`
-      throw new DataError('DATA_EMPTY', `expected at least one record in ${where} but it has none.`, { file: source.files[0] })
+      const unlearnt = pool.files.slice(-source.files.length).reduce((sum, { notes }) => sum + notes.unlearnt, 0)
+      throw noRecords(source, unlearnt)
     }
     pool.counts.push(count)
   }

@@ -1,8 +1,9 @@
 import { isJsonObject, type JsonObject } from '../config/json-object.js'
 import { type ColumnMapping, parseConversation, type Turn } from './conversation.js'
 import { type Column, columnOf } from './row-columns.js'
+import { rowWeight, withoutLossMask } from './row-weight.js'
 import type { JsonRow, RowPlace } from './rows/row.js'
-import { describe, invalidRecord, parseList } from './rows/row-fields.js'
+import { describe, invalidRecord, parseList, type Row } from './rows/row-fields.js'
 
 export type { ColumnMapping, Role, Turn } from './conversation.js'
 
@@ -14,6 +15,8 @@ export interface ChatRecord {
   turns: Turn[]
   /** Definitions of the tools that the turns may call. */
   tools?: JsonObject[]
+  /** Whether the row says itself that nothing of it is to be learnt. */
+  isUnlearnt?: true
   /** Columns, and keys of turns as `messages[].name`, that have something in them and that nobody reads. */
   unread?: string[]
 }
@@ -25,6 +28,7 @@ export interface TokenizedRecord {
   inputIds: number[]
   /** Aligned with `inputIds` as Hugging Face has them: `labels[t]` is scored at position t − 1; −100 is not scored. */
   labels: number[]
+  isUnlearnt?: true
   unread?: string[]
 }
 
@@ -47,13 +51,26 @@ export function parseRecord({ place, value }: JsonRow, mapping: ColumnMapping | 
     throw invalidRecord(place, `expected a JSON object but received ${describe(value)}`, 'Mend or remove the record.')
   }
   const ids = mapping === undefined ? columnOf(value, 'inputIds') : undefined
-  if (ids !== undefined) {
-    const labels = columnOf(value, 'labels')
-    const unread = Object.keys(value).filter((name) => ![ids.name, labels?.name, ...tokenizerColumns].includes(name))
-    return { ...parseTokens(ids, labels, place), ...(unread.length > 0 && { unread }) }
-  }
-  const { turns, tools, unread } = parseConversation(value, mapping, place)
-  return { kind: 'chat', place: place.text, turns, ...(tools && { tools }), ...(unread.length > 0 && { unread }) }
+  const row = ids === undefined ? value : withoutLossMask(value, place)
+  // A mapping says all that is read.
+  const { isLearnt, read } = mapping === undefined ? rowWeight(row, place) : { isLearnt: true, read: [] }
+  const { unread: others, ...record } = ids === undefined ? parseChat(row, mapping, place) : parseTokenRow(row, ids, place)
+  const unread = others.filter((name) => !read.includes(name))
+  return { ...record, ...(!isLearnt && { isUnlearnt: true }), ...(unread.length > 0 && { unread }) }
+}
+
+/** A record, and the names of what nobody has read of its row. */
+type Parsed<T extends TrainingRecord> = Omit<T, 'unread'> & { unread: string[] }
+
+function parseChat(row: Row, mapping: ColumnMapping | undefined, place: RowPlace): Parsed<ChatRecord> {
+  const { turns, tools, unread } = parseConversation(row, mapping, place)
+  return { kind: 'chat', place: place.text, turns, ...(tools && { tools }), unread }
+}
+
+function parseTokenRow(row: Row, ids: Column, place: RowPlace): Parsed<TokenizedRecord> {
+  const labels = columnOf(row, 'labels')
+  const unread = Object.keys(row).filter((name) => ![ids.name, labels?.name, ...tokenizerColumns].includes(name))
+  return { ...parseTokens(ids, labels, place), unread }
 }
 
 /** What tokenizers write beside the ids, which says nothing of a row without padding. */

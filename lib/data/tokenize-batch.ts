@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { DataError, type ErrorCode, LimoError } from '../errors.js'
 import type { ColumnMapping } from './conversation.js'
-import { type Example, type ExampleOptions, makeExample, notScored } from './example.js'
+import { type Example, type ExampleOptions, isUnlearnt, makeExample, notScored } from './example.js'
 import { type FileNotes, NoteCollector } from './file-notes.js'
 import { type WarningKind, warningsOf } from './record-warnings.js'
 import { parseRecord, type TrainingRecord } from './records.js'
@@ -92,9 +92,13 @@ export class BatchTokenizer {
       }
       try {
         const record = parseRecord(row, columns)
+        if (isUnlearnt(record, this.work)) {
+          collector.addUnlearnt()
+          continue
+        }
         const example = await this.exampleOf(record)
         examples.push({ example, number: numberOf(row.place) })
-        collector.addRow(record, example)
+        collector.addRow(record, example, this.work)
         if (!check) continue
         fingerprints.push(fingerprintOf(record))
         for (const { kind, message } of warningsOf(record, row.value, (await this.chat)?.tokenizer?.spelledTokens)) {

@@ -97,7 +97,7 @@ export async function inspectRecord(config: TrainConfig, options: InspectOptions
     scoredTokens: example.scoredTokens,
     cutoffLen: config.cutoffLen,
     overLength: config.overLength,
-    packing: await packingOf(Number(options.row) - 1, config),
+    packing: await packingOf(Number(options.row) - 1, record.place, config),
     ...(lossModel !== undefined && { lossModel }),
   }
 }
@@ -133,7 +133,7 @@ async function loadRow(config: TrainConfig, row: string): Promise<{ record: Trai
 }
 
 /** The first micro-batch that a record is in. */
-async function packingOf(record: number, config: TrainConfig): Promise<Packing> {
+async function packingOf(record: number, place: string, config: TrainConfig): Promise<Packing> {
   let loaded: Awaited<ReturnType<typeof loadRunExamples>>['loaded']
   try {
     ;({ loaded } = await loadRunExamples(config))
@@ -142,9 +142,9 @@ async function packingOf(record: number, config: TrainConfig): Promise<Packing> 
     return { kind: 'not known', why: error.message }
   }
   const { train: examples, validation } = loaded
-  const index = findRecord(examples, record)
+  const index = findRecord(examples, record, place)
   if (index < 0) {
-    const isHeldOut = config.evalDataset === undefined && findRecord(validation, record) >= 0
+    const isHeldOut = config.evalDataset === undefined && findRecord(validation, record, place) >= 0
     return isHeldOut ? { kind: 'held out', valSize: config.valSize } : { kind: 'dropped' }
   }
   const { batches } = planRunBatches(examples, config)
@@ -164,9 +164,18 @@ async function packingOf(record: number, config: TrainConfig): Promise<Packing> 
   return { kind: 'dropped' }
 }
 
-function findRecord(examples: Examples, record: number): number {
-  for (let index = 0; index < examples.count; index++) if (examples.infoOf(index).record === record) return index
-  return -1
+/**
+ * The example of the row with the number `record`, counting from 0: its own number is smaller where rows before it are left out. Files in two folders
+ * may have the same name, and so the same places.
+ */
+function findRecord(examples: Examples, record: number, place: string): number {
+  let found = -1
+  for (let index = 0; index < examples.count; index++) {
+    const info = examples.infoOf(index)
+    if (info.record > record || (found >= 0 && info.record <= examples.infoOf(found).record)) continue
+    if (info.place === place) found = index
+  }
+  return found
 }
 
 function modelOf(loss: string | true, { outputDir }: TrainConfig): string {

@@ -57,6 +57,19 @@ t.test('inspect: token by token, and after training with losses', async (t) => {
   t.ok(text.replaceAll('↵', '').replaceAll('&lt;', '<').replaceAll('&gt;', '>').startsWith(expected), 'the text itself')
 })
 
+t.test('inspect behind rows that are left out', async (t) => {
+  const folder = t.testdir()
+  const inputs = await writeTinyInputs(folder, { chains: 3 })
+  const rows = readFileSync(inputs.dataset, 'utf8').trim().split('\n')
+  rows.splice(1, 0, JSON.stringify({ ...JSON.parse(rows[0]!), weight: 0 }))
+  writeFileSync(inputs.dataset, `${rows.join('\n')}\n`)
+  const settings = asOptions(tinySettings(inputs, join(folder, 'out')))
+  const inspect = (row: string) => runCli(['inspect', ...settings, '--row', row])
+  for (const row of ['1', '3', '4'])
+    t.match((await inspect(row)).stdout, new RegExp(`packed .*chains\\.jsonl:${row}\\b`, 's'), row)
+  t.match(await inspect('2'), { code: 1, stderr: /chains\.jsonl:2: .*says itself.*DATA_NOTHING_SCORED/ })
+})
+
 t.test('inspect of a record beside a broken one', async (t) => {
   const folder = t.testdir()
   const inputs = await writeTinyInputs(folder)

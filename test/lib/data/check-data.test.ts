@@ -16,7 +16,8 @@ async function check(test: Test, files: Record<string, string | Buffer>, { setti
   const problems: DataProblem[] = []
   const onProblem = (problem: DataProblem) => problems.push(problem)
   const result = await checkData(config, config.dataset!, { model: withModel ? model : undefined, onProblem })
-  return { result, problems, brief: problems.map(({ code, details }) => [code, details.line ?? details.record ?? 0]) }
+  const ofRows = problems.filter(({ severity }) => severity !== 'note')
+  return { result, problems, brief: ofRows.map(({ code, details }) => [code, details.line ?? details.record ?? 0]) }
 }
 
 const lines = (...rows: (object | string)[]) =>
@@ -57,8 +58,9 @@ t.test('every problem, in the order of the rows', async (t) => {
     ['DATA_OVER_LENGTH', 14],
   ])
   t.match(result, { files: 1, examples: 8, errors: 7, warnings: 7 })
+  const ofRows = problems.filter(({ severity }) => severity !== 'note')
   t.ok(
-    problems.every(({ message }) => /^a\.jsonl:\d+: expected .* but .*\. \S/.test(message)),
+    ofRows.every(({ message }) => /^a\.jsonl:\d+: expected .* but .*\. \S/.test(message)),
     'what, where, and what to do',
   )
   t.ok(result.tokens!.longest > 100 && result.tokens!.total > result.tokens!.scored)
@@ -152,6 +154,58 @@ t.test('notes of whole files', async (t) => {
     )
     t.same(cached.notes, first.notes, 'from the cache too')
   }
+})
+
+t.test('rows that say themselves that they are not to be learnt are left out, and counted', async (t) => {
+  const turns = (weight: number) => ({
+    messages: [
+      { role: 'user', content: `${weight} + 1?` },
+      { role: 'assistant', content: '\\boxed{2}', weight },
+    ],
+  })
+  const bad = [turns(0), { ...good, weight: 0 }, { input_ids: [1, 2], labels: [1, 2], train: false }]
+  for (const [name, rows, settings, left] of [
+    ['some', [bad[0], good, ...bad.slice(1)], {}, 3],
+    ['before max_samples', [...bad, good, { ...good, question: 'c' }], { max_samples: 1 }, 3],
+    ['all text is learnt: turns alone', [...bad, good], { train_on_prompt: true }, 2],
+    ['all', bad, {}, 3],
+  ] as const) {
+    const folder = t.testdir({ 'a.jsonl': lines(...rows.map((row) => row as object)) })
+    const { config } = parseTrainConfig({ dataset: 'a.jsonl', dataset_dir: folder, tokenized_path: folder, ...settings }, 'test')
+    const problems: DataProblem[] = []
+    const { examples } = await checkData(config, 'a.jsonl', { model, onProblem: (problem) => problems.push(problem) })
+    const loading = loadExamples(config, 'a.jsonl', { modelFolder: model.folder, vocabSize: model.vocabSize })
+    const note = `a.jsonl: ${left} rows are left out`
+    t.match(problems.find(({ code }) => code === 'NOT_LEARNT')?.message, note, name)
+    const error = problems.find(({ severity }) => severity === 'error')
+    if (name === 'all') {
+      t.match(error, { code: 'DATA_EMPTY', message: /nothing of its rows \(3\) is to be learnt/ })
+      await t.rejects(loading, { code: 'DATA_EMPTY', message: error!.message })
+      continue
+    }
+    t.equal(error, undefined)
+    const { train, notes } = await loading
+    t.equal(train.count, examples, name)
+    t.match(notes, [note], 'training says it too')
+  }
+})
+
+t.test('responses without the box that their system turn asks for are counted', async (t) => {
+  const row = (solution: string, more = {}) => ({ question: solution, solution, ...more })
+  const rows = [
+    row('#### 1'),
+    row('#### 2'),
+    row('\\boxed{3}'),
+    row('5', { system: 'Be brief.' }),
+    row('6', { thinking: '\\boxed{6}' }),
+  ]
+  const noteOf = async (settings: Record<string, unknown>, withModel = false) => {
+    const { problems } = await check(t, { 'a.jsonl': lines(...rows) }, { settings, withModel })
+    return problems.filter(({ code }) => code === 'NO_BOX').map(({ message }) => message)
+  }
+  t.match(await noteOf({}), [/^a\.jsonl: 2 of 4 responses have no \\boxed\{\}, which their system turn asks for/])
+  t.equal((await noteOf({})).length, 1)
+  t.same(await noteOf({ default_system: 'Think.' }), [])
 })
 
 t.test('rows with keys of their own each do not fill the memory, or the screen', async (t) => {

@@ -124,6 +124,34 @@ t.test('turns that say whether they are learnt', async (t) => {
   await t.rejects(turnsOf(question, { ...response, weight: 0, train: true }), { message: /weight and train at odds/ })
 })
 
+t.test('rows that say whether they are learnt', async (t) => {
+  const recordOf = async (row: object) => (await readRecords(fileOf(t, [row])))[0]!
+  const tokens = { input_ids: [1, 2], labels: [-100, 2] }
+  for (const row of [limo, { messages: [question, response] }, tokens]) {
+    for (const key of ['weight', 'train', 'training', 'trainable', 'loss_mask']) {
+      for (const value of [0, false]) {
+        const record = await recordOf({ ...row, [key]: value })
+        t.match([record.isUnlearnt, record.unread], [true, undefined], `${key}: ${value}`)
+      }
+      t.equal((await recordOf({ ...row, [key]: 1 })).isUnlearnt, undefined)
+    }
+    for (const weight of [0.5, 3, -1, 'high', [0, 1]]) {
+      await t.rejects(recordOf({ ...row, weight }), { message: /expected weight to be 0, 1, true or false.*repeat rows/ })
+    }
+    await t.rejects(recordOf({ ...row, label: false }), { message: /label: false.*Remove such rows/ })
+    t.match(await recordOf({ ...row, label: true, weight: 1 }), { isUnlearnt: undefined, unread: undefined })
+    t.match(await recordOf({ ...row, loss: 0, train: 'yes', label: 3 }), {
+      isUnlearnt: undefined,
+      unread: ['loss', 'train', 'label'],
+    })
+    t.match(await recordOf({ ...row, loss: false }), { isUnlearnt: true })
+  }
+  await t.rejects(recordOf({ messages: [question, response], loss_mask: [0, 1] }), { message: /expected loss_mask to be 0, 1/ })
+  t.match(await recordOf({ ...tokens, loss_mask: [0, 1] }), { labels: [-100, 2], unread: undefined })
+  await t.rejects(recordOf({ ...tokens, loss_mask: [1, 0] }), { message: /loss_mask to be 0 exactly where labels are -100/ })
+  await t.rejects(recordOf({ ...tokens, loss_mask: [1] }), { message: /loss_mask/ })
+})
+
 t.test('tool calls and their definitions', async (t) => {
   const call = { name: 'weather', arguments: { city: 'Paris' } }
   const result = { role: 'tool', content: '20' }
@@ -264,7 +292,7 @@ t.test('every known name of a column is one to training and to curation', (t) =>
     t.equal(problem.question, asked, name)
     if (said !== '#### 5') t.equal(problem.solution, said, name)
   }
-  t.throws(() => parse({ prompt: 'q', completion: 'bad', label: false }), { message: /received a completion with a label/ })
+  t.same(parse({ prompt: 'q', completion: 'good', label: true }).turns, ['q', 'good'], 'preference data, good')
   t.end()
 })
 
