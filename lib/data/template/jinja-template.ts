@@ -1,8 +1,8 @@
-import { Template } from '@huggingface/jinja'
+import { parse, tokenize } from '@huggingface/jinja'
 import type { JsonObject } from '../../config/json-object.js'
 import { DataError } from '../../errors.js'
-import { callPythonStrip, stripVariables } from './python-strip.js'
-import { callPythonOperators, operatorVariables } from './python-values.js'
+import { Scope } from './jinja-values.js'
+import { PythonInterpreter } from './python-interpreter.js'
 import { templateFailed } from './template-failed.js'
 import type { TemplateMessage } from './template-messages.js'
 
@@ -69,11 +69,17 @@ function formatFixedDate(format: string): string {
   })
 }
 
-/**
- * Overrides the library's own functions by assignments in the template: a variable that is passed in may not have a function's
- * name. Templates are parsed with trim_blocks, which removes the line break.
- */
-const withOwnFunctions = (source: string) => `{% set range = limo_range %}{% set strftime_now = limo_strftime_now %}\n${source}`
+/** Names that a template has without being given them. */
+const ownVariables = {
+  ...{ true: true, True: true, false: false, False: false, none: null, None: null },
+  tools: null,
+  documents: null,
+  date_string: fixedDate,
+  strftime_now: formatFixedDate,
+  raise_exception: (message: unknown) => {
+    throw new Error(String(message))
+  },
+}
 
 /** Throws TEMPLATE_FAILED for a template that does not parse. */
 export function compileTemplate(
@@ -81,11 +87,9 @@ export function compileTemplate(
   { name, source }: TemplateSource,
   specialTokens: Record<string, string>,
 ): RenderTemplate {
-  let template: Template
+  let program: ReturnType<typeof parse>
   try {
-    template = new Template(withOwnFunctions(source))
-    callPythonStrip(template.parsed)
-    callPythonOperators(template.parsed)
+    program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }))
   } catch (cause) {
     // A TypeError is the parser running past the end: its words are about the parser.
     const why = cause instanceof TypeError ? 'a statement is not closed' : (cause as Error).message
@@ -96,18 +100,13 @@ export function compileTemplate(
       { cause },
     )
   }
-  const constants = {
-    ...specialTokens,
-    tools: null,
-    documents: null,
-    date_string: fixedDate,
-    limo_strftime_now: formatFixedDate,
-    ...stripVariables,
-    ...operatorVariables,
-  }
+  const constants = { ...ownVariables, ...specialTokens }
   return (messages, variables, place) => {
     try {
-      return template.render({ ...constants, ...variables, limo_range: boundedRange(), messages })
+      const scope = new Scope()
+      const all = { ...constants, ...variables, range: boundedRange(), messages }
+      for (const [name, value] of Object.entries(all)) scope.set(name, value)
+      return new PythonInterpreter(scope).run(program).value as string
     } catch (cause) {
       throw templateFailed(place, `the chat template (${name}) refused it: ${(cause as Error).message}`, cause)
     }

@@ -108,7 +108,7 @@ t.test("calls and definitions of tools, by models' own templates", async (t) => 
 t.test('names and ids of calls are there for templates that write them', async (t) => {
   const source =
     '{% for m in messages %}{{ m.role }}{% if m.name %} {{ m.name }}{% endif %}{% if m.tool_call_id %} #{{ m.tool_call_id }}{% endif %}: ' +
-    '{% for c in m.tool_calls or [] %}{{ c.function.name }} #{{ c.id }}{% endfor %}{{ m.content }}</s>{% endfor %}'
+    '{% for c in m.tool_calls %}{{ c.function.name }} #{{ c.id }}{% endfor %}{{ m.content }}</s>{% endfor %}'
   const template = await loadChatTemplate(t.testdir({ 'chat_template.jinja': source }), undefined, { eos_token: '</s>' })
   const turns = [
     { ...user('q'), name: 'Ada' },
@@ -136,7 +136,7 @@ t.test("results with Hermes's tags are not wrapped twice", async (t) => {
     t.match(marked(template, said, options), '<tool_response>\nsee <tool_response> there\n</tool_response>')
   }
   const own =
-    '{% for m in messages %}{{ m.role }}:{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.name }}{% endfor %}</s>{% endfor %}'
+    '{% for m in messages %}{{ m.role }}:{{ m.content }}{% for c in m.tool_calls %}{{ c.function.name }}{% endfor %}</s>{% endfor %}'
   const raw = await loadChatTemplate(t.testdir({ 'chat_template.jinja': own }), undefined, { eos_token: '</s>' })
   t.match(marked(raw, turns), `tool:${results}</s>`, 'a template without these tags has them from the record')
 })
