@@ -39,12 +39,73 @@ async function writeValidFolder(folder: string): Promise<void> {
   write('chains.json', rows)
   write('chains.csv', Buffer.from(`question,solution\n${rows.map((row) => `"${row.question}",${row.solution}`).join('\n')}\n`))
   write('chains.jsonl.gz', gzipSync(rows.map((row) => JSON.stringify(row)).join('\n')))
+  write('chains.jsonl.zst', zstdSkippable(zstdStored(Buffer.from(rows.map((row) => JSON.stringify(row)).join('\n')))))
+  write('conversations.json', conversations)
+  write('model/tokenizer_config.json', {
+    ...JSON.parse(readFileSync(join(modelFolder, 'tokenizer_config.json'), 'utf8')),
+    ...chatML,
+  })
+  write('model/chat_template.jinja', Buffer.from(chatTemplate))
   write('chains.parquet', parquetFile([column('question'), column('solution')]))
   write('dataset_info.json', {
     chains: { file_name: 'chains.json', columns: { prompt: 'question', response: 'solution' }, num_samples: 3 },
+    talks: {
+      file_name: 'conversations.json',
+      formatting: 'sharegpt',
+      columns: { messages: 'messages', tools: 'tools', system: 'system' },
+      tags: { role_tag: 'role', content_tag: 'content', user_tag: 'user', assistant_tag: 'assistant', observation_tag: 'tool' },
+    },
   })
   write('train.yaml', Buffer.from('model_name_or_path: model\ndataset: chains\noutput_dir: out\nlearning_rate: 1e-3\n'))
 }
+
+/** One frame of zstd with one block that is stored as it is. */
+function zstdStored(content: Uint8Array): Buffer {
+  const size = Buffer.alloc(4)
+  size.writeUInt32LE(content.length)
+  const block = Buffer.alloc(3)
+  block.writeUIntLE(1 + content.length * 8, 0, 3)
+  return Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0xa0]), size, block, content])
+}
+
+/** Behind a frame that is skipped, as pzstd writes it. */
+function zstdSkippable(frame: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]), frame])
+}
+
+/** Rows with one of each thing that turns may have. */
+const conversations = [
+  {
+    system: 'Be brief.',
+    tools: [{ type: 'function', function: { name: 'sum', parameters: { type: 'object' } } }],
+    messages: [
+      { role: 'user', content: '1 + 1?', name: 'Ada' },
+      { role: 'assistant', content: null, tool_calls: [{ id: 'c1', function: { name: 'sum', arguments: '{"of": [1, 1]}' } }] },
+      { role: 'tool', content: '<tool_response>\n2\n</tool_response>', tool_call_id: 'c1' },
+      { role: 'assistant', content: [{ type: 'text', text: '\\boxed{2}' }], reasoning_content: 'It says 2.', weight: 1 },
+    ],
+  },
+  { question: '2 + 2?', reasoning: 'Two and two.', answer: '4', weight: 1 },
+  { prompt: [{ role: 'user', content: 'a' }], completion: [{ role: 'assistant', content: 'b', train: true }] },
+  { instruction: 'Add.', input: '1, 2', output: '3', history: [['Hi', 'Hello']], system_prompt: 'Think.' },
+  {
+    conversations: [
+      { from: 'human', value: 'q' },
+      { from: 'gpt', value: '<think>\nHm.\n</think>\n\na' },
+    ],
+  },
+  { input_ids: [1, 2, 3], labels: [-100, 2, 3], loss_mask: [0, 1, 1] },
+]
+
+/** A template with one of each kind of statement. */
+const chatTemplate =
+  '{%- macro written(m) %}{{ m.content | default("", true) | trim }}{% endmacro %}' +
+  '{%- set ns = namespace(calls=0) %}{%- if tools %}{% for t in tools %}{{ t | tojson(indent=2) }}{% endfor %}<|im_end|>\n{% endif %}' +
+  "{%- for m in messages if m.role != 'none' %}{{ '<|im_start|>' + m['role'] + '\n' }}{{ m.name }}{{ m.reasoning_content }}{{ written(m) }}" +
+  '{%- for c in m.tool_calls %}{% set ns.calls = ns.calls + 1 %}{{ c.function.name ~ (c.function.arguments | tojson) }}{% endfor %}' +
+  "{{ '<|im_end|>' }}{{ '\n' if not loop.last else '\n'[:1] }}{% endfor %}" +
+  "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+const chatML = { eos_token: '<|im_end|>', bos_token: null }
 
 function filesIn(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })

@@ -4,8 +4,12 @@ import { parentPort } from 'node:worker_threads'
 import { checkTensors, openModelFolder } from '../../lib/checkpoint/model-folder.js'
 import { readModelConfig } from '../../lib/config/model-config.js'
 import { loadTrainConfig } from '../../lib/config/train-config.js'
-import { resolveDatasets } from '../../lib/data/dataset-info.js'
-import { readRows } from '../../lib/data/rows/rows.js'
+import { type DatasetSource, resolveDatasets } from '../../lib/data/dataset-info.js'
+import { messagesOf } from '../../lib/data/file-notes.js'
+import { parseProblemRow } from '../../lib/data/problem-row.js'
+import { readBatches, readRows } from '../../lib/data/rows/rows.js'
+import { tokenize } from '../../lib/data/tokenize.js'
+import type { TokenizedBatch } from '../../lib/data/tokenize-batch.js'
 import { loadTokenizer } from '../../lib/data/tokenizer/tokenizer.js'
 import { LimoError } from '../../lib/errors.js'
 import { readGenerationConfig } from '../../lib/generate/generation-config.js'
@@ -32,13 +36,54 @@ const readers: Record<string, (folder: string) => Promise<unknown>> = {
     for (const { files } of await resolveDatasets('chains', folder)) for (const file of files) await readAll(file)
   },
   async rows(folder) {
-    for (const name of ['chains.jsonl', 'chains.json', 'chains.csv', 'chains.parquet', 'chains.jsonl.gz']) {
+    for (const name of ['chains.jsonl', 'chains.json', 'chains.csv', 'chains.parquet', 'chains.jsonl.gz', 'chains.jsonl.zst']) {
       if (existsSync(join(folder, name))) await readAll(join(folder, name)).catch(expectLimoError)
+    }
+  },
+  async conversations(folder) {
+    await examplesOf(folder, [{ name: 'talks', files: [join(folder, 'conversations.json')] }])
+    await examplesOf(folder, await resolveDatasets('talks', folder)).catch(expectLimoError)
+  },
+  async problems(folder) {
+    for await (const row of readRows(join(folder, 'conversations.json'))) {
+      try {
+        parseProblemRow(row)
+      } catch (error) {
+        expectLimoError(error)
+      }
     }
   },
   async settings(folder) {
     await loadTrainConfig(join(folder, 'train.yaml'), {})
   },
+}
+
+/** Goes from rows to examples; errors of single rows are none of the others'. */
+async function examplesOf(folder: string, sources: readonly DatasetSource[]): Promise<void> {
+  const modelFolder = join(folder, 'model')
+  for (const { files, columns } of sources) {
+    for (const file of files) {
+      for (const template of [undefined, 'qwen3']) {
+        const work = {
+          modelFolder,
+          vocabSize: 1e6,
+          check: true,
+          defaultSystem: 'Be exact.',
+          ...(template && { template }),
+          columns,
+        }
+        const batches = tokenize(readBatches(file, { onMalformed: () => {} }), work, { workers: 0 })
+        await readBatchesOf(batches).catch(expectLimoError)
+      }
+    }
+  }
+}
+
+async function readBatchesOf(batches: AsyncIterable<TokenizedBatch>): Promise<void> {
+  for await (const { problems, notes } of batches) {
+    messagesOf([{ file: 'conversations.json', notes }])
+    for (const { message } of problems) if (message === '') throw new Error('a problem without a message')
+  }
 }
 
 async function readAll(file: string): Promise<void> {

@@ -33,6 +33,9 @@ interface Node {
   [part: string]: unknown
 }
 
+/** Bound on the iterations of all loops of one text: more than any conversation needs, and done in seconds. */
+const MAX_ITERATIONS = 1e6
+
 /** `break` and `continue`, with what the iteration has written before it. */
 class LoopControl extends Error {
   written = ''
@@ -48,6 +51,8 @@ class LoopControl extends Error {
  * string is made of characters. What Python does not do fails: an attribute of something undefined, a number added to a string.
  */
 export class PythonInterpreter extends LibraryInterpreter {
+  #iterations = 0
+
   constructor(scope: Scope) {
     super(scope)
     // The library writes every body of statements by this method.
@@ -122,6 +127,8 @@ export class PythonInterpreter extends LibraryInterpreter {
       return inner
     }
     const all = valuesIn(this.#of(isFiltered ? lhs : iterable, scope))
+    this.#iterations += all.length
+    if (this.#iterations > MAX_ITERATIONS) throw new Error(`its loops go on for more than ${MAX_ITERATIONS} iterations`)
     const items = isFiltered ? all.filter((item) => isTrue(this.#of(test, bind(item)))) : all
     let written = ''
     // As Python's Jinja has it, an iteration that `continue` or `break` ends does not count for `else`.

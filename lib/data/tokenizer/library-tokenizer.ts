@@ -1,6 +1,7 @@
 import * as library from '@huggingface/tokenizers'
 import type { JsonObject } from '../../config/json-object.js'
 import { type AddedToken, AddedTokenFinder, readAddedTokens } from './added-tokens.js'
+import { inBoundedTime } from './bounded-time.js'
 import type { Before, TokenizerCore } from './tokenizer-core.js'
 
 // Types of the parts of the library that are used. Its own types import without file extensions, which this module resolution
@@ -20,11 +21,20 @@ const { Tokenizer, SequenceNormalizer, SequencePreTokenizer } = library as unkno
   SequencePreTokenizer: new (config: { type: 'Sequence'; pretokenizers: JsonObject[] }) => TextPart
 }
 
+/** Bound on the time of one text where a file brings regular expressions: a hundred times what those of models take. */
+const LONGEST_MS = 5000
+const LONGEST_MS_PER_UNIT = 0.2
+
+function hasPatterns({ normalizer, pre_tokenizer, decoder }: JsonObject): boolean {
+  return JSON.stringify([normalizer, pre_tokenizer, decoder]).includes('"Regex"')
+}
+
 /** Any other tokenizer, by Hugging Face's library for JavaScript: all kinds, at a tenth of the speed. */
 export class LibraryTokenizer implements TokenizerCore {
   readonly vocabSize: number
   readonly #full: PrefixedTokenizer
   readonly #makePlain: () => PrefixedTokenizer
+  readonly #bounded: <T>(run: () => T, length: number) => T
   #plain: PrefixedTokenizer | undefined
 
   /** Throws what the library throws for a definition that it cannot use. */
@@ -34,19 +44,25 @@ export class LibraryTokenizer implements TokenizerCore {
     this.#full = withTokens(listed)
     this.#makePlain = () => withTokens(listed.filter((_, index) => !added[index]!.special))
     this.vocabSize = this.#full.vocabSize
+    const isSlow = () => malformed('a regular expression in it takes seconds for one text')
+    this.#bounded = hasPatterns(definition)
+      ? (run, length) => inBoundedTime(run, LONGEST_MS + length * LONGEST_MS_PER_UNIT, isSlow)
+      : (run) => run()
   }
 
   encode(text: string, before: Before): number[] {
-    return this.#full.encode(text, before)
+    return this.#bounded(() => this.#full.encode(text, before), text.length)
   }
 
   encodePlain(text: string, before: Before): number[] {
     this.#plain ??= this.#makePlain()
-    return this.#plain.encode(text, before)
+    const plain = this.#plain
+    return this.#bounded(() => plain.encode(text, before), text.length)
   }
 
   decode(ids: readonly number[]): string {
-    return this.#full.tokenizer.decode(ids, { skip_special_tokens: false, clean_up_tokenization_spaces: false })
+    const options = { skip_special_tokens: false, clean_up_tokenization_spaces: false }
+    return this.#bounded(() => this.#full.tokenizer.decode(ids, options), ids.length)
   }
 
   tokenId(token: string): number | undefined {
