@@ -1,5 +1,6 @@
 import { isJsonObject, type JsonObject } from '../config/json-object.js'
 import { type ColumnMapping, parseConversation, type Turn } from './conversation.js'
+import { unpaddedRange } from './padding.js'
 import { type Column, columnOf } from './row-columns.js'
 import { rowWeight, withoutLossMask } from './row-weight.js'
 import type { JsonRow, RowPlace } from './rows/row.js'
@@ -70,11 +71,13 @@ function parseChat(row: Row, mapping: ColumnMapping | undefined, place: RowPlace
 function parseTokenRow(row: Row, ids: Column, place: RowPlace): Parsed<TokenizedRecord> {
   const labels = columnOf(row, 'labels')
   const unread = Object.keys(row).filter((name) => ![ids.name, labels?.name, ...tokenizerColumns].includes(name))
-  return { ...parseTokens(ids, labels, place), unread }
+  const { inputIds, labels: all, ...record } = parseTokens(ids, labels, place)
+  const { start, end } = unpaddedRange(row, inputIds.length, place)
+  return { ...record, inputIds: inputIds.slice(start, end), labels: all.slice(start, end), unread }
 }
 
-/** What tokenizers write beside the ids, which says nothing of a row without padding. */
-const tokenizerColumns = ['attention_mask', 'token_type_ids']
+/** What tokenizers write beside the ids. */
+const tokenizerColumns = ['attention_mask', 'token_type_ids', 'position_ids']
 
 function parseTokens(ids: Column, labelColumn: Column | undefined, place: RowPlace): TokenizedRecord {
   const inputIds = integers(ids, place, { allowed: 'a token id', inRange: (id) => id >= 0 })

@@ -87,6 +87,7 @@ function callsIn(value: unknown, { what, place }: { what: string; place: RowPlac
       const problem = `expected ${what} to have arguments that JSON can write but received NaN or Infinity`
       throw invalidRecord(place, problem, 'Mend or remove the record.')
     }
+    checkKeyOrder(args, what, place)
     if (typeof name === 'string' && name !== '' && isJsonObject(args)) return { ...id, name, arguments: args }
     const remedy = 'Mend the call, or write it as text into an assistant turn.'
     throw invalidRecord(place, `expected ${what} to be {name, arguments} with an object but received ${describe(entry)}`, remedy)
@@ -111,13 +112,34 @@ export function parseTools(column: { name: string; value: unknown } | undefined,
       ? { type: 'function', function: definition }
       : undefined
   })
-  if (tools.length > 0 && !tools.includes(undefined) && !hasUnwritable(tools)) return tools as JsonObject[]
+  checkKeyOrder(tools, name, place)
+  if (tools.length > 0 && !tools.includes(undefined) && !hasUnwritable(tools)) return withoutNullProperties(tools) as JsonObject[]
   const remedy = 'Mend it, or write the tools into the system turn.'
   throw invalidRecord(
     place,
     `expected ${name} to be a list of {name, description, parameters} but received ${describe(list)}`,
     remedy,
   )
+}
+
+/** Throws DATA_INVALID_RECORD for keys that JavaScript has in another order than their file: numbers before all others. */
+function checkKeyOrder(value: unknown, what: string, place: RowPlace): void {
+  if (typeof value !== 'object' || value === null) return
+  const keys = Object.keys(value)
+  const numbers = Array.isArray(value) ? [] : keys.filter((key) => /^(0|[1-9]\d{0,9})$/.test(key))
+  if (numbers.length > 0 && numbers.length < keys.length) {
+    const problem = `expected ${what} to have keys that are names, or all of them numbers, but received ${describe(value)}`
+    throw invalidRecord(place, problem, 'Keys that are numbers lose their place among others here: rename them.')
+  }
+  for (const inner of Object.values(value)) checkKeyOrder(inner, what, place)
+}
+
+/** Definitions without properties that are null: Arrow gives each tool the parameters of all tools, and null for those it does not have. */
+function withoutNullProperties(value: unknown, key?: string): unknown {
+  if (Array.isArray(value)) return value.map((item) => withoutNullProperties(item))
+  if (!isJsonObject(value)) return value
+  const entries = Object.entries(value).filter(([, inner]) => key !== 'properties' || inner !== null)
+  return Object.fromEntries(entries.map(([name, inner]) => [name, withoutNullProperties(inner, name)]))
 }
 
 function parsed(text: string): unknown {

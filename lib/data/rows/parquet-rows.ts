@@ -30,9 +30,11 @@ export async function* readParquetRows(path: string): AsyncGenerator<ValueBatch>
     )
   const file = await asyncBufferFromFile(path)
   let metadata: FileMetaData
+  let asWritten: ReadonlySet<string>
   try {
     metadata = await parquetMetadataAsync(file)
     checkColumns(metadata)
+    asWritten = jsonColumns(metadata)
   } catch (cause) {
     throw fail(cause, 1)
   }
@@ -46,7 +48,7 @@ export async function* readParquetRows(path: string): AsyncGenerator<ValueBatch>
       throw fail(cause, rowStart + 1)
     }
     for (let start = 0; start < rows.length; start += rowsPerBatch) {
-      const values = rows.slice(start, start + rowsPerBatch).map(plain)
+      const values = rows.slice(start, start + rowsPerBatch).map((row) => plainRow(row, asWritten))
       yield {
         kind: 'values',
         file: path,
@@ -76,14 +78,33 @@ function leavesOf(tree: SchemaTree): string[] {
   return tree.children.length === 0 ? [tree.path.join('.')] : tree.children.flatMap(leavesOf)
 }
 
-/** A value as JSON has it. */
-function plain(value: unknown): unknown {
+/** Columns of JSON text, whose nulls were written. */
+function jsonColumns(metadata: FileMetaData): ReadonlySet<string> {
+  const isJson = ({ element }: SchemaTree) => element.converted_type === 'JSON' || element.logical_type?.type === 'JSON'
+  return new Set(
+    parquetSchema(metadata)
+      .children.filter(isJson)
+      .map(({ element }) => element.name),
+  )
+}
+
+function plainRow(row: Record<string, unknown>, asWritten: ReadonlySet<string>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, plain(value, asWritten.has(name))]))
+}
+
+/**
+ * A value as JSON has it. In a struct null is a key that its row does not have, unless `keepsNull`: all structs of a column have the same
+ * keys, so that a tool that takes one parameter would be shown with those of all others.
+ */
+function plain(value: unknown, keepsNull: boolean): unknown {
   // A whole number that a double cannot hold stays as it is written.
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
   if (value instanceof Uint8Array && isUtf8(value)) return Buffer.from(value).toString('utf8')
-  if (Array.isArray(value)) return value.map(plain)
-  if (ArrayBuffer.isView(value)) return Array.from(value as unknown as ArrayLike<unknown>, plain)
+  const inner = (item: unknown) => plain(item, keepsNull)
+  if (Array.isArray(value)) return value.map(inner)
+  if (ArrayBuffer.isView(value)) return Array.from(value as unknown as ArrayLike<unknown>, inner)
   if (value instanceof Date) return value.toISOString()
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
+  const entries = Object.entries(value).filter(([, item]) => keepsNull || item !== null)
+  return Object.fromEntries(entries.map(([key, item]) => [key, inner(item)]))
 }

@@ -28,7 +28,7 @@ export interface ChatTemplate {
 /**
  * Loads a chat template: a built-in one by LLaMA-Factory's name, one of the named templates of `tokenizer_config.json` for another
  * name, and the folder's own where `name` is undefined (`chat_template.jinja` before `chat_template.json`
- * before `tokenizer_config.json`).
+ * before `tokenizer_config.json`, whose `tool_use` is for conversations with definitions of tools, as in Transformers).
  *
  * Throws TEMPLATE_NOT_FOUND, and TEMPLATE_FAILED for a template that does not parse or does not suit the tokenizer.
  */
@@ -85,7 +85,7 @@ async function findTemplate(folder: string, name: string | undefined, config: Re
   const json = await readJsonObject(join(folder, 'chat_template.json'))
   if (typeof json?.chat_template === 'string') return { name: 'chat_template.json', source: json.chat_template }
   const source = typeof config.chat_template === 'string' ? config.chat_template : named.get('default')
-  if (source !== undefined) return { name: 'tokenizer_config.json', source }
+  if (source !== undefined) return { name: 'tokenizer_config.json', source, toolSource: named.get('tool_use') }
   throw new DataError(
     'TEMPLATE_NOT_FOUND',
     `expected a chat template in ${folder} (chat_template.jinja, or chat_template in tokenizer_config.json) but found none. ` +
@@ -120,11 +120,21 @@ function compile(
 ): ChatTemplate {
   const { bos_token: bos, eos_token: eos } = specialTokens
   const endMarkers = bos === eos ? markers : markers.filter((marker) => marker !== bos)
-  const scorer = new TurnScorer(compileTemplate(folder, template, specialTokens), template.source, endMarkers)
+  const scorerOf = (source: TemplateSource) =>
+    new TurnScorer(compileTemplate(folder, source, specialTokens), source.source, endMarkers)
+  const { name, source, toolSource } = template
+  const scorer = scorerOf(template)
+  let toolScorer: TurnScorer | undefined
+  const scorerFor = ({ tools }: RenderOptions) => {
+    if (tools === undefined || toolSource === undefined) return scorer
+    toolScorer ??= scorerOf({ name: `tool_use of ${name}`, source: toolSource })
+    return toolScorer
+  }
   return {
-    ...template,
-    render: (turns, place, options = {}) => scorer.render(turns, place, options),
-    prompt: (turns, place, options = {}) => scorer.prompt(turns, place, options),
+    name,
+    source,
+    render: (turns, place, options = {}) => scorerFor(options).render(turns, place, options),
+    prompt: (turns, place, options = {}) => scorerFor(options).prompt(turns, place, options),
     endOfTurn: () => unlessRefused(() => scorer.endOfTurn()),
     openings: () => unlessRefused(() => scorer.openings()) ?? [],
   }

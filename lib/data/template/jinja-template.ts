@@ -10,6 +10,8 @@ export interface TemplateSource {
   /** The name of a built-in template, or the file that it comes from. */
   name: string
   source: string
+  /** Another text for conversations with definitions of tools: the template that is named tool_use. */
+  toolSource?: string | undefined
 }
 
 /** Variables of a template beside the conversation. */

@@ -46,6 +46,27 @@ function readAddedToken(entry: unknown): AddedToken | undefined {
   }
 }
 
+/**
+ * The definition with the tokens that `added_tokens_decoder` of `tokenizer_config.json` has beside its own, as Transformers adds them when it
+ * loads a tokenizer. Tokens whose content or id is taken are left to `tokenizer.json`.
+ */
+export function withConfiguredTokens(definition: JsonObject, { added_tokens_decoder: decoder }: JsonObject): JsonObject {
+  const { added_tokens: listed } = definition
+  const own = Array.isArray(listed) ? listed : []
+  if (!isJsonObject(decoder) || (listed != null && !Array.isArray(listed))) return definition
+  const contents = new Set(own.map((token) => token?.content))
+  const others = Object.entries(decoder).flatMap(([id, token]) =>
+    isJsonObject(token) && typeof token.content === 'string' && !contents.has(token.content)
+      ? [{ ...token, id: Number(id) }]
+      : [],
+  ) as { id: number; content: string }[]
+  if (others.length === 0) return definition
+  const vocab = isJsonObject(definition.model) && isJsonObject(definition.model.vocab) ? definition.model.vocab : {}
+  const ids = new Set([...own.map((token) => token?.id), ...Object.values(vocab)])
+  const isInVocab = ({ content, id }: (typeof others)[number]) => Object.hasOwn(vocab, content) && vocab[content] === id
+  return { ...definition, added_tokens: [...own, ...others.filter((token) => isInVocab(token) || !ids.has(token.id))] }
+}
+
 /** Some of the added tokens, to be found as Hugging Face's tokenizers finds them: leftmost first, of those the longest. */
 export class AddedTokenFinder {
   readonly #tokens: ReadonlyMap<string, AddedToken>

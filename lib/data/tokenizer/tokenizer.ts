@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { isJsonObject, type JsonObject, jsonProblem } from '../../config/json-object.js'
 import { showValue } from '../../config/show-value.js'
 import { DataError } from '../../errors.js'
-import { type AddedToken, AddedTokenFinder, readAddedTokens } from './added-tokens.js'
+import { type AddedToken, AddedTokenFinder, readAddedTokens, withConfiguredTokens } from './added-tokens.js'
 import { ByteLevelBpe } from './byte-level/byte-level-bpe.js'
 import { ByteLevelTokenizer } from './byte-level/byte-level-tokenizer.js'
 import { LibraryTokenizer } from './library-tokenizer.js'
@@ -52,11 +52,12 @@ export interface TextTokenizer {
  */
 export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
   const path = join(folder, 'tokenizer.json')
-  const definition = await readJsonObject(path)
-  if (definition === undefined) {
+  const written = await readJsonObject(path)
+  if (written === undefined) {
     throw malformed(path, 'the file does not exist. Copy it from where the model came from')
   }
   const config = (await readJsonObject(join(folder, 'tokenizer_config.json'))) ?? {}
+  const definition = withConfiguredTokens(written, config)
   const added = readAddedTokens(definition.added_tokens)
   if (added === undefined) throw malformed(path, 'added_tokens is no list of tokens with id and content')
   checkModel(definition.model, path)

@@ -7,7 +7,9 @@ import { type ChatRecord, parseRecord } from '../../../lib/data/records.js'
 import { columnNames, roleNames } from '../../../lib/data/row-columns.js'
 import { parsePythonJson } from '../../../lib/data/rows/python-json.js'
 import { rowPlace } from '../../../lib/data/rows/row.js'
+import { readRows } from '../../../lib/data/rows/rows.js'
 import { inlineText } from '../../../lib/data/turn.js'
+import { parquetFile } from '../../parquet-files.js'
 import { readRecords } from '../../records.js'
 import { sharedPath } from '../../shared-files.js'
 
@@ -205,6 +207,65 @@ t.test('tool calls and their definitions', async (t) => {
   for (const tools of [[definition], JSON.stringify([definition]), [{ type: 'function', function: definition }]]) {
     t.match(await readRecords(fileOf(t, [{ messages, tools }])), [{ tools: [{ type: 'function', function: definition }] }])
   }
+})
+
+t.test('tools as Arrow and JavaScript have them', async (t) => {
+  const messages = [question, response]
+  const toolsOf = async (parameters: object) => {
+    const row = { messages, tools: [{ name: 'f', parameters }] }
+    return ((await readRecords(fileOf(t, [row])))[0] as ChatRecord).tools![0]!.function
+  }
+  const a = { type: ['string', 'null'], default: null, enum: ['x', null] }
+  t.same(await toolsOf({ properties: { a, b: null } }), { name: 'f', parameters: { properties: { a } } })
+  t.same(await toolsOf({ properties: { properties: { type: 'object', properties: { c: null } } } }), {
+    name: 'f',
+    parameters: { properties: { properties: { type: 'object', properties: {} } } },
+  })
+  const moved = { message: /keys that are names, or all of them numbers.*lose their place/ }
+  await t.rejects(toolsOf({ properties: { b: {}, 1: {} } }), moved)
+  const call = (args: unknown) => [question, { role: 'assistant', tool_calls: [{ function: { name: 'f', arguments: args } }] }]
+  await t.rejects(readRecords(fileOf(t, [{ messages: call('{"b": 1, "10": 2}') }])), moved)
+  await t.rejects(readRecords(fileOf(t, [{ messages: call({ of: [{ x: 1, 0: 2 }] }) }])), moved)
+  await t.resolves(readRecords(fileOf(t, [{ messages: call({ '0': 1, '1': 2 }) }])))
+  await t.resolves(readRecords(fileOf(t, [{ messages: call({ '01': 1, a: [1, 2] }) }])))
+  const text = (name: string) => ({ name, type: 'BYTE_ARRAY', repetition_type: 'OPTIONAL', converted_type: 'UTF8' })
+  const schema = [
+    { name: 'root', num_children: 2 },
+    { name: 'tool', repetition_type: 'OPTIONAL', num_children: 2 },
+    ...[text('x'), text('y'), { ...text('extra'), converted_type: 'JSON' }],
+  ]
+  const tool = { name: 'tool', data: [{ x: 'a', y: null }, { x: null, y: 'b' }, null] }
+  const extra = { name: 'extra', data: [{ a: null }, null, null] }
+  const path = fileOf(t, Buffer.from(parquetFile([tool, extra], 1000, schema)), 'a.parquet')
+  const rows: unknown[] = []
+  for await (const { value } of readRows(path)) rows.push(value)
+  t.same(rows, [
+    { tool: { x: 'a' }, extra: { a: null } },
+    { tool: { y: 'b' }, extra: null },
+    { tool: null, extra: null },
+  ])
+})
+
+t.test('rows that came as tokens: padding, and several sequences in one', async (t) => {
+  const recordOf = async (more: object) =>
+    (await readRecords(fileOf(t, [{ input_ids: [9, 5, 6, 9], labels: [-100, -100, 6, -100], ...more }])))[0]
+  const whole = { inputIds: [9, 5, 6, 9], labels: [-100, -100, 6, -100], unread: undefined }
+  t.match(await recordOf({}), whole)
+  t.match(await recordOf({ attention_mask: [1, 1, 1, 1], position_ids: [0, 1, 2, 3], token_type_ids: [0, 0, 0, 0] }), whole)
+  t.match(await recordOf({ attention_mask: [0, 1, 1, 0] }), { inputIds: [5, 6], labels: [-100, 6] })
+  t.match(await recordOf({ attention_mask: [0, 1, 1, 1], position_ids: [1, 0, 1, 2] }), { inputIds: [5, 6, 9] })
+  t.match(await recordOf({ attention_mask: [1, 1, 1, 0].map(Boolean) }), { inputIds: [9, 5, 6] })
+  const several = { message: /Write a row for each sequence/ }
+  for (const more of [
+    { attention_mask: [1, 0, 1, 1] },
+    { attention_mask: [1, 1, 2, 2] },
+    { attention_mask: [0, 0, 0, 0] },
+    { position_ids: [0, 1, 0, 1] },
+    { attention_mask: [0, 1, 1, 1], position_ids: [0, 1, 2, 3] },
+  ]) {
+    await t.rejects(recordOf(more), several, JSON.stringify(more))
+  }
+  await t.rejects(recordOf({ attention_mask: [1] }), { message: /attention_mask to be a list of 4 numbers/ })
 })
 
 t.test('content in parts, and rows of prompt and completion', async (t) => {

@@ -174,3 +174,23 @@ t.test('what the template itself writes into a scored turn is said', async (t) =
   t.same(template.render([user('q'), call], 'a:1').added, { text: '<think>\n\n</think>\n\n', side: 'before' }, 'before calls')
   t.equal((await load('qwen2_5')).template.render([user('q'), call], 'a:1').added, undefined)
 })
+
+t.test('a template named tool_use is for conversations with definitions of tools', async (t) => {
+  const plain = '{% for m in messages %}{{ m.role + m.content }}</s>{% endfor %}'
+  const folderWith = (toolUse: string) => {
+    const named = [
+      { name: 'default', template: plain },
+      { name: 'tool_use', template: toolUse },
+    ]
+    return t.testdir({ 'tokenizer_config.json': JSON.stringify({ chat_template: named, eos_token: '</s>' }) })
+  }
+  const tools = [{ type: 'function', function: { name: 'f' } }]
+  const turns = [user('q'), assistant('a')]
+  const load = (toolUse: string) => loadChatTemplate(folderWith(toolUse), undefined, { eos_token: '</s>' })
+  const template = await load(`{{ tools | tojson }}${plain}`)
+  t.equal(marked(template, turns), 'userq</s>assistant⟦a</s>⟧')
+  t.equal(marked(template, turns, { tools }), '[{"type": "function", "function": {"name": "f"}}]userq</s>assistant⟦a</s>⟧')
+  const broken = await load('{% raw %}')
+  t.equal(marked(broken, turns), 'userq</s>assistant⟦a</s>⟧', 'it does not hinder others')
+  t.throws(() => marked(broken, turns, { tools }), { code: 'TEMPLATE_FAILED', message: /tool_use of tokenizer_config\.json/ })
+})

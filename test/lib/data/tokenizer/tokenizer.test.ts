@@ -171,3 +171,32 @@ function charactersTokenizer(characters: string): object {
     model: { type: 'BPE', vocab: Object.fromEntries([...characters].map((character, id) => [character, id])), merges: [] },
   }
 }
+
+t.test('tokens of tokenizer_config.json that tokenizer.json does not have are added', async (t) => {
+  const from = tokenizerFolder('qwen2_5')
+  const config = JSON.parse(readFileSync(join(from, 'tokenizer_config.json'), 'utf8'))
+  const token = (content: string) => ({
+    content,
+    lstrip: false,
+    normalized: false,
+    rstrip: false,
+    single_word: false,
+    special: true,
+  })
+  config.added_tokens_decoder = {
+    ...config.added_tokens_decoder,
+    151665: token('<|step|>'),
+    872: token('<|taken|>'),
+    198: token('\n'),
+  }
+  const folder = t.testdir({
+    'tokenizer.json': readFileSync(join(from, 'tokenizer.json')),
+    'tokenizer_config.json': JSON.stringify(config),
+  })
+  const tokenizer = await loadTokenizer(folder)
+  t.same(tokenizer.encode('user<|step|>user'), [872, 151665, 872])
+  t.equal(tokenizer.decode([151665]), '<|step|>')
+  t.equal(tokenizer.vocabSize, 151666)
+  t.ok(tokenizer.isSpecial(151665))
+  t.not(tokenizer.encode('<|taken|>').length, 1, 'an id that is taken stays with its token')
+})
