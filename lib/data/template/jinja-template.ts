@@ -91,7 +91,8 @@ export function compileTemplate(
 ): RenderTemplate {
   let program: ReturnType<typeof parse>
   try {
-    program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }))
+    // Jinja reads every kind of line break as one: files that were saved on Windows are the same templates.
+    program = parse(tokenize(source.replace(/\r\n?/g, '\n'), { lstrip_blocks: true, trim_blocks: true }))
   } catch (cause) {
     // A TypeError is the parser running past the end: its words are about the parser.
     const why = cause instanceof TypeError ? 'a statement is not closed' : (cause as Error).message

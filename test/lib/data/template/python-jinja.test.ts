@@ -108,6 +108,21 @@ const written: readonly [source: string, text: string][] = [
   ["{{ '\\u2028a'.strip() }}|{{ 'a\\ufeff'|trim|length }}", 'a|2'],
 ]
 
+/** The same with line breaks of the source. */
+const lineBreaks: readonly (readonly [source: string, text: string])[] = [
+  ['a\n', 'a'],
+  ['a\n\n', 'a\n'],
+  ['a\r\n', 'a'],
+  ['a\r\n\r\n', 'a\n'],
+  ['a\rb', 'a\nb'],
+  ['{% if true %}\r\nx\r\n{% endif %}\r\ny', 'x\ny'],
+  ["{{ 'a\r\nb' }}", 'a\nb'],
+  ['{% for m in messages %}\r\n{{ m.role }}\r\n{% endfor %}\r\n', 'user\nassistant\nuser\n'],
+  ['x\n   {% if true %}\n  y\n   {% endif %}\nz', 'x\n  y\nz'],
+  ["{{- 'a' -}}   b", 'ab'],
+  ["{{ 'a' 'b' }}", 'ab'],
+]
+
 /** Templates that Jinja of Python refuses too. */
 const refused: readonly string[] = [
   '{{ nope|tojson }}',
@@ -133,7 +148,7 @@ const refusedHere: readonly [source: string, message: RegExp][] = [
 ]
 
 t.test('templates write what Jinja of Python writes', async (t) => {
-  for (const [source, text] of written) t.equal(render(source), text, source)
+  for (const [source, text] of [...written, ...lineBreaks]) t.equal(render(source), text, source)
 })
 
 t.test('templates that fail in Python fail here', async (t) => {
