@@ -1,6 +1,7 @@
 import { parse, tokenize } from '@huggingface/jinja'
 import type { JsonObject } from '../../config/json-object.js'
 import { DataError } from '../../errors.js'
+import { refuseChainedComparisons } from './chained-comparisons.js'
 import { Scope } from './jinja-values.js'
 import { PythonInterpreter } from './python-interpreter.js'
 import { templateFailed } from './template-failed.js'
@@ -92,7 +93,9 @@ export function compileTemplate(
   let program: ReturnType<typeof parse>
   try {
     // Jinja reads every kind of line break as one: files that were saved on Windows are the same templates.
-    program = parse(tokenize(source.replace(/\r\n?/g, '\n'), { lstrip_blocks: true, trim_blocks: true }))
+    const tokens = tokenize(source.replace(/\r\n?/g, '\n'), { lstrip_blocks: true, trim_blocks: true })
+    refuseChainedComparisons(tokens)
+    program = parse(tokens)
   } catch (cause) {
     // A TypeError is the parser running past the end: its words are about the parser.
     const why = cause instanceof TypeError ? 'a statement is not closed' : (cause as Error).message

@@ -121,6 +121,10 @@ const lineBreaks: readonly (readonly [source: string, text: string])[] = [
   ['x\n   {% if true %}\n  y\n   {% endif %}\nz', 'x\n  y\nz'],
   ["{{- 'a' -}}   b", 'ab'],
   ["{{ 'a' 'b' }}", 'ab'],
+  [
+    "{{ (1 == 1) == true and 1 < 2 or 2 > 1 }}{{ 1 == 1 if 2 == 2 else 3 == 3 }}{{ [1 == 1, 2 == 2] }}{{ {'a': 1 == 1, 'in': 2 != 2}.in }}",
+    'TrueTrue[True, True]False',
+  ],
 ]
 
 /** Templates that Jinja of Python refuses too. */
@@ -143,6 +147,9 @@ const refusedHere: readonly [source: string, message: RegExp][] = [
   ["{{ '%s' % 'a' }}", /a string % a string is not known here/],
   ["{{ 'aB'.swapcase() }}", /swapcase\(\) is not known here/],
   ['{{ 1.5|round }}', /round/],
+  ["{{ 'a' == 'a' == true }}", /a comparison of three values/],
+  ['{{ [1 < 2 < 3] }}', /a comparison of three values/],
+  ["{% if 'a' in 'abc' == true %}{% endif %}", /a comparison of three values/],
   ["{{ 'a' is escaped }}", /the test escaped is not known here/],
   ["{{ 'a' * 2000000 }}", /more than 1000000 characters/],
 ]
