@@ -75,7 +75,7 @@ export interface InspectOptions {
  * other records only leaves its packing unknown.
  */
 export async function inspectRecord(config: TrainConfig, options: InspectOptions): Promise<Inspection> {
-  const { record, exampleOptions } = await loadRow(config, options.row)
+  const { record, index, exampleOptions } = await loadRow(config, options.row)
   const example = makeExample(record, exampleOptions)
   const { tokenizer } = exampleOptions
   const texts = tokenizer === undefined ? [] : textsOf(tokenizer, example.inputIds)
@@ -97,7 +97,7 @@ export async function inspectRecord(config: TrainConfig, options: InspectOptions
     scoredTokens: example.scoredTokens,
     cutoffLen: config.cutoffLen,
     overLength: config.overLength,
-    packing: await packingOf(Number(options.row) - 1, record.place, config),
+    packing: await packingOf(index, config),
     ...(lossModel !== undefined && { lossModel }),
   }
 }
@@ -115,7 +115,10 @@ function rolesOfRecord(record: ChatRecord, texts: readonly string[], options: Ex
   return rolesOf(turns, texts, marked)
 }
 
-async function loadRow(config: TrainConfig, row: string): Promise<{ record: TrainingRecord; exampleOptions: ExampleOptions }> {
+async function loadRow(
+  config: TrainConfig,
+  row: string,
+): Promise<{ record: TrainingRecord; index: number; exampleOptions: ExampleOptions }> {
   const modelFolder = required(config.modelNameOrPath, 'model_name_or_path', './Qwen2.5-0.5B-Instruct')
   const dataset = required(config.dataset, 'dataset', 'chains.jsonl')
   const { vocabSize } = await readModelConfig(modelFolder)
@@ -129,11 +132,11 @@ async function loadRow(config: TrainConfig, row: string): Promise<{ record: Trai
     exampleOptions.tokenizer = await loadTokenizer(modelFolder)
     exampleOptions.template = await loadChatTemplate(modelFolder, config.template, exampleOptions.tokenizer.specialTokens)
   }
-  return { record: found.record, exampleOptions }
+  return { record: found.record, index: found.index, exampleOptions }
 }
 
 /** The first micro-batch that a record is in. */
-async function packingOf(record: number, place: string, config: TrainConfig): Promise<Packing> {
+async function packingOf(record: number, config: TrainConfig): Promise<Packing> {
   let loaded: Awaited<ReturnType<typeof loadRunExamples>>['loaded']
   try {
     ;({ loaded } = await loadRunExamples(config))
@@ -142,9 +145,9 @@ async function packingOf(record: number, place: string, config: TrainConfig): Pr
     return { kind: 'not known', why: error.message }
   }
   const { train: examples, validation } = loaded
-  const index = findRecord(examples, record, place)
+  const index = findRecord(examples, record)
   if (index < 0) {
-    const isHeldOut = config.evalDataset === undefined && findRecord(validation, record, place) >= 0
+    const isHeldOut = config.evalDataset === undefined && findRecord(validation, record) >= 0
     return isHeldOut ? { kind: 'held out', valSize: config.valSize } : { kind: 'dropped' }
   }
   const { batches } = planRunBatches(examples, config)
@@ -164,18 +167,9 @@ async function packingOf(record: number, place: string, config: TrainConfig): Pr
   return { kind: 'dropped' }
 }
 
-/**
- * The example of the row with the number `record`, counting from 0: its own number is smaller where rows before it are left out. Files in two folders
- * may have the same name, and so the same places.
- */
-function findRecord(examples: Examples, record: number, place: string): number {
-  let found = -1
-  for (let index = 0; index < examples.count; index++) {
-    const info = examples.infoOf(index)
-    if (info.record > record || (found >= 0 && info.record <= examples.infoOf(found).record)) continue
-    if (info.place === place) found = index
-  }
-  return found
+function findRecord(examples: Examples, record: number): number {
+  for (let index = 0; index < examples.count; index++) if (examples.infoOf(index).record === record) return index
+  return -1
 }
 
 function modelOf(loss: string | true, { outputDir }: TrainConfig): string {
