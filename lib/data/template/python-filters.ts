@@ -38,6 +38,7 @@ function attributeOf(item: Value, path: Value): Value {
   return textOf(path)
     .split('.')
     .reduce((value, name) => {
+      if (value.type === 'UndefinedValue') throw new Error(`something undefined has no ${name}`)
       if (isDict(value)) return value.value.get(name) ?? missing()
       return (isList(value) && /^\d+$/.test(name) && value.value[Number(name)]) || missing()
     }, item)
@@ -50,6 +51,7 @@ const lengthOf: Filter = (value) => {
 
 /** As Python reads numbers in texts; undefined for other texts. */
 function parseNumber(value: Value): number | undefined {
+  if (value.type === 'UndefinedValue') throw new Error('int and float take a value, not something undefined')
   if (!isText(value)) return numberOf(value)
   const written = value.value.trim().replace(/(\d)_(?=\d)/g, '$1')
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(written) ? Number(written) : undefined
@@ -128,6 +130,7 @@ const filters: Readonly<Record<string, Filter>> = {
   length: lengthOf,
   count: lengthOf,
   string: (value) => text(textOf(value)),
+  safe: (value) => text(textOf(value)),
   list: (value) => list(valuesIn(value)),
   first: (value) => valuesIn(value)[0] ?? missing(),
   last: (value) => valuesIn(value).at(-1) ?? missing(),

@@ -1,4 +1,5 @@
 import { areSame, compare, isDict, isIn, isList, isText, isTrue, type Value } from './jinja-values.js'
+import { textOf } from './python-text.js'
 
 type Test = (value: Value, other: Value) => boolean
 
@@ -15,6 +16,11 @@ const below: Test = (a, b) => compare(a, b) < 0
 const above: Test = (a, b) => compare(a, b) > 0
 const atMost: Test = (a, b) => compare(a, b) <= 0
 const atLeast: Test = (a, b) => compare(a, b) >= 0
+
+/** Whether a text has letters with cases, all of them of one. */
+function isOfOneCase(text: string, change: (text: string) => string): boolean {
+  return text === change(text) && text.toLowerCase() !== text.toUpperCase()
+}
 
 /** Jinja's tests by name, as `x is NAME`, and in `select`, `selectattr` and their like. */
 export const tests: Readonly<Record<string, Test>> = {
@@ -33,9 +39,10 @@ export const tests: Readonly<Record<string, Test>> = {
   mapping: (value) => isDict(value),
   iterable: (value) => isText(value) || isList(value) || isDict(value) || value.type === 'UndefinedValue',
   sequence: (value) => isText(value) || isList(value) || isDict(value) || value.type === 'UndefinedValue',
-  callable: ({ type }) => type === 'FunctionValue',
-  lower: (value) => isText(value) && value.value === value.value.toLowerCase() && value.value !== value.value.toUpperCase(),
-  upper: (value) => isText(value) && value.value === value.value.toUpperCase() && value.value !== value.value.toLowerCase(),
+  // Undefined of Jinja's can be called, and fails then.
+  callable: ({ type }) => type === 'FunctionValue' || type === 'UndefinedValue',
+  lower: (value) => isOfOneCase(textOf(value), (text) => text.toLowerCase()),
+  upper: (value) => isOfOneCase(textOf(value), (text) => text.toUpperCase()),
   in: isIn,
   ...{ eq: equal, equalto: equal, '==': equal, ne: unequal, '!=': unequal },
   ...{ lt: below, lessthan: below, '<': below, gt: above, greaterthan: above, '>': above },

@@ -121,6 +121,7 @@ const lineBreaks: readonly (readonly [source: string, text: string])[] = [
   ['x\n   {% if true %}\n  y\n   {% endif %}\nz', 'x\n  y\nz'],
   ["{{- 'a' -}}   b", 'ab'],
   ["{{ 'a' 'b' }}", 'ab'],
+  ["{{ {'a': 1} is lower }}{{ 5 is lower }}{{ true is upper }}{{ (3|safe) is string }}", 'TrueFalseFalseTrue'],
   [
     "{{ (1 == 1) == true and 1 < 2 or 2 > 1 }}{{ 1 == 1 if 2 == 2 else 3 == 3 }}{{ [1 == 1, 2 == 2] }}{{ {'a': 1 == 1, 'in': 2 != 2}.in }}",
     'TrueTrue[True, True]False',
@@ -129,6 +130,10 @@ const lineBreaks: readonly (readonly [source: string, text: string])[] = [
 
 /** Templates that Jinja of Python refuses too. */
 const refused: readonly string[] = [
+  '{{ nope|int }}',
+  '{{ messages[0].nope|float }}',
+  "{{ [nope]|map(attribute='role')|list }}",
+  "{{ messages|map(attribute='nope.name')|list }}",
   '{{ nope|tojson }}',
   "{{ 'a' + 1 }}",
   '{{ 1 + none }}',
