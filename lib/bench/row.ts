@@ -24,6 +24,8 @@ export interface BenchRow extends RunTimes {
   against?: PeerResult
   /** Why there is no comparison. */
   againstError?: string
+  /** How many matrix products the library of a CUDA device refused, which a slow kernel did. */
+  refusedProducts?: number
   /** The same in an earlier run. */
   baseline?: BaselineResult
 }

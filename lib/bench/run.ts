@@ -109,6 +109,7 @@ async function measureCase(
       ...(flops === undefined ? { gbps: rate } : { gflops: rate }),
       ...(tokens !== undefined && { tokensPerSecond: (tokens / times.medianMs) * 1000 }),
       ...{ ceiling: ceiling.rate, share, peakBytes },
+      ...(device.info.refusedProducts > 0 && { refusedProducts: device.info.refusedProducts }),
     }
   } finally {
     await device.close()

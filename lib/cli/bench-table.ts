@@ -33,7 +33,7 @@ export function benchRowText(row: BenchRow): string {
     row.gflops !== undefined ? `${row.gflops.toFixed(0)} GFLOP/s` : `${row.gbps!.toFixed(1)} GB/s`,
     `${(100 * row.share).toFixed(0)}%`,
     formatBytes(row.peakBytes),
-    [tokensText(row), againstText(row), baselineText(row)].filter(Boolean).join('; '),
+    [tokensText(row), againstText(row), baselineText(row), refusedText(row)].filter(Boolean).join('; '),
   ])
 }
 
@@ -47,6 +47,12 @@ function againstText({ against, againstError }: BenchRow): string {
   const memory = against.peakBytes === undefined ? '' : `, ${formatBytes(against.peakBytes)}`
   const how = against.alternated ? '' : ', after ours: both do not fit into memory'
   return `${against.ratio.toFixed(2)} times as fast as ${against.peer} (${against.bestMs.toFixed(2)} ms${memory}${how})`
+}
+
+function refusedText({ refusedProducts }: BenchRow): string {
+  return refusedProducts === undefined
+    ? ''
+    : `${counted(refusedProducts, 'product')} refused by cuBLASLt and done by a slow kernel`
 }
 
 function baselineText({ baseline }: BenchRow): string {

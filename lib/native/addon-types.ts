@@ -86,6 +86,7 @@ export interface NativeDevice {
     isa: string
     description: string
     scratchBytes: number
+    refusedProducts: number
     memoryBytes?: number
     closed: boolean
   }

@@ -23,6 +23,19 @@ export interface DeviceOptions {
   threads?: number
 }
 
+/** What a device is; see {@link Device}. */
+export interface DeviceInfo {
+  threads: number
+  instructionSet: string
+  /** Bytes of working memory. */
+  scratchBytes: number
+  description: string
+  /** Matrix products that the library of a CUDA device has refused in runs so far; 0 on the CPU. */
+  refusedProducts: number
+  /** Bytes of a CUDA device that were free when it was opened. */
+  memoryBytes?: number
+}
+
 function toLimoError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof LimoError) return error
   const code = (error as Error & { code?: string }).code
@@ -162,11 +175,12 @@ export class Device {
 
   /**
    * What the device is: threads, instruction set (`portable`, `avx2`, `avx512`, `avx512bf16`, `amx`; `neon`, `neonbf16`; or `sm_90` and the like), bytes of
-   * working memory, and for a CUDA device a sentence about it and the bytes that were free when it was opened.
+   * working memory, and for a CUDA device a sentence about it, the bytes that were free when it was opened, and how many matrix products its
+   * library has refused since: another kernel does them, which takes a thousand times as long.
    */
-  get info(): { threads: number; instructionSet: string; scratchBytes: number; description: string; memoryBytes?: number } {
-    const { threads, isa, scratchBytes, description, memoryBytes } = this.native.info
-    return { threads, instructionSet: isa, scratchBytes, description, ...(memoryBytes !== undefined && { memoryBytes }) }
+  get info(): DeviceInfo {
+    const { isa, closed: _, ...known } = this.native.info
+    return { ...known, instructionSet: isa }
   }
 
   /** @throws NativeError OUT_OF_MEMORY, DEVICE_CLOSED */

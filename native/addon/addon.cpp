@@ -120,6 +120,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
     result.Set("isa", known.instruction_set);
     result.Set("description", known.description);
     result.Set("scratchBytes", static_cast<double>(known.scratch_bytes));
+    result.Set("refusedProducts", static_cast<double>(known.refused_products));
     if (known.memory_bytes > 0) result.Set("memoryBytes", static_cast<double>(known.memory_bytes));
     result.Set("closed", device_->closed());
     return result;

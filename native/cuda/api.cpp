@@ -116,6 +116,7 @@ constexpr CudaApi kApi = {
           });
         },
     .close = [](CudaContext* context) { delete context; },
+    .count_refused_products = [](CudaContext* context) { return context->products().refused(); },
     .allocate =
         [](CudaContext* context, size_t bytes, bool pinned, void** memory, CudaFailure* failure) {
           return on_device(context, failure, [&] {

@@ -21,9 +21,9 @@ struct CudaFailure {
   char message[2048] = "";
 };
 
-constexpr uint32_t kCudaApiVersion = 2;
+constexpr uint32_t kCudaApiVersion = 3;
 
-// Functions that can fail return false and fill the failure. All but the first four are called on the device's thread,
+// Functions that can fail return false and fill the failure. All but the first five are called on the device's thread,
 // and `allocate` and `release` on others too.
 struct CudaApi {
   uint32_t version;
@@ -32,6 +32,8 @@ struct CudaApi {
   bool (*find_products)(char (&text)[512], CudaFailure*);
   bool (*open)(int ordinal, CudaContext** context, CudaDescription*, CudaFailure*);
   void (*close)(CudaContext*);
+  // Matrix products that the library refused so far, and that a slow kernel did.
+  uint64_t (*count_refused_products)(CudaContext*);
 
   // Zeros, on the device or in pinned memory of the host.
   bool (*allocate)(CudaContext*, size_t bytes, bool pinned, void** memory, CudaFailure*);

@@ -84,6 +84,7 @@ CudaDevice::CudaDevice(CudaLibrary library, int ordinal) : api_(open_cuda_librar
     const bool full = failure.code == ErrorCode::kOutOfMemory;
     throw Error(full ? ErrorCode::kOutOfMemory : ErrorCode::kDeviceUnavailable, failure.message);
   }
+  refused_products_ = api_.count_refused_products(context_);
   start();
 }
 
@@ -240,6 +241,7 @@ RunOutputs CudaDevice::run_program(const Program& program, RunRequest& request, 
     throw;
   }
   call(api_.finish_run);
+  refused_products_ = api_.count_refused_products(context_);
   return outputs;
 }
 
@@ -308,7 +310,7 @@ DeviceInfo CudaDevice::info() const {
   char text[1024];
   std::snprintf(text, sizeof text, "%s, %d multiprocessors, %.1f GiB; %s", description_.name, description_.multiprocessors,
                 static_cast<double>(description_.bytes) / (1 << 30), description_.products);
-  return {1, "sm_" + std::to_string(description_.capability), text, kCudaScratchBytes, description_.free_bytes};
+  return {1, "sm_" + std::to_string(description_.capability), text, kCudaScratchBytes, refused_products_, description_.free_bytes};
 }
 
 }  // namespace limo

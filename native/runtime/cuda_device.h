@@ -51,6 +51,7 @@ class CudaDevice : public Device {
   const int ordinal_;
   CudaContext* context_ = nullptr;
   CudaDescription description_;
+  std::atomic<uint64_t> refused_products_ = 0;  // up to the last run that ended
   mutable std::mutex failure_mutex_;
   mutable std::string failure_;  // what the device failed with
   mutable std::mutex unused_mutex_;

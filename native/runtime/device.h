@@ -21,6 +21,7 @@ struct DeviceInfo {
   std::string instruction_set;  // what kernels are compiled for: avx512, sm_90, …
   std::string description;      // the processor, where the device knows more than that
   size_t scratch_bytes = 0;
+  uint64_t refused_products = 0;  // matrix products that the device's library refused so far, and that a slow kernel did
   uint64_t memory_bytes = 0;  // free for arenas when it was opened, where the device has memory of its own
 };
 

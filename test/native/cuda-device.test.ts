@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { refusedProducts } from '../../lib/cli/products-check.js'
+import { type DeviceOpening, parseDeviceName } from '../../lib/config/device-name.js'
 import { NativeError } from '../../lib/errors.js'
 import { type ProgramDescription, SEQUENCE_BOUNDS, type TensorDescription, TOKENS } from '../../lib/native/addon-types.js'
 import { CUDA_SCRATCH_BYTES } from '../../lib/native/backend.js'
@@ -56,9 +58,10 @@ t.test('what a device is', { skip }, async (t) => {
 })
 
 t.test('devices that do not exist', { skip }, async (t) => {
-  t.throws(() => new (loadAddon().Device)({ kind: 'cuda-emulated', ordinal: 1 }), {
+  const { kind } = parseDeviceName(target!.device!)!.opening
+  t.throws(() => new (loadAddon().Device)({ kind, ordinal: 64 } as DeviceOpening), {
     code: 'DEVICE_UNAVAILABLE',
-    message: /device 1 was asked for but there is 1/,
+    message: /device 64 was asked for but there (is|are) \d+/,
   })
   await t.rejects(openDevice('cuda-emulated:0'), native('DEVICE_UNAVAILABLE', /received "cuda-emulated:0"/))
 })
@@ -104,6 +107,36 @@ t.test('inputs that are wrong change nothing', { skip }, async (t) => {
     await t.rejects(program.run({ inputs: { ids } }), native('INPUT_INVALID', message))
     t.same(await arena.read(0, arena.bytes), before, `${message}`)
   }
+})
+
+t.test('products that the library refuses', { skip: skip || (target!.device !== 'cuda-emulated' && 'none is') }, async (t) => {
+  const [tokens, inner, outer] = [3, 16, 8]
+  const placed = (offset: number, ...shape: number[]): TensorDescription => ({ arena: 0, offset, dtype: 'f32', shape })
+  const [x, weight, y] = [placed(0, tokens, inner), placed(512, outer, inner), placed(2048, tokens, outer)]
+  // 4 bytes behind a multiple of 16: no kernel of the library may read it in pieces of 16.
+  const bias = placed(1540, outer)
+  const ops = [{ op: 'linear', operands: { y, x, weight, bias }, attributes: {} }]
+  const numbers = Float32Array.from({ length: 1024 }, (_, i) => Math.sin(i))
+  const multiply = async () => {
+    const device = await open(t)
+    const arena = device.allocate(4096)
+    await arena.write(0, numbers)
+    await device.compile({ maxTokens: tokens, maxSequences: 1, ops, inputs: {}, outputs: {} }, [arena]).run({ inputs: {} })
+    const refused = await refusedProducts(device)
+    const product = new Float32Array((await arena.read(2048, 4 * tokens * outer)).slice().buffer)
+    return { product, refused, all: device.info.refusedProducts }
+  }
+  t.teardown(() => delete process.env.LIMO_EMULATED_PRODUCTS)
+  const { product, refused, all } = await multiply()
+  t.same([refused, all], [0, 0])
+  for (const failing of ['heuristic:15', 'heuristic:7', 'matmul:7', 'matmul:8', 'matmul:14', 'matmul:15']) {
+    process.env.LIMO_EMULATED_PRODUCTS = failing
+    const plain = await multiply()
+    t.same([plain.refused, plain.all], [3, 5], `${failing}: a slow kernel does them, and they are counted`)
+    for (const [i, number] of plain.product.entries()) t.ok(Math.abs(number - product[i]!) < 1e-5, `${failing}: number ${i}`)
+  }
+  process.env.LIMO_EMULATED_PRODUCTS = 'matmul:13'
+  await t.rejects(open(t), native('DEVICE_UNAVAILABLE', /cuBLASLt failed in cublasLtMatmul with status 13/))
 })
 
 t.test('integers that the host cannot know before a run', { skip }, async (t) => {

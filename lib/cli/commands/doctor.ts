@@ -6,6 +6,7 @@ import { loadAddon } from '../../native/binding.js'
 import { openDevice } from '../../native/device.js'
 import { packageVersion } from '../../package-root.js'
 import { formatBytes, formatTable } from '../format.js'
+import { refusedProducts } from '../products-check.js'
 
 /** Each CUDA device, or why there is none: a machine without one is as healthy as any. */
 async function cudaRows({ memoryBytes, reason }: ReturnType<Addon['describeCuda']>): Promise<[string, string][]> {
@@ -16,6 +17,12 @@ async function cudaRows({ memoryBytes, reason }: ReturnType<Addon['describeCuda'
     try {
       const device = await openDevice(name)
       rows.push([name, `opens: ${device.info.description}, kernels for ${device.info.instructionSet}`])
+      const refused = await refusedProducts(device)
+      if (refused > 0)
+        rows.push([
+          '',
+          `${refused} of the 3 products of a layer are refused by ${device.info.description.split('; ').at(-1)}: training would be slow`,
+        ])
       await device.close()
     } catch (error) {
       if (!(error instanceof LimoError)) throw error

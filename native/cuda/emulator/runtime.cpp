@@ -138,6 +138,16 @@ cudaError_t launch_kernel(const void* kernel, cudaStream_t stream, Launch launch
   return cudaSuccess;
 }
 
+void queue_work(cudaStream_t stream, std::function<void()> work) {
+  if (sticky() == cudaSuccess) do_in_order(stream, std::move(work));
+}
+
+void fail_device(cudaError_t error, const char* message) {
+  const std::lock_guard lock(state().mutex);
+  state().failure = message;
+  state().sticky = error;
+}
+
 std::string failure() {
   const std::lock_guard lock(state().mutex);
   return state().failure;
@@ -293,6 +303,7 @@ const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
     case cudaErrorInvalidConfiguration: return "cudaErrorInvalidConfiguration";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+    case cudaErrorMisalignedAddress: return "cudaErrorMisalignedAddress";
     case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
   }
   return "unknown error";
@@ -305,6 +316,7 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorInvalidConfiguration: return "invalid configuration argument";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaErrorMisalignedAddress: return "misaligned address";
     case cudaErrorLaunchFailure: return "unspecified launch failure";
   }
   return "unrecognized error code";

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,6 +21,7 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidConfiguration = 9,
   cudaErrorInvalidDevice = 101,
+  cudaErrorMisalignedAddress = 716,
   cudaErrorLaunchFailure = 719,
 };
 
@@ -77,6 +79,10 @@ namespace limo::cuda::emulator {
 
 // Runs a kernel, now or later, as its stream has it; `launch.seed` is chosen here. `arguments` are what launch.arguments points to.
 cudaError_t launch_kernel(const void* kernel, cudaStream_t stream, Launch launch, std::shared_ptr<const void> arguments);
+// Does work of a library, now or later, as its stream has it.
+void queue_work(cudaStream_t stream, std::function<void()> work);
+// From now on every call fails with this error, as after a kernel that failed with it.
+void fail_device(cudaError_t error, const char* message);
 // Message of the emulator for the kernel that failed, empty if none has.
 std::string failure();
 

@@ -11,7 +11,7 @@
 namespace limo::cublaslt {
 
 using Status = int;
-constexpr Status kSuccess = 0, kNotSupported = 15;
+constexpr Status kSuccess = 0, kInvalidValue = 7, kArchitectureMismatch = 8, kInternalError = 14, kNotSupported = 15;
 using Handle = struct HandleContents*;
 using MatmulDescription = struct MatmulDescriptionContents*;
 using Layout = struct LayoutContents*;

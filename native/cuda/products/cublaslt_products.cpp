@@ -20,11 +20,20 @@ void check(Status status, const char* what) {
   if (status != kSuccess) throw Error(ErrorCode::kDeviceFailed, "cuBLASLt failed in " + std::string(what) + " with status " + std::to_string(status));
 }
 
+// Whether the library says of a call that it will not do this product, which leaves the device as it was; 14 comes where something in the
+// library is not made for the operands, too.
+bool is_refusal(Status status) {
+  return status == kInvalidValue || status == kArchitectureMismatch || status == kInternalError || status == kNotSupported;
+}
+
 int data_type(DType dtype) { return dtype == DType::kBF16 ? kReal16BF : kReal32F; }
 
-// The largest power of two up to 256 that an address and its rows are multiples of, in bytes.
+// What kernels need at most. To tell larger ones apart would make the choice of an algorithm, and with it bits, depend on where memory lies.
+constexpr uint64_t kMostAlignment = 16;
+
+// The largest power of two up to kMostAlignment that an address and its rows are multiples of, in bytes.
 uint32_t alignment_of(const void* data, int64_t row_stride, DType dtype) {
-  const uint64_t bits = reinterpret_cast<uint64_t>(data) | static_cast<uint64_t>(row_stride * dtype_bytes(dtype)) | 256;
+  const uint64_t bits = reinterpret_cast<uint64_t>(data) | static_cast<uint64_t>(row_stride * dtype_bytes(dtype)) | kMostAlignment;
   return static_cast<uint32_t>(bits & (~bits + 1));
 }
 
@@ -44,14 +53,23 @@ class CublasLtProducts : public MatrixProducts {
   void multiply(const Product& p) override {
     // Nothing to write, or nothing to add.
     if (p.m == 0 || p.n == 0 || (p.k == 0 && p.accumulate)) return;
-    const Plan& plan = plan_for(p);
-    if (!plan.found) return cuda::multiply_plainly(context_, p);
-    if (p.bias) check(library_.matmul_desc_set_attribute(plan.description, kBiasPointer, &p.bias, sizeof p.bias), "setting the bias");
-    const float alpha = 1, beta = p.accumulate ? 1 : 0;
-    check(library_.matmul(handle_, plan.description, &alpha, p.b.data, plan.b, p.a.data, plan.a, &beta, p.c, plan.c, p.c, plan.c, &plan.algorithm,
-                          context_.product_workspace(), kProductWorkspaceBytes, context_.stream()),
-          "cublasLtMatmul");
+    Plan& plan = plan_for(p);
+    if (plan.found) {
+      if (p.bias) {
+        const void* const bias = aligned_bias(p);
+        check(library_.matmul_desc_set_attribute(plan.description, kBiasPointer, &bias, sizeof bias), "setting the bias");
+      }
+      const float alpha = 1, beta = p.accumulate ? 1 : 0;
+      const Status status = library_.matmul(handle_, plan.description, &alpha, p.b.data, plan.b, p.a.data, plan.a, &beta, p.c, plan.c, p.c, plan.c,
+                                            &plan.algorithm, context_.product_workspace(), kProductWorkspaceBytes, context_.stream());
+      if (status == kSuccess) return;
+      if (!is_refusal(status)) check(status, "cublasLtMatmul");
+      plan.found = false;
+    }
+    ++refused_;
+    cuda::multiply_plainly(context_, p);
   }
+  uint64_t refused() const override { return refused_; }
   std::string description() const override { return find_matrix_products(); }
 
  private:
@@ -61,12 +79,12 @@ class CublasLtProducts : public MatrixProducts {
     MatmulDescription description = nullptr;
     Layout a = nullptr, b = nullptr, c = nullptr;
     Algorithm algorithm{};
-    bool found = false;  // an algorithm; there may be none for operands at odd places
+    bool found = false;  // an algorithm; there may be none for operands at odd places, or the library refuses it after all
   };
 
-  const Plan& plan_for(const Product& p) {
+  Plan& plan_for(const Product& p) {
     const uint32_t a = alignment_of(p.a.data, p.a.row_stride, p.a.dtype), b = alignment_of(p.b.data, p.b.row_stride, p.b.dtype),
-                   c = std::min(alignment_of(p.c, p.c_row_stride, p.c_dtype), p.bias ? alignment_of(p.bias, 0, p.c_dtype) : 256u);
+                   c = alignment_of(p.c, p.c_row_stride, p.c_dtype);
     const int flags = p.a.transposed | p.b.transposed << 1 | p.accumulate << 2 | (p.bias != nullptr) << 3 | (p.a.dtype == DType::kBF16) << 4 |
                       (p.c_dtype == DType::kBF16) << 5;
     const Key key{p.m, p.n, p.k, p.a.row_stride, p.b.row_stride, p.c_row_stride, a, b, c, flags};
@@ -84,10 +102,20 @@ class CublasLtProducts : public MatrixProducts {
     return plans_.emplace(key, plan).first->second;
   }
 
+  // Kernels may read 16 bytes of the bias at once, whatever is said of alignments: one at another place is copied.
+  const void* aligned_bias(const Product& p) {
+    if (alignment_of(p.bias, 0, p.c_dtype) == kMostAlignment) return p.bias;
+    const int64_t bytes = p.n * dtype_bytes(p.c_dtype);
+    char* const copy = context_.partial_sums<char>(bytes);
+    cuda::check_cuda(cudaMemcpyAsync(copy, p.bias, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, context_.stream()), "copying a bias");
+    return copy;
+  }
+
   struct Alignments {
     uint32_t a, b, c;
   };
 
+  // Leaves the plan without an algorithm where the library refuses the product.
   void make(Plan& plan, const Product& p, Alignments alignments) {
     check(library_.matmul_desc_create(&plan.description, kCompute32F, kReal32F), "cublasLtMatmulDescCreate");
     const int transpose_a = p.a.transposed ? kTransposed : kNotTransposed, transpose_b = p.b.transposed ? kTransposed : kNotTransposed;
@@ -96,17 +124,19 @@ class CublasLtProducts : public MatrixProducts {
     if (p.bias) {
       const int epilogue = kEpilogueBias;
       check(library_.matmul_desc_set_attribute(plan.description, kEpilogue, &epilogue, sizeof epilogue), "setting the epilogue");
-      // The heuristic for algorithms depends on the alignment.
-      check(library_.matmul_desc_set_attribute(plan.description, kBiasPointer, &p.bias, sizeof p.bias), "setting the bias");
+      // The heuristic sees where a bias lies: at such a multiple, as that of every product.
+      const void* const bias = context_.partial_sums<char>(1);
+      check(library_.matmul_desc_set_attribute(plan.description, kBiasPointer, &bias, sizeof bias), "setting the bias");
     }
     const auto layout = [&](Layout& to, DType dtype, int64_t rows, int64_t columns, int64_t stride) {
-      check(library_.matrix_layout_create(&to, data_type(dtype), static_cast<uint64_t>(columns), static_cast<uint64_t>(rows), stride),
-            "cublasLtMatrixLayoutCreate");
+      const Status status = library_.matrix_layout_create(&to, data_type(dtype), static_cast<uint64_t>(columns), static_cast<uint64_t>(rows), stride);
+      if (!is_refusal(status)) check(status, "cublasLtMatrixLayoutCreate");
+      return status == kSuccess;
     };
-    layout(plan.a, p.a.dtype, p.a.transposed ? p.k : p.m, p.a.transposed ? p.m : p.k, p.a.row_stride);
-    layout(plan.b, p.b.dtype, p.b.transposed ? p.n : p.k, p.b.transposed ? p.k : p.n, p.b.row_stride);
-    layout(plan.c, p.c_dtype, p.m, p.n, p.c_row_stride);
-    choose(plan, alignments);
+    if (layout(plan.a, p.a.dtype, p.a.transposed ? p.k : p.m, p.a.transposed ? p.m : p.k, p.a.row_stride) &&
+        layout(plan.b, p.b.dtype, p.b.transposed ? p.n : p.k, p.b.transposed ? p.k : p.n, p.b.row_stride) &&
+        layout(plan.c, p.c_dtype, p.m, p.n, p.c_row_stride))
+      choose(plan, alignments);
   }
 
   // The first algorithm that cuBLASLt proposes, not the one that is fastest in a trial: the choice, and with it every bit of the
@@ -128,8 +158,7 @@ class CublasLtProducts : public MatrixProducts {
     int count = 0;
     const Status status =
         library_.matmul_algo_get_heuristic(handle_, plan.description, plan.b, plan.a, plan.c, plan.c, preference, 1, &found, &count);
-    // "Not supported" means no algorithm for this alignment; any other status is a failure.
-    if (status != kSuccess && status != kNotSupported) check(status, "cublasLtMatmulAlgoGetHeuristic");
+    if (!is_refusal(status)) check(status, "cublasLtMatmulAlgoGetHeuristic");
     plan.found = status == kSuccess && count > 0 && found.state == kSuccess;
     plan.algorithm = found.algorithm;
   }
@@ -149,6 +178,7 @@ class CublasLtProducts : public MatrixProducts {
   const Library& library_;
   Handle handle_ = nullptr;
   std::map<Key, Plan> plans_;
+  uint64_t refused_ = 0;
 };
 
 // A small product, held against one on the host: a library that was found somewhere must be shown to do what we think it does.
@@ -157,7 +187,7 @@ void check_small_product(CudaContext& context, MatrixProducts& products) {
   std::vector<Bf16> a(kM * kK), b(kN * kK);
   std::vector<float> c(kM * kN, 1.0f);
   // Small whole numbers: the product is exact in any order.
-  const auto number = [](size_t i) { return static_cast<float>(static_cast<int>(i * 2654435761u >> 28) - 8); };
+  const auto number = [](size_t i) { return static_cast<float>(static_cast<int>(static_cast<uint32_t>(i) * 2654435761u >> 28) - 8); };
   const auto to_bf16 = [](float x) {
     uint32_t bits;
     std::memcpy(&bits, &x, sizeof bits);

@@ -4,8 +4,8 @@
 
 namespace limo::cuda {
 
-// A product by a plain kernel, of any places, strides and sizes: what the emulator multiplies by, and what a device falls back on
-// for operands that no algorithm of cuBLASLt takes (rows of bfloat16 at odd places, as of an odd vocabulary).
+// A product by a plain kernel, of any places, strides and sizes: for operands that no algorithm of cuBLASLt takes (rows of bfloat16 at odd
+// places, as of an odd vocabulary).
 void multiply_plainly(const CudaContext& context, const Product& product);
 
 }  // namespace limo::cuda

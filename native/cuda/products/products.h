@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -29,12 +30,14 @@ struct Product {
   const void* bias = nullptr;  // [n], of c's type; not together with accumulate
 };
 
-// Matrix products of a device: cuBLASLt, or a plain kernel in the emulator. The same product gives the same bits.
+// Matrix products of a device by cuBLASLt, and by a plain kernel what it refuses. The same product gives the same bits.
 class MatrixProducts {
  public:
   virtual ~MatrixProducts() = default;
   // Queues a product on the context's stream. Throws kDeviceFailed.
   virtual void multiply(const Product& product) = 0;
+  // How many products the library refused so far: the plain kernel takes a thousand times as long.
+  virtual uint64_t refused() const = 0;
   // Name, version and path.
   virtual std::string description() const = 0;
 };
