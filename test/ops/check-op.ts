@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import type { ErrorCode } from '../../lib/errors.js'
+import { relativeL2 } from '../tensor-files.js'
 import {
   cpuTargets,
   cudaTargets,
@@ -41,6 +42,26 @@ export function within(t: Test, got: Numbers, want: Numbers, bounds: Numbers, wh
 
 export function sameBits(a: Float32Array, b: Float32Array): boolean {
   return Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength))
+}
+
+/**
+ * Asserts that numbers which are sums of `terms` products are the same whatever rows are computed beside theirs: to the bit, or, where the
+ * number of rows chooses the order of sums, up to that order and one rounding of what is bfloat16.
+ */
+export function sameSums(
+  t: Test,
+  { choosesBySize = false }: Target,
+  [got, want]: [Float32Array, Float32Array],
+  { terms, dtype }: { terms: number; dtype: 'f32' | 'bf16' },
+  what: string,
+): void {
+  if (!choosesBySize) {
+    t.same(got, want, what)
+    return
+  }
+  const bound = terms * U + (dtype === 'bf16' ? 2 ** -8 : 0)
+  const error = relativeL2(got, want)
+  t.ok(error <= bound, `${what}: relative L2 difference ${error} ≤ ${bound}`)
 }
 
 /**

@@ -22,6 +22,8 @@ export interface Target {
   aligned?: boolean
   /** What the emulated device says that it is: 80 or 90. */
   capability?: number
+  /** Its library for matrix products chooses an algorithm by the number of rows, and with it an order of sums. */
+  choosesBySize?: boolean
 }
 
 const device = process.env.LIMO_TEST_DEVICE
@@ -45,7 +47,10 @@ export const whyNoEmulator = testsEmulator
  * is tested then, or the emulator.
  */
 export const cudaTargets: Target[] = (() => {
-  if (device !== undefined) return [{ instructionSet: device, threads: 1, device, aligned: true }]
+  if (device !== undefined) {
+    const choosesBySize = device !== 'cuda-emulated'
+    return [{ instructionSet: device, threads: 1, device, aligned: true, choosesBySize }]
+  }
   if (!testsEmulator || !existsSync(emulator)) return []
   return [90, 80].map((capability) => ({
     ...{ instructionSet: `emulated sm_${capability}`, threads: 1, device: 'cuda-emulated', aligned: true, capability },
