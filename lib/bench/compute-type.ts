@@ -21,7 +21,7 @@ export const computeTypes: Readonly<Record<ComputeDtype, ComputeType>> = {
   f32: { dtype: 'f32', bytes: 4, roundoff: 0, round: (values) => values, random: randomValues },
   bf16: {
     ...{ dtype: 'bf16', bytes: 2, roundoff: 2 ** -8, round: roundToBf16 },
-    random: (length, seed) => roundToBf16(randomValues(length, seed)),
+    random: (length, seed) => randomValues(length, seed, { round: roundToBf16 }),
   },
 }
 

@@ -32,14 +32,29 @@ export function medianOf(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)]!
 }
 
-/** Numbers in [-1, 1) that depend on the seed alone: a benchmark on zeros measures nothing. */
-export function randomValues(length: number, seed: number): Float32Array {
-  const values = new Float32Array(length)
+/** Random numbers that are made; longer arrays repeat them. A prime, so that no two rows of a matrix are the same. */
+const DISTINCT = 4_194_301
+
+/**
+ * Numbers in [-scale, scale) that depend on the seed alone, rounded as `round` says: a benchmark on zeros measures nothing. A model has a
+ * thousand million, of which some millions are drawn.
+ */
+export function randomValues(
+  length: number,
+  seed: number,
+  { scale = 1, round = (values: Float32Array) => values } = {},
+): Float32Array {
+  const drawn = new Float32Array(Math.min(length, DISTINCT))
   let state = (seed * 2654435761 + 12345) | 0
-  for (let i = 0; i < length; i++) {
+  for (let i = 0; i < drawn.length; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) | 0
-    values[i] = state / 2 ** 31
+    drawn[i] = (state / 2 ** 31) * scale
   }
+  const rounded = round(drawn)
+  if (length <= DISTINCT) return rounded
+  const values = new Float32Array(length)
+  values.set(rounded)
+  for (let done = DISTINCT; done < length; done *= 2) values.copyWithin(done, 0, Math.min(done, length - done))
   return values
 }
 

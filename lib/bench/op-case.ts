@@ -50,6 +50,7 @@ export interface PreparedCase {
   run: () => Promise<unknown>
   /** The same program with the operation repeated, where that makes sense. */
   repeated?: (calls: number) => () => Promise<unknown>
+  /** Runs it on the operands as they were given, and throws where the result is wrong; before any other run. */
   check: () => Promise<void>
 }
 
@@ -82,18 +83,15 @@ export async function prepareCase(device: Device, type: ComputeType, opCase: OpC
   const { operands } = session.arenas
   const before = opCase.before && (await Session.open(planOf(opCase.before), device, { operands }))
   const offsetOf = (name: string) => offsets.get(tensors.get(name)!)!
-  const fill = async () => {
-    for (const [name, { values }] of Object.entries(opCase.operands)) {
-      if (!values) continue
-      await operands.write(offsetOf(name), dtypeOf(name) === 'bf16' ? toBf16(values as Float32Array) : values)
-    }
-    await before?.run('call')
+  for (const [name, { values }] of Object.entries(opCase.operands)) {
+    if (!values) continue
+    await operands.write(offsetOf(name), dtypeOf(name) === 'bf16' ? toBf16(values as Float32Array) : values)
   }
+  await before?.run('call')
   const read = async (name: string) => {
     const { buffer } = await operands.read(offsetOf(name), tensorBytes(tensors.get(name)!, bounds))
     return dtypeOf(name) === 'bf16' ? fromBf16(new Uint16Array(buffer)) : new Float32Array(buffer)
   }
-  await fill()
   return {
     bytes,
     run: () => session.run('call'),
@@ -102,7 +100,6 @@ export async function prepareCase(device: Device, type: ComputeType, opCase: OpC
       return async () => (await repeated).run('call')
     },
     async check() {
-      await fill()
       await session.run('call')
       await opCase.check({
         read,

@@ -6,7 +6,7 @@ import type { Device } from '../native/device.js'
 import { defaultMemoryLimit } from '../native/memory-limit.js'
 import { planTraining } from '../train/train-plan.js'
 import { TrainSession } from '../train/train-session.js'
-import type { ComputeType } from './compute-type.js'
+import { type ComputeType, fromBf16 } from './compute-type.js'
 import { randomIds, randomValues } from './measure.js'
 import type { PreparedCase } from './op-case.js'
 import type { BenchScale } from './sizes.js'
@@ -105,8 +105,8 @@ export function stepFlops({ config, tokens }: StepCase): number {
   return 6 * countParameters(config) * tokens + 6 * numHiddenLayers * numAttentionHeads * headDim * tokens * tokens
 }
 
-/** Tokens whose losses are held against double. */
-const CHECKED = 4
+/** Tokens whose losses are held against double: of a model that takes seconds to read, as few as attention needs. */
+const checkedTokens = (config: ModelConfig) => (countParameters(config) < 1e9 ? 4 : 2)
 
 /** Puts a step on a device, with random weights and one sequence of random tokens. */
 export async function prepareStep(device: Device, type: ComputeType, { config, tokens }: StepCase): Promise<PreparedCase> {
@@ -119,8 +119,7 @@ export async function prepareStep(device: Device, type: ComputeType, { config, t
   const { parts } = plan.layout
   for (const [index, { name, shape, offset, bytes }] of [...parts.values()].entries()) {
     const isNorm = shape.length === 1 && !name.endsWith('bias')
-    const values = isNorm ? new Float32Array(bytes / 4).fill(1) : randomValues(bytes / 4, index + 1)
-    if (!isNorm) for (let i = 0; i < values.length; i++) values[i]! *= 0.02
+    const values = isNorm ? new Float32Array(bytes / 4).fill(1) : randomValues(bytes / 4, index + 1, { scale: 0.02 })
     await session.arenas.parameters.write(offset, values)
   }
   await session.roundWeights()
@@ -134,14 +133,14 @@ export async function prepareStep(device: Device, type: ComputeType, { config, t
   }
   const readWeight = async (name: string) => {
     const { offset, bytes } = parts.get(name)!
-    const { buffer } = await session.arenas.parameters.read(offset, bytes)
-    return type.round(new Float32Array(buffer))
+    if (type.dtype === 'bf16') return fromBf16(new Uint16Array((await session.arenas.weights.read(offset / 2, bytes / 2)).buffer))
+    return new Float32Array((await session.arenas.parameters.read(offset, bytes)).buffer)
   }
   return {
     bytes: plan.totalBytes - plan.bytes.scratch,
     run,
     async check() {
-      const expected = await firstLosses({ config, read: readWeight, ids: batch.inputIds }, CHECKED)
+      const expected = await firstLosses({ config, read: readWeight, ids: batch.inputIds }, checkedTokens(config))
       const { tokenLosses } = await run()
       // Every layer rounds the residual stream twice; the errors add up like independent ones.
       const roundings = 2 * type.roundoff * Math.sqrt(2 * config.numHiddenLayers)
