@@ -27,6 +27,16 @@ if [ -n "$(git -C "$root" status --porcelain 2>/dev/null)" ]; then commit="$comm
 echo "$commit" > "$folder/commit"
 tar -C "$root" -c package.json CMakeLists.txt native dist bench scripts test/golden | xz -T0 -6 > "$folder/sources.tar.xz"
 
+# The addon, the CUDA backend and its emulator, where they are built: they are used there if they load.
+binaries=()
+for name in limo_native.node liblimo_cuda.so liblimo_cuda_emulated.so; do
+  [ -f "$root/build/Release/$name" ] && binaries+=("build/Release/$name")
+done
+if [ ${#binaries[@]} -gt 0 ]; then
+  echo "binaries: ${binaries[*]}"
+  tar -C "$root" -c "${binaries[@]}" | xz -T0 -6 > "$folder/binaries.tar.xz"
+fi
+
 # The golden models, where a checkout has them beside it.
 if [ -d "$root/../shared/golden" ]; then
   echo "golden models"

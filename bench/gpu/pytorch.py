@@ -1,4 +1,4 @@
-"""What PyTorch reaches on the same card, as JSON lines: pytorch.py [copy] [products] [attention] [steps]
+"""What PyTorch reaches on the same card, as JSON lines: pytorch.py [copy] [products] [attention] [step:NAME[:recompute]]
 
 Times are medians of CUDA events after warm-up, on random numbers. Attention is causal and counted once: two products forward, five
 backward, each of T²/2 scores a head. A step counts 6 FLOP for each parameter and token and causal attention once, 6·L·H·D·T².
@@ -121,9 +121,8 @@ def main(wanted):
                 for backend in (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION):
                     row = {"op": "attention", "backend": backend.name, "shape": {"T": T, "H": H, "K": K, "D": D}}
                     guarded(row, lambda: attention(backend, T, H, K, D))
-    if "steps" in wanted:
-        for name, recompute in (("Q", True), ("Q1.5", True), ("Q1.5", False), ("Q", False)):
-            guarded({"step": name, "shape": {"T": 16384}, "recompute": recompute}, lambda: step(name, 16384, recompute))
+    for name, recompute in ((word.split(":")[1], word.endswith(":recompute")) for word in wanted if word.startswith("step:")):
+        guarded({"step": name, "shape": {"T": 16384}, "recompute": recompute}, lambda: step(name, 16384, recompute))
 
 
-main(sys.argv[1:] or ["copy", "products", "attention", "steps"])
+main(sys.argv[1:] or ["copy", "products", "attention", "step:Q1.5", "step:Q", "step:Q1.5:recompute", "step:Q:recompute"])

@@ -34,13 +34,16 @@ const cpu: BenchSizes = {
   flat: 33_333_333,
 }
 
-/** Qwen2.5-1.5B at the length of LIMO's chains; attention of Qwen2.5-0.5B as well, whose heads are half as wide. */
+/**
+ * Qwen2.5-1.5B at the length of LIMO's chains; attention of Qwen2.5-0.5B as well, whose heads are half as wide. What memory bounds has four
+ * times as many tokens: 50 MB would lie in the cache of an H100, and be measured against its memory.
+ */
 const cuda: BenchSizes = {
-  stream: { T: 16384, C: 1536 },
+  stream: { T: 65536, C: 1536 },
   feedForward: { T: 16384, F: 8960 },
-  queries: { T: 16384, H: 12, D: 128 },
-  normedHeads: { T: 16384, H: 16, D: 128 },
-  embedding: { T: 16384, V: 151936, C: 1536 },
+  queries: { T: 65536, H: 12, D: 128 },
+  normedHeads: { T: 65536, H: 16, D: 128 },
+  embedding: { T: 65536, V: 151936, C: 1536 },
   loss: { T: 4096, V: 151936, C: 1536 },
   linear: [
     { T: 16384, K: 1536, N: 2048 },
