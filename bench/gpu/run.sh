@@ -76,7 +76,7 @@ why_no_gpu() {
   [ "$device" = cuda ] || return 0
   local found
   found=$(limo doctor 2>&1)
-  echo "$found" | grep -q '^cuda:[0-9].*opens' || echo "$found" | grep -m 1 '^cuda device\|^cuda:\|^addon' || echo "doctor finds no CUDA device"
+  echo "$found" | grep -q '^cuda:[0-9].*opens' || echo "$found" | grep -m 1 '^cuda device\|^cuda:' || echo "$found" | grep -m 1 '^addon' || echo "doctor finds no CUDA device"
 }
 
 unpack() {
@@ -255,7 +255,9 @@ for part in "${parts[@]}"; do
       exit 1
     fi
     no_gpu=$(why_no_gpu)
-  elif [ -n "$no_gpu" ]; then say "$part: skipped: $no_gpu"
+  elif [ -n "$no_gpu" ]; then
+    say "$part: skipped: $no_gpu"
+    continue
   else $part; fi
   say "$part: took $((SECONDS - started)) s"
   bring_out
