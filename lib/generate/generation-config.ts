@@ -42,7 +42,7 @@ export async function readEndIds(folder: string, model: ModelConfig): Promise<nu
 
 /** Generation settings of a model folder. */
 export interface GenerationConfig {
-  /** Recommended sampling: `generation_config.json`. */
+  /** Recommended sampling and ends of answers: `generation_config.json`. */
   sampling: Partial<SamplingOptions>
   /** Tokens that end an answer. */
   endIds: ReadonlySet<number>
@@ -76,6 +76,11 @@ export async function readGenerationConfig(
   // A chat model's tokenizer names the end-of-turn token; its config.json, copied from the base model, may not.
   if (eosOfTokenizer !== undefined) endIds.add(eosOfTokenizer)
   const temperature = number('temperature', 0)
+  const maxNewTokens = read<number>('max_new_tokens', 'a whole number from 1', (value) => isId(value) && value !== 0)
+  const isText = (value: unknown) => typeof value === 'string' && value !== ''
+  const stop = read<string | string[]>('stop_strings', 'a text or a list of texts, none of them empty', (value) =>
+    Array.isArray(value) ? value.every(isText) : isText(value),
+  )
   return {
     sampling: {
       // Without do_sample Hugging Face's generate is greedy, whatever else is said.
@@ -84,6 +89,8 @@ export async function readGenerationConfig(
       topP: (doSample && number('top_p', Number.MIN_VALUE, 1)) || 1,
       minP: (doSample && number('min_p', 0, 1)) || 0,
       repetitionPenalty: number('repetition_penalty', Number.MIN_VALUE) ?? 1,
+      ...(maxNewTokens !== undefined && { maxNewTokens }),
+      ...(stop !== undefined && { stop: [stop].flat() }),
     },
     endIds,
     bosId: bos ?? model.bosTokenId ?? tokenId('bos_token'),
