@@ -7,11 +7,13 @@ import { join, resolve } from 'node:path'
 
 const folder = '.tap'
 const countsFile = join(folder, 'counts.json')
-/** Test files that build packages or train for minutes. */
-const takesAll = (file) => file.includes('checkout')
+/** Test files that build, install and train; what they print and how long it took is read by people. */
+const isOfCheckout = (file) => file.includes('checkout')
+/** Those of them that train for minutes. The package's is not: most of its time one processor waits for npm. */
+const takesAll = (file) => isOfCheckout(file) && !file.includes('package')
 
-/** A file that takes longer has hung; those of test/checkout/ install and train. */
-const limitOf = (file) => (takesAll(file) ? 30 : 10) * 60_000
+/** A file that takes longer has hung. */
+const limitOf = (file) => (isOfCheckout(file) ? 30 : 10) * 60_000
 /** Lines of an assertion that failed, its differences among them. */
 const SHOWN_LINES = 60
 
@@ -53,11 +55,10 @@ export async function runTests(files, { env = {}, command = [process.execPath], 
       const skipped = result.skipped > 0 ? `, ${result.skipped} skipped` : ''
       console.log(`${result.failed > 0 ? 'not ok' : 'ok'} ${seconds} s  ${file}: ${result.passed} passed${skipped}`)
       if (result.report !== '') console.log(result.report)
-      // What an installation printed and how long it took is read by people.
-      else if (takesAll(file)) for (const comment of result.comments) console.log(`       ${comment}`)
+      else if (isOfCheckout(file)) for (const comment of result.comments) console.log(`       ${comment}`)
     }
   }
-  // Builds and whole trainings use every processor, and two at once disturb each other: threads that wait for threads that do not run.
+  // Whole trainings use every processor, and two at once disturb each other: threads that wait for threads that do not run.
   await work(ordered.filter(takesAll))
   const rest = ordered.filter((file) => !takesAll(file))
   await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, () => work(rest)))
