@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "cuda/machine_code.h"
 
 namespace limo {
 
@@ -30,6 +31,7 @@ CudaContext::CudaContext(int ordinal) : CudaContext(ordinal, Empty{}) {
                                                    std::to_string(properties.major) + "." + std::to_string(properties.minor));
   description_.bytes = properties.totalGlobalMem;
   description_.multiprocessors = properties.multiProcessorCount;
+  std::snprintf(description_.code, sizeof description_.code, "%s", cuda::code_for(description_.capability).c_str());
   shared_bytes_ = properties.sharedMemPerBlockOptin;
   for (cudaStream_t& stream : streams_) check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
   check_cuda(cudaStreamCreateWithFlags(&memory_stream_, cudaStreamNonBlocking), "cudaStreamCreate");

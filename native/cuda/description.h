@@ -12,6 +12,7 @@ struct CudaDescription {
   uint64_t bytes = 0;       // device memory
   uint64_t free_bytes = 0;  // when it was opened
   int multiprocessors = 0;
+  char code[64] = "";      // what it runs: machine code that was built, or PTX
   char products[512] = "";  // library for matrix products, with version and path
 };
 

@@ -308,8 +308,8 @@ double CudaDevice::measure(Ceiling ceiling, bool small) {
 
 DeviceInfo CudaDevice::info() const {
   char text[1024];
-  std::snprintf(text, sizeof text, "%s, %d multiprocessors, %.1f GiB; %s", description_.name, description_.multiprocessors,
-                static_cast<double>(description_.bytes) / (1 << 30), description_.products);
+  std::snprintf(text, sizeof text, "%s, %d multiprocessors, %.1f GiB; %s; %s", description_.name, description_.multiprocessors,
+                static_cast<double>(description_.bytes) / (1 << 30), description_.code, description_.products);
   return {1, "sm_" + std::to_string(description_.capability), text, kCudaScratchBytes, refused_products_, description_.free_bytes};
 }
 

@@ -54,7 +54,7 @@ t.test('what a device is', { skip }, async (t) => {
   const { info } = await open(t)
   t.equal(info.scratchBytes, CUDA_SCRATCH_BYTES, 'working memory is what a plan counts')
   t.match(info.instructionSet, /^sm_\d+$/)
-  t.match(info.description, /multiprocessors, .* GiB; /)
+  t.match(info.description, /multiprocessors, .* GiB; (machine code for sm_\d+a?|PTX for sm_80.*); /)
 })
 
 t.test('devices that do not exist', { skip }, async (t) => {
