@@ -137,7 +137,8 @@ async function groupProblems(store: RowStore, better: ReadonlyMap<number, number
 
 function difficultyOf({ curation }: CurateRow): string {
   const solved = curation.difficulty?.solved.at(-1)
-  return solved === undefined ? 'difficulty not known' : `solved ${solved.solved} of ${solved.attempts} times`
+  if (solved === undefined) return 'difficulty not known'
+  return solved.attempts === 0 ? 'never tried' : `solved ${solved.solved} of ${solved.attempts} times`
 }
 
 /** Fits topics to a uniform sample of the problems. */

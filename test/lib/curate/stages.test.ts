@@ -255,6 +255,7 @@ t.test('columns of other layouts, and those that cannot be read', async (t) => {
     { question: 'v', answer: `${'x '.repeat(10)}#### 5${' '.repeat(200_000)}` },
     { messages: [{ role: 'assistant', content: 'no question' }] },
     { question: 'w', curation: { difficulty: { solved: 3 }, quality: { score: 'x', length: -5 } } },
+    { question: 'y', curation: { difficulty: { solved: [{ solved: 0, attempts: 0 }] } } },
   ]
   const { kept, summaries, output } = await run(t, rows, { stages: ['pool', 'selection'], selection: { spread: ['difficulty'] } })
   t.match(kept, [
@@ -265,6 +266,7 @@ t.test('columns of other layouts, and those that cannot be read', async (t) => {
     { question: 'u', answer: '1e+24' },
     { question: 'v', answer: '5' },
     { question: 'w', curation: { quality: undefined, selection: { group: 'difficulty not known' } } },
+    { question: 'y', curation: { selection: { group: 'never tried' } } },
   ])
   t.notOk('input' in kept[0]!)
   t.equal(summaries[0]!.malformed, 3)
