@@ -90,6 +90,8 @@ function inOurWords(message: string, options: string[]): string {
     const nearest = nearestName(unknown, options)
     return `unknown option --${unknown}${nearest === undefined ? '' : `: did you mean --${nearest}?`}`
   }
+  const extra = /^Unknown commands?: (.+)$/.exec(message)?.[1]
+  if (extra !== undefined) return `unknown word behind the command: ${extra}`
   const missing = /^Missing required arguments?: (.+)$/.exec(message)?.[1]
   if (missing !== undefined) return `expected ${missing.replace(/(^|, )/g, '$1--')} but it is not set`
   const choice = /^Invalid values: Argument: (.+), Given: (.+), Choices: (.+)$/.exec(message)

@@ -51,6 +51,7 @@ t.test('wrong usage exits with 2 and one line', async (t) => {
       /expected train, generate, eval, plan, inspect, curate, data, config, init, .*doctor, build but received "trian": did you mean train\?/,
     ],
     [['init'], /limo-native init --help/],
+    [['data', 'chek'], /unknown word behind the command: chek \(limo-native data --help lists/],
     [['init', 'new', '--preset', 'huge'], /expected tiny or small for --preset but received huge/],
     [['init', 'new', '--words', 'a.jsonl', '--config', 'b'], /words.*config.*mutually exclusive/],
     [['init', 'new', '--seed', '1.5'], /whole number for --seed but received "1\.5"/],
