@@ -40,7 +40,7 @@ export async function extraFiles(config: CurateConfig, stage: StageName): Promis
 
 /** The rows of the input; malformed ones go to `out`, or are thrown with `strict`. */
 export function readInputs(inputs: readonly InputFile[], out: StageOutput, strict: boolean): RowSource {
-  const onMalformed = strict ? undefined : (error: DataError) => out.skip(error)
+  const onMalformed = strict ? undefined : (error: DataError) => out.setAside(error)
   return async function* () {
     for (const { path, columns } of inputs) {
       try {
@@ -49,7 +49,7 @@ export function readInputs(inputs: readonly InputFile[], out: StageOutput, stric
           if (parsed !== undefined) yield parsed
         }
       } catch (error) {
-        // Skip the rest of a broken file; other files are read.
+        // The rest of a broken file is lost; other files are read.
         if (onMalformed === undefined || !(error instanceof DataError) || error.code !== 'DATA_MALFORMED') throw error
         onMalformed(error)
       }
@@ -79,7 +79,7 @@ export async function* keptRows(path: string): AsyncGenerator<CurateRow> {
 /** Attempts by normalised question, without their texts: about 100 bytes each. */
 export async function readAttempts(config: CurateConfig, out: StageOutput): Promise<RecordedAttempts> {
   const recorded = new Map<string, Attempt[]>()
-  const onMalformed = config.strict ? undefined : (error: DataError) => out.skip(error)
+  const onMalformed = config.strict ? undefined : (error: DataError) => out.setAside(error)
   for (const path of await extraFiles(config, 'difficulty')) {
     for await (const row of readRows(path, { onMalformed })) {
       const parsed = tryParse(row, {}, onMalformed)

@@ -107,7 +107,7 @@ export class StageOutput {
   }
 
   /** Leaves out a row that could not be read. */
-  skip({ code, message, details }: DataError): void {
+  setAside({ code, message, details }: DataError): void {
     this.summary.malformed += 1
     const file = typeof details.file === 'string' ? { ...details, file: basename(details.file) } : details
     this.malformed.add(JSON.stringify({ code, message, details: file }))
