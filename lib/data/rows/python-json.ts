@@ -4,7 +4,7 @@ const numberTokens = /NaN|-?Infinity/g
 /**
  * JSON as Python's json module writes it: with NaN, Infinity and -Infinity, which become the numbers of these names, and with whole
  * numbers of any length. Those beyond 2⁵³, which a double may not keep, become text of their digits. Throws the SyntaxError of
- * `JSON.parse` for all other text that is not JSON, with its positions.
+ * `JSON.parse` for all other text that is not JSON, with its positions, and one for what is more than 1,000 deep.
  */
 export function parsePythonJson(text: string): unknown {
   const value = parseWithNames(text)
@@ -12,10 +12,16 @@ export function parsePythonJson(text: string): unknown {
   return hasLongNumber(value) ? parseWithNames(withLongNumbersAsText(text)) : value
 }
 
-function hasLongNumber(value: unknown): boolean {
+/** Deeper than any data; JSON.parse itself knows no bound, and what walks through a value would run out of stack. */
+const DEEPEST = 1000
+
+function hasLongNumber(value: unknown, depth = 0): boolean {
   if (typeof value === 'number') return Math.abs(value) > Number.MAX_SAFE_INTEGER
-  if (Array.isArray(value)) return value.some(hasLongNumber)
-  return typeof value === 'object' && value !== null && Object.values(value).some(hasLongNumber)
+  if (typeof value !== 'object' || value === null) return false
+  if (depth === DEEPEST) throw new SyntaxError(`lists and objects more than ${DEEPEST} deep`)
+  const parts = Array.isArray(value) ? value : Object.values(value)
+  for (const part of parts) if (hasLongNumber(part, depth + 1)) return true
+  return false
 }
 
 function parseWithNames(text: string): unknown {

@@ -263,6 +263,17 @@ t.test('whole numbers that a double does not keep are text of their digits', asy
   }
 })
 
+t.test('a row that is nested without an end', async (t) => {
+  const nested = (depth: number) => `{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`
+  t.same(parsePythonJson(nested(900)), JSON.parse(nested(900)))
+  for (const depth of [2000, 300_000])
+    t.throws(() => parsePythonJson(nested(depth)), { name: 'SyntaxError', message: /lists and objects more than 1000 deep/ })
+  await t.rejects(valuesOf(fileOf(t, 'deep.jsonl', `{"a":1}\n${nested(300_000)}`)), {
+    code: 'DATA_MALFORMED',
+    message: /deep\.jsonl:2: .*more than 1000 deep/,
+  })
+})
+
 t.test('a pointer of Git LFS instead of a file of rows', async (t) => {
   const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n'
   for (const name of ['a.jsonl', 'a.parquet', 'a.json', 'a.csv', 'a.jsonl.gz']) {
