@@ -2,7 +2,7 @@ import pc from 'picocolors'
 import type { LimoError } from '../errors.js'
 import { type GradedCompletions, gradeCompletions } from '../eval/grade-completions.js'
 import type { Judge } from '../eval/judge.js'
-import { formatCount } from './format.js'
+import { counted, formatCount } from './format.js'
 
 /** Rows that cannot be graded of which each is named; a file of another kind has too many. */
 const NAMED = 20
@@ -30,6 +30,6 @@ function inWords({ rows, correct, unanswered, missing, invalid }: GradedCompleti
     `${formatCount(correct)} of ${formatCount(rows)} right (${percent.toFixed(1)}%)`,
     `${formatCount(unanswered)} without an answer${missing > 0 ? ` (${formatCount(missing)} of them without a completion)` : ''}`,
   ]
-  if (invalid > 0) parts.push(`${formatCount(invalid)} ${invalid === 1 ? 'row' : 'rows'} not graded`)
+  if (invalid > 0) parts.push(`${counted(invalid, 'row')} not graded`)
   return parts.join(', ')
 }

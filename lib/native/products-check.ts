@@ -1,5 +1,5 @@
-import type { OpDescription, TensorDescription } from '../native/addon-types.js'
-import type { Device } from '../native/device.js'
+import type { OpDescription, TensorDescription } from './addon-types.js'
+import type { Device } from './device.js'
 
 /** Tokens, and numbers that go in and come out. */
 const [T, K, N] = [128, 256, 192]

@@ -1,13 +1,13 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { refusedProducts } from '../../lib/cli/products-check.js'
 import { type DeviceOpening, parseDeviceName } from '../../lib/config/device-name.js'
 import { NativeError } from '../../lib/errors.js'
 import { type ProgramDescription, SEQUENCE_BOUNDS, type TensorDescription, TOKENS } from '../../lib/native/addon-types.js'
 import { CUDA_SCRATCH_BYTES } from '../../lib/native/backend.js'
 import { loadAddon } from '../../lib/native/binding.js'
 import { type Arena, type Device, openDevice } from '../../lib/native/device.js'
+import { refusedProducts } from '../../lib/native/products-check.js'
 import { cudaTargets, whyNoEmulator } from '../ops/run-op.js'
 
 /* What a CUDA device does besides its operations: memory, runs, errors. */

@@ -4,9 +4,9 @@ import { LimoError } from '../../errors.js'
 import type { Addon } from '../../native/addon-types.js'
 import { loadAddon } from '../../native/binding.js'
 import { openDevice } from '../../native/device.js'
+import { refusedProducts } from '../../native/products-check.js'
 import { packageVersion } from '../../package-root.js'
 import { formatBytes, formatTable } from '../format.js'
-import { refusedProducts } from '../products-check.js'
 
 /** Each CUDA device, or why there is none: a machine without one is as healthy as any. */
 async function cudaRows({ memoryBytes, reason }: ReturnType<Addon['describeCuda']>): Promise<[string, string][]> {
